@@ -1,0 +1,189 @@
+"""The records everything passes around: frozen, JSON-serialisable, free of pixels.
+
+Seconds are floats from the stream's start, taken from exact rational pts. Rates are `Fraction`.
+Boxes are xyxy, normalised to 0-1 on the displayed (rotated) frame.
+"""
+
+from fractions import Fraction
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+Rate = Annotated[
+    Fraction,
+    BeforeValidator(lambda v: Fraction(v) if isinstance(v, str | int) else v),
+    PlainSerializer(lambda v: f"{v.numerator}/{v.denominator}", return_type=str),
+]
+"""Frames a second, exact; "30000/1001" in JSON."""
+
+UnitInterval = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Record(BaseModel):
+    """Base of all records: immutable, and unknown fields are an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Video(Record):
+    """A video file. `id` is the sha256 of its bytes; size is as displayed, after rotation."""
+
+    id: str
+    path: str
+    duration_s: float
+    fps: Rate
+    width: int
+    height: int
+    rotation: Literal[0, 90, 180, 270] = 0
+    has_audio: bool = False
+    codec: str = ""
+
+
+class FrameRef(Record):
+    """One frame, by name. The pixels are in the frame store under `sha`.
+
+    id: "<first 12 of video id>@<instant in milliseconds>", unique within a video.
+    index: position in the source stream in display order; -1 where the container cannot say
+        (a key-frame seek does not count frames).
+    fps: the source's average rate. rule: why this instant was looked at, e.g. "keyframe",
+    "fps=1 static", "fps=4 dynamic", "refine 12.0-15.0".
+    """
+
+    id: str
+    video_id: str
+    time_s: float
+    index: int
+    fps: Rate
+    rule: str
+    sha: str
+    width: int
+    height: int
+
+
+class Caption(Record):
+    """What a captioner said about a frame. `shared_from` names the frame whose caption it took."""
+
+    frame_id: str
+    time_s: float
+    text: str
+    shared_from: str | None = None
+
+
+class Box(Record):
+    """A rectangle on a frame: x0, y0, x1, y1 in 0-1, with the detector's label and score."""
+
+    label: str
+    xyxy: tuple[UnitInterval, UnitInterval, UnitInterval, UnitInterval]
+    score: UnitInterval
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Box":
+        x0, y0, x1, y1 = self.xyxy
+        if x1 < x0 or y1 < y0:
+            raise ValueError(f"box corners are not ordered: {self.xyxy}")
+        return self
+
+
+class KeyItem(Record):
+    """An object named in the evidence. No boxes means it was looked for and not found."""
+
+    name: str
+    boxes: tuple[Box, ...] = ()
+
+
+class EvidenceStep(Record):
+    """One sentence of evidence, tied to a core frame. `source` is the reasoner or a tool's name."""
+
+    text: str
+    frame_id: str
+    time_s: float
+    items: tuple[KeyItem, ...] = ()
+    source: str = "reasoner"
+
+
+class CoreFrame(Record):
+    """A frame the selector kept for a question, and why."""
+
+    frame: FrameRef
+    caption: str = ""
+    why: str = ""
+    boxes: tuple[Box, ...] = ()
+
+
+class DroppedFrame(Record):
+    """A frame that was looked at and not kept. `stage` is the step that dropped it."""
+
+    frame_id: str
+    time_s: float
+    stage: Literal["duplicate", "filter", "select"]
+    reason: str
+
+
+class Gap(Record):
+    """A step that failed: what is not known, and because of what. Never shown as evidence."""
+
+    stage: str
+    reason: str
+
+
+class Usage(Record):
+    """What was spent. `usd` is None when a model has no known price."""
+
+    calls: int = 0
+    cached_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    images: int = 0
+    usd: float | None = 0.0
+    seconds: float = 0.0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """Sums, field by field; an unknown price makes the total unknown."""
+        usd = None if self.usd is None or other.usd is None else self.usd + other.usd
+        return Usage(
+            calls=self.calls + other.calls,
+            cached_calls=self.cached_calls + other.cached_calls,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            images=self.images + other.images,
+            usd=usd,
+            seconds=self.seconds + other.seconds,
+        )
+
+
+class Work(Record):
+    """How much looking an answer took; the second question on a video decodes and captions 0."""
+
+    decoded: int = 0
+    captioned: int = 0
+    shared: int = 0
+    remembered: int = 0
+    kept: int = 0
+    dropped: int = 0
+
+
+class Answer(Record):
+    """An answer with what it stands on.
+
+    text: the answer, or a sentence saying that the frames do not carry one.
+    choice: 0-based position among the options, None for a free question or when undecided.
+    answered: False when the evidence does not carry an answer. checked: the checker agreed.
+    settings: model spec a role, prompts hash, selection strategy, fps, pixels - what a number
+    computed from this answer depends on.
+    """
+
+    question: str
+    options: tuple[str, ...] = ()
+    text: str
+    choice: int | None = None
+    answered: bool = True
+    checked: bool = False
+    evidence: tuple[EvidenceStep, ...] = ()
+    core_frames: tuple[CoreFrame, ...] = ()
+    dropped: tuple[DroppedFrame, ...] = ()
+    video: Video
+    work: Work = Work()
+    usage: dict[str, Usage] = Field(default_factory=dict)
+    settings: dict[str, str] = Field(default_factory=dict)
+    gaps: tuple[Gap, ...] = ()
+    warnings: tuple[str, ...] = ()
