@@ -1,0 +1,1 @@
+"""What can be done without thinking: plain functions and plug-ins on video, frames and text."""
