@@ -1,0 +1,190 @@
+"""Settings: what you gave beats the environment, which beats the file, which beats the default.
+
+The file is `videoespresso.toml`, in the current folder or else in the user's config folder. The
+environment variables are the field names in capitals behind `VIDEOESPRESSO_`. Keys and passwords
+are not settings: they stay in the variables their providers define (OPENAI_API_KEY, ...), and a
+value that carries one is refused.
+"""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from pydantic import Field, ValidationError
+
+from videoespresso.errors import SettingsError
+from videoespresso.types import Record
+
+PREFIX = "VIDEOESPRESSO_"
+FILE_NAME = "videoespresso.toml"
+ROLES = ("captioner", "selector", "reasoner", "checker", "detector", "embedder")
+DEFAULT_SOURCE = "default"
+
+_SECRET = re.compile(
+    r"""://[^/@\s]*:[^/@\s]*@        # https://user:password@host
+      | \bsk-[A-Za-z0-9_-]{8,}       # OpenAI, Anthropic and their imitators
+      | \bhf_[A-Za-z0-9]{16,}        # Hugging Face
+      | [?&](?:api[_-]?)?(?:key|token)=""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def cache_dir() -> Path:
+    """The folder for frames, captions and replies. It is not created here.
+
+    VIDEOESPRESSO_CACHE_DIR, else the platform's cache folder (platformdirs).
+    """
+    given = os.environ.get(PREFIX + "CACHE_DIR")
+    if given:
+        return Path(given).expanduser()
+    return Path(platformdirs.user_cache_path("videoespresso", appauthor=False))
+
+
+class Settings(Record):
+    """Everything that can be set, each value with where it came from (`sources`).
+
+    profile: a named set of models; "" means that nothing was configured (models/profiles.py then
+        takes the embedded pack and says so).
+    captioner ... embedder: a spec `provider:model[@base_url]`; "" means what the profile says.
+    fps, dynamic_fps: frames a second on static and on moving stretches (paper section 3: 1 and 2-4).
+    max_side: the longer side of a frame in pixels. tau: the semantic filter's threshold, None for
+        the calibrated one. select: the selection strategy. one_image: the models take one image a
+        request, several become a labelled grid.
+    budget_*: limits of one question: dollars, model calls, frames, seconds; None is no limit.
+    timeout_s: how long one model call may take. concurrency: model calls at a time.
+    """
+
+    profile: str = ""
+    captioner: str = ""
+    selector: str = ""
+    reasoner: str = ""
+    checker: str = ""
+    detector: str = ""
+    embedder: str = ""
+    fps: float = Field(default=1.0, gt=0, le=60)
+    dynamic_fps: float = Field(default=4.0, gt=0, le=60)
+    max_side: int = Field(default=640, ge=32, le=4096)
+    tau: float | None = Field(default=None, ge=-1, le=1)
+    select: str = "paper"
+    one_image: bool = False
+    budget_usd: float | None = Field(default=None, ge=0)
+    budget_calls: int | None = Field(default=None, ge=0)
+    budget_frames: int | None = Field(default=None, ge=1)
+    budget_seconds: float | None = Field(default=None, gt=0)
+    timeout_s: float = Field(default=120.0, gt=0)
+    concurrency: int = Field(default=4, ge=1, le=256)
+    cache_dir: Path = Field(default_factory=cache_dir)
+    sources: dict[str, str] = Field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def load(
+        cls,
+        given: Mapping[str, Any] | None = None,
+        *,
+        file: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> "Settings":
+        """Reads file, environment and what was given; a None in `given` counts as not given.
+
+        Raises SettingsError for an unknown key (with the nearest known one), a value that does
+        not fit, a file that is not TOML, and a secret in a value.
+        """
+        environ = os.environ if environ is None else environ
+        path = file or find_file()
+        layers: list[tuple[str, dict[str, Any]]] = []
+        if path is not None:
+            layers.append((str(path), _from_file(path)))
+        in_environment, warnings = _from_environment(environ)
+        layers += [(PREFIX + key.upper(), {key: value}) for key, value in in_environment.items()]
+        asked = {key: value for key, value in (given or {}).items() if value is not None}
+        layers.append(("given", asked))
+        values: dict[str, Any] = {}
+        sources: dict[str, str] = {}
+        for source, layer in layers:
+            for key, value in layer.items():
+                _check(key, value, source)
+                values[key], sources[key] = value, source
+        return _build(values, sources, warnings)
+
+    def source(self, key: str) -> str:
+        """Where the value came from: a file, a variable, "given" or "default"."""
+        return self.sources.get(key, DEFAULT_SOURCE)
+
+
+KNOWN = tuple(key for key in Settings.model_fields if key not in ("sources", "warnings"))
+
+
+def find_file() -> Path | None:
+    """`videoespresso.toml` in the current folder, else in the user's config folder, else None."""
+    config = platformdirs.user_config_path("videoespresso", appauthor=False)
+    candidates = (Path.cwd() / FILE_NAME, Path(config) / FILE_NAME)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    """Reads the file; `[budget] usd = 1` and `budget_usd = 1` are the same."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}", hint="Fix the file.") from error
+    except OSError as error:
+        raise SettingsError(
+            f"{path} cannot be read: {error.strerror}", hint="Check the path and its permissions."
+        ) from error
+    budget = data.pop("budget", {})
+    if not isinstance(budget, dict):
+        raise SettingsError(
+            f"{path}: `budget` is a table", hint="Write [budget] and under it usd = 1."
+        )
+    return data | {f"budget_{key}": value for key, value in budget.items()}
+
+
+def _from_environment(environ: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Values of known variables, and a warning for each unknown one that resembles a known one."""
+    values: dict[str, str] = {}
+    warnings: list[str] = []
+    for name, value in sorted(environ.items()):
+        if not name.startswith(PREFIX) or value == "":
+            continue
+        key = name.removeprefix(PREFIX).lower()
+        if key in KNOWN:
+            values[key] = value
+        elif near := difflib.get_close_matches(key, KNOWN, n=1):
+            warnings.append(f"{name} is not a setting; did you mean {PREFIX}{near[0].upper()}?")
+    return values, tuple(warnings)
+
+
+def _check(key: str, value: Any, source: str) -> None:
+    """Refuses unknown keys and values with a secret in them; the value itself is never quoted."""
+    if key not in KNOWN:
+        near = difflib.get_close_matches(key, KNOWN, n=1)
+        hint = f"Did you mean `{near[0]}`?" if near else f"Known keys: {', '.join(KNOWN)}."
+        if re.search(r"key|token|secret|password", key, re.IGNORECASE):
+            hint = "Keys do not belong in settings; put them in OPENAI_API_KEY and the like."
+        raise SettingsError(f"unknown setting `{key}` ({source})", hint=hint)
+    if isinstance(value, str) and _SECRET.search(value):
+        raise SettingsError(
+            f"the value of `{key}` ({source}) carries a key or a password",
+            hint="Put it in the provider's variable, e.g. OPENAI_API_KEY, and leave it out here.",
+        )
+
+
+def _build(values: dict[str, Any], sources: dict[str, str], warnings: tuple[str, ...]) -> Settings:
+    """Validates; the first value that does not fit is named with its source."""
+    if "cache_dir" in values:
+        values["cache_dir"] = Path(str(values["cache_dir"])).expanduser()
+    try:
+        return Settings(**values, sources=sources, warnings=warnings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        raise SettingsError(
+            f"`{key}` = {values.get(key)!r} ({sources.get(key, DEFAULT_SOURCE)}): {first['msg']}",
+            hint=f"Correct `{key}`, or leave it out to take the default.",
+        ) from error
