@@ -1,0 +1,57 @@
+# make demo | test | test-all | lint | pack — what CI runs, and what a stranger runs
+PYTHON ?= python3
+SAMPLE ?= examples/videos/street.mp4
+QUESTION ?= Why does the car stop?
+PIP = -m pip --disable-pip-version-check
+
+.PHONY: demo test test-all lint pack constraints clean
+
+demo: .venv/core
+	.venv/bin/videoespresso ask $(SAMPLE) "$(QUESTION)" --report demo-report.html
+
+test: .venv/dev
+	.venv/bin/python -m pytest -m "not extras and not network"
+
+test-all: .venv-all/dev
+	.venv-all/bin/python -m pytest -m "not network"
+
+lint: .venv/dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+pack: .venv-all/dev
+	.venv-all/bin/python -m videoespresso.training.pack --out runs/pack
+	.venv-all/bin/python -m videoespresso.training.yolo --out runs/yolo
+
+# The core and what tests it. --group needs pip 25.1, which is younger than many a python3.
+.venv/bin/python .venv-all/bin/python:
+	$(PYTHON) -m venv $(@D)/..
+	$@ $(PIP) install --quiet --upgrade "pip>=25.1"
+
+.venv/core: .venv/bin/python pyproject.toml constraints.txt
+	@echo "Installing the core into .venv: once, about a minute."
+	.venv/bin/python $(PIP) install --quiet -c constraints.txt -e .
+	touch $@
+
+.venv/dev: .venv/core
+	.venv/bin/python $(PIP) install --quiet -c constraints.txt --group dev
+	touch $@
+
+# torch and torchvision come from one resolution, as the platform has them: they are never pinned.
+.venv-all/dev: .venv-all/bin/python pyproject.toml constraints.txt
+	.venv-all/bin/python $(PIP) install --quiet -c constraints.txt -e ".[all]" --group dev
+	touch $@
+
+# Renews constraints.txt: the core and the tools as the ranges resolve today.
+constraints:
+	rm -rf .venv-constraints
+	$(PYTHON) -m venv .venv-constraints
+	.venv-constraints/bin/python $(PIP) install --quiet --upgrade "pip>=25.1"
+	.venv-constraints/bin/python $(PIP) install --quiet -e . --group dev
+	{ echo "# Versions known to work together: the core and the tools. Written by make constraints."; \
+	  .venv-constraints/bin/python $(PIP) freeze --exclude-editable; } > constraints.txt
+	rm -rf .venv-constraints
+
+clean:
+	rm -rf .venv .venv-all build dist demo-report.html .*_cache

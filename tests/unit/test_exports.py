@@ -1,0 +1,21 @@
+"""The public names: few, sorted, and all there."""
+
+import videoespresso as ve
+
+FEW = 30
+"""A person can read thirty names; beyond that a name belongs to its module."""
+
+
+def test_exported_names_are_sorted_and_few() -> None:
+    assert list(ve.__all__) == sorted(ve.__all__)
+    assert 0 < len(ve.__all__) <= FEW
+
+
+def test_exported_names_exist_and_are_ours() -> None:
+    for name in ve.__all__:
+        exported = getattr(ve, name)
+        assert getattr(exported, "__module__", "videoespresso").startswith("videoespresso"), name
+
+
+def test_the_readme_names_are_exported() -> None:
+    assert {"Answer", "ask"} <= set(ve.__all__)
