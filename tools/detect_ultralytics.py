@@ -1,0 +1,100 @@
+"""Any ultralytics checkpoint (`.pt`) as a detector. Needs the extra `yolo`.
+
+**Licence:** ultralytics, and weights trained with it, are AGPL-3.0 (or ultralytics' own enterprise
+licence); who serves them to others owes those others the source. Nothing else in VideoEspresso
+imports it, and the core runs the same models from ONNX. **Safety:** a `.pt` is a pickle, and
+loading one can run what its author put in it: load weights you trust.
+"""
+
+import importlib.util
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from videoespresso.errors import SettingsError, ToolError
+from videoespresso.tools.grounding import CONFIDENCE, MAX_BOXES, OVERLAP, Raw, tidy
+from videoespresso.types import Box
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+def import_yolo() -> Any:
+    """`ultralytics.YOLO`, kept from installing packages and from reporting usage by itself.
+
+    ultralytics reads both switches when it is imported; a value you set in the environment stays.
+    Raises `SettingsError` when the extra is not installed.
+    """
+    if importlib.util.find_spec("ultralytics") is None:
+        raise SettingsError(
+            "yolo: needs ultralytics, which is not installed",
+            hint="pip install 'videoespresso[yolo]' (AGPL-3.0), or use onnx:PATH, which needs "
+            "nothing more.",
+        )
+    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+    os.environ.setdefault("YOLO_OFFLINE", "true")
+    from ultralytics import YOLO  # noqa: PLC0415 - the extra `yolo`; loads torch
+
+    return YOLO
+
+
+class UltralyticsDetector:
+    """`Detector` over one `.pt`; `labels` are the checkpoint's names, in the model's order.
+
+    Runs on CUDA where there is one. Raises `SettingsError` when the file is missing, cannot be
+    loaded, or does not detect. ultralytics' predictor is not thread-safe, so pictures take turns.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.name = f"yolo:{path}"
+        if path.suffix != ".pt" or not path.is_file():  # YOLO() would try to download it
+            raise SettingsError(
+                f"{self.name}: there is no checkpoint {path}",
+                hint="Give the path of a .pt file; for a .onnx file write onnx:PATH.",
+            )
+        yolo = import_yolo()
+        try:
+            self._model = yolo(str(path), verbose=False)
+        except Exception as error:  # unpickling can raise anything
+            raise SettingsError(
+                f"{self.name}: cannot be loaded by ultralytics ({type(error).__name__})",
+                hint="Is it an ultralytics checkpoint, from the same or an older version?",
+            ) from error
+        if self._model.task not in ("detect", "segment", "pose"):
+            raise SettingsError(
+                f"{self.name}: is a YOLO for {self._model.task}, which gives no upright boxes",
+                hint="Use a checkpoint for detection, e.g. yolo11n.pt.",
+            )
+        names: dict[int, str] = dict(self._model.names)
+        self.labels: tuple[str, ...] = tuple(names[index] for index in sorted(names))
+        self._names = names
+        self._turn = threading.Lock()
+
+    def detect(self, image: "Image", names: Sequence[str] = ()) -> list[Box]:
+        """Every object the model knows, whatever the names; see `Detector`."""
+        with self._turn:
+            try:
+                result = self._model.predict(
+                    image.convert("RGB"),
+                    conf=CONFIDENCE,
+                    iou=OVERLAP,
+                    max_det=MAX_BOXES,
+                    rect=False,
+                    verbose=False,
+                )[0]
+            except Exception as error:  # torch and ultralytics raise anything
+                raise ToolError(
+                    f"{self.name} failed on a picture: {error}", hint="Try --detector off."
+                ) from error
+        rows = result.boxes.data.cpu().tolist()  # x0, y0, x1, y1, score, class; in pixels
+        wide, high = image.size
+        return tidy(
+            Raw(
+                self._names[int(row[5])],
+                (row[0] / wide, row[1] / high, row[2] / wide, row[3] / high),
+                row[4],
+            )
+            for row in rows
+        )
