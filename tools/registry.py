@@ -1,0 +1,214 @@
+"""Finding tools and running them safely. Built-ins come through the same door as others' tools.
+
+Knows no graph: `load_tools` turns names into tools, `run_tool` turns whatever a tool does into
+findings or a gap.
+"""
+
+import contextvars
+import queue
+import re
+import threading
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint, entry_points
+from itertools import islice
+from typing import Any, NamedTuple, cast
+
+from videoespresso.errors import UserError
+from videoespresso.tools.base import NEEDS, Finding, Tool, ToolRequest
+from videoespresso.types import Gap
+
+GROUP = "videoespresso.tools"
+"""The entry point group of others' tools."""
+
+BUILT_IN: tuple[EntryPoint, ...] = (
+    EntryPoint(name="count", value="videoespresso.tools.count:Count", group=GROUP),
+)
+
+TOOL_TIMEOUT_S = 60.0
+"""A tool that has not answered by then counts as hung; enough for a model on a CPU to look at a few
+frames."""
+
+MAX_FINDINGS = 64
+"""Findings taken from one run of one tool; the rest is left out, and a gap says so."""
+
+_REASON_CHARS = 200
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+class Loaded(NamedTuple):
+    """Tools ready to run, and a sentence on each plug-in that was left out."""
+
+    tools: tuple[Tool, ...]
+    warnings: tuple[str, ...]
+
+
+class Ran(NamedTuple):
+    """What one run of a tool gave: findings, and a gap when it failed or was cut short."""
+
+    findings: tuple[Finding, ...]
+    gap: Gap | None
+
+
+def known_tools() -> dict[str, EntryPoint]:
+    """Every tool by name: built-ins, then installed plug-ins; nothing is imported.
+
+    A name is taken once: built-ins first, then by distribution name, so that installing a package
+    never replaces a tool silently.
+    """
+    others = sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, _source(entry)))
+    known: dict[str, EntryPoint] = {}
+    for entry in (*BUILT_IN, *others):
+        known.setdefault(entry.name, entry)
+    return known
+
+
+def load_tools(asked: Iterable[str | Tool] = (), *, installed: bool = False) -> Loaded:
+    """The tools asked for, in that order, and with `installed` every plug-in that can be loaded.
+
+    An item is a known name ("count"), "package.module:name", or a tool itself (an object, or a
+    class without arguments). Raises `UserError` when something asked for cannot be had, or when two
+    have one name. An installed plug-in nobody asked for that cannot be loaded is skipped with a
+    warning which names it.
+    """
+    known = known_tools()
+    tools: dict[str, Tool] = {}
+    for item in asked:
+        tool = _named(item, known) if isinstance(item, str) else check_tool(item, "the tool given")
+        if tool.name in tools:
+            raise UserError(
+                f"two tools are called {tool.name!r}",
+                hint="Ask for it once, or rename one: findings cite the name.",
+            )
+        tools[tool.name] = tool
+    warnings = []
+    built_in = {entry.name for entry in BUILT_IN}
+    for name, entry in known.items() if installed else ():
+        if name in built_in or name in tools:
+            continue
+        try:
+            tool = _load(entry)
+        except UserError as error:
+            warnings.append(f"{error}; skipped")
+            continue
+        if tools.setdefault(tool.name, tool) is not tool:
+            warnings.append(f"another tool is already called {tool.name!r}: {name!r} is skipped")
+    return Loaded(tuple(tools.values()), tuple(warnings))
+
+
+def check_tool(candidate: object, source: str) -> Tool:
+    """The candidate as a `Tool`; a class is called without arguments first.
+
+    Raises `UserError` saying which part of the contract is missing.
+    """
+    tool: Any = candidate
+    if isinstance(candidate, type):
+        try:
+            tool = candidate()
+        except Exception as error:  # others' code
+            raise UserError(
+                f"{source} cannot be made: {_told(error)}", hint="Its class must take no arguments."
+            ) from error
+    name = getattr(tool, "name", None)
+    wrong = None
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+        wrong = f"a name of letters, digits, '_', '-' and '.' (it has {name!r})"
+    elif not isinstance(getattr(tool, "description", None), str):
+        wrong = "a description"
+    elif getattr(tool, "needs", None) not in NEEDS:
+        wrong = f"needs, one of {', '.join(NEEDS)}"
+    elif not callable(getattr(tool, "run", None)):
+        wrong = "a method run(request)"
+    if wrong:
+        raise UserError(
+            f"{source} is not a tool: it lacks {wrong}", hint="See videoespresso.tools.base.Tool."
+        )
+    return cast("Tool", tool)
+
+
+def run_tool(tool: Tool, request: ToolRequest, *, timeout_s: float = TOOL_TIMEOUT_S) -> Ran:
+    """Runs a tool once, in a thread of its own, for at most `timeout_s` seconds.
+
+    An exception, a hang, a result that is not findings, and a finding on a frame or instant the
+    video does not have all give a gap and no findings: nothing of a tool that failed is evidence. A
+    hung tool's thread cannot be stopped; it is a daemon, and its late result is dropped.
+    """
+    stage = f"tool:{tool.name}"
+    if tool.needs in ("frames", "text") and not request.frames:
+        return Ran((), Gap(stage=stage, reason="there are no core frames to look at"))
+    results: queue.SimpleQueue[list[Any] | Gap] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            # listed here, because a generator does its work, and may hang, while it is read
+            results.put(list(islice(tool.run(request), MAX_FINDINGS + 1)))
+        except BaseException as error:  # noqa: BLE001 - others' code; even SystemExit ends here
+            results.put(Gap(stage=stage, reason=f"failed: {_told(error)}"))
+
+    context = contextvars.copy_context()  # tracing and callbacks follow into the thread
+    threading.Thread(target=context.run, args=(work,), name=stage, daemon=True).start()
+    try:
+        result = results.get(timeout=timeout_s)
+    except queue.Empty:
+        return Ran((), Gap(stage=stage, reason=f"gave no answer within {timeout_s:g} s"))
+    if isinstance(result, Gap):
+        return Ran((), result)
+    findings = [_placed(item, request) for item in result[:MAX_FINDINGS]]
+    good = tuple(item for item in findings if isinstance(item, Finding))
+    if len(good) < len(findings):
+        first = next(item for item in findings if isinstance(item, str))
+        return Ran((), Gap(stage=stage, reason=f"its result cannot be used: {first}"))
+    if len(result) > MAX_FINDINGS:
+        cut = f"found more than {MAX_FINDINGS} things; the first {MAX_FINDINGS} are used"
+        return Ran(good, Gap(stage=stage, reason=cut))
+    return Ran(good, None)
+
+
+def _placed(item: object, request: ToolRequest) -> Finding | str:
+    """The finding, with its frame's exact instant; or what is wrong with it."""
+    if not isinstance(item, Finding):
+        return f"it holds {type(item).__name__}, not Finding"
+    if item.frame_id is not None:
+        instants = {core.frame.id: core.frame.time_s for core in request.frames}
+        if item.frame_id not in instants:
+            return "a finding is on a frame that is not among the core frames"
+        return item.model_copy(update={"time_s": instants[item.frame_id]})
+    if item.boxes:
+        return "a finding has boxes and no frame"
+    if item.time_s > request.video.duration_s:
+        return f"a finding is at {item.time_s:g} s, after the end of the video"
+    return item
+
+
+def _named(item: str, known: dict[str, EntryPoint]) -> Tool:
+    if item in known:
+        return _load(known[item])
+    module, colon, name = item.partition(":")
+    if colon and module and name:
+        return _load(EntryPoint(name=item, value=item, group=GROUP))
+    raise UserError(
+        f"there is no tool {item!r}",
+        hint=f"Known: {', '.join(sorted(known))}. Or give package.module:name.",
+    )
+
+
+def _load(entry: EntryPoint) -> Tool:
+    """Imports what an entry point names. Raises `UserError` naming the tool and who brought it."""
+    source = f"the tool {entry.name!r} ({_source(entry)})"
+    try:
+        candidate = entry.load()
+    except Exception as error:  # others' code runs on import
+        raise UserError(
+            f"{source} cannot be imported: {_told(error)}",
+            hint="Repair or uninstall the package that brings it.",
+        ) from error
+    return check_tool(candidate, source)
+
+
+def _source(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else entry.value
+
+
+def _told(error: BaseException) -> str:
+    """An exception in one line, short."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}{f': {lines[0]}' if lines else ''}"[:_REASON_CHARS]
