@@ -1,0 +1,109 @@
+"""What each role is shown: user turns in a compact tagged form, one function a kind of turn.
+
+The same functions build the prompts of a paid model, of a local one and of the embedded pack, and
+the pack's training data: there is one dialect. Images are passed through untouched (anything the
+caller has: a PIL image at run time, a marker in training), so nothing here knows pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from videoespresso.types import Box
+
+EVIDENCE_CUE = "Please provide evidence to help answer the question."
+"""Cue of stage 1 (paper, Fig. 5)."""
+ANSWER_CUE = "Please answer the question with the help of the evidence."
+"""Cue of stage 2 (paper, Fig. 5)."""
+DIRECT_CUE = "Please answer the question."
+"""The ablation: one stage, no evidence."""
+CAPTION_CUE = "Describe this frame."
+Image = TypeVar("Image")
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@dataclass(frozen=True)
+class Shown(Generic[Image]):
+    """A frame as the reasoner sees it: pixels, instant in seconds, caption, detector's boxes."""
+
+    image: Image
+    time_s: float
+    caption: str = ""
+    boxes: tuple[Box, ...] = ()
+
+
+def caption_parts(image: Image) -> tuple[str | Image, ...]:
+    """One frame for the captioner."""
+    return (image, CAPTION_CUE)
+
+
+def select_parts(
+    question: str, captions: Sequence[tuple[float, str]], limit: int | None = None
+) -> tuple[str]:
+    """All surviving captions with their instants, numbered from 1, and the question.
+
+    `limit` is the most frames the selector may keep; it is only said when it is given.
+    """
+    lines = [f"Question: {question}"]
+    if limit is not None:
+        lines.append(f"Keep at most {limit} frames.")
+    lines.append("Captions:")
+    lines += [f"{n} ({t:.1f} s) {text}" for n, (t, text) in enumerate(captions, 1)]
+    return ("\n".join(lines),)
+
+
+def box_line(boxes: Sequence[Box]) -> str:
+    """Boxes as "label x0 y0 x1 y1" in hundredths of the frame, by label, then left to right."""
+    ordered = sorted(boxes, key=lambda b: (b.label, b.xyxy))
+    return "; ".join(f"{b.label} {' '.join(map(str, percent(b)))}" for b in ordered)
+
+
+def percent(box: Box) -> tuple[int, int, int, int]:
+    """A box in whole hundredths of the frame."""
+    x0, y0, x1, y1 = (round(100 * v) for v in box.xyxy)
+    return x0, y0, x1, y1
+
+
+def frame_parts(frames: Sequence[Shown[Image]]) -> tuple[str | Image, ...]:
+    """Core frames in time order, each with its image, instant, caption and boxes."""
+    parts: list[str | Image] = []
+    for n, frame in enumerate(frames, 1):
+        lines = [f"Frame {n} ({frame.time_s:.1f} s)"]
+        if frame.caption:
+            lines.append(f"Caption: {frame.caption}")
+        if frame.boxes:
+            lines.append(f"Boxes: {box_line(frame.boxes)}")
+        parts += [frame.image, "\n".join(lines) + "\n"]
+    return tuple(parts)
+
+
+def evidence_parts(question: str, frames: Sequence[Shown[Image]]) -> tuple[str | Image, ...]:
+    """Stage 1: frames, question, cue."""
+    return (*frame_parts(frames), f"Question: {question}\n{EVIDENCE_CUE}")
+
+
+def _options(options: Sequence[str]) -> str:
+    if not options:
+        return ""
+    lines = (f"({LETTERS[k]}) {text}" for k, text in enumerate(options))
+    return "Options:\n" + "\n".join(lines) + "\n"
+
+
+def answer_parts(options: Sequence[str]) -> tuple[str]:
+    """Stage 2, after the evidence: options, if there are any, and the cue."""
+    return (_options(options) + ANSWER_CUE,)
+
+
+def direct_parts(
+    question: str, options: Sequence[str], frames: Sequence[Shown[Image]]
+) -> tuple[str | Image, ...]:
+    """The one-stage ablation: frames, question, options, answer at once."""
+    return (*frame_parts(frames), f"Question: {question}\n{_options(options)}{DIRECT_CUE}")
+
+
+def check_parts(question: str, evidence: Sequence[tuple[float, str]], answer: str) -> tuple[str]:
+    """Evidence sentences with their instants and the answer, for the checker."""
+    lines = [f"Question: {question}", "Evidence:"]
+    lines += [f"{n} ({t:.1f} s) {text}" for n, (t, text) in enumerate(evidence, 1)] or ["none"]
+    lines.append(f"Answer: {answer}")
+    return ("\n".join(lines),)
