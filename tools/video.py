@@ -1,0 +1,228 @@
+"""Opens videos: what a file is, its key frames, and the frame on screen at any instant.
+
+Decoding happens in a process of its own (`decode_worker.py`). Pictures come one at a time and
+already reduced, so memory does not grow with the video's length, and a decoder that makes no
+progress is ended, not waited for.
+"""
+
+import difflib
+import itertools
+import os
+import stat
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from videoespresso.errors import VideoError
+from videoespresso.tools.decode_process import DecodeProcess
+from videoespresso.types import Video
+
+Backend = Literal["auto", "decord", "pyav"]
+
+STALL_S = 20.0
+"""How long a decoder may show no progress. A slow disk wakes up within it."""
+
+_digests: dict[tuple[str, int, int, int], str] = {}
+"""sha256 by path, inode, size and modification time: a second look does not read the file again."""
+
+
+class Picture(NamedTuple):
+    """A decoded frame: exact seconds, place in the stream or -1, pixels (height, width, 3), RGB."""
+
+    time_s: float
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    rgb: NDArray[np.uint8]
+
+
+class VideoReader(Protocol):
+    """A video being looked at. Use it in a `with` statement, or close it."""
+
+    @property
+    def video(self) -> Video:
+        """What the file is."""
+
+    def keyframes(self, max_side: int, *, min_gap_s: float = 0.0) -> Iterator[Picture]:
+        """The frames that stand alone, in time order, at least `min_gap_s` apart. Fast."""
+
+    def at(self, times_s: Iterable[float], max_side: int) -> Iterator[Picture]:
+        """The frame on screen at each of the growing instants: the last with pts <= t.
+
+        Before the first frame it is the first, after the last the last. `times_s` is read as the
+        pictures are taken, so it may depend on them.
+        """
+
+    def close(self) -> None:
+        """Ends the decoding."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class ProcessReader:
+    """`VideoReader` over a decoding process. `backend` is the one that decodes this file."""
+
+    def __init__(self, path: str, backend: Backend, stall_s: float) -> None:
+        self._process = DecodeProcess(Path(path).name, stall_s)
+        self._lock = threading.Lock()
+        self._done: deque[int] = deque()
+        self._numbers = itertools.count()
+        key = _identity(path)
+        known = _digests.get(key)
+        try:
+            opened = self._process.ask(do="open", path=path, backend=backend, digest=known is None)
+        except BaseException:
+            self._process.end()
+            raise
+        self.backend: str = opened["backend"]
+        self.video = _video(path, known or opened["sha"], opened["facts"])
+        _digests[key] = self.video.id
+
+    def keyframes(self, max_side: int, *, min_gap_s: float = 0.0) -> Iterator[Picture]:
+        """See `VideoReader`."""
+        return self._pictures("keyframes", max_side, min_gap_s, None)
+
+    def at(self, times_s: Iterable[float], max_side: int) -> Iterator[Picture]:
+        """See `VideoReader`. Raises `ValueError` for an instant before the last one."""
+        return self._pictures("at", max_side, 0.0, times_s)
+
+    def _pictures(
+        self, kind: str, max_side: int, min_gap_s: float, times_s: Iterable[float] | None
+    ) -> Iterator[Picture]:
+        if max_side < 1:
+            raise ValueError(f"max_side is {max_side}; it must be at least 1")
+        stream = self._start(kind, max_side, min_gap_s)
+        try:
+            for time_s in _nones() if times_s is None else _growing(times_s):
+                answer = self._ask(do="next", stream=stream, time_s=time_s)
+                if "end" in answer:
+                    return
+                rgb = np.frombuffer(answer["data"], np.uint8)
+                shape = (answer["height"], answer["width"], 3)
+                yield Picture(answer["time_s"], answer["index"], rgb.reshape(shape))
+        finally:
+            self._done.append(stream)  # no call here: the garbage collector may be the one closing
+
+    def _start(self, kind: str, max_side: int, min_gap_s: float) -> int:
+        number = next(self._numbers)
+        self._ask(do="start", stream=number, kind=kind, max_side=max_side, min_gap_s=min_gap_s)
+        return number
+
+    def _ask(self, **request: Any) -> dict[str, Any]:
+        """One request at a time, whichever threads ask; streams that are done with are closed."""
+        with self._lock:
+            while self._done:
+                self._process.ask(do="end", stream=self._done.popleft())
+            return self._process.ask(**request)
+
+    def close(self) -> None:
+        """Ends the decoding process; pictures already taken stay valid."""
+        self._process.end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_video(
+    path: str | Path, *, backend: Backend = "auto", stall_s: float = STALL_S
+) -> ProcessReader:
+    """A reader on a video file.
+
+    backend: "pyav" decodes everything PyAV can; "decord" uses decord for the files it reads right
+    and PyAV for the others; "auto" is PyAV, which was as fast and never wrong (docs/log.md).
+    stall_s: seconds without any progress after which the decoding is ended.
+    Raises `VideoError` with a remedy for whatever cannot be read.
+    """
+    if stall_s <= 0:
+        raise ValueError(f"stall_s is {stall_s}; it must be above 0")
+    return ProcessReader(_checked(path), backend, stall_s)
+
+
+def probe(path: str | Path) -> Video:
+    """What a video file is, without keeping it open. Raises `VideoError`."""
+    with open_video(path) as reader:
+        return reader.video
+
+
+def _checked(path: str | Path) -> str:
+    """The absolute path of a readable, non-empty, regular file, or a `VideoError` that says why."""
+    file = Path(path).expanduser()
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        raise VideoError(f"{file}: no such file", hint=_near(file)) from None
+    except OSError as error:
+        raise VideoError(
+            f"{file} cannot be reached: {error.strerror}", hint="check the path and its permissions"
+        ) from error
+    if stat.S_ISDIR(found.st_mode):
+        raise VideoError(f"{file} is a folder", hint="give one video file in it")
+    if not stat.S_ISREG(found.st_mode):
+        raise VideoError(f"{file} is a pipe or a device", hint="save the video to a file first")
+    if not found.st_size:
+        raise VideoError(f"{file} is empty", hint="copy or download it again")
+    return os.path.abspath(file)
+
+
+def _near(file: Path) -> str:
+    if "://" in str(file) or ":/" in str(file):
+        return "addresses are not read: download the video and give the file"
+    try:
+        names = os.listdir(file.parent)
+    except OSError:
+        return f"there is no folder {file.parent}"
+    close = difflib.get_close_matches(file.name, names, n=1)
+    return f"did you mean {file.parent / close[0]}?" if close else "check the path"
+
+
+def _identity(path: str) -> tuple[str, int, int, int]:
+    found = os.stat(path)
+    return path, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _video(path: str, sha: str, facts: dict[str, Any]) -> Video:
+    return Video(
+        id=sha,
+        path=path,
+        duration_s=facts["duration_s"],
+        fps=Fraction(facts["fps"]),
+        width=facts["width"],
+        height=facts["height"],
+        rotation=facts["rotation"],
+        has_audio=facts["has_audio"],
+        codec=facts["codec"],
+    )
+
+
+def _nones() -> Iterator[None]:
+    while True:
+        yield None
+
+
+def _growing(times_s: Iterable[float]) -> Iterator[float]:
+    last = float("-inf")
+    for time_s in times_s:
+        if not last <= time_s < float("inf"):
+            raise ValueError(f"instants must be finite and grow: {time_s} after {last}")
+        last = time_s
+        yield float(time_s)
