@@ -1,0 +1,247 @@
+"""What was seen, in words: captions kept for good in files, and found again through Chroma.
+
+The files are the truth and the index is made from them: entries which are missing are added when a
+video is next used, and an index which is damaged is made again with a CaptionMemoryWarning.
+Vectors of different embedders never meet: each embedder has collections of its own.
+"""
+
+import hashlib
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from videoespresso.errors import MemoryStoreError, SettingsError
+from videoespresso.memory.caption_files import CaptionFiles, CaptionMemoryWarning
+from videoespresso.memory.caption_index import ChromaIndex, Entry, IndexBroken
+from videoespresso.memory.chroma import ChromaServer, LocalChroma, Where
+from videoespresso.memory.embedders import Embedder
+from videoespresso.memory.locks import writer_lock
+from videoespresso.settings import cache_dir
+from videoespresso.types import Caption
+
+__all__ = ["CaptionMemory", "CaptionMemoryWarning", "Found", "MemoryStats"]
+
+_T = TypeVar("_T")
+
+
+class Found(NamedTuple):
+    """A remembered caption and how near it is to the query: cosine, -1 to 1."""
+
+    caption: Caption
+    video_id: str
+    score: float
+
+
+@dataclass(frozen=True)
+class MemoryStats:
+    """What the memory holds. indexed: entries in the index for this embedder, of `texts` different
+    texts in `captions` captions; fewer means that videos wait to be indexed at their next use."""
+
+    where: str
+    embedder: str
+    videos: int
+    captions: int
+    texts: int
+    indexed: int
+    bytes: int
+
+
+class CaptionMemory:
+    """Captions by video, searchable. Safe with several threads and processes on one machine."""
+
+    def __init__(self, root: Path, where: Where, embed: Embedder) -> None:
+        self._files = CaptionFiles(root / "captions")
+        self._lock = root / "captions.lock"
+        self._embed = embed
+        self._index = ChromaIndex(where, embed.name)
+        self._sound: dict[str, object] = {}
+
+    @classmethod
+    def open(
+        cls, where: Path | str | None, embed: Embedder, *, root: Path | None = None
+    ) -> "CaptionMemory":
+        """Opens the memory in a folder (None: the cache folder), or with a Chroma server's URL.
+
+        With a server only the index is there; the captions stay in `root` on this machine
+        (None: the cache folder). Raises SettingsError for a URL that is none, and
+        MemoryStoreError when no server answers.
+        """
+        if isinstance(where, str) and where.startswith(("http://", "https://")):
+            root = root or cache_dir() / "memory"
+            server = ChromaServer(where)
+            with server.session():  # says now rather than later that nobody answers
+                return cls(root, server, embed)
+        if isinstance(where, str) and "://" in where:
+            raise SettingsError(
+                f"not a place for a memory: {where}",
+                hint="Give a folder, or the http(s)://host:port of a Chroma server.",
+            )
+        root = Path(where).expanduser() if where is not None else root or cache_dir() / "memory"
+        return cls(root, LocalChroma(root), embed)
+
+    def add(self, video_id: str, captions: Sequence[Caption]) -> None:
+        """Remembers captions; one about a frame that has one already replaces it.
+
+        When this returns they are on the disk and in the index. When the index fails
+        (MemoryStoreError) or the embedder does (ModelError) they are on the disk, and are
+        indexed at the next use.
+        """
+        with writer_lock(self._lock):
+            known = {caption.frame_id: caption for caption in self._files.read(video_id)}
+            latest = {caption.frame_id: caption for caption in captions}
+            new = [caption for name, caption in latest.items() if known.get(name) != caption]
+            if new:
+                self._files.append(video_id, new)
+        self._healed(video_id, lambda: self._sync(video_id))
+
+    def captions(self, video_id: str) -> list[Caption]:
+        """All captions of a video in time order; none for a video never seen."""
+        return list(self._files.read(video_id))
+
+    def video_ids(self) -> list[str]:
+        """The videos with captions, sorted."""
+        return self._files.video_ids()
+
+    def search(self, query: str, video_ids: Sequence[str], k: int) -> list[Found]:
+        """The k captions nearest to a query, best first.
+
+        Equal scores are in the order of `video_ids`, then of time. Frames which share a text are
+        hits of their own. A blank query finds nothing.
+        """
+        if k < 1 or not query.strip():
+            return []
+        vector = self._embed([query])[0]
+        ranked = []
+        for rank, video_id in enumerate(dict.fromkeys(video_ids)):
+            by_text = _by_text(self._files.read(video_id))
+            for name, score in self._nearest(video_id, vector, by_text, k):
+                for caption in by_text[name]:
+                    key = (-score, rank, caption.time_s, caption.frame_id)
+                    ranked.append((key, Found(caption, video_id, score)))
+        return [found for _key, found in sorted(ranked, key=lambda pair: pair[0])[:k]]
+
+    def forget(self, video_id: str) -> None:
+        """Removes a video's captions and its entries."""
+        with writer_lock(self._lock):
+            self._files.remove(video_id)
+        self._sound.pop(video_id, None)
+        self._healed(video_id, lambda: self._index.drop(video_id))
+
+    def rebuild(self) -> MemoryStats:
+        """Throws the index away, whatever state it is in, and makes it again from the files.
+
+        A local index goes with the entries of other embedders; on a server only the videos that
+        have captions here are made again.
+        """
+        self._index.where.wipe()
+        self._sound.clear()
+        for video_id in self._files.video_ids():
+            if not self._index.where.owned:
+                self._index.drop(video_id)
+            self._healed(video_id, lambda v=video_id: self._sync(v))  # type: ignore[misc]
+        return self.stats()
+
+    def stats(self) -> MemoryStats:
+        """Counts what is in the files and in the index; raises MemoryStoreError when the index
+        cannot be read even after it was made again."""
+        by_video = {name: self._files.read(name) for name in self._files.video_ids()}
+        counts = self._healed("", self._index.counts)
+        return MemoryStats(
+            where=self._index.where.name,
+            embedder=self._embed.name,
+            videos=len(by_video),
+            captions=sum(len(captions) for captions in by_video.values()),
+            texts=sum(len(_by_text(captions)) for captions in by_video.values()),
+            indexed=sum(counts.get(self._index.collection_name(name), 0) for name in by_video),
+            bytes=self._files.bytes() + self._index.where.bytes(),
+        )
+
+    def _nearest(
+        self, video_id: str, vector: NDArray[np.float32], by_text: dict[str, list[Caption]], k: int
+    ) -> list[tuple[str, float]]:
+        """(entry id, cosine) of a video's texts, after the index was brought up to date."""
+        if not by_text:
+            return []
+
+        def work() -> list[tuple[str, float]]:
+            self._sync(video_id)
+            return self._index.nearest(video_id, vector, by_text, k)
+
+        return self._healed(video_id, work)
+
+    def _sync(self, video_id: str) -> None:
+        """Makes the index hold what the files hold; looks only where something has changed."""
+        signature = self._files.signature(video_id)
+        if self._sound.get(video_id) == (signature, self._index.where.look()):
+            return
+        entries = _entries(video_id, self._files.read(video_id))
+        missing = self._index.missing(video_id, entries)
+        checked = self._index.where.epoch
+        if missing:
+            # outside the lock: a remote embedder takes its time
+            vectors = self._embed([entry.text for entry in missing])
+            self._index.put(video_id, missing, vectors)
+        if self._index.where.epoch == checked:  # else somebody came in between: look again
+            self._sound[video_id] = (signature, checked)
+
+    def _healed(self, video_id: str, work: Callable[[], _T]) -> _T:
+        """Does the work; if the index is broken drops the video from it and tries again, and if
+        that does not help, drops everything. The callers' work brings back what it needs."""
+        for repair in (self._drop_or_wipe, self._wipe):
+            try:
+                return work()
+            except IndexBroken as error:
+                warnings.warn(
+                    f"the caption index in {self._index.where.name} is damaged and is made again "
+                    f"from the captions: {error}",
+                    CaptionMemoryWarning,
+                    stacklevel=4,
+                )
+            self._sound.clear()
+            repair(video_id)
+        try:
+            return work()
+        except IndexBroken as error:
+            raise MemoryStoreError(
+                f"the caption index in {self._index.where.name} cannot be used: {error}",
+                hint="The captions are safe. Remove the index folder, or restart the server.",
+            ) from error
+
+    def _drop_or_wipe(self, video_id: str) -> None:
+        try:
+            self._index.drop(video_id)
+        except IndexBroken:
+            self._index.where.wipe()
+
+    def _wipe(self, _video_id: str) -> None:
+        self._index.where.wipe()
+
+
+def _by_text(captions: Sequence[Caption]) -> dict[str, list[Caption]]:
+    """Entry id -> the captions with that text, in time order; blank ones cannot be searched."""
+    texts: dict[str, list[Caption]] = {}
+    for caption in captions:
+        if caption.text.strip():
+            name = hashlib.sha256(caption.text.encode()).hexdigest()[:32]
+            texts.setdefault(name, []).append(caption)
+    return texts
+
+
+def _entries(video_id: str, captions: Sequence[Caption]) -> list[Entry]:
+    """One entry a text, described by the first frame which bears it."""
+    entries = []
+    for name, (first, *_) in _by_text(captions).items():
+        meta: dict[str, str | float] = {
+            "video_id": video_id,
+            "frame_id": first.frame_id,
+            "seconds": first.time_s,
+        }
+        if first.shared_from is not None:
+            meta["shared_from"] = first.shared_from
+        entries.append(Entry(name, first.text, meta))
+    return entries

@@ -1,0 +1,242 @@
+"""Text to vectors: the one contract behind the filter, temporal grounding and the caption index.
+
+Every embedder gives unit-length float32 rows, so a dot product is the cosine similarity. Text
+without words has no direction: its row is all zeros, similar to nothing, and never NaN.
+"""
+
+import importlib.util
+import json
+import logging
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from videoespresso.errors import ModelError, SettingsError
+from videoespresso.models.chat import NO_KEY
+from videoespresso.models.failures import model_errors
+from videoespresso.models.specs import ModelSpec, is_local
+
+DEFAULT = "wordllama"
+_KNOWN = (
+    'Write "wordllama", "openai:text-embedding-3-small", "openai:MODEL@http://host:8000/v1" '
+    'or "hf:BAAI/bge-m3".'
+)
+
+OPENAI_BATCH = 256
+"""Texts a request; OpenAI's own limit is 2,048, smaller servers stop earlier."""
+
+HF_BATCH = 32
+HF_MAX_TOKENS = 8192
+"""What bge-m3 reads at most; a model with a shorter limit in its tokenizer keeps its own."""
+
+
+class Embedder(Protocol):
+    """Texts in, (n, d) float32 out, each row of length 1, or all zeros for blank text.
+
+    name: identifies the vectors; two embedders with one name must be interchangeable.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
+
+
+def embedder(spec: str = DEFAULT) -> Embedder:
+    """The embedder a spec names; weights load and servers are called at the first use.
+
+    "wordllama" (the default, offline), "openai:MODEL[@base_url]", "hf:PATH_OR_ID". Raises
+    SettingsError for a spec that is none of these, a missing key or a missing extra.
+    """
+    if spec.strip() == "wordllama":
+        return WordLlamaEmbedder()
+    if not spec.startswith(("openai:", "hf:")):
+        raise SettingsError(f"not an embedder: {spec!r}", hint=_KNOWN)
+    parsed = ModelSpec.parse(spec)
+    if parsed.provider == "openai":
+        return OpenAIEmbedder(parsed)
+    if parsed.base_url:
+        raise SettingsError(f"{spec} runs in this process; a URL does not fit", hint=_KNOWN)
+    return HfEmbedder(parsed)
+
+
+class _Embedder(ABC):
+    """What all embedders share: blank texts, batches, the type, the length."""
+
+    name: str
+    batch: int
+
+    @abstractmethod
+    def _raw(self, texts: list[str]) -> NDArray[Any]:
+        """(n, d) for n >= 1 texts with something in them; any length, any float type."""
+
+    @cached_property
+    def dimensions(self) -> int:
+        """d, learnt by asking once."""
+        return int(self._raw(["."]).shape[1])
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, d) float32; an empty sequence gives (0, d). Raises ModelError."""
+        filled = [i for i, text in enumerate(texts) if text.strip()]
+        parts = [
+            self._raw([texts[i] for i in filled[start : start + self.batch]])
+            for start in range(0, len(filled), self.batch)
+        ]
+        if not parts:
+            return np.zeros((len(texts), self.dimensions), np.float32)
+        vectors = np.concatenate(parts).astype(np.float32)
+        if vectors.shape[0] != len(filled) or not np.isfinite(vectors).all():
+            raise ModelError(
+                f"{self.name} gave {len(vectors)} vectors for {len(filled)} texts, or not-numbers",
+                hint="Check that the model is an embedding model.",
+            )
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        rows = np.zeros((len(texts), vectors.shape[1]), np.float32)
+        rows[filled] = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+        return rows
+
+
+class WordLlamaEmbedder(_Embedder):
+    """Static token vectors (256 numbers, from Llama's token table), averaged; no torch.
+
+    The weights (l2_supercat_256, 16 MB, MIT) and the tokenizer are files inside the `wordllama`
+    wheel, so nothing is ever downloaded. Being an average of words, it cannot see their order:
+    "red car, blue hat" and "blue car, red hat" have cosine 1.0.
+    """
+
+    name = "wordllama:l2_supercat_256"
+    batch = 1024
+
+    @cached_property
+    def _model(self) -> Any:
+        with _root_logger_kept():
+            import wordllama  # noqa: PLC0415 - loads requests and a compiled module
+
+        # The package's own look-up of its tokenizer has a typo ("tokenizer" for "tokenizers") and
+        # would go on to download it; its folder given as the cache has both files in place.
+        inside = Path(wordllama.__file__).parent
+        return wordllama.WordLlama.load(cache_dir=inside, disable_download=True)
+
+    def _raw(self, texts: list[str]) -> NDArray[Any]:
+        return np.asarray(self._model.embed(texts, norm=False))
+
+
+@contextmanager
+def _root_logger_kept() -> Iterator[None]:
+    """Undoes wordllama's `logging.basicConfig(level=INFO)`, which it calls when imported."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        for added in [handler for handler in root.handlers if handler not in handlers]:
+            root.removeHandler(added)
+
+
+class OpenAIEmbedder(_Embedder):
+    """OpenAI's embeddings, or those of any server that speaks its `/v1/embeddings`."""
+
+    batch = OPENAI_BATCH
+
+    def __init__(self, spec: ModelSpec, *, timeout_s: float = 60.0) -> None:
+        self.name, self._spec, self._timeout_s = str(spec), spec, timeout_s
+        url = spec.base_url or os.environ.get("OPENAI_BASE_URL") or ""
+        self._key = os.environ.get("OPENAI_API_KEY") or (NO_KEY if is_local(url) else "")
+        if not self._key:
+            raise SettingsError(
+                f"{spec} needs a key",
+                hint='Set OPENAI_API_KEY, or use the offline embedder "wordllama".',
+            )
+
+    @cached_property
+    def _client(self) -> Any:
+        from langchain_openai import OpenAIEmbeddings  # noqa: PLC0415 - imports openai, a second
+        from pydantic import SecretStr  # noqa: PLC0415 - only for this
+
+        return OpenAIEmbeddings(
+            model=self._spec.model,
+            base_url=self._spec.base_url or None,
+            api_key=SecretStr(self._key),
+            timeout=self._timeout_s,
+            max_retries=2,
+            chunk_size=self.batch,
+            # True would send token ids, which other servers cannot read, after downloading the
+            # tokenizer; captions are far below any model's limit
+            check_embedding_ctx_length=False,
+        )
+
+    def _raw(self, texts: list[str]) -> NDArray[Any]:
+        with model_errors(self._spec):
+            return np.asarray(self._client.embed_documents(texts), dtype=np.float32)
+
+
+class HfEmbedder(_Embedder):
+    """A transformers encoder in this process (extra `local`), e.g. bge-m3, the paper's encoder.
+
+    Pooling follows the sentence-transformers file `1_Pooling/config.json` beside the weights, as
+    all-MiniLM and its like need the mean; without one it is the first token, as for bge-m3.
+    """
+
+    batch = HF_BATCH
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.name, self._path = str(spec), spec.model
+        if importlib.util.find_spec("transformers") is None:
+            raise SettingsError(
+                f"{spec} needs torch and transformers", hint='pip install "videoespresso[local]"'
+            )
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any, bool]:
+        """Tokenizer, model, and whether to take the mean."""
+        from transformers import AutoModel, AutoTokenizer  # noqa: PLC0415 - the extra `local`
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(self._path)
+            model = AutoModel.from_pretrained(self._path).eval()
+            return tokenizer, model, _mean_pooling(self._path)
+        except (OSError, ValueError) as error:
+            first = str(error).strip().partition("\n")[0]
+            raise ModelError(
+                f"{self.name} cannot be loaded: {first}",
+                hint="Check the name or the folder. "
+                "A download needs network and no HF_HUB_OFFLINE.",
+            ) from error
+
+    def _raw(self, texts: list[str]) -> NDArray[Any]:
+        import torch  # noqa: PLC0415 - the extra `local`
+
+        tokenizer, model, mean = self._loaded
+        limit = min(tokenizer.model_max_length, HF_MAX_TOKENS)
+        inputs = tokenizer(
+            texts, padding=True, truncation=True, max_length=limit, return_tensors="pt"
+        )
+        with torch.inference_mode():
+            hidden = model(**inputs).last_hidden_state.float()
+        if mean:
+            weights = inputs["attention_mask"].unsqueeze(-1).float()
+            return np.asarray((hidden * weights).sum(1) / weights.sum(1))
+        return np.asarray(hidden[:, 0])
+
+
+def _mean_pooling(path: str) -> bool:
+    """Whether the model's sentence-transformers settings ask for the mean of its tokens."""
+    from transformers.utils import cached_file  # noqa: PLC0415 - the extra `local`
+
+    found = cached_file(
+        path,
+        "1_Pooling/config.json",
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    if found is None:
+        return False
+    return bool(json.loads(Path(found).read_text(encoding="utf-8"))["pooling_mode_mean_tokens"])
