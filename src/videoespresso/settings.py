@@ -51,7 +51,7 @@ class Settings(Record):
     profile: a named set of models; "" means that nothing was configured (models/profiles.py then
         takes the embedded pack and says so).
     captioner ... embedder: a spec `provider:model[@base_url]`; "" means what the profile says.
-    fps, dynamic_fps: frames a second on static and on moving stretches (paper section 3: 1 and 2-4).
+    fps, dynamic_fps: frames a second on static and on moving stretches (paper: 1 and 2-4).
     max_side: the longer side of a frame in pixels. tau: the semantic filter's threshold, None for
         the calibrated one. select: the selection strategy. one_image: the models take one image a
         request, several become a labelled grid.

@@ -1,0 +1,292 @@
+"""Agent: the only place that talks to a chat model.
+
+Replies are cached, calls counted, budgets kept, failures retried and converted, and typed replies
+climbed for (ladder.py) - here, once, for every role.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
+from typing import Any, TypeVar
+
+from langchain_core.language_models import BaseChatModel
+from pydantic import BaseModel
+
+from videoespresso.agents.ladder import LADDER, Attempt, Climbed, Rung, Said, climb, read
+from videoespresso.agents.messages import Turn, as_one_image
+from videoespresso.agents.meter import Meter
+from videoespresso.agents.prompts import Prompt
+from videoespresso.agents.requests import Reply, Request, converse, said
+from videoespresso.agents.retries import Retries
+from videoespresso.errors import ModelError, ModelOutputError
+from videoespresso.memory.replies import ReplyCache, StoredReply
+from videoespresso.models.budget import Budget
+from videoespresso.models.failures import UnsupportedError, model_errors
+from videoespresso.models.ledger import Entry, Ledger
+from videoespresso.models.profiles import takes_one_image
+from videoespresso.models.specs import ModelSpec
+from videoespresso.types import Usage
+
+__all__ = ["Agent", "Prompt", "Reply", "Retries", "Turn"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=BaseModel)
+V = TypeVar("V")
+Steps = Generator[Attempt, Any, Climbed[V]]
+
+_LOCK_POLL_S = 0.05
+
+
+class Agent:
+    """One role on one model.
+
+    replies: the cache, None to ask anew each time. budget: checked before each call, charged
+    after. one_image: the model takes one image a request, so several become a labelled grid
+    (default: by the model's name). concurrency: calls at a time in `text_batch`; in-process
+    models get one, they use all cores already.
+
+    Every method raises ModelError when the model cannot be reached or refuses, ModelOutputError
+    when its reply is no use, and BudgetExceeded before the call that would pass a limit.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        spec: ModelSpec,
+        model: BaseChatModel,
+        *,
+        ledger: Ledger,
+        replies: ReplyCache | None = None,
+        budget: Budget | None = None,
+        one_image: bool | None = None,
+        concurrency: int = 4,
+        retries: Retries | None = None,
+    ) -> None:
+        self.role = role
+        self.spec = spec
+        self.model = model
+        self.ledger = ledger
+        self.replies = replies
+        self.budget = budget or Budget()
+        self.one_image = takes_one_image(spec) if one_image is None else one_image
+        self.concurrency = 1 if spec.in_process else concurrency
+        self.retries = retries or Retries()
+        self._unable: set[str] = set()
+
+    # ---- what roles call
+
+    def text(self, prompt: Prompt, turns: Sequence[Turn]) -> Reply[str]:
+        """The model's words."""
+        return self._run(self._request(prompt, turns), converse())
+
+    def typed(self, prompt: Prompt, turns: Sequence[Turn], schema: type[T]) -> Reply[T]:
+        """The model's reply as a `schema`."""
+        return self._run(self._request(prompt, turns, schema), climb(schema, self._rungs()))
+
+    def text_batch(
+        self, prompt: Prompt, list_of_turns: Sequence[Sequence[Turn]]
+    ) -> list[Reply[str]]:
+        """`text` for each, `concurrency` at a time, in the given order.
+
+        After a failure no further request is started; those under way are finished (and cached,
+        so that a second try pays only for the rest), then the first failure is raised.
+        """
+        with ThreadPoolExecutor(self.concurrency) as pool:
+            futures = [pool.submit(self.text, prompt, turns) for turns in list_of_turns]
+            try:
+                return [future.result() for future in futures]
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+    async def atext(self, prompt: Prompt, turns: Sequence[Turn]) -> Reply[str]:
+        """`text`, awaited."""
+        return await self._arun(self._request(prompt, turns), converse())
+
+    async def atyped(self, prompt: Prompt, turns: Sequence[Turn], schema: type[T]) -> Reply[T]:
+        """`typed`, awaited."""
+        return await self._arun(self._request(prompt, turns, schema), climb(schema, self._rungs()))
+
+    def stream_text(self, prompt: Prompt, turns: Sequence[Turn]) -> Iterator[str]:
+        """The model's words as they come; a cached reply comes in one piece.
+
+        Retried only before the first piece: what was shown cannot be taken back. Does not wait
+        for another asker of the same question.
+        """
+        request = self._request(prompt, turns)
+        if hit := self._hit(request):
+            yield hit.raw
+            return
+        with self._meter(request) as meter:
+            for tried in count(1):
+                try:
+                    with meter.call(), model_errors(self.spec):
+                        for chunk in request.model.stream(request.wire(Attempt("text"))):
+                            if piece := meter.piece(chunk):
+                                yield piece
+                    break
+                except ModelError as error:
+                    wait_s = self._wait_s(error, tried, over=meter.pieces > 0)
+                time.sleep(wait_s)
+            self._keep(request, meter, meter.streamed())
+
+    async def astream_text(self, prompt: Prompt, turns: Sequence[Turn]) -> AsyncIterator[str]:
+        """`stream_text`, awaited."""
+        request = self._request(prompt, turns)
+        if hit := self._hit(request):
+            yield hit.raw
+            return
+        with self._meter(request) as meter:
+            for tried in count(1):
+                try:
+                    with meter.call(), model_errors(self.spec):
+                        async for chunk in request.model.astream(request.wire(Attempt("text"))):
+                            if piece := meter.piece(chunk):
+                                yield piece
+                    break
+                except ModelError as error:
+                    wait_s = self._wait_s(error, tried, over=meter.pieces > 0)
+                await asyncio.sleep(wait_s)
+            self._keep(request, meter, meter.streamed())
+
+    # ---- how a request is made
+
+    def _request(
+        self, prompt: Prompt, turns: Sequence[Turn], schema: type[BaseModel] | None = None
+    ) -> Request:
+        sent = as_one_image(turns) if self.one_image else tuple(turns)
+        return Request(self.spec, self.model, prompt, sent, schema)
+
+    def _rungs(self) -> tuple[Rung, ...]:
+        """The rungs worth paying for; in-process models write text and nothing else."""
+        if self.spec.in_process:
+            return ("prompt",)
+        unable = set(self._unable)
+        if self.replies is not None:
+            unable |= self.replies.inabilities(str(self.spec))
+        return tuple(rung for rung in LADDER if rung == "prompt" or rung not in unable)
+
+    def _run(self, request: Request, steps: Steps[V]) -> Reply[V]:
+        """From the cache, or asked once while other askers of the same wait for the reply."""
+        if self.replies is None:
+            return self._ask(request, steps)
+        if hit := self._hit(request):
+            return hit
+        with self.replies.lock(request.key):
+            return self._hit(request) or self._ask(request, steps)
+
+    async def _arun(self, request: Request, steps: Steps[V]) -> Reply[V]:
+        if self.replies is None:
+            return await self._aask(request, steps)
+        if hit := self._hit(request):
+            return hit
+        async with self.replies.alock(request.key):
+            return self._hit(request) or await self._aask(request, steps)
+
+    def _ask(self, request: Request, steps: Steps[V]) -> Reply[V]:
+        """Drives the ladder to its end."""
+        with self._meter(request) as meter:
+            attempt = next(steps)
+            while True:
+                came = self._try(request, meter, attempt)
+                try:
+                    attempt = steps.send(came)
+                except StopIteration as done:
+                    return self._keep(request, meter, done.value)
+
+    async def _aask(self, request: Request, steps: Steps[V]) -> Reply[V]:
+        with self._meter(request) as meter:
+            attempt = next(steps)
+            while True:
+                came = await self._atry(request, meter, attempt)
+                try:
+                    attempt = steps.send(came)
+                except StopIteration as done:
+                    return self._keep(request, meter, done.value)
+
+    def _try(self, request: Request, meter: Meter, attempt: Attempt) -> Said | UnsupportedError:
+        """One rung, with retries: what came, or that the server does not take this form."""
+        sent = request.wire(attempt)
+        for tried in count(1):
+            try:
+                runnable = request.runnable(attempt.rung)
+                with meter.call(), model_errors(self.spec):
+                    meter.came = said(runnable.invoke(sent))
+                break
+            except (UnsupportedError, ModelOutputError) as error:
+                return _as_outcome(error)
+            except ModelError as error:
+                wait_s = self._wait_s(error, tried)
+            time.sleep(wait_s)
+        return meter.came or Said("")
+
+    async def _atry(
+        self, request: Request, meter: Meter, attempt: Attempt
+    ) -> Said | UnsupportedError:
+        sent = request.wire(attempt)
+        for tried in count(1):
+            try:
+                runnable = request.runnable(attempt.rung)
+                with meter.call(), model_errors(self.spec):
+                    meter.came = said(await runnable.ainvoke(sent))
+                break
+            except (UnsupportedError, ModelOutputError) as error:
+                return _as_outcome(error)
+            except ModelError as error:
+                wait_s = self._wait_s(error, tried)
+            await asyncio.sleep(wait_s)
+        return meter.came or Said("")
+
+    def _wait_s(self, error: ModelError, tried: int, *, over: bool = False) -> float:
+        """How long to wait before the next try. Raises the error when there is to be none."""
+        wait_s = None if over else self.retries.wait_s(tried, error)
+        if wait_s is None:
+            raise error
+        left = self.budget.seconds_left
+        log.info("try %d failed, waiting %.1f s: %s", tried, wait_s, error)
+        return wait_s if left is None else min(wait_s, left)
+
+    @contextmanager
+    def _meter(self, request: Request) -> Iterator[Meter]:
+        meter = Meter(self.role, request, self.budget, self.ledger)
+        try:
+            yield meter
+        finally:
+            meter.close()
+
+    def _hit(self, request: Request) -> Reply[Any] | None:
+        """The cached reply, read anew; one which no longer fits its schema is asked again."""
+        if self.replies is None or (kept := self.replies.get(request.key)) is None:
+            return None
+        value: Any = kept.text.strip()
+        if request.schema is not None:
+            value, _ = read(request.schema, Said(kept.text))
+            if value is None:
+                return None
+        usage, how = Usage(cached_calls=1), ("cache", *kept.how)
+        self.ledger.record(Entry(self.role, str(self.spec), usage, how=how))
+        return Reply(value, kept.text, usage, how)
+
+    def _keep(self, request: Request, meter: Meter, climbed: Climbed[V]) -> Reply[V]:
+        """Stores a good reply, and what the model turned out not to do."""
+        meter.how = climbed.how
+        self._unable.update(climbed.unable)
+        if self.replies is not None:
+            kept = StoredReply(text=climbed.raw, how=climbed.how, usage=meter.usage)
+            self.replies.put(request.key, str(self.spec), self.role, kept)
+            for rung in climbed.unable:
+                self.replies.remember_inability(str(self.spec), rung)
+        return Reply(climbed.value, climbed.raw, meter.usage, climbed.how)
+
+
+def _as_outcome(error: ModelError) -> Said | UnsupportedError:
+    """What the ladder is told: a refused form, or a reply which hit the length limit."""
+    if isinstance(error, ModelOutputError):
+        return Said(error.reply, cut=True)
+    assert isinstance(error, UnsupportedError)
+    return error

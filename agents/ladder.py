@@ -1,0 +1,180 @@
+"""The structured-output ladder: native JSON schema, tool call, then prompt + repair + one retry.
+
+Written as a generator that asks for attempts and is sent what came of them, so that the sync and
+the async driver in base.py climb the same ladder and tests climb it without a model.
+"""
+
+import json
+import re
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from videoespresso.errors import ModelOutputError
+from videoespresso.models.failures import UnsupportedError
+
+Rung = Literal["json_schema", "tool", "prompt", "text"]
+LADDER: tuple[Rung, ...] = ("json_schema", "tool", "prompt")
+
+T = TypeVar("T", bound=BaseModel)
+V = TypeVar("V")
+
+_FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
+_THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
+_FAULTS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What to ask next. again: the refused reply and what was wrong with it, on a retry."""
+
+    rung: Rung
+    again: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a model answered. cut: it hit its length limit. Tokens are 0 when not reported."""
+
+    text: str
+    cut: bool = False
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Climbed(Generic[V]):
+    """A value, the text it was read from, what was tried, and the rungs that proved unusable."""
+
+    value: V
+    raw: str
+    how: tuple[str, ...]
+    unable: tuple[Rung, ...] = ()
+
+
+def climb(
+    schema: type[T], rungs: Sequence[Rung]
+) -> Generator[Attempt, Said | UnsupportedError, Climbed[T]]:
+    """Climbs down from the first rung to the one that yields a valid value.
+
+    A rung counts as unusable when the server refused the request, or answered with text that its
+    own enforcement should have made impossible - but only if a later rung then worked: a request
+    which fails on every rung says nothing about the rungs. Empty and cut replies say nothing
+    either. Raises ModelOutputError when the last reply is no use, UnsupportedError when the
+    server refused to the end.
+    """
+    how: list[str] = []
+    unable: list[Rung] = []
+    for rung in rungs:
+        again: tuple[str, str] | None = None
+        for _ in range(2 if rung == "prompt" else 1):
+            said = yield Attempt(rung, again)
+            if isinstance(said, UnsupportedError):
+                how.append(f"{rung}: refused")
+                if rung == rungs[-1]:
+                    raise said
+                unable.append(rung)
+                break
+            value, fault = read(schema, said)
+            if value is not None:
+                how.append(f"{rung}: ok" + (f" ({fault})" if fault else ""))
+                return Climbed(value, said.text, tuple(how), tuple(unable))
+            how.append(f"{rung}: {fault}")
+            again = (said.text, fault)
+            if rung != "prompt" and said.text.strip() and not said.cut:
+                unable.append(rung)
+    raise ModelOutputError(
+        f"the reply is not a valid {schema.__name__} ({'; '.join(how)})",
+        hint="Ask again, or choose a model that follows instructions better.",
+        reply=again[0] if again else "",
+    )
+
+
+def read(schema: type[T], said: Said) -> tuple[T | None, str]:
+    """(value, note) or (None, what is wrong). The note is "repaired" when the JSON was mended."""
+    text = said.text.strip()
+    if not text:
+        return None, "the reply is empty"
+    text = _THINKING.sub("", text).strip()
+    if fenced := _FENCE.search(text):
+        text = fenced[1]
+    try:
+        return schema.model_validate_json(text), ""
+    except ValidationError as error:
+        if not any(fault["type"] == "json_invalid" for fault in error.errors()):
+            return None, _faults(error)
+    mended = _mend(text)
+    if mended is None:
+        return None, "the reply was cut at the length limit" if said.cut else "not JSON"
+    try:
+        return schema.model_validate_json(json.dumps(mended)), "repaired"
+    except ValidationError as error:
+        return None, _faults(error)
+
+
+def _mend(text: str) -> dict[str, Any] | list[Any] | None:
+    """The object in a reply with prose around it, single quotes, a missing end and the like."""
+    import json_repair  # noqa: PLC0415 - only broken replies need it
+
+    start = min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=-1)
+    if start < 0:
+        return None
+    found = json_repair.loads(text[start:])
+    return found if isinstance(found, dict | list) and found else None
+
+
+def _faults(error: ValidationError) -> str:
+    """What does not fit, short enough to send back; input values are left out."""
+    faults = [
+        f"{'.'.join(str(part) for part in fault['loc']) or 'reply'}: {fault['msg']}"
+        for fault in error.errors(include_url=False, include_input=False)
+    ]
+    more = f" and {len(faults) - _FAULTS_SHOWN} more" if len(faults) > _FAULTS_SHOWN else ""
+    return "; ".join(faults[:_FAULTS_SHOWN]) + more
+
+
+def instructions(schema: type[BaseModel]) -> str:
+    """What the prompt rung adds to the system message."""
+    text = json.dumps(schema.model_json_schema(), ensure_ascii=False, separators=(",", ":"))
+    return (
+        "\n\nReply with one JSON object and nothing else: no prose, no code fence. "
+        f"It must fit this JSON Schema:\n{text}"
+    )
+
+
+def complaint(fault: str) -> str:
+    """The user turn that asks for a second try on the prompt rung."""
+    return f"That reply cannot be used: {fault}. Reply again with only the JSON object."
+
+
+def strict_schema(schema: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema as OpenAI's strict mode wants it: all fields required, no others, no
+    defaults."""
+    plain: dict[str, Any] = schema.model_json_schema()
+    _tighten(plain)
+    plain.setdefault("title", schema.__name__)
+    return plain
+
+
+def _tighten(node: object) -> None:
+    if isinstance(node, list):
+        for child in node:
+            _tighten(child)
+    if not isinstance(node, dict):
+        return
+    node.pop("default", None)
+    if "prefixItems" in node:  # strict mode has no tuples: an array of that length, of any of them
+        kinds: list[object] = []
+        for kind in node.pop("prefixItems"):
+            kinds += [] if kind in kinds else [kind]
+        node["items"] = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+    if isinstance(node.get("properties"), dict):
+        node["required"] = list(node["properties"])
+        node["additionalProperties"] = False
+    for key, child in node.items():
+        if key in ("properties", "$defs"):  # keyed by names, not by keywords
+            _tighten(list(child.values()))
+        elif key not in ("enum", "const", "required"):
+            _tighten(child)

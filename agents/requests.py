@@ -1,0 +1,152 @@
+"""One request: what is asked, its cache key, what goes over the wire and what came back."""
+
+import json
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.runnables import Runnable
+from pydantic import BaseModel
+
+from videoespresso.agents.ladder import (
+    Attempt,
+    Climbed,
+    Rung,
+    Said,
+    complaint,
+    instructions,
+    strict_schema,
+)
+from videoespresso.agents.messages import Turn, fingerprint, images_in, messages, texts_in
+from videoespresso.agents.prompts import Prompt
+from videoespresso.errors import ModelOutputError
+from videoespresso.memory.replies import reply_key
+from videoespresso.models.failures import UnsupportedError
+from videoespresso.models.prices import image_tokens, text_tokens
+from videoespresso.models.secrets import redact
+from videoespresso.models.specs import ModelSpec
+from videoespresso.types import Usage
+
+V = TypeVar("V")
+
+_SAMPLING = ("temperature", "top_p", "max_tokens", "seed", "identity", "max_pixels", "dtype")
+"""Attributes of a chat model on which its reply depends; `identity` names local weights."""
+
+
+@dataclass(frozen=True)
+class Reply(Generic[V]):
+    """value: what was asked for. raw: the text it was read from. usage: what it took, failed
+    tries included. how: the rungs tried, e.g. ("json_schema: refused", "tool: ok"), "cache"
+    first when nothing was sent."""
+
+    value: V
+    raw: str
+    usage: Usage
+    how: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A prompt and turns for a model; turns are as sent (gridded where the model needs it)."""
+
+    spec: ModelSpec
+    model: BaseChatModel
+    prompt: Prompt
+    turns: tuple[Turn, ...]
+    schema: type[BaseModel] | None = None
+
+    @cached_property
+    def key(self) -> str:
+        """The content hash of everything the reply depends on."""
+        return reply_key(
+            {
+                "spec": str(self.spec),
+                "prompt": self.prompt.text,
+                "prompt_sha": self.prompt.sha,
+                "turns": fingerprint(self.turns),
+                "schema": self.schema.model_json_schema() if self.schema else None,
+                "sampling": {
+                    name: str(value)
+                    for name in _SAMPLING
+                    if (value := getattr(self.model, name, None)) is not None
+                },
+            }
+        )
+
+    @cached_property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """(width, height) of each image as sent."""
+        return tuple(image.size for image in images_in(self.turns))
+
+    @cached_property
+    def image_tokens(self) -> int:
+        """An estimate of what the images cost."""
+        return sum(image_tokens(self.spec, *size) for size in self.sizes)
+
+    @cached_property
+    def input_tokens(self) -> int:
+        """An estimate of the whole input."""
+        return text_tokens([self.prompt.text, *texts_in(self.turns)]) + self.image_tokens
+
+    def wire(self, attempt: Attempt) -> list[BaseMessage]:
+        """The messages of an attempt. Schema instructions go into the system message only."""
+        system, turns = self.prompt.text, list(self.turns)
+        if attempt.rung == "prompt" and self.schema is not None:
+            system += instructions(self.schema)
+        if attempt.again is not None:
+            said, fault = attempt.again
+            if said.strip():
+                turns.append(Turn("assistant", (said,)))
+            turns.append(Turn("user", (complaint(fault),)))
+        return messages(system, turns)
+
+    def runnable(self, rung: Rung) -> Runnable[Any, Any]:
+        """The model as this rung calls it. Raises UnsupportedError if its class cannot."""
+        if self.schema is None or rung in ("prompt", "text"):
+            return self.model
+        native = rung == "json_schema"
+        options: dict[str, Any] = {"strict": True} if self.spec.provider == "openai" else {}
+        try:
+            return self.model.with_structured_output(
+                strict_schema(self.schema),
+                method="json_schema" if native else "function_calling",
+                include_raw=True,
+                **(options if native else {}),
+            )
+        except (NotImplementedError, TypeError, ValueError) as error:
+            raise UnsupportedError(f"{self.spec} has no {rung}: {type(error).__name__}") from None
+
+
+def said(output: Any) -> Said:
+    """What came back, with keys taken out: a message, or {"raw": message} of a typed rung."""
+    message = output["raw"] if isinstance(output, dict) else output
+    if not isinstance(message, AIMessage):
+        return Said(redact(str(getattr(message, "content", message) or "")))
+    text = str(message.text)
+    if message.tool_calls:
+        text = json.dumps(message.tool_calls[0]["args"], ensure_ascii=False)
+    elif message.invalid_tool_calls:
+        text = message.invalid_tool_calls[0].get("args") or text
+    about = message.response_metadata
+    stop = about.get("finish_reason") or about.get("stop_reason") or about.get("done_reason")
+    tokens = message.usage_metadata
+    return Said(
+        redact(text),
+        cut=stop in ("length", "max_tokens", "MAX_TOKENS"),
+        input_tokens=tokens["input_tokens"] if tokens else 0,
+        output_tokens=tokens["output_tokens"] if tokens else 0,
+    )
+
+
+def converse() -> Generator[Attempt, Said | Exception, Climbed[str]]:
+    """The ladder of a plain text: ask, and once more if nothing came."""
+    for _ in range(2):
+        came = yield Attempt("text")
+        if not isinstance(came, Said):
+            raise came
+        if came.text.strip():
+            return Climbed(came.text.strip(), came.text, ("text: ok",))
+    raise ModelOutputError("the reply is empty", hint="Try again, or choose another model.")

@@ -1,0 +1,196 @@
+"""Model replies by content hash, so that a paid call is never paid twice.
+
+One sqlite file in the cache folder, safe for several threads and processes. It holds replies and
+never requests: no pixels, no prompts, no keys.
+"""
+
+import asyncio
+import hashlib
+import json
+import logging
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from videoespresso.errors import MemoryStoreError
+from videoespresso.settings import cache_dir
+from videoespresso.types import Record, Usage
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+"""Part of every key: raised when the meaning of a stored reply changes."""
+
+REMEMBER_S = 7 * 24 * 3600.0
+"""How long a model's missing ability is believed; servers get upgraded."""
+
+_SHARDS = 256
+_POLL_S = 0.05
+_BUSY_S = 30.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS replies (
+    key TEXT PRIMARY KEY, spec TEXT NOT NULL, role TEXT NOT NULL, reply TEXT NOT NULL,
+    made REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS inabilities (
+    spec TEXT NOT NULL, ability TEXT NOT NULL, seen REAL NOT NULL, PRIMARY KEY (spec, ability)
+);
+"""
+
+
+class StoredReply(Record):
+    """A good reply. text: what the model said; how: the rungs tried; usage: what it cost then."""
+
+    text: str
+    how: tuple[str, ...] = ()
+    usage: Usage = Usage()
+
+
+class ReplyStats(Record):
+    """What the file holds: replies, what they cost when they were made, and bytes on disk."""
+
+    replies: int
+    usage: Usage
+    bytes: int
+    by_spec: dict[str, int]
+
+
+def reply_key(request: Mapping[str, Any]) -> str:
+    """sha256 of everything a reply depends on, as canonical JSON; images come as pixel shas."""
+    text = json.dumps({"format": FORMAT, **request}, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class ReplyCache:
+    """The store. Connections are opened a call: sqlite's are bound to their thread."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or cache_dir() / "replies.sqlite"
+
+    def get(self, key: str) -> StoredReply | None:
+        """The reply under that key, or None."""
+        with self._connect() as db:
+            row = db.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
+        return None if row is None else StoredReply.model_validate_json(row[0])
+
+    def put(self, key: str, spec: str, role: str, reply: StoredReply) -> None:
+        """Stores a reply. The first one under a key stays: both cost the same money."""
+        with self._connect() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?)",
+                (key, spec, role, reply.model_dump_json(), time.time()),
+            )
+
+    def lock(self, key: str) -> FileLock:
+        """Held while a call is made, so that a second asker waits for the reply instead of paying.
+
+        The operating system drops it when a process dies. Keys share 256 locks, so holding two
+        at once can wait for oneself: hold one at a time.
+        """
+        folder = self.path.with_suffix(".locks")
+        folder.mkdir(parents=True, exist_ok=True)
+        shard = int(key[:8], 16) % _SHARDS
+        return FileLock(folder / f"{shard:02x}.lock", thread_local=False)
+
+    @asynccontextmanager
+    async def alock(self, key: str) -> AsyncIterator[None]:
+        """`lock`, awaited. Polled: waiting in threads could use up the executor which the holder
+        of the lock needs to finish."""
+        lock = self.lock(key)
+        while True:
+            try:
+                lock.acquire(timeout=0)
+                break
+            except Timeout:
+                await asyncio.sleep(_POLL_S)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def inabilities(self, spec: str) -> frozenset[str]:
+        """What the model was seen not to do within the last week."""
+        with self._connect() as db:
+            rows = db.execute(
+                "SELECT ability FROM inabilities WHERE spec = ? AND seen > ?",
+                (spec, time.time() - REMEMBER_S),
+            ).fetchall()
+        return frozenset(row[0] for row in rows)
+
+    def remember_inability(self, spec: str, ability: str) -> None:
+        """Notes that the model cannot do something, e.g. "json_schema"."""
+        with self._connect() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO inabilities VALUES (?, ?, ?)", (spec, ability, time.time())
+            )
+
+    def stats(self) -> ReplyStats:
+        """Counts, and what asking again would have cost."""
+        with self._connect() as db:
+            rows = db.execute("SELECT spec, reply FROM replies").fetchall()
+        usage, by_spec = Usage(), dict[str, int]()
+        for spec, reply in rows:
+            usage += StoredReply.model_validate_json(reply).usage
+            by_spec[spec] = by_spec.get(spec, 0) + 1
+        size = self.path.stat().st_size
+        return ReplyStats(replies=len(rows), usage=usage, bytes=size, by_spec=by_spec)
+
+    def clear(self) -> int:
+        """Forgets everything; returns how many replies there were."""
+        with self._connect() as db:
+            count = int(db.execute("DELETE FROM replies").rowcount)
+            db.execute("DELETE FROM inabilities")
+        return count
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        """A connection in a transaction. Raises MemoryStoreError when the file is unusable."""
+        try:
+            db = self._open()
+            try:
+                with db:
+                    yield db
+            finally:
+                db.close()
+        except (sqlite3.Error, OSError) as error:
+            raise MemoryStoreError(
+                f"the reply cache {self.path} cannot be used: {error}",
+                hint="Check the disk, or set VIDEOESPRESSO_CACHE_DIR to another folder.",
+            ) from error
+
+    def _open(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return _opened(self.path)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):  # locked, full, read-only: not broken
+                raise
+        return self._renewed()
+
+    def _renewed(self) -> sqlite3.Connection:
+        """Moves a damaged file aside, unless another process has just done so."""
+        with FileLock(self.path.with_suffix(".repair.lock")):
+            try:
+                return _opened(self.path)
+            except sqlite3.DatabaseError:
+                aside = self.path.with_suffix(f".broken-{time.time_ns()}")
+                self.path.rename(aside)
+                log.warning("the reply cache was damaged; moved to %s and started anew", aside)
+                return _opened(self.path)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=_BUSY_S)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.executescript(_SCHEMA)
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db

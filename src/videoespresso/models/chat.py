@@ -1,0 +1,115 @@
+"""`chat_model(spec)`: the one place where a spec becomes a LangChain chat model."""
+
+import importlib
+import importlib.util
+import os
+from typing import TYPE_CHECKING, Any, cast
+
+from videoespresso.errors import ModelError, SettingsError
+from videoespresso.models.failures import key_variable, model_errors
+from videoespresso.models.secrets import redact
+from videoespresso.models.specs import ModelSpec, is_local
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+TIMEOUT_S = 120.0
+MAX_TOKENS = 1024
+"""Enough for the longest reply a role is asked for; a runaway reply is cut, and that is noticed."""
+
+NO_KEY = "not-needed"
+"""Sent to a server on this machine when OPENAI_API_KEY is not set: the SDK insists on a key."""
+
+
+def chat_model(
+    spec: ModelSpec | str,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    max_tokens: int = MAX_TOKENS,
+    temperature: float = 0.0,
+) -> "BaseChatModel":
+    """Builds the model. No request is made; `hf:` and `embedded:` load their weights when used.
+
+    The SDK's own retries are off: agents/base.py retries, so that the budget sees every call.
+    Raises SettingsError for a missing key and ModelError for a missing package, each with what
+    to do about it.
+    """
+    spec = ModelSpec.parse(spec) if isinstance(spec, str) else spec
+    if spec.provider == "embedded":
+        # the pack's runtime is slow to import
+        from videoespresso.models.embedded.chat import PackChatModel  # noqa: PLC0415
+
+        return PackChatModel()
+    if spec.provider == "hf":
+        from videoespresso.models.hf import HfChatModel  # noqa: PLC0415 - langchain_core is slow
+
+        return HfChatModel(path=spec.model, max_tokens=max_tokens, temperature=temperature)
+    if spec.provider == "openai":
+        return _openai(spec, timeout_s, max_tokens, temperature)
+    return _by_langchain(spec, timeout_s, max_tokens, temperature)
+
+
+def _openai(
+    spec: ModelSpec, timeout_s: float, max_tokens: int, temperature: float
+) -> "BaseChatModel":
+    """OpenAI, or any server that speaks its chat completions."""
+    from langchain_openai import ChatOpenAI  # noqa: PLC0415 - imports openai, a second or two
+    from pydantic import SecretStr  # noqa: PLC0415 - only for this
+
+    url = spec.base_url or os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")
+    key = os.environ.get("OPENAI_API_KEY")
+    if not key:
+        if not is_local(url or ""):
+            raise SettingsError(
+                f"{spec} needs a key",
+                hint="Set OPENAI_API_KEY, or choose models that need none: --profile embedded.",
+            )
+        key = NO_KEY
+    with model_errors(spec):
+        return ChatOpenAI(
+            model=spec.model,
+            base_url=url,
+            api_key=SecretStr(key),
+            timeout=timeout_s,
+            stream_chunk_timeout=timeout_s,
+            max_retries=0,
+            max_tokens=max_tokens,  # type: ignore[call-arg]  # the alias of max_completion_tokens
+            temperature=None if _fixed_temperature(spec.model) else temperature,
+            use_responses_api=False if url else None,
+        )
+
+
+def _fixed_temperature(model: str) -> bool:
+    """OpenAI's reasoning models refuse any temperature but their own."""
+    return model.startswith(("o1", "o3", "o4", "gpt-5", "gpt-6")) and "chat" not in model
+
+
+def _by_langchain(
+    spec: ModelSpec, timeout_s: float, max_tokens: int, temperature: float
+) -> "BaseChatModel":
+    """Any provider that LangChain's `init_chat_model` knows."""
+    package = f"langchain-{spec.provider.replace('_', '-')}"
+    if importlib.util.find_spec("langchain") is None:
+        raise ModelError(
+            f"{spec} needs the package langchain", hint=f"pip install langchain {package}"
+        )
+    # an optional package, without which the type checker must give the same verdict
+    init_chat_model = importlib.import_module("langchain.chat_models").init_chat_model
+    options: dict[str, Any] = {"temperature": temperature}
+    if spec.base_url:
+        options["base_url"] = spec.base_url
+    if spec.provider == "ollama":
+        options |= {"num_predict": max_tokens, "client_kwargs": {"timeout": timeout_s}}
+    else:
+        options |= {"max_tokens": max_tokens, "timeout": timeout_s, "max_retries": 0}
+    try:
+        model = init_chat_model(spec.model, model_provider=spec.provider, **options)
+    except ImportError as error:  # its text names the package
+        raise ModelError(f"{spec}: {error}", hint=f"pip install {package}") from error
+    except ValueError as error:  # an unknown provider, or pydantic's word on a missing key
+        first = redact(str(error)).strip().partition("\n")[0]
+        raise SettingsError(
+            f"{spec}: {first}",
+            hint=f"Check the provider's name; keys go into {key_variable(spec.provider)}.",
+        ) from None
+    return cast("BaseChatModel", model)

@@ -1,0 +1,202 @@
+"""`hf:PATH_OR_ID`: a transformers image-text-to-text model, in this process."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from threading import Lock, Thread
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from PIL import Image
+from pydantic import PrivateAttr
+
+from videoespresso.errors import ModelError
+from videoespresso.models.images import from_data_uri
+
+MAX_PIXELS = 1024 * 1024
+"""Larger images are reduced to this area first: encoders tile, and memory grows with area."""
+
+
+class HfChatModel(BaseChatModel):
+    """A local or hub model through AutoModelForImageTextToText and AutoProcessor.
+
+    path: a folder or a hub id; a hub id is downloaded at first use, and remote code is never run.
+    dtype: "auto" (as saved, float32 on a CPU) or a torch dtype's name. device: "auto" (cuda, mps,
+    cpu), or a torch device. One generation at a time: the weights are shared.
+    """
+
+    path: str
+    dtype: str = "auto"
+    device: str = "auto"
+    max_pixels: int = MAX_PIXELS
+    max_tokens: int = 1024
+    temperature: float = 0.0
+
+    _lock: Lock = PrivateAttr(default_factory=Lock)
+
+    @property
+    def _llm_type(self) -> str:
+        return "videoespresso-hf"
+
+    @property
+    def identity(self) -> str:
+        """Names the weights for the reply cache: a folder's file sizes and times, or the id."""
+        folder = Path(self.path).expanduser()
+        if not folder.is_dir():
+            return self.path
+        files = sorted(file for file in folder.iterdir() if file.is_file())
+        state = [f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in files]
+        return hashlib.sha256("\n".join(state).encode()).hexdigest()[:16]
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        """(processor, model in eval mode), loaded at first use."""
+        try:
+            import torch  # noqa: PLC0415 - an optional extra
+            from transformers import (  # noqa: PLC0415 - an optional extra
+                AutoModelForImageTextToText,
+                AutoProcessor,
+            )
+        except ImportError as error:
+            raise ModelError(
+                f"hf:{self.path} needs torch and transformers ({error.name} is missing)",
+                hint="pip install 'videoespresso[local]'",
+            ) from error
+        device = self.device
+        if device == "auto":
+            mps = torch.backends.mps.is_available()
+            device = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+        # half precision is slow or missing on CPUs
+        dtype = "float32" if self.dtype == "auto" and device == "cpu" else self.dtype
+        try:
+            processor = AutoProcessor.from_pretrained(self.path)
+            model = AutoModelForImageTextToText.from_pretrained(self.path, dtype=dtype)
+        except (OSError, ValueError) as error:
+            first = str(error).strip().partition("\n")[0]
+            raise ModelError(
+                f"hf:{self.path} cannot be loaded: {first}",
+                hint="Check the folder or the hub id, and that transformers knows its type.",
+            ) from error
+        return processor, model.to(device).eval()
+
+    def _inputs(self, messages: Sequence[BaseMessage]) -> Any:
+        """The messages through the model's own chat template, on its device."""
+        processor, model = self._loaded
+        conversation = [_turn(message, self.max_pixels) for message in messages]
+        inputs = processor.apply_chat_template(
+            conversation,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+        )
+        return inputs.to(model.device, dtype=model.dtype)
+
+    def _options(self, stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
+        processor, _ = self._loaded
+        options: dict[str, Any] = {"max_new_tokens": kwargs.get("max_tokens", self.max_tokens)}
+        options["do_sample"] = self.temperature > 0
+        if self.temperature > 0:
+            options["temperature"] = self.temperature
+        if stop:
+            options |= {"stop_strings": stop, "tokenizer": processor.tokenizer}
+        return options
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        import torch  # noqa: PLC0415 - an optional extra
+
+        with self._lock, torch.inference_mode():
+            processor, model = self._loaded
+            inputs = self._inputs(messages)
+            options = self._options(stop, kwargs)
+            output = model.generate(**inputs, **options)
+        length = inputs["input_ids"].shape[1]
+        new = output[0][length:]
+        text = processor.decode(new, skip_special_tokens=True)
+        cut = len(new) >= options["max_new_tokens"]
+        message = AIMessage(
+            text.strip(),
+            response_metadata={"finish_reason": "length" if cut else "stop"},
+            usage_metadata=_usage(length, len(new)),
+        )
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        from transformers import TextIteratorStreamer  # noqa: PLC0415 - an optional extra
+
+        with self._lock:
+            processor, model = self._loaded
+            inputs = self._inputs(messages)
+            streamer = TextIteratorStreamer(
+                processor.tokenizer, skip_prompt=True, skip_special_tokens=True
+            )
+            failed: list[BaseException] = []
+            options = self._options(stop, kwargs) | {"streamer": streamer}
+            thread = Thread(target=_generate_into, args=(model, inputs, options, failed))
+            thread.start()
+            for piece in streamer:
+                yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
+            thread.join()
+        if failed:
+            raise failed[0]
+
+
+def _generate_into(
+    model: Any, inputs: Any, options: dict[str, Any], failed: list[BaseException]
+) -> None:
+    """The streaming thread. What it raises is handed over: a streamer alone would wait forever."""
+    try:
+        model.generate(**inputs, **options)
+    except BaseException as error:  # noqa: BLE001 - raised again by the reader
+        failed.append(error)
+        options["streamer"].end()
+
+
+def _turn(message: BaseMessage, max_pixels: int) -> dict[str, Any]:
+    """A LangChain message as transformers' chat templates want it."""
+    role = {"human": "user", "ai": "assistant"}.get(message.type, message.type)
+    content: list[dict[str, Any]] = []
+    blocks = [message.content] if isinstance(message.content, str) else message.content
+    for block in blocks:
+        if isinstance(block, str):
+            content.append({"type": "text", "text": block})
+        elif block.get("type") == "image_url":
+            image = from_data_uri(block["image_url"]["url"])
+            content.append({"type": "image", "image": _reduced(image, max_pixels)})
+        else:
+            content.append({"type": "text", "text": str(block.get("text", ""))})
+    return {"role": role, "content": content}
+
+
+def _reduced(image: Image.Image, max_pixels: int) -> Image.Image:
+    """The image with at most max_pixels, its shape kept."""
+    area = image.width * image.height
+    if area <= max_pixels:
+        return image
+    scale = (max_pixels / area) ** 0.5
+    return image.resize((max(1, int(image.width * scale)), max(1, int(image.height * scale))))
+
+
+def _usage(input_tokens: int, output_tokens: int) -> UsageMetadata:
+    return UsageMetadata(
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        total_tokens=input_tokens + output_tokens,
+    )

@@ -1,0 +1,93 @@
+"""What a call costs: dollars from tokens, and tokens from pixels when the server does not say."""
+
+import re
+import tomllib
+from collections.abc import Iterable
+from functools import cache
+from math import ceil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from videoespresso.models.specs import ModelSpec
+
+_SNAPSHOT = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8}|latest)")
+_MILLION = 1_000_000
+
+
+class Price(NamedTuple):
+    """US dollars for a million tokens, and the date of the price list it was read from."""
+
+    input: float
+    output: float
+    as_of: str
+
+    def usd(self, input_tokens: int, output_tokens: int) -> float:
+        """What that many tokens cost."""
+        return (self.input * input_tokens + self.output * output_tokens) / _MILLION
+
+
+FREE = Price(0.0, 0.0, "")
+
+
+@cache
+def _table() -> dict[str, Any]:
+    return tomllib.loads((Path(__file__).parent / "prices.toml").read_text(encoding="utf-8"))
+
+
+def price(spec: ModelSpec) -> Price | None:
+    """The price of a model; FREE for what runs on this machine, None when it is not known.
+
+    A base URL that is not this machine has no known price: resellers set their own.
+    """
+    if spec.local:
+        return FREE
+    if spec.base_url:
+        return None
+    table = _table()
+    models = table.get(spec.provider)
+    if not isinstance(models, dict):
+        return None
+    found = models.get(spec.model) or models.get(_SNAPSHOT.sub("", spec.model))
+    return Price(found["input"], found["output"], table["as_of"]) if found else None
+
+
+def image_tokens(spec: ModelSpec, width: int, height: int) -> int:
+    """An estimate of the tokens an image costs, from its size in pixels.
+
+    OpenAI's in tiles or patches by family, as its guide "Images and vision: calculating costs"
+    says; Anthropic's w*h/750 (its vision guide); all others a token for 28x28 pixels, as Qwen2-VL
+    and its successors do. An estimate: what the server reports wins.
+    """
+    name = _SNAPSHOT.sub("", spec.model)
+    if spec.provider == "anthropic":
+        return ceil(width * height / 750)
+    if spec.provider == "openai" and not spec.base_url:
+        if name in _PATCH_FACTOR:
+            patches = min(1536, ceil(width / 32) * ceil(height / 32))
+            return ceil(patches * _PATCH_FACTOR[name])
+        base, tile = _TILE_TOKENS.get(name, (85, 170))
+        return base + tile * _tiles(width, height)
+    return ceil(width / 28) * ceil(height / 28)
+
+
+_PATCH_FACTOR = {
+    "gpt-4.1-mini": 1.62,
+    "gpt-4.1-nano": 2.46,
+    "gpt-5-mini": 1.62,
+    "gpt-5-nano": 2.46,
+    "o4-mini": 1.72,
+}
+_TILE_TOKENS = {"gpt-4o-mini": (2833, 5667), "gpt-5": (70, 140)}
+"""(base, a tile); every other tiled model takes GPT-4o's 85 and 170."""
+
+
+def _tiles(width: int, height: int) -> int:
+    """512-pixel tiles after fitting into 2048x2048 and then the shorter side into 768."""
+    scale = min(1.0, 2048 / max(width, height))
+    scale *= min(1.0, 768 / (min(width, height) * scale))
+    return ceil(width * scale / 512) * ceil(height * scale / 512)
+
+
+def text_tokens(texts: Iterable[str]) -> int:
+    """A rough count for text whose server reports none: four characters a token."""
+    return ceil(sum(len(text) for text in texts) / 4)

@@ -1,0 +1,135 @@
+"""Profiles: named sets of specs, and which spec each role ends up with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from videoespresso.errors import SettingsError
+from videoespresso.models.specs import ModelSpec
+from videoespresso.settings import ROLES, Settings
+
+CHAT_ROLES = ("captioner", "selector", "reasoner", "checker")
+"""Roles filled by a chat model; `detector` and `embedder` have grammars of their own."""
+
+ZERO_SHOT = "hf:IDEA-Research/grounding-dino-tiny"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A spec a role, what the set is for, and what one should know before using it."""
+
+    name: str
+    about: str
+    specs: Mapping[str, str]
+    note: str = ""
+
+
+def _profile(name: str, about: str, note: str = "", **specs: str) -> Profile:
+    return Profile(name, about, {"detector": "off", "embedder": "wordllama", **specs}, note)
+
+
+PROFILES: dict[str, Profile] = {
+    profile.name: profile
+    for profile in (
+        _profile(
+            "embedded",
+            "The models in the package: offline, no key, no torch.",
+            "They know the synthetic theatre and nothing else; on other videos they say so.",
+            **dict.fromkeys(CHAT_ROLES, "embedded:"),
+            detector="embedded:",
+        ),
+        _profile(
+            "openai",
+            "OpenAI, small model for looking, large one for reasoning; needs OPENAI_API_KEY.",
+            f"No boxes by default; add --detector {ZERO_SHOT} (extra `local`).",
+            captioner="openai:gpt-4o-mini",
+            selector="openai:gpt-4o-mini",
+            reasoner="openai:gpt-4o",
+            checker="openai:gpt-4o-mini",
+        ),
+        _profile(
+            "local",
+            "Any OpenAI-compatible server on this machine (vLLM, llama.cpp, transformers serve).",
+            "Start the server first; --reasoner openai:NAME@URL for another name or address.",
+            **dict.fromkeys(CHAT_ROLES, "openai:qwen2.5-vl@http://localhost:8000/v1"),
+        ),
+        # Paper sections 1 (InternVL2-8B captions, BGE-M3, GroundingDINO, GPT-4o) and 3
+        # (InternVL2-1B + QwenLM-0.5B selects). InternVL2's own checkpoints run remote code, which
+        # we never do; InternVL3 is the same line in plain transformers (its 1B is InternViT-300M
+        # with Qwen2.5-0.5B). The paper's reasoner checkpoint is not released: GPT-4o stands in.
+        _profile(
+            "paper",
+            "The paper's line-up as far as it is public; a GPU, OPENAI_API_KEY and extra `local`.",
+            "InternVL3 stands in for InternVL2 and GPT-4o for the unreleased reasoner.",
+            captioner="hf:OpenGVLab/InternVL3-8B-hf",
+            selector="hf:OpenGVLab/InternVL3-1B-hf",
+            reasoner="openai:gpt-4o",
+            checker="openai:gpt-4o",
+            detector="hf:IDEA-Research/grounding-dino-base",
+            embedder="hf:BAAI/bge-m3",
+        ),
+    )
+}
+DEFAULT = "embedded"
+
+UNCONFIGURED = (
+    "No model is configured: using the embedded pack, which knows only the synthetic theatre. "
+    "For other videos choose one, e.g. --profile openai (see `videoespresso models list`)."
+)
+
+
+@dataclass(frozen=True)
+class Role:
+    """The spec a role uses, and where it came from: a setting's source or "profile NAME"."""
+
+    role: str
+    spec: str
+    source: str
+
+    @property
+    def model(self) -> ModelSpec:
+        """The parsed spec of a chat role. Raises SettingsError if it is not one."""
+        return ModelSpec.parse(self.spec)
+
+
+def profile(name: str) -> Profile:
+    """The profile of that name. Raises SettingsError naming those that exist."""
+    if name not in PROFILES:
+        raise SettingsError(
+            f"unknown profile {name!r}", hint=f"Choose one of {', '.join(PROFILES)}."
+        )
+    return PROFILES[name]
+
+
+def configured(settings: Settings) -> bool:
+    """Whether anybody chose a model: a profile, or a spec for a chat role."""
+    return bool(settings.profile) or any(getattr(settings, role) for role in CHAT_ROLES)
+
+
+def resolve(settings: Settings) -> dict[str, Role]:
+    """Every role's spec: its own setting, else the profile's, else the default profile's.
+
+    Raises SettingsError for an unknown profile or a chat role whose spec cannot be read.
+    """
+    chosen = profile(settings.profile or DEFAULT)
+    source = f"profile {chosen.name}" + ("" if settings.profile else " (default)")
+    roles: dict[str, Role] = {}
+    for role in ROLES:
+        own = getattr(settings, role)
+        roles[role] = (
+            Role(role, own, settings.source(role))
+            if own
+            else Role(role, chosen.specs[role], source)
+        )
+    for role in CHAT_ROLES:
+        _ = roles[role].model  # a wrong spec is reported now, not after the video was decoded
+    return roles
+
+
+ONE_IMAGE = ("llava:", "llava-phi3", "llama3.2-vision", "bakllava", "moondream", "llava-1.5")
+"""Names (as Ollama and vLLM serve them) of models that take one image a request."""
+
+
+def takes_one_image(spec: ModelSpec) -> bool:
+    """Whether several images must become one grid: known from the name (see also `one_image`)."""
+    name = spec.model.lower().rpartition("/")[2]
+    return name in {"llava"} or name.startswith(ONE_IMAGE)

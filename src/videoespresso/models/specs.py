@@ -1,0 +1,82 @@
+"""Model specs: `provider:model[@base_url]`, the one way a chat model is named."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from videoespresso.errors import SettingsError
+
+EMBEDDED = "embedded"
+IN_PROCESS = (EMBEDDED, "hf")
+"""Providers that run in this process: no key, no price, text out only."""
+
+_SPEC = re.compile(r"(?P<provider>[a-z][a-z0-9_-]*):(?P<model>.*?)(?:@(?P<url>https?://\S+))?")
+_LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1", "0.0.0.0", "host.docker.internal"}
+_EXAMPLES = (
+    "Write provider:model, e.g. embedded:, openai:gpt-4o, hf:OpenGVLab/InternVL3-1B-hf or "
+    "openai:qwen2.5-vl@http://localhost:8000/v1."
+)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A chat model by name. `str(spec)` and `ModelSpec.parse` are inverse to each other.
+
+    model is "" for `embedded:` alone. base_url is "" for the provider's own address; it carries
+    no user, password or query, so that a spec can be printed anywhere.
+    """
+
+    provider: str
+    model: str = ""
+    base_url: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "ModelSpec":
+        """Reads a spec. Raises SettingsError, without quoting a URL that carries a secret."""
+        text = text.strip()
+        found = _SPEC.fullmatch(text)
+        if found is None:
+            shown = text if "://" not in text else text.partition("://")[0] + "://…"
+            raise SettingsError(f"not a model spec: {shown!r}", hint=_EXAMPLES)
+        provider, model, url = found["provider"], found["model"].strip(), found["url"] or ""
+        if not model and provider != EMBEDDED:
+            raise SettingsError(f"the spec {provider}: names no model", hint=_EXAMPLES)
+        if url:
+            _check_url(provider, url)
+        return cls(provider, model, url.rstrip("/"))
+
+    def __str__(self) -> str:
+        return f"{self.provider}:{self.model}" + (f"@{self.base_url}" if self.base_url else "")
+
+    @property
+    def in_process(self) -> bool:
+        """Runs here: it costs nothing and needs no network."""
+        return self.provider in IN_PROCESS
+
+    @property
+    def local(self) -> bool:
+        """Runs on this machine, in process or behind a localhost URL; Ollama does by default."""
+        if self.in_process or (self.provider == "ollama" and not self.base_url):
+            return True
+        return is_local(self.base_url)
+
+
+def is_local(url: str) -> bool:
+    """Whether a URL points at this machine, judged by its host's name alone."""
+    return bool(url) and (urlsplit(url).hostname or "") in _LOCAL_HOSTS
+
+
+def _check_url(provider: str, url: str) -> None:
+    """Refuses what may carry a secret or is not an address."""
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        host, parts = None, urlsplit("")
+    if not host:
+        raise SettingsError(f"the base URL in {provider}:…@… is not valid", hint=_EXAMPLES)
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise SettingsError(
+            f"the base URL of {provider} on {host} carries a user, a password or a query",
+            hint="Keys belong in the provider's variable, e.g. OPENAI_API_KEY, not in the URL.",
+        )
