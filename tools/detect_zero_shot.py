@@ -49,6 +49,11 @@ class ZeroShotDetector:
                 f"{self.name}: detectors of the kind {self._kind} are not supported",
                 hint=f"Supported: {', '.join((*_DINO, *_OWL))}.",
             )
+        if self._kind == "owlv2" and not (_has("torchvision") or _has("scipy")):
+            raise SettingsError(  # its image processor says so only when it gets a picture
+                f"{self.name}: OWLv2 needs torchvision or scipy, and neither is installed",
+                hint="pip install scipy",
+            )
         self._turn = threading.Lock()
 
     def detect(self, image: "Image", names: Sequence[str] = ()) -> list[Box]:
@@ -119,9 +124,13 @@ def asked_phrase(said: str, phrases: Sequence[str]) -> str | None:
     return phrases[shares.index(best)] if best > 0 else None
 
 
+def _has(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
 def _load(where: str) -> tuple[Any, Any]:
     """Model (in eval mode, on CUDA where there is one) and processor."""
-    if any(importlib.util.find_spec(name) is None for name in ("torch", "transformers")):
+    if not (_has("torch") and _has("transformers")):
         raise SettingsError(
             f"hf:{where} needs torch and transformers, which are not installed",
             hint="pip install 'videoespresso[local]'",

@@ -15,8 +15,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     # people by age, sex or trade, for detectors that know only "person" (COCO, Objects365)
     **dict.fromkeys(
         _listed(
-            "adult artist athlete baby boy businessman businesswoman chef child clerk cook courier "
-            "crowd customer cyclist dancer doctor driver farmer father firefighter fireman "
+            "adult artist athlete baby boy builder businessman businesswoman chef child clerk cook "
+            "courier crowd customer cyclist dancer doctor driver farmer father firefighter fireman "
             "fisherman friend gardener gentleman girl guard guest guy human kid lady man "
             "mechanic mother musician nurse officer painter passenger pedestrian player policeman "
             "policewoman runner shopper singer skier soldier student surfer teacher teenager "

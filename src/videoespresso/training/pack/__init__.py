@@ -1,0 +1,1 @@
+"""The recipe of the embedded pack's vision-language model: theatre in, weights out."""
