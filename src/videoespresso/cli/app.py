@@ -1,0 +1,88 @@
+"""The command `videoespresso`: its parts, and how known errors become exit codes."""
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from videoespresso.cli import ask, cache, doctor, memory, models, synthetic
+from videoespresso.cli.console import Exit, err, examples, exit_code, say_error
+from videoespresso.errors import VideoEspressoError
+
+INTERRUPTED = (
+    "interrupted; frames, captions and paid replies so far are kept: the same command goes on "
+    "from there"
+)
+
+
+class _Guarded(TyperGroup):
+    """Turns known errors into a line, a hint and an exit code; unknown ones keep their traceback.
+
+    The signature of `invoke` is left open: the context's class differs between typer's releases.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except VideoEspressoError as error:
+            say_error(error)
+            raise typer.Exit(exit_code(error)) from error
+        except KeyboardInterrupt:
+            err().print(INTERRUPTED, style="yellow")
+            raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+app = typer.Typer(
+    name="videoespresso",
+    cls=_Guarded,
+    help="Ask a video a question and see the evidence: core frames, timestamps, boxes.",
+    epilog=examples(
+        'ask clip.mp4 "Why does the red car stop?"',
+        'ask clip.mp4 "Who is first?" --option Ann --option Bo --report r.html',
+        "doctor",
+        codes=True,
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+ask.add_to(app)
+doctor.add_to(app)
+for part in (models, cache, memory, synthetic):
+    app.add_typer(part.app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"videoespresso {version('videoespresso')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """What is said before the command."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code; `argv` without the program's name."""
+    try:
+        app(args=None if argv is None else list(argv), prog_name="videoespresso")
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else int(done.code is not None)
+    except OSError as error:
+        if error.errno != errno.EPIPE:
+            raise
+        # The reader of our output went away (`| head`): not an error, and nothing left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return Exit.ANSWERED

@@ -1,0 +1,130 @@
+"""What the commands share: exit codes, the two streams, errors as one line and a hint."""
+
+import functools
+import json
+import re
+import sys
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+from videoespresso.errors import (
+    BudgetExceeded,
+    MemoryStoreError,
+    ModelError,
+    ToolError,
+    UserError,
+    VideoEspressoError,
+)
+from videoespresso.report.text import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class Exit(IntEnum):
+    """How a command ended, for scripts."""
+
+    ANSWERED = 0
+    UNEXPECTED = 1
+    USER = 2
+    NOT_ANSWERED = 3
+    FAILED = 4
+    BUDGET = 5
+    INTERRUPTED = 130
+
+
+_CODES_TOLD = """
+
+Exit codes:
+  0  answered, or done
+  1  unexpected error; its traceback is shown
+  2  something you gave cannot be used: a file, a flag, a key
+  3  not answered: the frames do not carry it
+  4  a model, a tool or the memory failed
+  5  a limit you set was reached; what is known so far is shown
+130  interrupted; finished work is kept"""
+
+_UNSAFE = re.compile("[\x7f-\x9f\ud800-\udfff]")
+
+_CODES: tuple[tuple[type[VideoEspressoError], Exit], ...] = (
+    (UserError, Exit.USER),
+    (BudgetExceeded, Exit.BUDGET),
+    (ModelError, Exit.FAILED),
+    (ToolError, Exit.FAILED),
+    (MemoryStoreError, Exit.FAILED),
+)
+
+
+def examples(*commands: str, codes: bool = False) -> str:
+    """The end of a --help: commands to copy, and the exit codes where they matter."""
+    lines = "\n".join(f"[dim]$[/] videoespresso {command}" for command in commands)
+    return f"Examples:\n{lines}{_CODES_TOLD if codes else ''}"
+
+
+def exit_code(error: VideoEspressoError) -> Exit:
+    """The code of a known error; one without a place of its own counts as failed."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.FAILED)
+
+
+@functools.cache
+def out() -> "Console":
+    """stdout, for what was asked for. Lines are never broken for a pipe's sake."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+@functools.cache
+def err() -> "Console":
+    """stderr, for what happens on the way."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+def say_error(error: VideoEspressoError) -> None:
+    """One line and, where there is one, the hint."""
+    err().print(f"error: {one_line(str(error))}", style="bold red")
+    if error.hint:
+        err().print(f"hint:  {one_line(error.hint)}", style="yellow")
+
+
+def say_warning(text: str) -> None:
+    """One line on stderr."""
+    err().print(f"warning: {one_line(text)}", style="yellow")
+
+
+def one_line(text: str) -> str:
+    """Printable and without line breaks."""
+    return " ".join(printable(text).split())
+
+
+def write_json(record: BaseModel) -> None:
+    """A record as JSON on stdout: no colour, no wrapping, nothing left out.
+
+    What a terminal obeys and what UTF-8 cannot hold (a file name that is no text) is escaped.
+    """
+    text = json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False)
+    escaped = _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    sys.stdout.write(escaped + "\n")
+    sys.stdout.flush()
+
+
+def show_table(*columns: str, rows: Iterable[Iterable[str]]) -> None:
+    """A plain table on stdout; columns whose name ends in '#' are numbers, to the right."""
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        made.add_column(
+            name.removesuffix("#"),
+            justify="right" if name.endswith("#") else "left",
+            overflow="fold",
+        )
+    for row in rows:
+        made.add_row(*(Text(one_line(cell)) for cell in row))
+    out().print(made, soft_wrap=False)

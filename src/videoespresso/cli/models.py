@@ -1,0 +1,180 @@
+"""`videoespresso models`: which model fills which role, and one real request to each."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from videoespresso.cli.ask import roles
+from videoespresso.cli.console import Exit, err, examples, one_line, out, say_warning, show_table
+from videoespresso.errors import VideoEspressoError
+from videoespresso.settings import Settings
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from videoespresso.models.profiles import Role
+
+app = typer.Typer(
+    name="models",
+    help="Which model fills which role, and whether it answers.",
+    no_args_is_help=True,
+    epilog=examples("models list", "models test --profile openai"),
+)
+
+LONGEST_REPLY = 60
+"""Characters of a reply that are shown: enough to see that it is one."""
+
+
+class Check(NamedTuple):
+    """One thing that was tried. `hint` says what to do when it is not ok."""
+
+    name: str
+    ok: bool
+    detail: str
+    hint: str = ""
+
+
+ProfileOption = Annotated[str | None, typer.Option(help="A named set of models.")]
+ModelOption = Annotated[
+    list[str] | None,
+    typer.Option("--model", "-m", metavar="ROLE=SPEC", help="A model for one role."),
+]
+DetectorOption = Annotated[str | None, typer.Option(metavar="SPEC", help="The detector.")]
+
+
+@app.command(
+    "list",
+    epilog=examples("models list", "models list --model reasoner=openai:gpt-4o"),
+)
+def list_models(
+    profile: ProfileOption = None, model: ModelOption = None, detector: DetectorOption = None
+) -> None:
+    """Show the model of each role with where it was set, and the profiles there are."""
+    from videoespresso.models.profiles import PROFILES, UNCONFIGURED, configured, resolve
+
+    settings = load(profile, model, detector)
+    resolved = resolve(settings)
+    rows = [(role.role, role.spec, role.source) for role in resolved.values()]
+    show_table("Role", "Model", "Set by", rows=rows)
+    notes = [(p.name, f"{p.about} {p.note}".strip()) for p in PROFILES.values()]
+    out().print()
+    show_table("Profile", "What it is", rows=notes)
+    if not configured(settings):
+        say_warning(UNCONFIGURED)
+
+
+@app.command(
+    "test",
+    epilog=examples("models test", "models test --model reasoner=ollama:qwen2.5vl", codes=True),
+)
+def try_models(
+    profile: ProfileOption = None, model: ModelOption = None, detector: DetectorOption = None
+) -> None:
+    """Make one real request to each role's model; with a paid model this costs a little."""
+    if not tell(role_checks(load(profile, model, detector))):
+        raise typer.Exit(Exit.FAILED)
+
+
+def load(profile: str | None, model: Sequence[str] | None, detector: str | None) -> Settings:
+    """Settings from the options these commands share; their warnings are shown."""
+    given = {"profile": profile, **roles(model or ())}
+    if detector is not None:
+        given["detector"] = detector
+    settings = Settings.load(given)
+    for warning in settings.warnings:
+        say_warning(warning)
+    return settings
+
+
+def tell(checks: Iterator[Check]) -> bool:
+    """Prints each check as it is done; returns whether all were ok."""
+    all_ok = True
+    for check in checks:
+        all_ok = all_ok and check.ok
+        mark, style = ("ok  ", "green") if check.ok else ("FAIL", "bold red")
+        out().print(mark, style=style, end=" ")
+        out().print(f"{check.name:<10} {one_line(check.detail)}")
+        if check.hint:
+            out().print(f"                {one_line(check.hint)}", style="yellow")
+    return all_ok
+
+
+def role_checks(settings: Settings) -> Iterator[Check]:
+    """One real request a role, in the very form in which the role asks; nothing from the cache."""
+    from videoespresso.models.profiles import CHAT_ROLES, resolve
+
+    resolved = resolve(settings)
+    picture = drawn_street()
+    for role in CHAT_ROLES:
+        with err().status(f"asking the {role}: {resolved[role].spec}"):
+            check = attempt(role, partial(_chat, resolved[role], picture, settings))
+        yield check
+    with err().status("looking with the detector"):
+        check = attempt("detector", partial(_detect, resolved["detector"].spec, picture))
+    yield check
+    with err().status("embedding a sentence"):
+        check = attempt("embedder", partial(_embed, resolved["embedder"].spec))
+    yield check
+
+
+def attempt(name: str, work: Callable[[], str]) -> Check:
+    """Runs a check; a known error is its result, an unknown one is a bug and passes."""
+    started = time.monotonic()
+    try:
+        detail = work()
+    except VideoEspressoError as error:
+        return Check(name, False, str(error), error.hint)
+    return Check(name, True, f"{detail} · {time.monotonic() - started:.1f} s")
+
+
+def drawn_street() -> "Image":
+    """A drawn street scene, 320 × 180: something to see for whatever looks at it."""
+    from PIL import Image, ImageDraw
+
+    picture = Image.new("RGB", (320, 180), (150, 190, 225))
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((0, 120, 320, 180), fill=(95, 95, 100))
+    draw.rounded_rectangle((60, 95, 160, 140), radius=10, fill=(200, 40, 40))
+    draw.ellipse((75, 128, 99, 152), fill=(20, 20, 20))
+    draw.ellipse((121, 128, 145, 152), fill=(20, 20, 20))
+    return picture
+
+
+def _chat(role: "Role", picture: "Image", settings: Settings) -> str:
+    """The role's own prompt with a small made-up case, without the reply cache."""
+    from videoespresso.agents import wire
+    from videoespresso.agents.base import Agent, Turn
+    from videoespresso.agents.prompts import load as load_prompt
+    from videoespresso.models.chat import chat_model
+    from videoespresso.models.ledger import Ledger
+
+    question = "What colour is the car?"
+    cases: dict[str, tuple[str | Image, ...]] = {
+        "captioner": wire.caption_parts(picture),
+        "selector": wire.select_parts(question, [(0.0, "a red car"), (1.0, "an empty road")]),
+        "reasoner": wire.evidence_parts(question, [wire.Shown(picture, 0.0, "a red car")]),
+        "checker": wire.check_parts(question, [(0.0, "the car is red")], "red"),
+    }
+    model = chat_model(role.model, timeout_s=settings.timeout_s)
+    agent = Agent(role.role, role.model, model, ledger=Ledger())
+    reply = agent.text(load_prompt(role.role), [Turn("user", cases[role.role])])
+    said = one_line(reply.value)
+    shown = said if len(said) <= LONGEST_REPLY else said[:LONGEST_REPLY] + "…"
+    return f"{role.spec} said “{shown}”"
+
+
+def _detect(spec: str, picture: "Image") -> str:
+    from videoespresso.tools.grounding import detector
+
+    found = detector(spec).detect(picture, ("car",))
+    return f"{spec} found {len(found)} boxes on a test picture"
+
+
+def _embed(spec: str) -> str:
+    from videoespresso.memory.embedders import embedder
+
+    rows, width = embedder(spec)(["a red car"]).shape
+    return f"{spec} made {rows} vector of {width} numbers"

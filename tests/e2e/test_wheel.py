@@ -1,0 +1,87 @@
+"""What a user installs: everything is inside, nothing heavy comes along, and it answers."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src/videoespresso"
+ROOMS = ("agents", "graphs", "memory", "tools")
+NOT_SHIPPED = shutil.ignore_patterns(
+    ".git", ".venv*", "*.egg-info", "build", "dist", "runs", "tests", "__pycache__", ".*_cache"
+)
+
+pytestmark = pytest.mark.timeout(900)  # an installation of the whole core, maybe on a slow line
+
+
+class Installed(NamedTuple):
+    """A wheel, and an environment which holds it and what it requires, nothing else."""
+
+    wheel: Path
+    bin: Path
+
+
+def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Without our own paths: what runs is what was installed."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """Builds from a copy: a build folder left behind in the checkout would hide a missing file."""
+    folder = tmp_path_factory.mktemp("wheel")
+    shutil.copytree(ROOT, folder / "source", symlinks=True, ignore=NOT_SHIPPED)
+    pip = ("-m", "pip", "--disable-pip-version-check")
+    run(sys.executable, *pip, "wheel", "--no-deps", "-w", folder, folder / "source", cwd=folder)
+    (wheel,) = folder.glob("*.whl")
+    venv.create(folder / "env", with_pip=True)
+    bin_ = folder / "env" / ("Scripts" if os.name == "nt" else "bin")
+    constraints = ROOT / "constraints.txt"
+    run(bin_ / "python", *pip, "install", "-c", constraints, wheel, cwd=folder)
+    return Installed(wheel, bin_)
+
+
+def test_every_file_of_the_package_is_in_the_wheel(installed: Installed) -> None:
+    with zipfile.ZipFile(installed.wheel) as archive:
+        inside = {name for name in archive.namelist() if ".dist-info/" not in name}
+    here = {
+        f"videoespresso/{path.relative_to(PACKAGE)}"
+        for folder in (PACKAGE, *(PACKAGE / room for room in ROOMS))
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert {name for room in ROOMS for name in here if f"/{room}/" in name}, "the links are empty"
+    assert any(name.endswith(".onnx") for name in here), "there is no pack"
+    assert inside == here
+
+
+def test_nothing_heavy_comes_along(installed: Installed, tmp_path: Path) -> None:
+    code = (
+        "from importlib.util import find_spec as f; "
+        "print([n for n in ('torch', 'torchvision', 'transformers', 'ultralytics') if f(n)])"
+    )
+    assert run(installed.bin / "python", "-c", code, cwd=tmp_path).stdout.strip() == "[]"
+
+
+def test_an_installed_wheel_answers(installed: Installed, tmp_path: Path) -> None:
+    video = min((ROOT / "examples/videos").glob("*.mp4"))
+    shutil.copy(video, tmp_path / "clip.mp4")
+    command = installed.bin / "videoespresso"
+    asked = run(command, "ask", "clip.mp4", "What happens?", "--json", cwd=tmp_path)
+    answer = json.loads(asked.stdout)
+    assert answer["answered"]
+    assert answer["core_frames"]
+    assert answer["evidence"]
