@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ OFFLINE = {
 }
 
 _environment = pytest.MonkeyPatch()
+_scratch = tempfile.TemporaryDirectory(prefix="videoespresso-tests-")
 _refused: list[str] = []
 _watching = False
 
@@ -71,6 +73,8 @@ def pytest_configure() -> None:
             _environment.delenv(name)
     for name, value in OFFLINE.items():
         _environment.setenv(name, value)
+    # ultralytics keeps its settings in the home folder otherwise
+    _environment.setenv("YOLO_CONFIG_DIR", _scratch.name)
     if not _watching:
         sys.addaudithook(_audit)  # unlike a patched socket, it also sees what holds a reference
         _watching = True
@@ -81,6 +85,7 @@ def pytest_unconfigure() -> None:
     global _watching
     _watching = False
     _environment.undo()
+    _scratch.cleanup()
 
 
 @pytest.fixture(autouse=True)

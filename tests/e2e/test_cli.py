@@ -1,0 +1,237 @@
+"""The command itself, in a process of its own, on a real video with the embedded pack."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from videoespresso.types import Answer
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = min((ROOT / "examples/videos").glob("*.mp4"))
+QUESTION = "What happens?"
+COMMAND = (sys.executable, "-m", "videoespresso")
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def environment(**more: str) -> dict[str, str]:
+    paths = os.pathsep.join(filter(None, (str(ROOT / "src"), os.environ.get("PYTHONPATH"))))
+    return os.environ | {"PYTHONPATH": paths, "COLUMNS": "120", **more}
+
+
+def run(*arguments: str | Path, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    line = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(line, cwd=cwd, env=environment(**more), capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A cache in which the sample video has been looked at."""
+    folder = tmp_path_factory.mktemp("warm")
+    done = run("ask", SAMPLE, QUESTION, cwd=folder, VIDEOESPRESSO_CACHE_DIR=str(folder))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return str(folder)
+
+
+def test_the_help_needs_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys; from videoespresso.cli.app import main; code = main(['ask', '--help']); "
+        "print(*sys.modules, file=sys.stderr); sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = {name.partition(".")[0] for name in done.stderr.split()}
+    assert "typer" in loaded
+    assert loaded & {
+        "torch", "chromadb", "langgraph", "langchain_core", "numpy", "PIL", "av", "decord",
+        "onnxruntime", "wordllama", "jinja2",
+    } == set()  # fmt: skip
+
+
+def test_a_question_is_answered_with_its_evidence(warm: str, tmp_path: Path) -> None:
+    done = run(
+        "ask", SAMPLE, QUESTION, "--json", "--report", "r.html", cwd=tmp_path,
+        VIDEOESPRESSO_CACHE_DIR=warm,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    answer = Answer.model_validate_json(done.stdout)
+    assert answer.answered
+    assert answer.core_frames
+    assert answer.evidence
+    assert answer.work.decoded == 0, "the second question on a video decodes nothing"
+    page = (tmp_path / "r.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == len(answer.core_frames)
+
+
+def test_steps_are_shown_as_they_happen_and_not_in_the_answer(tmp_path: Path) -> None:
+    done = run("ask", SAMPLE, QUESTION, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    steps = [line.split()[0] for line in done.stderr.splitlines() if line]
+    order = ["sample", "caption", "filter", "select", "answer"]
+    assert [step for step in steps if step in order] == order
+    assert "core frames:" in done.stdout
+
+
+def test_a_name_that_begins_with_a_dash(warm: str, tmp_path: Path) -> None:
+    shutil.copy(SAMPLE, tmp_path / "-clip #1.mp4")
+    done = run(
+        "ask", "--quiet", "--", "-clip #1.mp4", QUESTION, cwd=tmp_path, VIDEOESPRESSO_CACHE_DIR=warm
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_a_name_that_is_no_text(warm: str, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.mp4")
+    shutil.copy(SAMPLE, tmp_path / name)
+    done = run(
+        "ask", name, QUESTION, "--json", "--report", "r.html", cwd=tmp_path,
+        VIDEOESPRESSO_CACHE_DIR=warm,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["video"]["path"].endswith(name)
+    assert (tmp_path / "r.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("missing.mp4", None), ("empty.mp4", b""), ("text.mp4", b"not a video\n" * 99)],
+)
+def test_what_is_no_video_is_the_users_to_mend(
+    tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    done = run("ask", name, QUESTION, "--json", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    error, hint = done.stderr.strip().splitlines()
+    assert name in error
+    assert error.startswith("error: ")
+    assert hint.startswith("hint:  ")
+
+
+def test_a_server_that_is_not_there(warm: str, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        spec = f"openai:nobody@http://127.0.0.1:{free.getsockname()[1]}/v1"
+        done = run(
+            "ask", SAMPLE, QUESTION, "--model", f"reasoner={spec}", cwd=tmp_path,
+            VIDEOESPRESSO_CACHE_DIR=warm,
+        )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    assert "Traceback" not in done.stderr
+    assert spec in done.stderr
+
+
+def test_a_limit_ends_with_what_is_known(tmp_path: Path) -> None:
+    done = run("ask", SAMPLE, QUESTION, "--max-calls", "1", cwd=tmp_path)
+    assert done.returncode == 5, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "1 model calls" in done.stderr
+
+
+def test_an_interruption_keeps_finished_work(tmp_path: Path) -> None:
+    line = [*COMMAND, "ask", str(SAMPLE), QUESTION]
+    process = subprocess.Popen(
+        line, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    assert process.stderr
+    for shown in process.stderr:
+        if shown.startswith("caption"):
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert "interrupted; " in err
+    assert "Traceback" not in err
+    again = run("ask", SAMPLE, QUESTION, "--json", cwd=tmp_path)
+    assert Answer.model_validate_json(again.stdout).work.captioned == 0
+
+
+def test_a_reader_that_goes_away_is_no_error(warm: str, tmp_path: Path) -> None:
+    shell = (
+        '"$0" -m videoespresso ask "$1" "$2" --quiet --json | head -c 1; exit "${PIPESTATUS[0]}"'
+    )
+    done = subprocess.run(
+        ["bash", "-c", shell, sys.executable, str(SAMPLE), QUESTION],
+        cwd=tmp_path,
+        env=environment(VIDEOESPRESSO_CACHE_DIR=warm),
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "{"
+    assert done.stderr == ""
+
+
+def test_the_cache_is_shown_and_cleared(warm: str, tmp_path: Path) -> None:
+    shutil.copytree(warm, tmp_path / "cache")
+    where = {"VIDEOESPRESSO_CACHE_DIR": str(tmp_path / "cache")}
+    shown = run("cache", "show", cwd=tmp_path, **where)
+    assert shown.returncode == 0, shown.stderr
+    counts = {row.split()[0]: row.split()[1] for row in shown.stdout.splitlines() if row.split()}
+    assert int(counts["frames"]) > 0
+    assert int(counts["replies"]) > 0
+    assert run("cache", "clear", "--yes", cwd=tmp_path, **where).returncode == 0
+    shown = run("cache", "show", cwd=tmp_path, **where)
+    after = {row.split()[0]: row.split()[1] for row in shown.stdout.splitlines() if row.split()}
+    assert after["frames"] == "0"
+    assert after["replies"] == counts["replies"], "what was paid for stays until it is named"
+    assert run("cache", "clear", "--replies", "--yes", cwd=tmp_path, **where).returncode == 0
+    shown = run("cache", "show", cwd=tmp_path, **where)
+    assert "replies   0" in " ".join(shown.stdout.split()).replace("replies 0", "replies   0")
+
+
+def test_the_memory_is_counted_and_rebuilt(warm: str, tmp_path: Path) -> None:
+    shutil.copytree(warm, tmp_path / "cache")
+    where = {"VIDEOESPRESSO_CACHE_DIR": str(tmp_path / "cache")}
+    before = run("memory", "stats", cwd=tmp_path, **where)
+    assert before.returncode == 0, before.stderr
+    shutil.rmtree(tmp_path / "cache/memory/index")
+    after = run("memory", "rebuild", cwd=tmp_path, **where)
+    assert after.returncode == 0, after.stderr
+    kept = [line for line in before.stdout.splitlines() if not line.startswith("size")]
+    assert [line for line in after.stdout.splitlines() if not line.startswith("size")] == kept
+
+
+def test_the_doctor_finds_nothing_wrong(tmp_path: Path) -> None:
+    done = run("doctor", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    checked = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("ok")]
+    assert {
+        "settings",
+        "cache",
+        "pyav",
+        "pack",
+        "captioner",
+        "selector",
+        "reasoner",
+        "checker",
+    } <= (set(checked))
+
+
+def test_the_doctor_says_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run(
+        "doctor", "--model", "reasoner=openai:x", "--detector", "onnx:none.onnx", cwd=tmp_path,
+        VIDEOESPRESSO_CACHE_DIR=str(tmp_path / "file"),
+    )  # fmt: skip
+    assert done.returncode == 4
+    failed = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert failed == ["cache", "reasoner", "detector"]
+    assert "OPENAI_API_KEY" in done.stdout
