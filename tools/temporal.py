@@ -1,0 +1,82 @@
+"""From words back to an instant (paper, step 9, eq. 3): t = argmax_k cos(phi(c), phi(c_k)).
+
+A model that writes about a group of captions paraphrases them, so strings do not match; what it
+wrote is placed at the caption of the group whose embedding is nearest, and at that caption's frame.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from videoespresso.errors import ToolError
+from videoespresso.memory.embedders import Embedder
+from videoespresso.tools.semantic_filter import DIGITS
+from videoespresso.types import Caption, FrameRef
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where a text happens.
+
+    time_s: the frame's exact instant in seconds. score: cosine with that frame's caption.
+    margin: how much lower the next best *different* caption scores; near 0 the place is a guess,
+    and it is 2.0, the most a cosine can differ, when the group has no second one.
+    """
+
+    text: str
+    frame_id: str
+    time_s: float
+    score: float
+    margin: float
+
+
+def locate(
+    texts: Sequence[str],
+    group: Sequence[Caption],
+    embed: Embedder,
+    frames: Sequence[FrameRef] = (),
+) -> list[Located | None]:
+    """For each text the caption of the group nearest to it; None for a blank text.
+
+    Equal scores go to the earliest caption. With `frames` the result is one of them: the
+    caption's own, or when it is not there the nearest in time (the earlier of two), so that the
+    instant is always the pts of a frame that exists. Raises ToolError when the group has no
+    caption with words in it.
+    """
+    told = sorted((c for c in group if c.text.strip()), key=lambda c: (c.time_s, c.frame_id))
+    if not told:
+        raise ToolError(
+            "there are no captions to place a text among",
+            hint="Caption the frames first, or widen the group.",
+        )
+    asked = list(dict.fromkeys(text for text in texts if text.strip()))
+    distinct = list(dict.fromkeys(caption.text for caption in told))
+    if not asked:
+        return [None] * len(texts)
+    cosines = np.round(embed(asked) @ embed(distinct).T, DIGITS)
+    column = {text: k for k, text in enumerate(distinct)}
+    found: dict[str, Located] = {}
+    for text, row in zip(asked, cosines, strict=True):
+        scores = row[[column[caption.text] for caption in told]]
+        best = told[int(scores.argmax())]
+        others = np.delete(row, column[best.text])
+        score = float(row[column[best.text]])
+        margin = score - float(others.max()) if others.size else 2.0
+        frame_id, time_s = _frame(best, frames)
+        found[text] = Located(text, frame_id, time_s, score, round(margin, DIGITS))
+    return [found.get(text) for text in texts]
+
+
+def nearest_frame(time_s: float, frames: Sequence[FrameRef]) -> FrameRef:
+    """The frame nearest to an instant in seconds, the earlier of two; frames is not empty."""
+    return min(frames, key=lambda frame: (abs(frame.time_s - time_s), frame.time_s))
+
+
+def _frame(caption: Caption, frames: Sequence[FrameRef]) -> tuple[str, float]:
+    """Id and instant of the caption's frame, snapped to one of `frames` if there are any."""
+    if not frames:
+        return caption.frame_id, caption.time_s
+    own = (frame for frame in frames if frame.id == caption.frame_id)
+    frame = next(own, None) or nearest_frame(caption.time_s, frames)
+    return frame.id, frame.time_s
