@@ -81,7 +81,6 @@ class UltralyticsDetector:
                     conf=CONFIDENCE,
                     iou=OVERLAP,
                     max_det=MAX_BOXES,
-                    rect=False,
                     verbose=False,
                 )[0]
             except Exception as error:  # torch and ultralytics raise anything

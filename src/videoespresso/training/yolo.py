@@ -148,7 +148,7 @@ def _without_paths(checkpoint: dict[str, Any]) -> dict[str, Any]:
         for key, value in checkpoint["train_args"].items()
         if key not in ("data", "model", "project", "name", "save_dir", "resume")
     }
-    model = checkpoint["model"].half()
+    model = (checkpoint.get("ema") or checkpoint["model"]).half()  # ema until training is over
     model.args = {key: value for key, value in dict(model.args).items() if key in args}
     model.yaml["yaml_file"] = Path(model.yaml.get("yaml_file", "")).name
     kept = {key: checkpoint.get(key) for key in ("version", "license", "train_metrics")}

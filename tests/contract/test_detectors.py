@@ -1,0 +1,339 @@
+"""What every detector must do, whatever runs it: one list, one suite.
+
+The zero-shot models are tiny and randomly initialised, built from the real configurations: they
+find nonsense, but as many boxes of it, in the same form, as the real ones.
+"""
+
+import json
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from videoespresso.errors import SettingsError, ToolError, UserError
+from videoespresso.models.embedded import PACK
+from videoespresso.synthetic import LABELS, SceneObject, make_story
+from videoespresso.tools.grounding import MAX_BOXES, Detector, detector, match_items
+from videoespresso.types import Box
+
+WEIGHTS = Path(PACK) / "yolo"
+NAMES = ("the red car", "dogs", "man in blue")
+TEST_SEED = 1_100_000
+
+extras = pytest.mark.extras
+
+
+def tiny_owl(folder: Path) -> str:
+    """OWLv2 of a few thousand weights, with its processor and a tokenizer of single letters."""
+    torch, hf = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    if not (find_spec("torchvision") or find_spec("scipy")):
+        pytest.skip("OWLv2's image processor needs torchvision or scipy")
+    torch.manual_seed(0)
+    letters = [*map(chr, range(97, 123))]
+    tokens = [*letters, *(f"{c}</w>" for c in letters), "<|startoftext|>", "<|endoftext|>"]
+    vocab = {token: number for number, token in enumerate(tokens)}
+    tokenizer = hf.CLIPTokenizer(vocab=vocab, merges=[], model_max_length=16)
+    small = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
+    ends = {"bos_token_id": 52, "eos_token_id": 53, "pad_token_id": 53}
+    config = hf.Owlv2Config(
+        text_config={**small, **ends, "vocab_size": 54, "max_position_embeddings": 16},
+        vision_config={**small, "image_size": 64, "patch_size": 16},
+        projection_dim=16,
+    )
+    images = hf.Owlv2ImageProcessor(size={"height": 64, "width": 64})
+    hf.Owlv2ForObjectDetection(config).save_pretrained(folder)
+    hf.Owlv2Processor(images, tokenizer).save_pretrained(folder)
+    return f"hf:{folder}"
+
+
+def tiny_dino(folder: Path) -> str:
+    """GroundingDINO with one layer of each kind and a dozen words."""
+    torch, hf = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    known = "[PAD] [UNK] [CLS] [SEP] [MASK] . red blue car dog man in the dogs"
+    words = known.split()
+    vocab = folder / "words.txt"
+    vocab.write_text("\n".join(words))
+    backbone = hf.SwinConfig(
+        image_size=64,
+        embed_dim=8,
+        depths=[1, 1, 1, 1],
+        num_heads=[1, 1, 2, 2],
+        window_size=4,
+        out_features=["stage2", "stage3", "stage4"],
+    )
+    text = hf.BertConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+    )
+    config = hf.GroundingDinoConfig(
+        backbone_config=backbone,
+        text_config=text,
+        d_model=32,
+        encoder_layers=1,
+        decoder_layers=2,
+        encoder_ffn_dim=16,
+        decoder_ffn_dim=16,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        num_queries=10,
+    )
+    images = hf.GroundingDinoImageProcessor(size={"shortest_edge": 64, "longest_edge": 96})
+    hf.GroundingDinoForObjectDetection(config).save_pretrained(folder)
+    hf.GroundingDinoProcessor(images, hf.BertTokenizer(vocab=str(vocab))).save_pretrained(folder)
+    return f"hf:{folder}"
+
+
+def weights(kind: str, name: str) -> Callable[[Path], str]:
+    def spec(folder: Path) -> str:
+        if kind == "yolo":
+            pytest.importorskip("ultralytics")
+        return f"{kind}:{WEIGHTS / name}"
+
+    return spec
+
+
+MAKERS: dict[str, Callable[[Path], str]] = {
+    "off": lambda folder: "off",
+    "embedded": lambda folder: "embedded:",
+    "onnx": weights("onnx", "detector.onnx"),
+    "yolo": weights("yolo", "detector.pt"),
+    "owl": tiny_owl,
+    "dino": tiny_dino,
+}
+ALL = [
+    pytest.param(kind, marks=extras if kind in ("yolo", "owl", "dino") else ()) for kind in MAKERS
+]
+TRAINED = [
+    "embedded",
+    pytest.param("yolo", marks=extras),
+]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Detector]:
+    """Detectors by kind, each built once."""
+    built: dict[str, Detector] = {}
+
+    def get(kind: str) -> Detector:
+        if kind not in built:
+            with warnings.catch_warnings():  # others' deprecations while their models are built
+                warnings.simplefilter("ignore")
+                built[kind] = detector(MAKERS[kind](tmp_path_factory.mktemp(kind)))
+        return built[kind]
+
+    return get
+
+
+@pytest.fixture(params=ALL)
+def found(request: pytest.FixtureRequest, made: Callable[[str], Detector]) -> Detector:
+    return made(str(request.param))
+
+
+def noise(width: int, height: int, mode: str = "RGB") -> Image.Image:
+    pixels = np.random.default_rng(width * height).integers(0, 256, (height, width, 3), np.uint8)
+    return Image.fromarray(pixels).convert(mode)
+
+
+def theatre(seed: int = TEST_SEED) -> tuple[Image.Image, list[SceneObject]]:
+    """A frame of the test split with several things on it."""
+    story = make_story(seed)
+    scenes = [story.scene(phase.t0 + 0.5) for phase in story.phases]
+    return max(scenes, key=lambda scene: len(scene.objects)).draw(480)
+
+
+def check(boxes: list[Box]) -> None:
+    assert len(boxes) <= MAX_BOXES
+    assert [b.score for b in boxes] == sorted((b.score for b in boxes), reverse=True)
+    for box in boxes:
+        x0, y0, x1, y1 = box.xyxy
+        assert 0 <= x0 < x1 <= 1
+        assert 0 <= y0 < y1 <= 1
+        assert box.label
+        assert json.loads(box.model_dump_json())["score"] == box.score
+
+
+SIZES = [(480, 270), (131, 77), (77, 131), (640, 12), (12, 640), (1, 1), (33, 32)]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_boxes_are_on_the_picture_best_first(found: Detector, size: tuple[int, int]) -> None:
+    check(found.detect(noise(*size), NAMES))
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "CMYK", "I"])
+def test_every_mode_is_read(found: Detector, mode: str) -> None:
+    image = noise(96, 64).convert("L").convert(mode) if mode in ("I", "LA") else noise(96, 64, mode)
+    check(found.detect(image, NAMES))
+
+
+def test_the_picture_is_left_as_it_was(found: Detector) -> None:
+    image = noise(96, 64, "RGBA")
+    before = image.tobytes()
+    found.detect(image, NAMES)
+    assert (image.mode, image.tobytes()) == ("RGBA", before)
+
+
+def test_the_same_picture_gives_the_same_boxes(found: Detector) -> None:
+    image, _ = theatre()
+    first = found.detect(image, NAMES)
+    found.detect(noise(50, 90), NAMES)
+    assert found.detect(image, NAMES) == first
+    assert found.detect(image.copy(), tuple(reversed(NAMES))) == first
+
+
+def test_labels_are_those_it_says(found: Detector) -> None:
+    image, _ = theatre()
+    said = {box.label for box in found.detect(image, NAMES)}
+    assert said <= set(NAMES if found.labels is None else found.labels)
+
+
+def test_an_open_vocabulary_finds_nothing_without_names(found: Detector) -> None:
+    image, _ = theatre()
+    if found.labels is None:
+        assert found.detect(image) == found.detect(image, ["", "!"]) == []
+    else:
+        assert found.detect(image) == found.detect(image, NAMES)
+
+
+def test_what_is_not_found_keeps_an_empty_item(found: Detector) -> None:
+    blank = Image.new("RGB", (96, 64), (128, 128, 128))
+    boxes = [] if found.labels is None else found.detect(blank, NAMES)
+    assert boxes == []
+    assert [(i.name, i.boxes) for i in match_items(NAMES, boxes)] == [(n, ()) for n in NAMES]
+
+
+def test_threads_get_the_boxes_of_their_own_picture(found: Detector) -> None:
+    pictures = [theatre()[0], noise(131, 77), noise(60, 90), theatre(TEST_SEED + 1)[0]]
+    alone = [found.detect(picture, NAMES) for picture in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda picture: found.detect(picture, NAMES), pictures)) == alone
+
+
+def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    shared = max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(
+        0.0, min(a[3], b[3]) - max(a[1], b[1])
+    )
+    return shared / sum([*((c[2] - c[0]) * (c[3] - c[1]) for c in (a, b)), -shared])
+
+
+@pytest.mark.parametrize("kind", TRAINED)
+@pytest.mark.parametrize("margin", [(0, 0), (0, 45), (60, 0)], ids=str)
+def test_boxes_lie_where_the_things_are(
+    kind: str, margin: tuple[int, int], made: Callable[[str], Detector]
+) -> None:
+    """Also when the picture is set into a taller or wider one, so that the letterbox moves."""
+    hits, truths = 0, 0
+    for seed in range(TEST_SEED, TEST_SEED + 12):
+        image, things = theatre(seed)
+        wide, high = image.width + 2 * margin[0], image.height + 2 * margin[1]
+        canvas = Image.new("RGB", (wide, high), (114, 114, 114))
+        canvas.paste(image, margin)
+        boxes = made(kind).detect(canvas)
+        check(boxes)
+        for thing in things:
+            x0, y0, x1, y1 = (
+                (v * size + pad) / total
+                for v, size, pad, total in zip(
+                    thing.xyxy, image.size * 2, margin * 2, (wide, high) * 2, strict=True
+                )
+            )
+            truths += 1
+            hits += any(
+                box.label == thing.label and overlap(box.xyxy, (x0, y0, x1, y1)) >= 0.5
+                for box in boxes
+            )
+    assert truths >= 20
+    assert hits / truths >= (0.75 if margin == (0, 0) else 0.6)  # what is smaller is harder
+
+
+def test_the_pack_knows_the_theatre(made: Callable[[str], Detector]) -> None:
+    assert made("embedded").labels == LABELS
+    assert made("embedded").name == "embedded:"
+
+
+@extras
+def test_checkpoint_and_onnx_are_the_same_detector(made: Callable[[str], Detector]) -> None:
+    for seed in range(TEST_SEED, TEST_SEED + 4):
+        image, _ = theatre(seed)
+        one, other = made("onnx").detect(image), made("yolo").detect(image)
+        for box in (b for b in one if b.score > 0.5):
+            twin = max(
+                (b for b in other if b.label == box.label), key=lambda b: overlap(b.xyxy, box.xyxy)
+            )
+            assert overlap(twin.xyxy, box.xyxy) > 0.85
+            assert twin.score == pytest.approx(box.score, abs=0.15)
+
+
+@extras
+@pytest.mark.parametrize("kind", ["owl", "dino"])
+def test_zero_shot_boxes_are_read_in_units_of_the_picture(
+    kind: str, made: Callable[[str], Detector]
+) -> None:
+    """A known output of the network, through the real post-processing, on a 200 x 100 picture."""
+    torch = pytest.importorskip("torch")
+    open_eyed: Any = made(kind)
+    inputs = open_eyed._processor(
+        images=Image.new("RGB", (200, 100)), text=[["red car", "dog"]], return_tensors="pt"
+    )
+    logits = torch.full((1, 2, 256 if kind == "dino" else 2), -20.0)
+    # OWLv2 pads to a square, so that its 0-1 is of the longer side
+    centre = [0.5, 0.25, 0.2, 0.1] if kind == "owl" else [0.5, 0.5, 0.2, 0.2]
+    place = (
+        inputs["input_ids"][0].tolist().index(open_eyed._processor.tokenizer("car")["input_ids"][1])
+        if kind == "dino"
+        else 0
+    )
+    logits[0, 1, place] = 3.0
+    outputs = SimpleNamespace(
+        logits=logits, pred_boxes=torch.tensor([[[0.1, 0.1, 0.1, 0.1], centre]])
+    )
+    (raw,) = open_eyed._read(outputs, inputs, (200, 100), ["red car", "dog"])
+    assert raw.label == "red car"
+    assert raw.xyxy == pytest.approx((0.4, 0.4, 0.6, 0.6), abs=1e-5)
+    assert raw.score == pytest.approx(1 / (1 + np.exp(-3.0)), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "onnx:{}/missing.onnx",
+        "onnx:{}",
+        "onnx:{}/text.onnx",
+        "yolo:{}/missing.pt",
+        "yolo:{}/text.onnx",
+        pytest.param("yolo:{}/text.pt", marks=extras),
+        "hf:{}/missing",
+        "hf:{}",
+    ],
+)
+def test_weights_that_are_missing_or_wrong_are_your_error(spec: str, tmp_path: Path) -> None:
+    (tmp_path / "text.onnx").write_text("these are no weights")
+    (tmp_path / "text.pt").write_text("these are no weights")
+    with pytest.raises(SettingsError) as caught:
+        detector(spec.format(tmp_path))
+    assert isinstance(caught.value, UserError)
+    assert caught.value.hint
+    assert "\n" not in str(caught.value)
+
+
+def test_a_failing_model_is_a_tool_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken: Any = detector("onnx:" + str(WEIGHTS / "detector.onnx"))
+    monkeypatch.setattr(broken, "_input", "no_such_input")
+    with pytest.raises(ToolError, match="failed on a picture"):
+        broken.detect(noise(64, 64))
