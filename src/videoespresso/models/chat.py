@@ -53,7 +53,8 @@ def _openai(
     spec: ModelSpec, timeout_s: float, max_tokens: int, temperature: float
 ) -> "BaseChatModel":
     """OpenAI, or any server that speaks its chat completions."""
-    from langchain_openai import ChatOpenAI  # noqa: PLC0415 - imports openai, a second or two
+    import openai  # noqa: PLC0415 - a second or two
+    from langchain_openai import ChatOpenAI  # noqa: PLC0415 - imports openai
     from pydantic import SecretStr  # noqa: PLC0415 - only for this
 
     url = spec.base_url or os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")
@@ -65,9 +66,15 @@ def _openai(
                 hint="Set OPENAI_API_KEY, or choose models that need none: --profile embedded.",
             )
         key = NO_KEY
+    limits = type(openai.DEFAULT_CONNECTION_LIMITS)  # httpx's or httpx2's, whichever openai uses
     with model_errors(spec):
         return ChatOpenAI(
             model=spec.model,
+            # no connection outlives its call: a kept one belongs to an event loop which may be
+            # closed at the next ("Event loop is closed" on the second asyncio.run)
+            http_async_client=openai.DefaultAsyncHttpxClient(
+                limits=limits(max_keepalive_connections=0)
+            ),
             base_url=url,
             api_key=SecretStr(key),
             timeout=timeout_s,

@@ -1,0 +1,281 @@
+"""A server that speaks OpenAI's chat completions and misbehaves on demand.
+
+    with Server([status(429, retry_after=0), hang(), say("fine")]) as server:
+        ...  # the first request gets a 429, the second nothing, all later ones "fine"
+
+A behaviour is a function of the exchange; the last one in the script is repeated.
+"""
+
+import json
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+Body = dict[str, Any]
+
+
+class Exchange:
+    """One request and the means to answer it, well or badly."""
+
+    def __init__(self, handler: BaseHTTPRequestHandler, body: Body, closing: threading.Event):
+        self.handler, self.body, self.closing = handler, body, closing
+
+    def send(
+        self, status: int, content: bytes, kind: str = "application/json", **more: str
+    ) -> None:
+        """A complete HTTP answer; header names in `more` are written with underscores."""
+        self.handler.send_response(status)
+        self.handler.send_header("Content-Type", kind)
+        self.handler.send_header("Content-Length", str(len(content)))
+        for name, value in more.items():
+            self.handler.send_header(name.replace("_", "-"), value)
+        self.handler.end_headers()
+        self.handler.wfile.write(content)
+
+    def send_json(self, status: int, content: object, **more: str) -> None:
+        self.send(status, json.dumps(content).encode(), **more)
+
+    def start_stream(self) -> None:
+        """Headers of an event stream which ends when the connection does."""
+        self.handler.send_response(200)
+        self.handler.send_header("Content-Type", "text/event-stream")
+        self.handler.send_header("Connection", "close")
+        self.handler.end_headers()
+
+    def event(self, content: object) -> None:
+        text = content if isinstance(content, str) else json.dumps(content)
+        self.handler.wfile.write(f"data: {text}\n\n".encode())
+        self.handler.wfile.flush()
+
+    def hang_up(self) -> None:
+        """Closes the connection hard: the client sees a reset, not an end."""
+        linger = b"\x01\x00\x00\x00\x00\x00\x00\x00"  # on, zero seconds: RST instead of FIN
+        self.handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.handler.connection.close()
+        self.handler.close_connection = True
+
+
+Behaviour = Callable[[Exchange], None]
+
+
+def completion(
+    message: Body, model: str, finish: str = "stop", usage: tuple[int, int] | None = (100, 7)
+) -> Body:
+    """A chat completion around a message."""
+    reply: Body = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": model,
+        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+    }
+    if usage:
+        reply["usage"] = dict(
+            zip(("prompt_tokens", "completion_tokens"), usage, strict=True),
+            total_tokens=sum(usage),
+        )
+    return reply
+
+
+def say(text: str, *, finish: str = "stop", usage: tuple[int, int] | None = (100, 7)) -> Behaviour:
+    """A good answer, streamed word by word when a stream was asked for."""
+
+    def behave(exchange: Exchange) -> None:
+        model = exchange.body.get("model", "")
+        message = {"role": "assistant", "content": text}
+        if not exchange.body.get("stream"):
+            exchange.send_json(200, completion(message, model, finish, usage))
+            return
+        exchange.start_stream()
+        for chunk in _chunks(text, model, finish):
+            exchange.event(chunk)
+        exchange.event("[DONE]")
+
+    return behave
+
+
+def _chunks(text: str, model: str, finish: str) -> list[Body]:
+    words = text.split(" ")
+    deltas: list[Body] = [
+        {"content": word if n == 0 else f" {word}"} for n, word in enumerate(words)
+    ]
+    deltas[0]["role"] = "assistant"
+    frame = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model}
+    chunks = [
+        frame | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+        for delta in deltas
+    ]
+    return [*chunks, frame | {"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}]
+
+
+def call(**arguments: object) -> Behaviour:
+    """A tool call with these arguments, on whatever tool was offered."""
+
+    def behave(exchange: Exchange) -> None:
+        name = exchange.body["tools"][0]["function"]["name"]
+        function = {"name": name, "arguments": json.dumps(arguments)}
+        calls = [{"id": "call_1", "type": "function", "function": function}]
+        message = {"role": "assistant", "content": None, "tool_calls": calls}
+        exchange.send_json(200, completion(message, exchange.body["model"], "tool_calls"))
+
+    return behave
+
+
+def status(
+    code: int, text: str = "no", *, retry_after: str | None = None, error_code: str | None = None
+) -> Behaviour:
+    """An error as OpenAI words it."""
+
+    def behave(exchange: Exchange) -> None:
+        error = {"message": text, "type": "test", "param": None, "code": error_code}
+        more = {} if retry_after is None else {"Retry_After": retry_after}
+        exchange.send_json(code, {"error": error}, **more)
+
+    return behave
+
+
+def without(*fields: str, then: Behaviour) -> Behaviour:
+    """Refuses a request that has one of the fields (response_format, tools), as old servers do."""
+
+    def behave(exchange: Exchange) -> None:
+        asked = [field for field in fields if field in exchange.body]
+        if asked:
+            status(400, f"Unrecognized request argument supplied: {asked[0]}")(exchange)
+        else:
+            then(exchange)
+
+    return behave
+
+
+def each(*pairs: tuple[str, Behaviour], otherwise: Behaviour) -> Behaviour:
+    """By the form of the request: the first pair whose field it has."""
+
+    def behave(exchange: Exchange) -> None:
+        chosen = (behaviour for field, behaviour in pairs if field in exchange.body)
+        next(chosen, otherwise)(exchange)
+
+    return behave
+
+
+def echo_key() -> Behaviour:
+    """A 401 whose text repeats the key it was sent, as some proxies do."""
+
+    def behave(exchange: Exchange) -> None:
+        sent = exchange.handler.headers["Authorization"]
+        status(401, f"Incorrect API key provided: {sent}")(exchange)
+
+    return behave
+
+
+def hang() -> Behaviour:
+    """Reads the request and never answers, until the server is closed."""
+
+    def behave(exchange: Exchange) -> None:
+        exchange.closing.wait(60)
+        exchange.handler.close_connection = True
+
+    return behave
+
+
+def drop() -> Behaviour:
+    """Closes the connection without a word."""
+    return Exchange.hang_up
+
+
+def cut(text: str = "The beginning of") -> Behaviour:
+    """Sends half an answer, or two pieces of a stream, and closes the connection."""
+
+    def behave(exchange: Exchange) -> None:
+        model = exchange.body.get("model", "")
+        if exchange.body.get("stream"):
+            exchange.start_stream()
+            for chunk in _chunks(text, model, "stop")[:2]:
+                exchange.event(chunk)
+        else:
+            whole = json.dumps(completion({"role": "assistant", "content": text}, model)).encode()
+            exchange.handler.send_response(200)
+            exchange.handler.send_header("Content-Type", "application/json")
+            exchange.handler.send_header("Content-Length", str(len(whole)))
+            exchange.handler.end_headers()
+            exchange.handler.wfile.write(whole[: len(whole) // 2])
+            exchange.handler.wfile.flush()
+        exchange.hang_up()
+
+    return behave
+
+
+def html() -> Behaviour:
+    """A web page with status 200, as a captive portal or a wrong URL gives."""
+    page = b"<html><body>Welcome to the hotel</body></html>"
+    return lambda exchange: exchange.send(200, page, "text/html")
+
+
+def no_choices() -> Behaviour:
+    """JSON, but not a completion."""
+    return lambda exchange: exchange.send_json(200, {"id": "x", "object": "chat.completion"})
+
+
+class Server:
+    """Runs the script on localhost. `requests` are the bodies that came, in order."""
+
+    def __init__(self, script: Iterable[Behaviour]) -> None:
+        self._script = list(script)
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self.requests: list[Body] = []
+        self.headers: list[dict[str, str]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                outer._next(body, {k.lower(): v for k, v in self.headers.items()})(
+                    Exchange(self, body, outer._closing)
+                )
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Says nothing."""
+
+        class Quiet(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                """A client that went away is what the tests are about."""
+                error = sys.exc_info()[1]
+                if not isinstance(error, OSError | ValueError):
+                    super().handle_error(request, client_address)
+
+        self._server = Quiet(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    @property
+    def url(self) -> str:
+        """The base URL for a spec."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    def _next(self, body: Body, headers: dict[str, str]) -> Behaviour:
+        with self._lock:
+            self.requests.append(body)
+            self.headers.append(headers)
+            return self._script.pop(0) if len(self._script) > 1 else self._script[0]
+
+    def __enter__(self) -> "Server":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
