@@ -35,7 +35,7 @@ class ModelSpec:
         """Reads a spec. Raises SettingsError, without quoting a URL that carries a secret."""
         text = text.strip()
         found = _SPEC.fullmatch(text)
-        if found is None:
+        if found is None or "://" in found["model"]:
             shown = text if "://" not in text else text.partition("://")[0] + "://…"
             raise SettingsError(f"not a model spec: {shown!r}", hint=_EXAMPLES)
         provider, model, url = found["provider"], found["model"].strip(), found["url"] or ""

@@ -1,0 +1,172 @@
+"""Budgets and the ledger."""
+
+import threading
+
+import pytest
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
+
+from videoespresso.agents.base import Agent, Prompt, Turn
+from videoespresso.errors import BudgetExceeded, SettingsError
+from videoespresso.models.budget import Budget
+from videoespresso.models.ledger import Entry, Ledger
+from videoespresso.models.specs import ModelSpec
+from videoespresso.settings import Settings
+from videoespresso.types import Usage
+
+
+class Clock:
+    """A clock that moves when told."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_no_limit_is_no_limit() -> None:
+    budget = Budget()
+    for _ in range(100):
+        budget.start(1e6)
+        budget.finish(1e6, Usage(calls=1, usd=1e6))
+    budget.check()
+    assert budget.frames_left is None
+    assert budget.seconds_left is None
+
+
+def test_calls() -> None:
+    budget = Budget(max_calls=2)
+    for _ in range(2):
+        budget.start()
+        budget.finish(usage=Usage(calls=1))
+    with pytest.raises(BudgetExceeded, match="2 of 2") as caught:
+        budget.start()
+    assert "budget_calls" in caught.value.hint
+    with pytest.raises(BudgetExceeded):
+        budget.check()
+
+
+def test_calls_in_flight_count() -> None:
+    budget = Budget(max_calls=2, max_usd=1.0)
+    budget.start(0.4)
+    budget.start(0.4)
+    with pytest.raises(BudgetExceeded):
+        budget.start(0.1)
+    assert budget.spent.calls == 0
+
+
+def test_dollars_are_refused_before_they_are_spent() -> None:
+    budget = Budget(max_usd=1.0)
+    budget.start(0.7)
+    budget.finish(0.7, Usage(calls=1, usd=0.6))
+    with pytest.raises(BudgetExceeded, match=r"\$0\.6000 of \$1"):
+        budget.start(0.5)
+    budget.start(0.4)
+    budget.finish(0.4, Usage(calls=1, usd=0.4))
+    with pytest.raises(BudgetExceeded):
+        budget.check()
+    budget.start(0.0)  # what is free never breaks a dollar limit
+
+
+def test_zero_dollars_allow_what_is_free_and_nothing_else() -> None:
+    budget = Budget(max_usd=0.0)
+    budget.check()
+    budget.start(0.0)
+    with pytest.raises(BudgetExceeded):
+        budget.start(1e-9)
+
+
+def test_a_failed_call_counts_and_frees_its_reservation() -> None:
+    budget = Budget(max_calls=3, max_usd=1.0)
+    budget.start(0.9)
+    budget.finish(0.9)
+    assert budget.spent.calls == 1
+    budget.start(0.9)
+
+
+def test_an_unknown_price_does_not_hide_the_known_ones() -> None:
+    budget = Budget(max_usd=1.0)
+    budget.charge(Usage(calls=1, usd=0.5))
+    budget.charge(Usage(calls=1, usd=None))
+    assert budget.spent.usd == 0.5
+
+
+def test_seconds_and_frames() -> None:
+    clock = Clock()
+    budget = Budget(max_seconds=10, max_frames=5, clock=clock)
+    clock.now = 9.0
+    budget.check()
+    assert budget.seconds_left == 1.0
+    clock.now = 10.5
+    with pytest.raises(BudgetExceeded, match="10 seconds"):
+        budget.check()
+    budget.charge_frames(3)
+    assert budget.frames_left == 2
+    budget.charge_frames(4)
+    assert budget.frames_left == 0
+
+
+def test_from_settings() -> None:
+    budget = Budget.of(Settings(budget_usd=1.5, budget_frames=7, budget_calls=3))
+    assert (budget.max_usd, budget.max_frames, budget.max_calls) == (1.5, 7, 3)
+    assert budget.max_seconds is None
+
+
+def test_threads_cannot_pass_a_limit_together() -> None:
+    budget, made, ready = Budget(max_calls=50), [], threading.Barrier(8)
+
+    def ask() -> None:
+        ready.wait()
+        while True:
+            try:
+                budget.start()
+            except BudgetExceeded:
+                return
+            made.append(1)
+            budget.finish(usage=Usage(calls=1))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == budget.spent.calls == 50
+
+
+def test_the_ledger_adds_up_by_role() -> None:
+    ledger = Ledger()
+    ledger.record(Entry("selector", "s", Usage(calls=1, usd=0.1, images=2), image_tokens=9))
+    ledger.record(Entry("captioner", "s", Usage(calls=1, usd=0.2)))
+    ledger.record(Entry("selector", "s", Usage(calls=2, usd=0.3, images=1), image_tokens=1))
+    assert list(ledger.by_role()) == ["captioner", "selector"]
+    assert ledger.by_role()["selector"].calls == 3
+    assert ledger.total().usd == pytest.approx(0.6)
+    assert ledger.image_tokens() == {"captioner": 0, "selector": 10}
+    ledger.record(Entry("checker", "x", Usage(calls=1, usd=None)))
+    assert ledger.total().usd is None
+
+
+def asker(spec: str, budget: Budget) -> Agent:
+    model = FakeListChatModel(responses=["fine"])
+    return Agent("reasoner", ModelSpec.parse(spec), model, ledger=Ledger(), budget=budget)
+
+
+PROMPT = Prompt("reasoner", "You are the reasoner.", "")
+
+
+def test_an_agent_asks_before_it_spends() -> None:
+    agent = asker("openai:gpt-4o", Budget(max_usd=0.0001))
+    with pytest.raises(BudgetExceeded):
+        agent.text(PROMPT, [Turn("user", ("word " * 1000,))])
+    assert agent.ledger.entries() == ()
+    agent = asker("openai:gpt-4o", Budget(max_usd=1.0))
+    reply = agent.text(PROMPT, [Turn("user", ("word " * 1000,))])
+    assert reply.usage.usd == agent.budget.spent.usd
+    # 1,256 estimated tokens in at $2.50 and one out at $10 a million
+    assert reply.usage.usd == pytest.approx(1256 * 2.5e-6 + 1 * 1e-5)
+
+
+def test_a_dollar_limit_and_an_unknown_price_do_not_go_together() -> None:
+    with pytest.raises(SettingsError, match="no known price"):
+        asker("openai:new@https://reseller.example/v1", Budget(max_usd=1.0)).text(PROMPT, [])
+    reply = asker("openai:new@https://reseller.example/v1", Budget()).text(PROMPT, [])
+    assert reply.usage.usd is None

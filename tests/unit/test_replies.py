@@ -1,0 +1,199 @@
+"""The reply cache: keys, two processes, damage."""
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from PIL import Image
+from pydantic import BaseModel
+
+from videoespresso.agents.base import Agent, Prompt, Turn
+from videoespresso.agents.requests import Request
+from videoespresso.errors import MemoryStoreError
+from videoespresso.memory import replies as module
+from videoespresso.memory.replies import ReplyCache, StoredReply, reply_key
+from videoespresso.models.ledger import Ledger
+from videoespresso.models.specs import ModelSpec
+from videoespresso.types import Usage
+
+SPEC = ModelSpec.parse("openai:gpt-4o")
+PROMPT = Prompt("captioner", "You are the captioner.", "a" * 64)
+RED = Image.new("RGB", (8, 8), "red")
+
+
+class A(BaseModel):
+    x: int
+
+
+class B(BaseModel):
+    x: float
+
+
+class Warm(FakeListChatModel):
+    temperature: float = 0.0
+
+
+def request(**changes: object) -> Request:
+    given: dict[str, object] = {
+        "spec": SPEC,
+        "model": Warm(responses=[""]),
+        "prompt": PROMPT,
+        "turns": (Turn("user", (RED, "What?")),),
+        "schema": A,
+    }
+    return Request(**(given | changes))  # type: ignore[arg-type]
+
+
+def test_the_key_is_the_content() -> None:
+    same = Turn("user", (Image.new("RGB", (8, 8), "red"), "What?"))
+    assert request(turns=(same,)).key == request().key
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"spec": ModelSpec.parse("openai:gpt-4o-mini")},
+        {"spec": ModelSpec.parse("openai:gpt-4o@http://localhost/v1")},
+        {"prompt": Prompt("captioner", "You are the other captioner.", "a" * 64)},
+        {"prompt": Prompt("captioner", PROMPT.text, "b" * 64)},
+        {"turns": (Turn("user", (Image.new("RGB", (8, 8), (254, 0, 0)), "What?")),)},
+        {"turns": (Turn("user", (Image.new("RGB", (4, 16), "red"), "What?")),)},
+        {"turns": (Turn("user", ("What?", RED)),)},
+        {"turns": (Turn("user", (RED,)), Turn("user", ("What?",)))},
+        {"turns": (Turn("assistant", (RED, "What?")),)},
+        {"schema": B},
+        {"schema": None},
+        {"model": Warm(responses=[""], temperature=0.7)},
+    ],
+    ids=str,
+)
+def test_the_key_changes_with_everything_a_reply_depends_on(changes: dict[str, object]) -> None:
+    assert request(**changes).key != request().key
+
+
+def test_put_get_and_the_first_stays(tmp_path: Path) -> None:
+    cache = ReplyCache(tmp_path / "r.sqlite")
+    key = reply_key({"a": 1})
+    assert cache.get(key) is None
+    reply = StoredReply(text="ä", how=("text: ok",), usage=Usage(calls=1, usd=0.5))
+    cache.put(key, str(SPEC), "captioner", reply)
+    cache.put(key, str(SPEC), "captioner", StoredReply(text="later"))
+    assert ReplyCache(tmp_path / "r.sqlite").get(key) == reply
+    stats = cache.stats()
+    assert (stats.replies, stats.usage.usd, stats.by_spec) == (1, 0.5, {str(SPEC): 1})
+    assert cache.clear() == 1
+    assert cache.get(key) is None
+
+
+def test_default_place_is_the_cache_folder(cache_folder: Path) -> None:
+    assert ReplyCache().path == cache_folder / "replies.sqlite"
+
+
+def test_inabilities_are_believed_for_a_week(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = ReplyCache(tmp_path / "r.sqlite")
+    cache.remember_inability("openai:x", "tool")
+    assert cache.inabilities("openai:x") == {"tool"}
+    assert cache.inabilities("openai:y") == frozenset()
+    later = time.time() + module.REMEMBER_S + 1
+    monkeypatch.setattr(module.time, "time", lambda: later)
+    assert cache.inabilities("openai:x") == frozenset()
+
+
+def test_a_stored_reply_that_no_longer_fits_is_asked_again(tmp_path: Path) -> None:
+    cache = ReplyCache(tmp_path / "r.sqlite")
+    model = FakeListChatModel(responses=['{"x": 1}', '{"x": 2}'])
+    agent = Agent("captioner", SPEC, model, ledger=Ledger(), replies=cache)
+    turns = [Turn("user", ("hi",))]
+    key = Request(SPEC, model, PROMPT, tuple(turns), A).key
+    cache.put(key, str(SPEC), "captioner", StoredReply(text='{"x": "no"}'))
+    assert agent.typed(PROMPT, turns, A).value.x == 1
+
+
+def test_a_damaged_file_is_moved_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "r.sqlite"
+    path.write_bytes(b"this is not a database, whatever its name says" * 50)
+    cache = ReplyCache(path)
+    with caplog.at_level(logging.WARNING):
+        assert cache.get("0" * 64) is None
+    assert "moved to" in caplog.text
+    assert len(list(tmp_path.glob("r.broken-*"))) == 1
+    cache.put("0" * 64, "s", "r", StoredReply(text="new"))
+    assert cache.get("0" * 64) == StoredReply(text="new")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders have other permissions there")
+def test_an_unusable_place_is_a_typed_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MemoryStoreError) as caught:
+        ReplyCache(tmp_path / "file" / "r.sqlite").get("0" * 64)
+    assert "VIDEOESPRESSO_CACHE_DIR" in caught.value.hint
+
+
+PROCESS = """
+import sys, time
+from pathlib import Path
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from videoespresso.agents.base import Agent, Prompt, Turn
+from videoespresso.memory.replies import ReplyCache
+from videoespresso.models.ledger import Ledger
+from videoespresso.models.specs import ModelSpec
+
+root, me = Path(sys.argv[1]), sys.argv[2]
+
+class Slow(FakeListChatModel):
+    def _call(self, *args, **kwargs):
+        with open(root / "calls", "a") as calls:
+            calls.write(me + "\\n")
+        (root / "asked").touch()
+        time.sleep(float(sys.argv[3]))
+        return "a reply"
+
+(root / f"ready{me}").touch()
+while not (root / "go").exists():
+    time.sleep(0.01)
+agent = Agent("captioner", ModelSpec.parse("openai:gpt-4o"), Slow(responses=[""]),
+              ledger=Ledger(), replies=ReplyCache(root / "r.sqlite"))
+print(agent.text(Prompt("captioner", "You.", "s"), [Turn("user", (sys.argv[4],))]).value)
+"""
+
+
+def start(root: Path, me: str, seconds: float, question: str = "q") -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", PROCESS, str(root), me, str(seconds), question]
+    source = str(Path(__file__).resolve().parents[2] / "src")
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": source}
+    )
+
+
+def wait_for(path: Path) -> None:
+    while not path.exists():
+        time.sleep(0.01)
+
+
+def test_two_processes_pay_once(tmp_path: Path) -> None:
+    processes = [start(tmp_path, str(n), 0.5) for n in range(2)]
+    for n in range(2):
+        wait_for(tmp_path / f"ready{n}")
+    (tmp_path / "go").touch()
+    for process in processes:
+        assert process.communicate()[0].strip() == "a reply"
+        assert process.returncode == 0
+    assert len((tmp_path / "calls").read_text().split()) == 1
+
+
+def test_a_killed_asker_leaves_no_lock_behind(tmp_path: Path) -> None:
+    (tmp_path / "go").touch()
+    first = start(tmp_path, "0", 600)
+    wait_for(tmp_path / "asked")
+    first.kill()
+    first.communicate()
+    second = start(tmp_path, "1", 0)
+    assert second.communicate()[0].strip() == "a reply"
+    assert (tmp_path / "calls").read_text().split() == ["0", "1"]

@@ -1,0 +1,140 @@
+"""Settings: four layers, each value with its source, and no secrets."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from videoespresso.errors import SettingsError
+from videoespresso.settings import KNOWN, PREFIX, Settings, cache_dir, find_file
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty `videoespresso.toml` in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "videoespresso.toml"
+    path.write_text("")
+    return path
+
+
+def test_given_beats_environment_beats_file_beats_default(file: Path) -> None:
+    file.write_text('fps = 2\ntau = 0.5\nmax_side = 256\nprofile = "local"\n')
+    environ = {"VIDEOESPRESSO_TAU": "0.6", "VIDEOESPRESSO_MAX_SIDE": "320"}
+    settings = Settings.load({"max_side": 512, "select": None}, environ=environ)
+    assert (settings.fps, settings.tau, settings.max_side) == (2.0, 0.6, 512)
+    assert settings.select == "paper"
+    assert settings.source("fps") == str(file)
+    assert settings.source("tau") == "VIDEOESPRESSO_TAU"
+    assert settings.source("max_side") == "given"
+    assert settings.source("select") == "default"
+
+
+def test_every_key_can_be_set_in_the_environment() -> None:
+    environ = {PREFIX + key.upper(): "1" for key in KNOWN}
+    settings = Settings.load(environ=environ | {"VIDEOESPRESSO_MAX_SIDE": "64"})
+    assert set(settings.sources) == set(KNOWN)
+    assert settings.one_image is True
+    assert settings.budget_calls == 1
+
+
+def test_a_budget_table_and_flat_keys_are_the_same(file: Path) -> None:
+    file.write_text("[budget]\nusd = 0.5\nframes = 100\n")
+    settings = Settings.load(environ={})
+    assert (settings.budget_usd, settings.budget_frames) == (0.5, 100)
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [("capshioner = 'x'", "captioner"), ("[budget]\nuds = 1", "budget_usd"), ("tua = 1", "tau")],
+)
+def test_an_unknown_key_in_the_file_names_the_nearest(file: Path, text: str, near: str) -> None:
+    file.write_text(text)
+    with pytest.raises(SettingsError, match="unknown setting") as caught:
+        Settings.load(environ={})
+    assert near in caught.value.hint
+
+
+def test_an_unknown_variable_is_a_warning() -> None:
+    settings = Settings.load(environ={"VIDEOESPRESSO_CAPTOINER": "embedded:"})
+    (warning,) = settings.warnings
+    assert "VIDEOESPRESSO_CAPTIONER" in warning
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({"fps": "fast"}, "fps"),
+        ({"fps": 0}, "fps"),
+        ({"max_side": 2}, "max_side"),
+        ({"tau": 1.5}, "tau"),
+        ({"budget_calls": "many"}, "budget_calls"),
+        ({"one_image": "perhaps"}, "one_image"),
+    ],
+)
+def test_a_value_that_does_not_fit_names_its_key_and_source(
+    values: dict[str, object], key: str
+) -> None:
+    with pytest.raises(SettingsError, match=rf"`{key}`.*\(given\)"):
+        Settings.load(values, environ={})
+
+
+@pytest.mark.parametrize("content", [b"fps = ", b"\xff\xfe"])
+def test_a_broken_file_is_named(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    with pytest.raises(SettingsError, match=r"videoespresso\.toml"):
+        Settings.load(environ={})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"reasoner": "openai:m@http://me:hunter2222@host/v1"},
+        {"reasoner": "openai:gpt-4o sk-hunter2222"},
+        {"captioner": "openai:m@https://h/v1?api_key=hunter2222"},
+        {"openai_api_key": "hunter2222"},
+    ],
+)
+def test_secrets_are_refused_and_not_repeated(values: dict[str, str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(values, environ={})
+    assert "hunter2222" not in str(caught.value)
+    assert "OPENAI_API_KEY" in caught.value.hint
+
+
+def test_a_key_in_the_environment_does_not_enter_the_settings() -> None:
+    environ = {"OPENAI_API_KEY": "sk-planted-12345678", "VIDEOESPRESSO_PROFILE": "openai"}
+    assert "planted" not in repr(Settings.load(environ=environ))
+
+
+def test_the_file_here_beats_the_one_in_the_config_folder(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config"
+    config.mkdir()
+    monkeypatch.setattr(platformdirs, "user_config_path", lambda *a, **k: config)
+    (config / "videoespresso.toml").write_text("fps = 3")
+    assert find_file() == file
+    file.unlink()
+    assert Settings.load(environ={}).fps == 3.0
+    (config / "videoespresso.toml").unlink()
+    assert find_file() is None
+
+
+def test_the_cache_folder_is_named_and_not_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDEOESPRESSO_CACHE_DIR", str(tmp_path / "c"))
+    assert cache_dir() == tmp_path / "c"
+    assert Settings.load().cache_dir == tmp_path / "c"
+    assert not (tmp_path / "c").exists()
+    monkeypatch.delenv("VIDEOESPRESSO_CACHE_DIR")
+    assert cache_dir() == platformdirs.user_cache_path("videoespresso", appauthor=False)
+    monkeypatch.setenv("VIDEOESPRESSO_CACHE_DIR", "~/c")
+    assert cache_dir() == Path(os.path.expanduser("~/c"))
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().fps = 3.0  # type: ignore[misc]
