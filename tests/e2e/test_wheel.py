@@ -50,7 +50,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     venv.create(folder / "env", with_pip=True)
     bin_ = folder / "env" / ("Scripts" if os.name == "nt" else "bin")
     constraints = ROOT / "constraints.txt"
-    run(bin_ / "python", *pip, "install", "-c", constraints, wheel, cwd=folder)
+    run(bin_ / "python", *pip, "install", "--no-compile", "-c", constraints, wheel, cwd=folder)
     return Installed(wheel, bin_)
 
 

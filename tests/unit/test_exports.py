@@ -1,5 +1,7 @@
 """The public names: few, sorted, and all there."""
 
+from importlib.util import find_spec
+
 import videoespresso as ve
 
 FEW = 30
@@ -19,3 +21,9 @@ def test_exported_names_exist_and_are_ours() -> None:
 
 def test_the_readme_names_are_exported() -> None:
     assert {"Answer", "ask"} <= set(ve.__all__)
+
+
+def test_no_module_takes_the_place_of_an_exported_name() -> None:
+    """Importing `videoespresso.ask` would put the module where the function is expected."""
+    shadowed = [name for name in ve.__all__ if find_spec(f"videoespresso.{name}") is not None]
+    assert shadowed == []
