@@ -85,7 +85,7 @@ def open_stream(path: str) -> tuple[InputContainer, VideoStream]:
     raise VideoError(f"{name} holds no pictures: no video stream", hint=_again())
 
 
-def frames_of(packet: Packet[VideoStream]) -> list[VideoFrame]:
+def frames_of(packet: "Packet[VideoStream]") -> list[VideoFrame]:
     """What a packet decodes to. One that the decoder rejects is left out, as players do."""
     try:
         return packet.decode()
@@ -95,7 +95,7 @@ def frames_of(packet: Packet[VideoStream]) -> list[VideoFrame]:
 
 def packets_of(
     path: str, container: InputContainer, stream: VideoStream
-) -> Iterator[Packet[VideoStream]]:
+) -> "Iterator[Packet[VideoStream]]":
     """The stream's packets, then an empty one that flushes the decoder. Raises `VideoError`."""
     try:
         yield from container.demux(stream)

@@ -1,0 +1,220 @@
+"""Which instants to look at: key frames first, then 1 to 4 frames a second, then closer looks.
+
+A second in which nothing can be seen to change gives one frame, a second with some motion two, one
+with much of it four (paper, step 1: FPS = 1 for static and 2-4 for dynamic scenes). Each frame
+carries the rule that chose it. A video too long for `max_frames` is looked at evenly, by its key
+frames where it has them, as those are many times cheaper to decode.
+"""
+
+import hashlib
+import itertools
+import json
+import math
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+from videoespresso.tools.same import (
+    AREA_GAIN,
+    GRID,
+    THRESHOLD,
+    Fingerprint,
+    changed_share,
+    fingerprint,
+    same_to_the_eye,
+)
+from videoespresso.tools.video import Picture, VideoReader
+
+VERSION = 1
+"""Raised when the same plan would choose other frames: an old sampling is then not reused."""
+
+
+class Sampled(NamedTuple):
+    """A picture and the rule that chose it."""
+
+    picture: Picture
+    rule: str
+
+
+@dataclass(frozen=True)
+class SamplingPlan:
+    """How to sample. Rates are frames a second, `max_side` pixels of the longer side.
+
+    static_fps, dynamic_fps: the rates of still and of moving stretches (paper: 1 and 2-4).
+    max_frames: the most frames of one sampling; a longer video is sampled at a lower, even rate.
+    max_side: 640 keeps a face in a group readable and is what small vision models take.
+    much: the share of the frame that must change within a second for the full rate; a walking
+        person covers 2-5 %, a pan, a cut or a close-up far more.
+    refine_fps, refine_frames: the rate of `refine` and its most frames.
+    """
+
+    static_fps: float = 1.0
+    dynamic_fps: float = 4.0
+    max_frames: int = 240
+    max_side: int = 640
+    much: float = 0.10
+    refine_fps: float = 8.0
+    refine_frames: int = 32
+
+    def __post_init__(self) -> None:
+        rates = self.static_fps, self.dynamic_fps, self.refine_fps
+        if not all(0 < rate < math.inf for rate in rates) or self.dynamic_fps < self.static_fps:
+            raise ValueError(f"rates must be above 0, and dynamic_fps not below static_fps: {self}")
+        if min(self.max_frames, self.max_side, self.refine_frames) < 1:
+            raise ValueError(f"max_frames, max_side and refine_frames must be at least 1: {self}")
+
+    def key(self) -> str:
+        """Names what this plan does to a video, for the frame store."""
+        content = {**asdict(self), "version": VERSION, "same": [*GRID, THRESHOLD, AREA_GAIN]}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+_TINY = 16
+"""The longer side of a key frame of which only the instant is wanted."""
+
+
+def sample(reader: VideoReader, plan: SamplingPlan) -> Iterator[Sampled]:
+    """Frames of the whole video in time order, each instant once, at most `plan.max_frames`.
+
+    At most a second's worth of pictures is held at a time. Raises `VideoError` where the file
+    cannot be decoded any further.
+    """
+    chosen = _every_second if _affordable(reader, plan) else _evenly
+    last = -math.inf
+    for count, sampled in enumerate(chosen(reader, plan)):
+        if count >= plan.max_frames:
+            return
+        if sampled.picture.time_s > last:
+            last = sampled.picture.time_s
+            yield sampled
+
+
+def refine(
+    reader: VideoReader, start_s: float, end_s: float, plan: SamplingPlan
+) -> Iterator[Sampled]:
+    """Frames of start_s <= t < end_s, closer together, under the rule "refine <start>-<end>".
+
+    `plan.refine_fps` a second, at a lower even rate where that were more than `refine_frames`.
+    """
+    start_s, end_s = max(0.0, start_s), min(end_s, reader.video.duration_s)
+    count = min(math.ceil((end_s - start_s) * plan.refine_fps - 1e-6), plan.refine_frames)
+    if count < 1:
+        return
+    times = [start_s + (end_s - start_s) * i / count for i in range(count)]
+    rule = f"refine {start_s:.1f}-{end_s:.1f}"
+    last = -math.inf
+    for picture in reader.at(times, plan.max_side):
+        if picture.time_s > last:
+            last = picture.time_s
+            yield Sampled(picture, rule)
+
+
+def _affordable(reader: VideoReader, plan: SamplingPlan) -> bool:
+    """True if every second can have its frame."""
+    return reader.video.duration_s * plan.static_fps <= plan.max_frames
+
+
+class _Look(NamedTuple):
+    picture: Picture
+    eye: Fingerprint
+    is_key: bool
+
+
+class _Slot(NamedTuple):
+    period: int
+    time_s: float
+    is_key: bool
+
+
+def _every_second(reader: VideoReader, plan: SamplingPlan) -> Iterator[Sampled]:
+    """One frame a period (1 / static_fps), up to dynamic_fps where the pixels change.
+
+    Frames not spent on still periods are saved up for moving ones, so `max_frames` holds without
+    knowing what comes.
+    """
+    allowance = plan.max_frames / max(1, math.ceil(reader.video.duration_s * plan.static_fps))
+    saved = 0.0
+    last: Fingerprint | None = None
+    for looks, after in _periods(reader, plan):
+        saved += allowance
+        chosen = list(_chosen(looks, after, plan, last))
+        kept = chosen[: max(1, int(saved + 1e-6))]
+        saved -= len(kept)
+        last = kept[-1][0].eye
+        for look, rule in kept:
+            cut = f", cut by max_frames={plan.max_frames}" if len(kept) < len(chosen) else ""
+            yield Sampled(look.picture, rule + cut)
+
+
+def _periods(reader: VideoReader, plan: SamplingPlan) -> Iterator[tuple[list[_Look], _Look]]:
+    """The looks of each period, and the first look after it."""
+    slots = _slots(reader, plan)
+    period: list[_Look] = []
+    number = 0
+    times = (slot.time_s for slot in slots)
+    for slot, picture in zip(slots, reader.at(times, plan.max_side), strict=False):
+        look = _Look(picture, fingerprint(picture.rgb), slot.is_key)
+        if slot.period != number:
+            yield period, look
+            period, number = [], slot.period
+        if not period or picture.time_s > period[-1].picture.time_s:
+            period.append(look)
+    if period:
+        yield period, period[-1]
+
+
+def _slots(reader: VideoReader, plan: SamplingPlan) -> list[_Slot]:
+    """Even instants; a key frame takes the place of the nearest one that does not begin a period.
+
+    Key frames stand where encoders saw a cut, so they are the better instant of the two.
+    """
+    per_period = max(1, round(plan.dynamic_fps / plan.static_fps))
+    rate = per_period * plan.static_fps
+    count = max(1, math.ceil(reader.video.duration_s * rate - 1e-6))
+    slots = [_Slot(i // per_period, i / rate, False) for i in range(count)]
+    for key in reader.keyframes(_TINY, min_gap_s=1 / rate):
+        nearest = min(round(key.time_s * rate), count - 1)
+        if nearest % per_period or key.time_s == slots[nearest].time_s:
+            slots[nearest] = _Slot(nearest // per_period, key.time_s, True)
+    return slots
+
+
+def _chosen(
+    looks: list[_Look], after: _Look, plan: SamplingPlan, last: Fingerprint | None
+) -> Iterator[tuple[_Look, str]]:
+    """Which looks of a period to keep, with the rule: by how much changes from look to look."""
+    following = [*looks[1:], after]
+    change = max(changed_share(a.eye, b.eye) for a, b in zip(looks, following, strict=True))
+    full = max(1, round(plan.dynamic_fps / plan.static_fps))
+    if not change:
+        count, word = 1, "static"
+    else:
+        count, word = (full if change >= plan.much else max(2, full // 2)), "dynamic"
+    count = min(count, full)
+    even = {i * len(looks) // count for i in range(count)}
+    rule = f"fps={count * plan.static_fps:g} {word}"
+    for i, look in enumerate(looks):
+        new_key = look.is_key and (last is None or not same_to_the_eye(look.eye, last))
+        if i in even or new_key:
+            last = look.eye
+            yield look, "keyframe" if look.is_key else rule
+
+
+def _evenly(reader: VideoReader, plan: SamplingPlan) -> Iterator[Sampled]:
+    """`max_frames` equal stretches, one frame each: its first key frame, or else its middle."""
+    step = reader.video.duration_s / plan.max_frames
+    why = f"1 every {step:.3g} s, cut by max_frames={plan.max_frames}"
+    keys = reader.keyframes(plan.max_side, min_gap_s=step / 2)
+    wanted: deque[float] = deque()
+    middles = reader.at((wanted.popleft() for _ in itertools.count()), plan.max_side)
+    key = next(keys, None)
+    for i in range(plan.max_frames):
+        begin, end = i * step, (i + 1) * step
+        while key is not None and key.time_s < begin:
+            key = next(keys, None)
+        if key is not None and key.time_s < end:
+            yield Sampled(key, f"keyframe {why}")
+        else:
+            wanted.append((begin + end) / 2)
+            yield Sampled(next(middles), f"fps={1 / step:.3g} {why}")
