@@ -26,10 +26,6 @@ OWL_THRESHOLD = 0.2
 NAMES_AT_ONCE = 12
 """Names a pass: GroundingDINO reads 256 tokens, and its labels blur when many are asked at once."""
 
-MIN_SIDE = 16
-"""Smaller pictures are stretched to this many pixels: in a picture 1 or 3 pixels high, transformers
-cannot tell height from colour channels. Boxes are in 0-1, so nothing else changes."""
-
 _DINO = ("grounding-dino", "mm-grounding-dino")
 _OWL = ("owlvit", "owlv2")
 
@@ -64,8 +60,7 @@ class ZeroShotDetector:
         """Boxes for each name asked for; none without names. See `Detector`."""
         asked = {" ".join(words(name)): name for name in reversed(names) if words(name)}
         phrases = sorted(asked)  # the order of asking must not change the boxes
-        width, height = (max(side, MIN_SIDE) for side in image.size)
-        picture = image.convert("RGB").resize((width, height))
+        picture = image.convert("RGB")
         found: list[Raw] = []
         for start in range(0, len(phrases), NAMES_AT_ONCE):
             some = phrases[start : start + NAMES_AT_ONCE]
@@ -117,7 +112,7 @@ class ZeroShotDetector:
 
 
 def asked_phrase(said: str, phrases: Sequence[str]) -> str | None:
-    """Which phrase GroundingDINO meant: it names a box by the words that lit up, "red car" or just "red".
+    """Which phrase GroundingDINO meant: it names a box by the words that lit up ("car").
 
     The phrase that shares most of its words wins, the earlier on a tie; None if none is shared.
     """

@@ -93,7 +93,7 @@ def tiny_dino(folder: Path) -> str:
         decoder_attention_heads=2,
         num_queries=10,
     )
-    images = hf.GroundingDinoImageProcessor(size={"shortest_edge": 64, "longest_edge": 96})
+    images = hf.GroundingDinoImageProcessor(size={"shortest_edge": 128, "longest_edge": 256})
     hf.GroundingDinoForObjectDetection(config).save_pretrained(folder)
     hf.GroundingDinoProcessor(images, hf.BertTokenizer(vocab=str(vocab))).save_pretrained(folder)
     return f"hf:{folder}"
