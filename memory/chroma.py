@@ -136,14 +136,15 @@ class ChromaServer:
         client: Any = chromadb.HttpClient(
             self._host or "", self._port, self._ssl, settings=_settings()
         )
-        # chromadb neither limits nor closes its connections; both need its private session
-        connections = client._server._session
-        connections.timeout = REQUEST_S
+        connections = _connections(client)
+        for connection in connections:
+            connection.timeout = REQUEST_S
         try:
             yield client
         finally:
             client.close()
-            connections.close()
+            for connection in connections:
+                connection.close()
 
     def wipe(self) -> None:
         """A server's data is never wiped; its videos are dropped one by one."""
@@ -167,6 +168,14 @@ class ChromaServer:
                 f"no Chroma server answers at {self.name}: {error or type(error).__name__}",
                 hint="Start one with `chroma run --path FOLDER`, or leave the URL out.",
             ) from error
+
+
+def _connections(client: Any) -> list[Any]:
+    """The httpx clients within an HttpClient. chromadb sets them no time limit and never closes
+    them, not even in close(), and has no public way to do either."""
+    owners = (client, getattr(client, "_admin_client", None))
+    found = [getattr(getattr(owner, "_server", None), "_session", None) for owner in owners]
+    return [connection for connection in found if connection is not None]
 
 
 def _settings() -> Any:

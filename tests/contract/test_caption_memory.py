@@ -1,0 +1,543 @@
+"""The caption memory: one contract over the embedded Chroma and a real Chroma server."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from videoespresso.errors import MemoryStoreError, SettingsError
+from videoespresso.memory.captions import CaptionMemory, CaptionMemoryWarning
+from videoespresso.memory.locks import writer_lock
+from videoespresso.types import Caption
+
+SOURCES = Path(__file__).resolve().parents[2] / "src"
+
+
+class Words:
+    """An embedder whose cosines are known: a unit vector over 64 hashed words."""
+
+    def __init__(self, name: str = "words", d: int = 64) -> None:
+        self.name, self._d = name, d
+        self.asked: list[str] = []
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.asked += texts
+        rows = np.zeros((len(texts), self._d), np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            for word in text.lower().split():
+                row[zlib.crc32(word.encode()) % self._d] += 1.0
+            row /= np.linalg.norm(row) or 1.0
+        return rows
+
+
+def caption(time_s: float, text: str, shared_from: str | None = None) -> Caption:
+    frame_id = f"v@{round(time_s * 1000)}"
+    return Caption(frame_id=frame_id, time_s=time_s, text=text, shared_from=shared_from)
+
+
+STREET = [
+    caption(0.0, "red car drives"),
+    caption(1.0, "red car stops"),
+    caption(2.0, "dog crosses the road"),
+    caption(3.0, "dog crosses the road", shared_from="v@2000"),
+    caption(4.0, "red car drives"),
+]
+
+Open = Callable[..., CaptionMemory]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def chroma_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real server, `chroma run`, for the module; it is gone when the fixture ends."""
+    with chroma_server(tmp_path_factory.mktemp("server")) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def chroma_server(folder: Path) -> Iterator[str]:
+    port = free_port()
+    script = Path(sys.executable).with_name("chroma")
+    start = [str(script)] if script.exists() else ["chroma"]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [*start, "run", "--host", "127.0.0.1", "--port", str(port), "--path", str(folder)],
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            wait_for(port, server, folder / "log")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.send_signal(signal.SIGTERM)
+            try:
+                server.wait(10)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def wait_for(port: int, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    for _ in range(600):
+        assert server.poll() is None, log.read_text(errors="replace")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"chroma run did not start: {log.read_text(errors='replace')}")
+
+
+@pytest.fixture(params=["embedded", "server"])
+def open_memory(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    """Opens the same memory each time it is called; every test has its own video ids."""
+    if request.param == "embedded":
+        return lambda embed=None: CaptionMemory.open(tmp_path, embed or Words())
+    url = request.getfixturevalue("chroma_url")
+    return lambda embed=None: CaptionMemory.open(url, embed or Words(), root=tmp_path)
+
+
+@pytest.fixture
+def v(request: pytest.FixtureRequest) -> str:
+    """A video id of this test alone, as the server is shared by all."""
+    return "v" + str(abs(hash(request.node.nodeid)))
+
+
+def texts(memory: CaptionMemory, query: str, videos: Sequence[str], k: int) -> list[str]:
+    return [found.caption.text for found in memory.search(query, videos, k)]
+
+
+def test_what_was_added_comes_back_and_is_found(open_memory: Open, v: str) -> None:
+    memory = open_memory()
+    memory.add(v, STREET)
+    assert memory.captions(v) == STREET
+    found = memory.search("car stops", [v], 2)
+    assert [f.caption for f in found] == [STREET[1], STREET[0]]
+    assert {f.video_id for f in found} == {v}
+    assert found[0].score == pytest.approx(2 / np.sqrt(6), abs=1e-5)  # cosine of 2 of 3 words
+    assert found[1].score == pytest.approx(1 / np.sqrt(6), abs=1e-5)
+
+
+def test_another_process_finds_it_too(open_memory: Open, v: str) -> None:
+    open_memory().add(v, STREET)
+    embed = Words()
+    memory = open_memory(embed)
+    assert memory.captions(v) == STREET
+    assert texts(memory, "dog", [v], 1) == ["dog crosses the road"]
+    assert embed.asked == ["dog"]  # the captions are not embedded again
+
+
+def test_equal_scores_are_in_order_of_time(open_memory: Open, v: str) -> None:
+    memory = open_memory()
+    memory.add(v, STREET[::-1])
+    found = memory.search("red car drives", [v], 5)
+    assert [f.caption.time_s for f in found] == [0.0, 4.0, 1.0, 2.0, 3.0]
+    assert found[0].score == found[1].score == 1.0
+
+
+def test_ties_at_the_edge_are_cut_by_time_not_by_chance(open_memory: Open, v: str) -> None:
+    """300 texts of the same words in other orders have equal vectors; the earliest win."""
+    memory = open_memory()
+    words = ["one", "two", "six", "ten", "red", "car"]
+    orders = [" ".join(np.random.default_rng(k).permutation(words)) for k in range(300)]
+    memory.add(v, [caption(float(k), f"{text}{' ' * k}") for k, text in enumerate(orders)][::-1])
+    found = memory.search("red car", [v], 7)
+    assert [f.caption.time_s for f in found] == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+
+
+def test_search_over_several_videos_or_one(open_memory: Open, v: str) -> None:
+    memory = open_memory()
+    other, third = v + "b", v + "c"
+    memory.add(v, STREET)
+    memory.add(other, [caption(0.0, "dog crosses the road"), caption(1.0, "cat sleeps")])
+    memory.add(third, [caption(0.0, "cat sleeps")])
+    assert "cat sleeps" not in texts(memory, "cat", [v], 9)
+    both = memory.search("dog crosses the road", [other, v], 3)
+    assert [(f.video_id, f.caption.time_s) for f in both] == [(other, 0.0), (v, 2.0), (v, 3.0)]
+    assert [f.video_id for f in memory.search("cat sleeps", [v, other, third], 2)] == [other, third]
+    assert {v, other, third} <= set(memory.video_ids())
+
+
+def test_nothing_to_find(open_memory: Open, v: str) -> None:
+    memory = open_memory()
+    assert memory.captions(v) == []
+    assert memory.search("dog", [v], 3) == []
+    memory.add(v, [])
+    memory.add(v, [caption(0.0, ""), caption(1.0, "dog")])
+    assert memory.captions(v)[0].text == ""
+    assert [f.caption.time_s for f in memory.search("dog", [v], 3)] == [1.0]
+    assert memory.search(" ", [v], 3) == []
+    assert memory.search("dog", [v], 0) == []
+    assert memory.search("dog", [], 3) == []
+
+
+def test_a_second_caption_of_a_frame_replaces_the_first(open_memory: Open, v: str) -> None:
+    memory = open_memory()
+    memory.add(v, STREET)
+    memory.add(v, [caption(1.0, "green bus waits")])
+    assert [c.text for c in memory.captions(v)].count("red car stops") == 0
+    assert "red car stops" not in texts(memory, "red car stops", [v], 9)
+    assert texts(memory, "green bus", [v], 1) == ["green bus waits"]
+    assert len(memory.captions(v)) == len(STREET)
+
+
+def test_adding_the_same_again_costs_nothing(open_memory: Open, v: str, tmp_path: Path) -> None:
+    embed = Words()
+    memory = open_memory(embed)
+    memory.add(v, STREET)
+    assert sorted(embed.asked) == ["dog crosses the road", "red car drives", "red car stops"]
+    size = (tmp_path / "captions" / f"{v}.jsonl").stat().st_size
+    memory.add(v, STREET)
+    open_memory(embed).add(v, STREET[2:])
+    assert len(embed.asked) == 3
+    assert (tmp_path / "captions" / f"{v}.jsonl").stat().st_size == size
+
+
+def test_a_static_hour_hides_nothing(open_memory: Open, v: str) -> None:
+    """3,600 equal captions, and each of 50 others is still found by its own words."""
+    memory = open_memory(Words(d=4096))  # wide, so that no two words fall together
+    static = [caption(float(k), "empty street") for k in range(3600)]
+    events = [caption(5000.0 + k, f"event{k} happens{k}") for k in range(50)]
+    memory.add(v, static + events)
+    for event in events:
+        (found,) = memory.search(event.text, [v], 1)
+        assert (found.caption, found.score) == (event, 1.0)
+    assert [f.caption.time_s for f in memory.search("empty street", [v], 3)] == [0.0, 1.0, 2.0]
+
+
+def test_the_index_knows_video_frame_seconds_and_where_a_caption_was_taken_from(
+    open_memory: Open, v: str
+) -> None:
+    memory = open_memory()
+    taken = caption(7.5, "bird flies", shared_from="v@7000")
+    memory.add(v, [*STREET, taken])
+    with memory._index.where.session() as client:
+        name = memory._index.collection_name(v)
+        collection = client.get_collection(name, embedding_function=None)
+        rows = collection.get(include=["documents", "metadatas"])
+        told = dict(zip(rows["documents"], rows["metadatas"], strict=True))
+        assert collection.metadata["embedder"] == "words"
+    assert told["bird flies"] == {
+        "video_id": v, "frame_id": "v@7500", "seconds": 7.5, "shared_from": "v@7000",
+    }  # fmt: skip
+    assert told["dog crosses the road"] == {"video_id": v, "frame_id": "v@2000", "seconds": 2.0}
+
+
+def test_another_embedder_makes_its_own_index(open_memory: Open, v: str) -> None:
+    open_memory(Words("first")).add(v, STREET)
+    second = Words("second", d=16)  # even of another width
+    memory = open_memory(second)
+    assert texts(memory, "red car stops", [v], 1) == ["red car stops"]
+    assert set(second.asked) >= {c.text for c in STREET}
+    first = Words("first")
+    assert texts(open_memory(first), "dog", [v], 1) == ["dog crosses the road"]
+    assert first.asked == ["dog"]
+
+
+def test_a_model_that_changed_its_width_under_one_name_is_rebuilt(
+    open_memory: Open, v: str
+) -> None:
+    open_memory(Words("same")).add(v, STREET)
+    memory = open_memory(Words("same", d=16))
+    with pytest.warns(CaptionMemoryWarning):
+        assert texts(memory, "red car stops", [v], 1) == ["red car stops"]
+
+
+def test_rebuild_makes_the_index_again_from_the_files(open_memory: Open, v: str) -> None:
+    embed = Words()
+    memory = open_memory(embed)
+    memory.add(v, STREET)
+    embed.asked.clear()
+    stats = memory.rebuild()
+    assert sorted(embed.asked) == ["dog crosses the road", "red car drives", "red car stops"]
+    assert (stats.videos, stats.captions, stats.texts, stats.indexed) == (1, 5, 3, 3)
+    assert stats.embedder == "words"
+    assert texts(memory, "dog", [v], 1) == ["dog crosses the road"]
+
+
+def test_what_a_killed_process_did_not_index_is_indexed_later(
+    open_memory: Open, v: str, tmp_path: Path
+) -> None:
+    memory = open_memory()
+    memory.add(v, STREET[:2])
+    with (tmp_path / "captions" / f"{v}.jsonl").open("a") as file:
+        file.write(caption(2.0, "dog crosses").model_dump_json() + "\n")
+        file.write('{"frame_id": "v@3000", "time_s": 3.0, "te')  # killed in the middle
+    for reader in (memory, open_memory()):
+        assert texts(reader, "dog", [v], 1) == ["dog crosses"]
+        assert len(reader.captions(v)) == 3
+    memory.add(v, [caption(3.0, "cat sleeps")])
+    assert [c.text for c in open_memory().captions(v)] == [
+        "red car drives", "red car stops", "dog crosses", "cat sleeps",
+    ]  # fmt: skip
+
+
+def test_a_damaged_line_is_left_out_with_a_warning(
+    open_memory: Open, v: str, tmp_path: Path
+) -> None:
+    open_memory().add(v, STREET)
+    path = tmp_path / "captions" / f"{v}.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"red car stops", b"\xff\xfe"))
+    with pytest.warns(CaptionMemoryWarning, match="1 damaged line"):
+        assert len(open_memory().captions(v)) == len(STREET) - 1
+
+
+def test_a_forgotten_video_is_gone(open_memory: Open, v: str) -> None:
+    memory = open_memory()
+    memory.add(v, STREET)
+    memory.forget(v)
+    assert memory.captions(v) == []
+    assert memory.search("dog", [v], 3) == []
+    assert open_memory().search("dog", [v], 3) == []
+    memory.add(v, STREET[:1])
+    assert texts(memory, "car", [v], 9) == ["red car drives"]
+
+
+def test_threads_may_share_a_memory(open_memory: Open, v: str) -> None:
+    memory = open_memory()
+    failures: list[BaseException] = []
+
+    def work(k: int) -> None:
+        try:
+            memory.add(v, [caption(float(10 * k + i), f"word{k} item{i}") for i in range(5)])
+            assert memory.search(f"word{k}", [v], 1)
+        except BaseException as error:  # noqa: BLE001 - reported below, from the main thread
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len(memory.captions(v)) == 20
+    assert memory.stats().indexed == 20
+
+
+WRITER = """
+import sys, warnings
+warnings.simplefilter("error")
+sys.path.insert(0, sys.argv[1])
+import importlib.util
+spec = importlib.util.spec_from_file_location("suite", sys.argv[2])
+suite = importlib.util.module_from_spec(spec); spec.loader.exec_module(suite)
+where, root, v, me = sys.argv[3:7]
+memory = suite.CaptionMemory.open(where, suite.Words(), root=suite.Path(root))
+print("ready", flush=True); sys.stdin.readline()
+for k in range(6):
+    first = (200 if me == "b" else 0) + 30 * k
+    memory.add(v, [suite.caption(float(first + i), f"{me}{first + i} item{i}") for i in range(30)])
+    assert memory.search(f"{me}{first}", [v], 1)[0].score > 0.5
+print("done", flush=True)
+"""
+
+
+@pytest.mark.parametrize("kind", ["embedded", "server"])
+def test_two_processes_writing_at_once_lose_nothing(
+    kind: str, tmp_path: Path, v: str, request: pytest.FixtureRequest
+) -> None:
+    where = str(tmp_path) if kind == "embedded" else request.getfixturevalue("chroma_url")
+    with contextlib.ExitStack() as stack:
+        writers = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", WRITER, SOURCES, __file__, where, tmp_path, v, me],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                )
+            )
+            for me in "ab"
+        ]  # fmt: skip
+        for writer in writers:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == "ready\n"
+        for writer in writers:  # both are ready: now let them go at the same time
+            writer.communicate("\n", timeout=240)
+            assert writer.returncode == 0
+    memory = CaptionMemory.open(where, Words(), root=tmp_path)
+    assert len(memory.captions(v)) == 360
+    assert memory.stats().indexed == 360
+    embed = Words()
+    found = CaptionMemory.open(where, embed, root=tmp_path).search("item3", [v], 360)
+    assert len(found) == 360
+    assert embed.asked == ["item3"]
+
+
+def fill(root: Path, v: str) -> list[Caption]:
+    """Enough for Chroma to write its graph to files of its own (from 1,000 entries)."""
+    many = [caption(float(k), f"frame{k} thing{k % 97} place{k % 31}") for k in range(1200)]
+    CaptionMemory.open(root, Words(d=512)).add(v, many)
+    return many
+
+
+DAMAGE = ["sqlite garbage", "sqlite middle", "sqlite cut", "sqlite empty", "data_level0.bin",
+          "header.bin", "length.bin", "index_metadata.pickle", "link_lists.bin gone",
+          "index_metadata.pickle gone"]  # fmt: skip
+
+
+def damage(root: Path, how: str) -> None:
+    (index,) = root.glob("index-*")
+    name, _, action = how.partition(" ")
+    (path,) = index.rglob("chroma.sqlite3" if name == "sqlite" else name)
+    data = path.read_bytes()
+    if action == "gone":
+        path.unlink()
+    elif action == "empty":
+        path.write_bytes(b"")
+    elif action == "cut":
+        path.write_bytes(data[: len(data) // 2])
+    elif action == "middle":
+        third = len(data) // 3
+        path.write_bytes(data[:4096] + b"\xff" * third + data[4096 + third :])
+    else:
+        path.write_bytes(np.random.default_rng(0).bytes(len(data)))
+
+
+@pytest.mark.parametrize("opened_before", [False, True])
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_index_is_made_again_and_says_so(
+    how: str, opened_before: bool, tmp_path: Path
+) -> None:
+    many = fill(tmp_path, "v")
+    memory = CaptionMemory.open(tmp_path, Words(d=512))
+    if opened_before:
+        assert memory.search("frame7 thing7 place7", ["v"], 1)
+    damage(tmp_path, how)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = memory.search("frame7 thing7 place7", ["v"], 1)
+    assert found[0].caption == many[7]
+    if how != "sqlite empty":  # an empty file is a valid, empty database: it is just filled again
+        assert [w.category for w in said] == [CaptionMemoryWarning]
+        assert "made again" in str(said[0].message)
+    assert memory.captions("v") == many
+    assert memory.stats().indexed == 1200
+    assert CaptionMemory.open(tmp_path, Words(d=512)).search("frame9", ["v"], 1)
+
+
+def test_rebuild_repairs_an_index_in_any_state(tmp_path: Path) -> None:
+    fill(tmp_path, "v")
+    damage(tmp_path, "sqlite garbage")
+    assert CaptionMemory.open(tmp_path, Words(d=512)).rebuild().indexed == 1200
+
+
+def test_the_default_place_is_the_cache_folder(cache_folder: Path) -> None:
+    memory = CaptionMemory.open(None, Words())
+    assert not (cache_folder / "memory").exists()  # nothing is made until something is kept
+    memory.add("v", STREET)
+    assert (cache_folder / "memory" / "captions" / "v.jsonl").exists()
+
+
+@pytest.mark.parametrize("video_id", ["", "../v", "a/b", ".hidden", "v" * 200, "v\n"])
+def test_an_id_that_could_name_another_file_is_refused(video_id: str, tmp_path: Path) -> None:
+    memory = CaptionMemory.open(tmp_path, Words())
+    with pytest.raises(MemoryStoreError):
+        memory.add(video_id, STREET)
+
+
+@pytest.mark.parametrize(
+    "where", ["ftp://host", "http://", "http://host:port", "http://host/path", "http://u:p@host"]
+)
+def test_a_place_that_is_none_is_refused(where: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        CaptionMemory.open(where, Words())
+    assert caught.value.hint
+
+
+def test_no_server_there_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(MemoryStoreError, match="no Chroma server answers") as caught:
+        CaptionMemory.open(f"http://127.0.0.1:{free_port()}", Words(), root=tmp_path)
+    assert "chroma run" in caught.value.hint
+
+
+def test_a_server_that_hangs_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("videoespresso.memory.chroma.CONNECT_S", 0.2)
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        with pytest.raises(MemoryStoreError):
+            CaptionMemory.open(f"http://127.0.0.1:{mute.getsockname()[1]}", Words(), root=tmp_path)
+
+
+def test_a_server_that_goes_away_loses_no_captions(tmp_path: Path) -> None:
+    with chroma_server(tmp_path) as url:
+        memory = CaptionMemory.open(url, Words(), root=tmp_path)
+        memory.add("v", STREET[:2])
+    with pytest.raises(MemoryStoreError):
+        memory.add("v", STREET[2:])
+    assert memory.captions("v") == STREET
+    local = CaptionMemory.open(tmp_path, Words())  # the same captions, an index of our own
+    assert texts(local, "dog", ["v"], 1) == ["dog crosses the road"]
+
+
+def test_the_files_survive_when_the_embedder_fails(tmp_path: Path) -> None:
+    class Broken(Words):
+        def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            raise MemoryStoreError("no vectors today")
+
+    memory = CaptionMemory.open(tmp_path, Broken())
+    with pytest.raises(MemoryStoreError, match="no vectors"):
+        memory.add("v", STREET)
+    assert texts(CaptionMemory.open(tmp_path, Words()), "dog", ["v"], 1)
+
+
+def test_chroma_never_uses_its_own_embedder(
+    open_memory: Open, v: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chromadb.utils import embedding_functions  # noqa: PLC0415
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("Chroma's default embedder downloads a model")
+
+    monkeypatch.setattr(embedding_functions.DefaultEmbeddingFunction, "__call__", refuse)
+    memory = open_memory()
+    memory.add(v, STREET)
+    assert memory.search("dog", [v], 1)
+    with memory._index.where.session() as client:
+        settings = client.get_settings()
+        assert settings.anonymized_telemetry is False
+
+
+def test_the_lock_says_who_waits_for_whom(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    with writer_lock(path):
+        with pytest.raises(MemoryStoreError) as caught, writer_lock(path, wait_s=0.1):
+            pass
+    assert caught.value.hint
+    with writer_lock(path, wait_s=0.1):
+        pass
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from videoespresso.memory.locks import writer_lock\n"
+        "with writer_lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    path = tmp_path / "x.lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        text=True, env=os.environ | {"PYTHONPATH": str(SOURCES)},
+    ) as holder:  # fmt: skip
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(MemoryStoreError), writer_lock(path, wait_s=0.1):
+            pass
+        holder.kill()
+    with writer_lock(path, wait_s=5.0):
+        pass
