@@ -86,7 +86,9 @@ class Agent:
 
     def typed(self, prompt: Prompt, turns: Sequence[Turn], schema: type[T]) -> Reply[T]:
         """The model's reply as a `schema`."""
-        return self._run(self._request(prompt, turns, schema), climb(schema, self._rungs()))
+        return self._run(
+            self._request(prompt, turns, schema), climb(schema, self._rungs(), self._note_unable)
+        )
 
     def text_batch(
         self, prompt: Prompt, list_of_turns: Sequence[Sequence[Turn]]
@@ -110,7 +112,9 @@ class Agent:
 
     async def atyped(self, prompt: Prompt, turns: Sequence[Turn], schema: type[T]) -> Reply[T]:
         """`typed`, awaited."""
-        return await self._arun(self._request(prompt, turns, schema), climb(schema, self._rungs()))
+        return await self._arun(
+            self._request(prompt, turns, schema), climb(schema, self._rungs(), self._note_unable)
+        )
 
     def stream_text(self, prompt: Prompt, turns: Sequence[Turn]) -> Iterator[str]:
         """The model's words as they come; a cached reply comes in one piece.
@@ -273,15 +277,17 @@ class Agent:
         return Reply(value, kept.text, usage, how)
 
     def _keep(self, request: Request, meter: Meter, climbed: Climbed[V]) -> Reply[V]:
-        """Stores a good reply, and what the model turned out not to do."""
+        """Stores a good reply."""
         meter.how = climbed.how
-        self._unable.update(climbed.unable)
         if self.replies is not None:
             kept = StoredReply(text=climbed.raw, how=climbed.how, usage=meter.usage)
             self.replies.put(request.key, str(self.spec), self.role, kept)
-            for rung in climbed.unable:
-                self.replies.remember_inability(str(self.spec), rung)
         return Reply(climbed.value, climbed.raw, meter.usage, climbed.how)
+
+    def _note_unable(self, rung: Rung) -> None:
+        self._unable.add(rung)
+        if self.replies is not None:
+            self.replies.remember_inability(str(self.spec), rung)
 
 
 def _as_outcome(error: ModelError) -> Said | UnsupportedError:

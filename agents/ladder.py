@@ -6,7 +6,7 @@ the async driver in base.py climb the same ladder and tests climb it without a m
 
 import json
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
@@ -46,50 +46,56 @@ class Said:
 
 @dataclass(frozen=True)
 class Climbed(Generic[V]):
-    """A value, the text it was read from, what was tried, and the rungs that proved unusable."""
+    """A value, the text it was read from, and what was tried."""
 
     value: V
     raw: str
     how: tuple[str, ...]
-    unable: tuple[Rung, ...] = ()
 
 
 def climb(
-    schema: type[T], rungs: Sequence[Rung]
+    schema: type[T], rungs: Sequence[Rung], unable: Callable[[Rung], None]
 ) -> Generator[Attempt, Said | UnsupportedError, Climbed[T]]:
     """Climbs down from the first rung to the one that yields a valid value.
 
-    A rung counts as unusable when the server refused the request, or answered with text that its
-    own enforcement should have made impossible - but only if a later rung then worked: a request
-    which fails on every rung says nothing about the rungs. Empty and cut replies say nothing
-    either. Raises ModelOutputError when the last reply is no use, UnsupportedError when the
-    server refused to the end.
+    `unable` is told of rungs not worth paying for again: those the server refused, once it
+    answered a lower one (a request refused on every rung says nothing about rungs), and those
+    answered with what their own enforcement should have made impossible, once a lower one
+    worked. Empty replies and replies cut at their limit say nothing either. Raises
+    ModelOutputError when the last reply is no use, UnsupportedError when all were refused.
     """
     how: list[str] = []
-    unable: list[Rung] = []
-    for rung in rungs:
-        again: tuple[str, str] | None = None
-        for _ in range(2 if rung == "prompt" else 1):
-            said = yield Attempt(rung, again)
-            if isinstance(said, UnsupportedError):
-                how.append(f"{rung}: refused")
-                if rung == rungs[-1]:
-                    raise said
-                unable.append(rung)
-                break
-            value, fault = read(schema, said)
-            if value is not None:
-                how.append(f"{rung}: ok" + (f" ({fault})" if fault else ""))
-                return Climbed(value, said.text, tuple(how), tuple(unable))
-            how.append(f"{rung}: {fault}")
-            again = (said.text, fault)
-            if rung != "prompt" and said.text.strip() and not said.cut:
-                unable.append(rung)
+    refused: list[Rung] = []
+    ignored: list[Rung] = []
+    again: tuple[str, str] | None = None
+    for rung in (*rungs, *rungs[-1:]):  # the last one twice: the second try says what was wrong
+        said = yield Attempt(rung, again)
+        if isinstance(said, UnsupportedError):
+            how.append(f"{rung}: refused")
+            if rung == rungs[-1]:
+                raise said
+            refused.append(rung)
+            continue
+        _tell(unable, refused)
+        value, note = read(schema, said)
+        how.append(f"{rung}: {note if value is None else 'ok' + (note and f' ({note})')}")
+        if value is not None:
+            _tell(unable, ignored)
+            return Climbed(value, said.text, tuple(how))
+        if rung == rungs[-1]:
+            again = (said.text, note)
+        elif said.text.strip() and not said.cut:
+            ignored.append(rung)
     raise ModelOutputError(
         f"the reply is not a valid {schema.__name__} ({'; '.join(how)})",
         hint="Ask again, or choose a model that follows instructions better.",
         reply=again[0] if again else "",
     )
+
+
+def _tell(unable: Callable[[Rung], None], rungs: list[Rung]) -> None:
+    while rungs:
+        unable(rungs.pop())
 
 
 def read(schema: type[T], said: Said) -> tuple[T | None, str]:
@@ -105,9 +111,11 @@ def read(schema: type[T], said: Said) -> tuple[T | None, str]:
     except ValidationError as error:
         if not any(fault["type"] == "json_invalid" for fault in error.errors()):
             return None, _faults(error)
+    if said.cut:  # mending it would pass off the half that came as the whole
+        return None, "the reply was cut at the length limit"
     mended = _mend(text)
     if mended is None:
-        return None, "the reply was cut at the length limit" if said.cut else "not JSON"
+        return None, "not JSON"
     try:
         return schema.model_validate_json(json.dumps(mended)), "repaired"
     except ValidationError as error:

@@ -256,7 +256,7 @@ def test_a_hopeless_model_is_an_output_error_with_its_words(reply: bad.Behaviour
         assert len(server.requests) == 4  # schema, tool, prompt, and the one retry
         with pytest.raises(ModelOutputError):
             typed(asker)
-        assert len(server.requests) == 8  # nothing worked, so nothing was learned about the rungs
+        assert len(server.requests) == 8  # nothing worked, so nothing was learned
 
 
 def test_a_reply_cut_at_its_limit_says_nothing_about_the_rung() -> None:

@@ -55,6 +55,7 @@ def _openai(
     """OpenAI, or any server that speaks its chat completions."""
     import openai  # noqa: PLC0415 - a second or two
     from langchain_openai import ChatOpenAI  # noqa: PLC0415 - imports openai
+    from langchain_openai.chat_models.base import BaseChatOpenAI  # noqa: PLC0415 - imports openai
     from pydantic import SecretStr  # noqa: PLC0415 - only for this
 
     url = spec.base_url or os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")
@@ -67,8 +68,12 @@ def _openai(
             )
         key = NO_KEY
     limits = type(openai.DEFAULT_CONNECTION_LIMITS)  # httpx's or httpx2's, whichever openai uses
+    own_rules = _reasons(spec.model)
+    # OpenAI wants `max_completion_tokens`, which ChatOpenAI sends; every imitator knows
+    # `max_tokens`, and some ignore the other, so that a small model may talk for ever
+    kind = BaseChatOpenAI if url and not own_rules else ChatOpenAI
     with model_errors(spec):
-        return ChatOpenAI(
+        return kind(
             model=spec.model,
             # no connection outlives its call: a kept one belongs to an event loop which may be
             # closed at the next ("Event loop is closed" on the second asyncio.run)
@@ -80,14 +85,14 @@ def _openai(
             timeout=timeout_s,
             stream_chunk_timeout=timeout_s,
             max_retries=0,
-            max_tokens=max_tokens,  # type: ignore[call-arg]  # the alias of max_completion_tokens
-            temperature=None if _fixed_temperature(spec.model) else temperature,
+            max_tokens=max_tokens,
+            temperature=None if own_rules else temperature,
             use_responses_api=False if url else None,
         )
 
 
-def _fixed_temperature(model: str) -> bool:
-    """OpenAI's reasoning models refuse any temperature but their own."""
+def _reasons(model: str) -> bool:
+    """OpenAI's reasoning models: they refuse `max_tokens` and any temperature but their own."""
     return model.startswith(("o1", "o3", "o4", "gpt-5", "gpt-6")) and "chat" not in model
 
 

@@ -15,7 +15,8 @@ LONGEST = 300
 """Characters of a server's own words that an error text keeps."""
 
 RETRYABLE_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
-_CONNECTION = ("timeout", "connection", "connect", "protocolerror", "readerror", "writeerror")
+_CONNECTION = ("timeout", "connection", "connecterror", "transporterror", "protocolerror")
+"""Words in the class names by which SDKs say that nothing, or not all, came back."""
 
 
 class UnsupportedError(ModelError):
@@ -77,7 +78,11 @@ def convert(error: Exception, spec: ModelSpec) -> ModelError:
             hint="Check that the base URL ends in /v1 and belongs to a chat server.",
             retryable=True,
         )
-    return ModelError(f"{spec} failed: {name}: {said}", hint="See `videoespresso doctor`.")
+    return ModelError(
+        f"{spec} failed: {name}: {said}",
+        hint="See `videoespresso doctor`.",
+        retryable=bool(getattr(error, "is_retryable", False)),  # LangChain's word on its own errors
+    )
 
 
 def _unreachable(spec: ModelSpec, *, timeout: bool) -> ModelError:

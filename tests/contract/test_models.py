@@ -1,0 +1,268 @@
+"""What every chat model must do for an agent, and what every SDK error must become."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+from langchain_core import exceptions as langchain_errors
+from PIL import Image
+from pydantic import BaseModel
+from tests import misbehaving as bad
+from tests.blank_model import blank_hf_model
+
+from videoespresso.agents.base import Agent, Prompt, Turn
+from videoespresso.errors import BudgetExceeded, ModelError, ModelOutputError, SettingsError
+from videoespresso.models.chat import chat_model
+from videoespresso.models.embedded import PACK_LVLM, PACK_TORCH
+from videoespresso.models.failures import convert, model_errors
+from videoespresso.models.ledger import Ledger
+from videoespresso.models.specs import ModelSpec
+
+needs_pack = pytest.mark.skipif(
+    not (PACK_LVLM / "pack.json").exists(), reason="the pack is not built (make pack)"
+)
+PROMPT = Prompt("captioner", "You are the captioner.\nDescribe the frame in one sentence.", "")
+
+
+@pytest.fixture(scope="session")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return blank_hf_model(tmp_path_factory.mktemp("blank"))
+
+
+@pytest.fixture(
+    params=[
+        "openai",
+        pytest.param("embedded", marks=needs_pack),
+        pytest.param("hf", marks=pytest.mark.extras),
+        pytest.param("hf pack", marks=[pytest.mark.extras, needs_pack]),
+    ]
+)
+def agent(request: pytest.FixtureRequest) -> Iterator[Agent]:
+    """An agent on each kind of model. One list to extend."""
+    if request.param == "openai":
+        with bad.Server([bad.say("a red car stops")]) as server:
+            yield of(f"openai:good@{server.url}")
+    elif request.param == "embedded":
+        yield of("embedded:")
+    else:
+        hf_pack = request.param == "hf pack"
+        folder = PACK_TORCH if hf_pack else request.getfixturevalue("blank")
+        yield of(f"hf:{folder}", max_tokens=24)
+
+
+def of(text: str, max_tokens: int = 64) -> Agent:
+    spec = ModelSpec.parse(text)
+    return Agent("captioner", spec, chat_model(spec, max_tokens=max_tokens), ledger=Ledger())
+
+
+def picture(colour: str = "red", size: tuple[int, int] = (320, 180)) -> Image.Image:
+    image = Image.new("RGB", size, "white")
+    image.paste(colour, (40, 40, 120, 120))
+    return image
+
+
+TURNS = (Turn("user", (picture(), "Describe this frame.")),)
+SEVERAL = (
+    Turn("user", (picture("red"), "Frame 1", picture("blue", (200, 300)), "Frame 2")),
+    Turn("assistant", ("They differ.",)),
+    Turn("user", ("How?",)),
+)
+
+
+@pytest.mark.parametrize("turns", [TURNS, SEVERAL, (Turn("user", ("Hello",)),)])
+def test_images_and_turns_in_words_out(agent: Agent, turns: tuple[Turn, ...]) -> None:
+    reply = agent.text(PROMPT, turns)
+    assert reply.value
+    images = [part for turn in turns for part in turn.parts if isinstance(part, Image.Image)]
+    assert reply.usage.images == len(images)
+    assert reply.usage.input_tokens > 0
+    assert reply.usage.output_tokens > 0
+    assert reply.usage.calls == 1
+    assert reply.usage.usd == 0.0
+    (entry,) = agent.ledger.entries()
+    assert entry.images == tuple(image.size for image in images)
+
+
+def test_streamed_and_awaited_words_are_the_same_words(agent: Agent) -> None:
+    async def streamed() -> str:
+        return "".join([piece async for piece in agent.astream_text(PROMPT, TURNS)])
+
+    words = agent.text(PROMPT, TURNS).value
+    assert "".join(agent.stream_text(PROMPT, TURNS)).strip() == words
+    assert asyncio.run(streamed()).strip() == words
+    assert asyncio.run(agent.atext(PROMPT, TURNS)).value == words
+    assert agent.ledger.total().calls == 4
+
+
+class Verdict(BaseModel):
+    supported: bool
+
+
+def test_a_typed_reply_is_valid_or_a_typed_error(agent: Agent) -> None:
+    try:
+        reply = agent.typed(PROMPT, TURNS, Verdict)
+    except ModelOutputError as error:
+        refused = error
+    else:
+        assert isinstance(reply.value, Verdict)
+        return
+    assert refused.reply
+    assert "Verdict" in str(refused)
+
+
+def test_a_batch_is_in_order(agent: Agent) -> None:
+    colours = ["red", "blue", "red"]
+    asked = [(Turn("user", (picture(colour), "Describe this frame.")),) for colour in colours]
+    replies = agent.text_batch(PROMPT, asked)
+    alone = [agent.text(PROMPT, turns).value for turns in asked]
+    assert [reply.value for reply in replies] == alone
+
+
+@pytest.mark.extras
+def test_large_images_are_reduced_before_the_model_sees_them(blank: Path) -> None:
+    from videoespresso.models.hf import HfChatModel, _reduced  # noqa: PLC0415 - an extra
+
+    large = picture(size=(2000, 1000))
+    assert _reduced(large, 500_000).size == (1000, 500)
+    assert _reduced(picture(), 500_000).size == (320, 180)
+    model = HfChatModel(path=str(blank), max_pixels=100, max_tokens=3)
+    spec = ModelSpec("hf", str(blank))
+    assert Agent("captioner", spec, model, ledger=Ledger()).text(PROMPT, TURNS).raw is not None
+
+
+@pytest.mark.extras
+@pytest.mark.parametrize("name", ["no/such-model-anywhere", "{tmp}"])
+def test_weights_that_are_not_there(name: str, tmp_path: Path) -> None:
+    agent = of(f"hf:{name.format(tmp=tmp_path)}")
+    with pytest.raises(ModelError, match="cannot be loaded") as caught:
+        agent.text(PROMPT, TURNS)
+    assert caught.value.hint
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.extras
+def test_the_identity_changes_with_the_weights(tmp_path: Path) -> None:
+    from videoespresso.models.hf import HfChatModel  # noqa: PLC0415 - an extra
+
+    (tmp_path / "config.json").write_text("{}")
+    before = HfChatModel(path=str(tmp_path)).identity
+    (tmp_path / "config.json").write_text('{"a": 1}')
+    assert HfChatModel(path=str(tmp_path)).identity != before
+    assert HfChatModel(path="some/id").identity == "some/id"
+
+
+# ---- SDK errors
+
+
+def subclasses(root: type[Exception]) -> set[type[Exception]]:
+    return {root}.union(*(subclasses(child) for child in root.__subclasses__()))
+
+
+def made(kind: type[Exception]) -> Exception:
+    """An instance with what its class promises, without its constructor's demands."""
+    error: Exception = kind.__new__(kind)
+    Exception.__init__(error, "it went wrong")
+    code = getattr(kind, "status_code", None)
+    if code is None and issubclass(kind, openai.APIStatusError):
+        error.status_code = 500  # type: ignore[attr-defined]
+    return error
+
+
+RETRYABLE = {
+    "APITimeoutError",
+    "APIConnectionError",
+    "RateLimitError",
+    "InternalServerError",
+    "ConflictError",
+    "APIStatusError",  # made with 500
+    "TransportError",  # httpx: timeouts, resets, broken protocol
+    "ModelRateLimitError",
+    "ModelAPIError",
+    "ModelConnectionError",
+    "ModelTimeoutError",
+}
+FINAL = {
+    "AuthenticationError",
+    "PermissionDeniedError",
+    "NotFoundError",
+    "BadRequestError",
+    "UnprocessableEntityError",
+    "ContextOverflowError",
+    "ContentFilterFinishReasonError",
+}
+
+
+def sdk_errors() -> list[type[Exception]]:
+    import langchain_openai.chat_models.base  # noqa: F401, PLC0415 - defines subclasses
+
+    found = subclasses(openai.OpenAIError) | subclasses(langchain_errors.ModelError)
+    found |= subclasses(httpx.HTTPError)
+    return sorted(found, key=lambda kind: (kind.__module__, kind.__name__))
+
+
+SPEC = ModelSpec.parse("openai:gpt-4o")
+
+
+@pytest.mark.parametrize(
+    "kind", sdk_errors(), ids=lambda kind: f"{kind.__module__}.{kind.__name__}"
+)
+def test_every_sdk_error_becomes_ours(kind: type[Exception]) -> None:
+    error = made(kind)
+    with pytest.raises(ModelError) as caught, model_errors(SPEC):
+        raise error
+    ours = caught.value
+    names = {cls.__name__ for cls in kind.__mro__}
+    if names & FINAL:
+        assert not ours.retryable
+    elif names & RETRYABLE:
+        assert ours.retryable
+    assert "openai:gpt-4o" in str(ours)
+    assert ours.hint
+    assert ours.__cause__ is None
+    assert ours.__context__ is None
+
+
+def test_the_walk_meets_the_classes_that_matter() -> None:
+    names = {kind.__name__ for kind in sdk_errors()}
+    assert names >= RETRYABLE | FINAL
+    assert len(names) > 40
+
+
+@pytest.mark.parametrize("ours", [BudgetExceeded("b"), SettingsError("s"), ModelError("m")])
+def test_our_own_errors_pass(ours: Exception) -> None:
+    with pytest.raises(type(ours)) as caught, model_errors(SPEC):
+        raise ours
+    assert caught.value is ours
+
+
+def test_an_interrupt_is_not_an_error() -> None:
+    with pytest.raises(KeyboardInterrupt), model_errors(SPEC):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-3"}, 0.0),
+        ({}, None),
+    ],
+)
+def test_retry_after_in_all_its_forms(headers: dict[str, str], seconds: float | None) -> None:
+    response = httpx.Response(429, headers=headers, request=httpx.Request("POST", "http://h"))
+    error = httpx.HTTPStatusError("slow down", request=response.request, response=response)
+    ours = convert(error, SPEC)
+    assert ours.retryable
+    assert ours.retry_after_s == seconds
+
+
+def test_long_and_many_lined_words_of_a_server_become_one_short_line() -> None:
+    ours = convert(ValueError("no\n" * 1000 + "data:image/jpeg;base64," + "A" * 5000), SPEC)
+    assert len(str(ours)) < 500
+    assert "\n" not in str(ours)

@@ -1,0 +1,148 @@
+"""`openai:NAME@URL` against a real server: `transformers serve` on this machine."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from pydantic import BaseModel
+from tests.blank_model import blank_hf_model
+
+from videoespresso.agents.base import Agent, Prompt, Turn
+from videoespresso.errors import ModelOutputError
+from videoespresso.models.chat import chat_model
+from videoespresso.models.embedded import PACK_TORCH
+from videoespresso.models.ledger import Ledger
+from videoespresso.models.specs import ModelSpec
+
+pytestmark = [pytest.mark.extras, pytest.mark.timeout(600)]
+
+START = "import sys; from transformers.cli.transformers import main; sys.exit(main())"
+STARTUP_S = 240.0
+"""Importing torch and transformers on two busy cores takes most of it."""
+
+CAPTIONER = Prompt("captioner", "You are the captioner.\nDescribe the frame.", "")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def serving(folder: Path, log: Path) -> Iterator[str]:
+    """The base URL of a server for a model folder."""
+    port = free_port()
+    command = [sys.executable, "-c", START, "serve", str(folder)]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
+    with log.open("wb") as out:
+        server = subprocess.Popen(command, stdout=out, stderr=out, env=os.environ)
+        try:
+            wait_until_up(server, f"http://127.0.0.1:{port}/health", log)
+            yield f"http://127.0.0.1:{port}/v1"
+        finally:
+            server.terminate()
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def wait_until_up(server: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
+    deadline = time.monotonic() + STARTUP_S
+    while time.monotonic() < deadline:
+        assert server.poll() is None, log.read_text(errors="replace")[-3000:]
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(0.2)
+    pytest.fail("transformers serve did not come up: " + log.read_text(errors="replace")[-3000:])
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        "blank",
+        pytest.param(
+            "pack",
+            marks=pytest.mark.skipif(
+                not (PACK_TORCH / "config.json").exists(), reason="the pack is not built"
+            ),
+        ),
+    ],
+)
+def served(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, str]]:
+    """(model folder, base URL): an untrained model, and the pack's torch twin."""
+    tmp = tmp_path_factory.mktemp("served")
+    folder = PACK_TORCH if request.param == "pack" else blank_hf_model(tmp)
+    with serving(folder, tmp / "log.txt") as url:
+        yield folder, url
+
+
+def agent(served: tuple[Path, str], max_tokens: int = 48) -> Agent:
+    folder, url = served
+    spec = ModelSpec.parse(f"openai:{folder}@{url}")
+    model = chat_model(spec, timeout_s=120, max_tokens=max_tokens)
+    return Agent("captioner", spec, model, ledger=Ledger())
+
+
+def picture(colour: str) -> Image.Image:
+    image = Image.new("RGB", (320, 180), "white")
+    image.paste(colour, (40, 40, 160, 140))
+    return image
+
+
+def test_images_in_words_out_with_the_servers_own_count(served: tuple[Path, str]) -> None:
+    asker = agent(served)
+    one = asker.text(CAPTIONER, [Turn("user", (picture("red"), "Describe this frame."))])
+    two = asker.text(
+        CAPTIONER, [Turn("user", (picture("red"), picture("blue"), "Describe this frame."))]
+    )
+    assert one.value
+    # the server saw pixels: a second image costs it the tokens of an image, and no more
+    image = two.usage.input_tokens - one.usage.input_tokens
+    assert 16 <= image <= 32
+    assert all(entry.reported for entry in asker.ledger.entries())
+
+
+def test_streaming_out(served: tuple[Path, str]) -> None:
+    turns = [Turn("user", (picture("green"), "Describe this frame."))]
+    whole = agent(served).text(CAPTIONER, turns).value
+    pieces = list(agent(served).stream_text(CAPTIONER, turns))
+    assert "".join(pieces).strip() == whole
+    assert len(pieces) > 1
+
+
+def test_max_tokens_reaches_the_server(served: tuple[Path, str]) -> None:
+    turns = [Turn("user", (picture("green"), "Describe this frame."))]
+    assert agent(served, max_tokens=3).text(CAPTIONER, turns).usage.output_tokens <= 3
+
+
+class Verdict(BaseModel):
+    supported: bool
+
+
+def test_it_refuses_schemas_and_tools_so_the_prompt_rung_is_used(served: tuple[Path, str]) -> None:
+    asker = agent(served, max_tokens=8)
+    turns = [Turn("user", ("Question: why?",))]
+    tried = []
+    for _ in range(2):
+        try:
+            tried.append("; ".join(asker.typed(CAPTIONER, turns, Verdict).how))
+        except ModelOutputError as error:  # an untrained model's words are not the matter here
+            tried.append(str(error))
+    assert "json_schema: refused; tool: refused; prompt: " in tried[0]
+    assert "refused" not in tried[1]
