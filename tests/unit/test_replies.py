@@ -15,8 +15,7 @@ from pydantic import BaseModel
 from videoespresso.agents.base import Agent, Prompt, Turn
 from videoespresso.agents.requests import Request
 from videoespresso.errors import MemoryStoreError
-from videoespresso.memory import replies as module
-from videoespresso.memory.replies import ReplyCache, StoredReply, reply_key
+from videoespresso.memory.replies import REMEMBER_S, ReplyCache, StoredReply, reply_key
 from videoespresso.models.ledger import Ledger
 from videoespresso.models.specs import ModelSpec
 from videoespresso.types import Usage
@@ -101,8 +100,8 @@ def test_inabilities_are_believed_for_a_week(
     cache.remember_inability("openai:x", "tool")
     assert cache.inabilities("openai:x") == {"tool"}
     assert cache.inabilities("openai:y") == frozenset()
-    later = time.time() + module.REMEMBER_S + 1
-    monkeypatch.setattr(module.time, "time", lambda: later)
+    later = time.time() + REMEMBER_S + 1
+    monkeypatch.setattr(time, "time", lambda: later)
     assert cache.inabilities("openai:x") == frozenset()
 
 

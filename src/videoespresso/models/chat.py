@@ -85,7 +85,7 @@ def _openai(
             timeout=timeout_s,
             stream_chunk_timeout=timeout_s,
             max_retries=0,
-            max_tokens=max_tokens,
+            **{"max_tokens": max_tokens},  # a field of one class and an alias in the other
             temperature=None if own_rules else temperature,
             use_responses_api=False if url else None,
         )
