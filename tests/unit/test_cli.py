@@ -68,9 +68,9 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answer | BaseException]
                 raise result
             return result
 
-        module = types.ModuleType("videoespresso.ask")
+        module = types.ModuleType("videoespresso.asking")
         module.ask = ask  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "videoespresso.ask", module)
+        monkeypatch.setitem(sys.modules, "videoespresso.asking", module)
         return called
 
     return put
@@ -78,7 +78,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answer | BaseException]
 
 def test_steps_go_to_stderr_and_the_answer_to_stdout(script: Any, capsys: Any) -> None:
     script(ANSWER)
-    assert main(["ask", "clip.mp4", "Who?"]) == 0
+    assert main(["ask", "clip.mp4", "Who?", "--profile", "openai"]) == 0
     shown = capsys.readouterr()
     assert shown.err == "sample    37 frames looked at [31m\n"
     assert shown.out.splitlines() == [
@@ -94,6 +94,14 @@ def test_steps_go_to_stderr_and_the_answer_to_stdout(script: Any, capsys: Any) -
         "core frames: none (0 of 0 looked at) · checked",
         "2 model calls (0 from cache), 1,500 + 20 tokens, 3 images, $0.0100, 0.0 s",
     ]
+
+
+def test_the_default_models_are_named_as_such(script: Any, capsys: Any) -> None:
+    script(ANSWER)
+    assert main(["ask", "clip.mp4", "Who?"]) == 0
+    assert capsys.readouterr().err.startswith("note: No model is configured")
+    assert main(["ask", "clip.mp4", "Who?", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_everything_given_arrives(script: Any, capsys: Any) -> None:

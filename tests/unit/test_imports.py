@@ -15,7 +15,7 @@ ORDER = (
     ("tools", "memory", "models", "synthetic"),
     ("agents",),
     ("graphs",),
-    ("ask",),
+    ("asking",),
     ("training", "evaluation", "report"),
     ("",),  # videoespresso/__init__.py: the public names
     ("cli", "__main__"),

@@ -21,7 +21,7 @@ from videoespresso.settings import ROLES, Settings
 from videoespresso.types import Answer
 
 if TYPE_CHECKING:
-    from videoespresso.ask import Step
+    from videoespresso.asking import Step
 
 EPILOG = examples(
     'ask clip.mp4 "Why does the red car stop?"',
@@ -114,10 +114,13 @@ def run(
     quiet: bool,
 ) -> Answer:
     """Asks, and shows each step as it happens; on a terminal with a sign of life between them."""
-    from videoespresso.ask import ask as ask_video
+    from videoespresso.asking import ask as ask_video
+    from videoespresso.models.profiles import UNCONFIGURED, configured
 
     for warning in settings.warnings:
         say_warning(warning)
+    if not configured(settings) and not quiet:
+        err().print(f"note: {UNCONFIGURED}", style="dim")
     with err().status("looking at the video") if not quiet else _silence() as status:
 
         def on_step(step: "Step") -> None:

@@ -15,6 +15,7 @@ from videoespresso.settings import Settings
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from videoespresso.agents.base import Agent
     from videoespresso.models.profiles import Role
 
 app = typer.Typer(
@@ -144,26 +145,42 @@ def drawn_street() -> "Image":
 
 
 def _chat(role: "Role", picture: "Image", settings: Settings) -> str:
-    """The role's own prompt with a small made-up case, without the reply cache."""
-    from videoespresso.agents import wire
-    from videoespresso.agents.base import Agent, Turn
-    from videoespresso.agents.prompts import load as load_prompt
+    """A small made-up case through the role itself: its prompt, its typed reply; no cache."""
+    from videoespresso.agents.base import Agent
     from videoespresso.models.chat import chat_model
     from videoespresso.models.ledger import Ledger
 
-    question = "What colour is the car?"
-    cases: dict[str, tuple[str | Image, ...]] = {
-        "captioner": wire.caption_parts(picture),
-        "selector": wire.select_parts(question, [(0.0, "a red car"), (1.0, "an empty road")]),
-        "reasoner": wire.evidence_parts(question, [wire.Shown(picture, 0.0, "a red car")]),
-        "checker": wire.check_parts(question, [(0.0, "the car is red")], "red"),
-    }
     model = chat_model(role.model, timeout_s=settings.timeout_s)
-    agent = Agent(role.role, role.model, model, ledger=Ledger())
-    reply = agent.text(load_prompt(role.role), [Turn("user", cases[role.role])])
-    said = one_line(reply.value)
-    shown = said if len(said) <= LONGEST_REPLY else said[:LONGEST_REPLY] + "…"
-    return f"{role.spec} said “{shown}”"
+    agent = Agent(
+        role.role, role.model, model, ledger=Ledger(), one_image=settings.one_image or None
+    )
+    said = one_line(_case(role.role, agent, picture))
+    return f"{role.spec} {said if len(said) <= LONGEST_REPLY else said[:LONGEST_REPLY] + '…'}"
+
+
+def _case(role: str, agent: "Agent", picture: "Image") -> str:
+    """What the role made of a red car on a road, in words."""
+    from videoespresso.agents import captioner, checker, reasoner, selector, wire
+    from videoespresso.types import Caption, EvidenceStep
+
+    question = "What colour is the car?"
+    match role:
+        case "captioner":
+            return f"said “{captioner.caption(agent, [picture])[0]}”"
+        case "selector":
+            texts = ("a red car", "an empty road")
+            captions = [
+                Caption(frame_id=f"test@{i}", time_s=i, text=text) for i, text in enumerate(texts)
+            ]
+            return f"kept {len(selector.select(agent, question, captions))} of 2 frames"
+        case "reasoner":
+            shown = [wire.Shown(picture, 0.0, "a red car")]
+            found, _ = reasoner.evidence(agent, question, shown)
+            return f"wrote {len(found.steps)} steps of evidence"
+        case _:
+            step = EvidenceStep(text="The car is red.", frame_id="test@0", time_s=0.0)
+            carried = checker.check(agent, question, [step], "Red.").carried
+            return f"judged an answer {'carried' if carried else 'not carried'} by its evidence"
 
 
 def _detect(spec: str, picture: "Image") -> str:
