@@ -77,9 +77,24 @@ def frame_parts(frames: Sequence[Shown[Image]]) -> tuple[str | Image, ...]:
     return tuple(parts)
 
 
-def evidence_parts(question: str, frames: Sequence[Shown[Image]]) -> tuple[str | Image, ...]:
-    """Stage 1: frames, question, cue."""
-    return (*frame_parts(frames), f"Question: {question}\n{EVIDENCE_CUE}")
+def finding_lines(findings: Sequence[tuple[str, float, str]]) -> str:
+    """What tools found, as (tool, instant, text); a line each, so that no text can open a section."""
+    if not findings:
+        return ""
+    lines = (f"- {tool} ({t:.1f} s): {' '.join(text.split())}" for tool, t, text in findings)
+    return "Findings:\n" + "\n".join(lines) + "\n"
+
+
+def evidence_parts(
+    question: str,
+    frames: Sequence[Shown[Image]],
+    findings: Sequence[tuple[str, float, str]] = (),
+) -> tuple[str | Image, ...]:
+    """Stage 1: frames, what tools found, question, cue."""
+    return (
+        *frame_parts(frames),
+        f"{finding_lines(findings)}Question: {question}\n{EVIDENCE_CUE}",
+    )
 
 
 def _options(options: Sequence[str]) -> str:

@@ -60,7 +60,9 @@ def _candle(p: Pen, x: float, y: float) -> Extent:
 
 def _broom(p: Pen, x: float, y: float) -> Extent:
     p.line((x - 4, y - 30), (x + 6, y + 22), fill=WOOD, width=3)
-    p.poly((x + 1, y + 18), (x + 10, y + 18), (x + 18, y + 36), (x - 4, y + 36), fill=(240, 200, 70))
+    p.poly(
+        (x + 1, y + 18), (x + 10, y + 18), (x + 18, y + 36), (x - 4, y + 36), fill=(240, 200, 70)
+    )
     return (x - 5, y - 30, x + 18, y + 36)
 
 
@@ -177,7 +179,13 @@ def cooking(p: Pen, x: float, y: float, technique: str, ingredient: str) -> dict
     seen: dict[str, Extent] = {}
     if technique == "chops":
         p.rect(x - 28, y - 5, x + 28, y, (200, 150, 95))
-        p.poly((x + 16, y - 34), (x + 24, y - 34), (x + 24, y - 7), (x + 16, y - 12), fill=(215, 220, 225))
+        p.poly(
+            (x + 16, y - 34),
+            (x + 24, y - 34),
+            (x + 24, y - 7),
+            (x + 16, y - 12),
+            fill=(215, 220, 225),
+        )
         p.rect(x + 17, y - 46, x + 23, y - 34, INK)
         seen["knife"] = (x + 16, y - 46, x + 24, y - 7)
         seen[ingredient] = PROPS[ingredient](p, x - 8, y - 14)

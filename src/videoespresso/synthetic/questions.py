@@ -131,7 +131,7 @@ def _clauses_like(story: Story, rng: random.Random) -> list[str]:
             if end in text and people and rng.random() < 0.6 and not text.startswith(
                 ("the light", "the lamp", "the dog", "the cat", "the bird")
             ):  # fmt: skip
-                text = "the " + rng.choice(people) + text[text.index(end):]
+                text = "the " + rng.choice(people) + text[text.index(end) :]
                 break
         mine.append(text)
     rng.shuffle(mine)
@@ -213,7 +213,9 @@ def context_weather(s: Story, rng: random.Random) -> Draft | None:
 
 def _others(s: Story, e: Event) -> list[str]:
     actors = s.phases[e.phase].actors
-    return [a.phrase for a in actors if a.key != e.key and a.kind == "person" and a.phrase not in e.act]
+    return [
+        a.phrase for a in actors if a.key != e.key and a.kind == "person" and a.phrase not in e.act
+    ]
 
 
 def context_presence(s: Story, rng: random.Random) -> Draft | None:
@@ -221,25 +223,54 @@ def context_presence(s: Story, rng: random.Random) -> Draft | None:
     others = _others(s, e) if e else []
     if not e or len(others) != 1:
         return None
-    text = _pick(rng, (f"Who else is there when {e.text}?", f"Which other person is present when {e.text}?"))
-    return text, f"the {others[0]}", [f"the {p}" for p in _people(rng)], ((e.phase, f"the {others[0]} is there when {e.text}"),)
+    text = _pick(
+        rng, (f"Who else is there when {e.text}?", f"Which other person is present when {e.text}?")
+    )
+    return (
+        text,
+        f"the {others[0]}",
+        [f"the {p}" for p in _people(rng)],
+        ((e.phase, f"the {others[0]} is there when {e.text}"),),
+    )
 
 
 def context_doing(s: Story, rng: random.Random) -> Draft | None:
     found = []
     for e in s.events:
         for a in s.phases[e.phase].actors:
-            if a.key != e.key and a.kind in (*VEHICLES, "light", "lamp", "flower") and a.act and _unique(s, e):
+            if (
+                a.key != e.key
+                and a.kind in (*VEHICLES, "light", "lamp", "flower")
+                and a.act
+                and _unique(s, e)
+            ):
                 found.append((e, a))
     if not found:
         return None
     e, a = rng.choice(found)
     if e.key == "rain":
         return None
-    acts = {"light": ("is red", "is green"), "lamp": ("is on", "is off"), "flower": ("blooms", "wilts", "breaks")}
+    acts = {
+        "light": ("is red", "is green"),
+        "lamp": ("is on", "is off"),
+        "flower": ("blooms", "wilts", "breaks"),
+    }
     pool = [f"the {a.phrase} {x}" for x in acts.get(a.kind, ("drives", "stops", "drives past"))]
-    more = ["the light is red", "the light is green", "the flower blooms", "the flower wilts", "the lamp is off", "the lamp is on"]
-    text = _pick(rng, (f"What is in the background when {e.text}?", f"What can be said of the {a.kind} when {e.text}?"))
+    more = [
+        "the light is red",
+        "the light is green",
+        "the flower blooms",
+        "the flower wilts",
+        "the lamp is off",
+        "the lamp is on",
+    ]
+    text = _pick(
+        rng,
+        (
+            f"What is in the background when {e.text}?",
+            f"What can be said of the {a.kind} when {e.text}?",
+        ),
+    )
     return text, f"the {a.clause}", pool + more, ((e.phase, f"the {a.clause} when {e.text}"),)
 
 
@@ -262,7 +293,13 @@ def event_before(s: Story, rng: random.Random) -> Draft | None:
     if not pair or not _unique(s, pair[1]):
         return None
     a, b = pair
-    text = _pick(rng, (f"What happens right before {b.text}?", f"What comes just ahead of the moment when {b.text}?"))
+    text = _pick(
+        rng,
+        (
+            f"What happens right before {b.text}?",
+            f"What comes just ahead of the moment when {b.text}?",
+        ),
+    )
     return text, a.text, _clauses_like(s, rng), (a, b)
 
 
@@ -294,7 +331,13 @@ def interaction_item(s: Story, rng: random.Random) -> Draft | None:
     if not g:
         return None
     e, item, to = g
-    text = _pick(rng, (f"What does the {e.subject} give to the {to}?", f"What does the {to} get from the {e.subject}?"))
+    text = _pick(
+        rng,
+        (
+            f"What does the {e.subject} give to the {to}?",
+            f"What does the {to} get from the {e.subject}?",
+        ),
+    )
     return text, f"the {item}", [f"the {i}" for i in ITEMS], (e,)
 
 
@@ -303,18 +346,27 @@ def interaction_giver(s: Story, rng: random.Random) -> Draft | None:
     if not g:
         return None
     e, item, to = g
-    text = _pick(rng, (f"Who gives the {item} to somebody?", f"From whom does the {to} get the {item}?"))
+    text = _pick(
+        rng, (f"Who gives the {item} to somebody?", f"From whom does the {to} get the {item}?")
+    )
     return text, f"the {e.subject}", [f"the {p}" for p in _people(rng)], (e,)
 
 
 def interaction_how(s: Story, rng: random.Random) -> Draft | None:
-    found = [e for e in s.events if e.episode in ("help", "generosity") and e.obj and _is_person(s, e.obj)]
+    found = [
+        e
+        for e in s.events
+        if e.episode in ("help", "generosity") and e.obj and _is_person(s, e.obj)
+    ]
     if not found:
         return None
     e = rng.choice(found)
     text = _pick(rng, (f"How does the {e.subject} treat the {e.obj}?",
                        f"What does the {e.subject} do towards the {e.obj}?"))  # fmt: skip
-    pool = [f"the {e.subject} {x}" for x in ("waves", "runs away", *(f"gives the {i} to the {e.obj}" for i in ITEMS))]
+    pool = [
+        f"the {e.subject} {x}"
+        for x in ("waves", "runs away", *(f"gives the {i} to the {e.obj}" for i in ITEMS))
+    ]
     return text, e.text, pool, (e,)
 
 
@@ -339,7 +391,13 @@ def behavior_trait(s: Story, rng: random.Random) -> Draft | None:
     if not found:
         return None
     e, trait = found
-    text = _pick(rng, (f"What does the behaviour of the {e.subject} show?", f"How would you describe the {e.subject}?"))
+    text = _pick(
+        rng,
+        (
+            f"What does the behaviour of the {e.subject} show?",
+            f"How would you describe the {e.subject}?",
+        ),
+    )
     return text, trait, tuple(TRAITS.values()), (e,)
 
 
@@ -359,7 +417,13 @@ def behavior_act(s: Story, rng: random.Random) -> Draft | None:
     e, _ = found
     if sum(x.key == e.key and not x.act.startswith("is ") for x in s.events) != 1:
         return None
-    text = _pick(rng, (f"Which action tells us about the {e.subject}?", f"By what act can the {e.subject} be judged?"))
+    text = _pick(
+        rng,
+        (
+            f"Which action tells us about the {e.subject}?",
+            f"By what act can the {e.subject} be judged?",
+        ),
+    )
     pool = ["waves", "reads a book", "drops the box", "kicks the ball", "waters the flower",
             "opens an umbrella", "runs away", "sweeps the floor", "raises a hand"]  # fmt: skip
     return text, e.text, [f"the {e.subject} {x}" for x in pool], (e,)
@@ -397,7 +461,9 @@ def emotion_why(s: Story, rng: random.Random) -> Draft | None:
         return None
     e = rng.choice(found)
     c = s.events[e.cause or 0]
-    text = _pick(rng, (f"What makes the {e.subject} feel {e.mood}?", f"What turns the {e.subject} {e.mood}?"))
+    text = _pick(
+        rng, (f"What makes the {e.subject} feel {e.mood}?", f"What turns the {e.subject} {e.mood}?")
+    )
     return text, c.text, _clauses_like(s, rng), (c, e)
 
 
@@ -422,10 +488,21 @@ def influence_who(s: Story, rng: random.Random) -> Draft | None:
     e, c = pair
     if not _unique(s, c) or sum(x.cause == c.index for x in s.events) != 1:
         return None
-    text = _pick(rng, (f"Who or what is affected when {c.text}?", f"On whom or what does it have an effect that {c.text}?"))
+    text = _pick(
+        rng,
+        (
+            f"Who or what is affected when {c.text}?",
+            f"On whom or what does it have an effect that {c.text}?",
+        ),
+    )
     cars = [f"the {p} {v}" for p in rng.sample(PAINTS, 2) for v in ("car", "bus")]
     things = ["the vase", "the flower", "the bird", "the dog", "the cat"]
-    return text, f"the {e.subject}", [*[f"the {p}" for p in _people(rng)[:4]], *cars, *things], (c, e)
+    return (
+        text,
+        f"the {e.subject}",
+        [*[f"the {p}" for p in _people(rng)[:4]], *cars, *things],
+        (c, e),
+    )
 
 
 def influence_source(s: Story, rng: random.Random) -> Draft | None:
@@ -452,16 +529,28 @@ def role_name(s: Story, rng: random.Random) -> Draft | None:
     if not found:
         return None
     e = rng.choice(found)
-    text = _pick(rng, (f"What is the role of the person who {e.act}?", f"What kind of person {e.act}?"))
+    text = _pick(
+        rng, (f"What is the role of the person who {e.act}?", f"What kind of person {e.act}?")
+    )
     return text, e.subject.split()[0], (*ROLES, "man", "woman", "boy", "girl"), (e,)
 
 
 def role_does(s: Story, rng: random.Random) -> Draft | None:
     e = _solo(s, rng, person=True)
-    if not e or e.act.startswith("is ") or sum(x.key == e.key and not x.act.startswith("is ") for x in s.events) != 1:
+    if (
+        not e
+        or e.act.startswith("is ")
+        or sum(x.key == e.key and not x.act.startswith("is ") for x in s.events) != 1
+    ):
         return None
     text = _pick(rng, (f"What does the {e.subject} do?", f"What part does the {e.subject} play?"))
-    return text, e.text, [c for c in _clauses_like(s, rng) if c.startswith(f"the {e.subject} ")] + _clauses_like(s, rng), (e,)
+    return (
+        text,
+        e.text,
+        [c for c in _clauses_like(s, rng) if c.startswith(f"the {e.subject} ")]
+        + _clauses_like(s, rng),
+        (e,),
+    )
 
 
 def narrative_order(s: Story, rng: random.Random) -> Draft | None:
@@ -473,7 +562,9 @@ def narrative_order(s: Story, rng: random.Random) -> Draft | None:
     def told(*es: Event) -> str:
         return ", then ".join(e.text for e in es)
 
-    text = _pick(rng, ("In which order do things happen?", "Which order of events is the right one?"))
+    named = "; ".join(e.text for e in rng.sample((a, b, c), 3))
+    text = _pick(rng, (f"In which order do these happen: {named}?",
+                       f"Put in the right order: {named}."))  # fmt: skip
     return text, told(a, b, c), (told(c, b, a), told(b, a, c), told(a, c, b)), (a, b, c)
 
 
@@ -482,7 +573,12 @@ def narrative_begin(s: Story, rng: random.Random) -> Draft | None:
         return None
     text = _pick(rng, ("How does the story begin?", "Which event comes first?"))
     later = [e.text for e in s.events[1:]]
-    return text, s.events[0].text, rng.sample(later, min(2, len(later))) + _clauses_like(s, rng), (s.events[0],)
+    return (
+        text,
+        s.events[0].text,
+        rng.sample(later, min(2, len(later))) + _clauses_like(s, rng),
+        (s.events[0],),
+    )
 
 
 def narrative_end(s: Story, rng: random.Random) -> Draft | None:
@@ -490,7 +586,12 @@ def narrative_end(s: Story, rng: random.Random) -> Draft | None:
         return None
     text = _pick(rng, ("How does the story end?", "Which event comes last?"))
     earlier = [e.text for e in s.events[:-1]]
-    return text, s.events[-1].text, rng.sample(earlier, min(2, len(earlier))) + _clauses_like(s, rng), (s.events[-1],)
+    return (
+        text,
+        s.events[-1].text,
+        rng.sample(earlier, min(2, len(earlier))) + _clauses_like(s, rng),
+        (s.events[-1],),
+    )
 
 
 THEMES = (
@@ -507,7 +608,9 @@ def _telling(s: Story) -> list[Event]:
     """Events that give their episode's theme away, one an episode."""
     seen: dict[str, Event] = {}
     for e in s.events:
-        if e.act.startswith(_TELLING) and not (e.episode == "help" and e.act.startswith(("waves", "gives"))):
+        if e.act.startswith(_TELLING) and not (
+            e.episode == "help" and e.act.startswith(("waves", "gives"))
+        ):
             seen.setdefault(e.episode, e)
     return list(seen.values())
 
@@ -516,13 +619,18 @@ def theme_scene(s: Story, rng: random.Random) -> Draft | None:
     found = []
     for t in _telling(s):
         for p in {a.phrase for a in s.phases[t.phase].actors if a.kind == "person"}:
-            episodes = {e.episode for e in s.events if p in (x.phrase for x in s.phases[e.phase].actors)}
+            episodes = {
+                e.episode for e in s.events if p in (x.phrase for x in s.phases[e.phase].actors)
+            }
             if episodes == {t.episode}:
                 found.append((t, p))
     if not found:
         return None
     t, p = rng.choice(sorted(found, key=lambda f: (f[0].index, f[1])))
-    text = _pick(rng, (f"What is the theme of the scene with the {p}?", f"What is the part with the {p} about?"))
+    text = _pick(
+        rng,
+        (f"What is the theme of the scene with the {p}?", f"What is the part with the {p} about?"),
+    )
     return text, t.episode, THEMES, (t,)
 
 
@@ -532,7 +640,12 @@ def theme_pair(s: Story, rng: random.Random) -> Draft | None:
         return None
     a, b = found
     text = _pick(rng, ("Which themes does the video join?", "Which title fits the video?"))
-    pairs = [f"{x} and {y}" for x in THEMES[:-1] for y in THEMES[:-1] if x != y and {x, y} != {a.episode, b.episode}]
+    pairs = [
+        f"{x} and {y}"
+        for x in THEMES[:-1]
+        for y in THEMES[:-1]
+        if x != y and {x, y} != {a.episode, b.episode}
+    ]
     near = [p for p in pairs if (a.episode in p) != (b.episode in p)]
     return text, f"{a.episode} and {b.episode}", rng.sample(near, 3) + rng.sample(pairs, 3), (a, b)
 
@@ -542,8 +655,14 @@ def theme_event(s: Story, rng: random.Random) -> Draft | None:
     if not found:
         return None
     e = rng.choice(found)
-    text = _pick(rng, (f"What carries the theme of {e.episode}?", f"Which event stands for {e.episode}?"))
-    swap = [f"the {p}" for p in _people(rng)] if _is_person(s, e.key) else [f"the {c} {v}" for c in PAINTS for v in ("car", "bus")]
+    text = _pick(
+        rng, (f"What carries the theme of {e.episode}?", f"Which event stands for {e.episode}?")
+    )
+    swap = (
+        [f"the {p}" for p in _people(rng)]
+        if _is_person(s, e.key)
+        else [f"the {c} {v}" for c in PAINTS for v in ("car", "bus")]
+    )
     rng.shuffle(swap)
     return text, e.text, [f"{x} {e.act}" for x in swap], (e,)
 
@@ -558,8 +677,19 @@ def _count(s: Story, rng: random.Random, kinds: Sequence[str], name: str) -> Dra
     n = sum(a.kind in kinds for a in s.phases[e.phase].actors)
     if not 1 <= n <= 4:
         return None
-    text = _pick(rng, (f"How many {name} are visible when {e.text}?", f"How many {name} can be seen as {e.text}?"))
-    return text, _NUMBERS[n - 1], _NUMBERS, ((e.phase, f"{_NUMBERS[n - 1]} of the {name} can be seen when {e.text}"),)
+    text = _pick(
+        rng,
+        (
+            f"How many {name} are visible when {e.text}?",
+            f"How many {name} can be seen as {e.text}?",
+        ),
+    )
+    return (
+        text,
+        _NUMBERS[n - 1],
+        _NUMBERS,
+        ((e.phase, f"{_NUMBERS[n - 1]} of the {name} can be seen when {e.text}"),),
+    )
 
 
 def situation_people(s: Story, rng: random.Random) -> Draft | None:
@@ -567,7 +697,11 @@ def situation_people(s: Story, rng: random.Random) -> Draft | None:
 
 
 def situation_state(s: Story, rng: random.Random) -> Draft | None:
-    outside = [e for e in s.events if _unique(s, e) and e.key != "rain" and s.phases[e.phase].setting == s.setting]
+    outside = [
+        e
+        for e in s.events
+        if _unique(s, e) and e.key != "rain" and s.phases[e.phase].setting == s.setting
+    ]
     if not outside:
         return None
     e = rng.choice(outside)
@@ -577,9 +711,20 @@ def situation_state(s: Story, rng: random.Random) -> Draft | None:
     left = min(people, key=lambda a: a.x0)
     side = rng.choice(("left", "right"))
     who = left if side == "left" else max(people, key=lambda a: a.x0)
-    text = _pick(rng, (f"Who is furthest to the {side} when {e.text}?", f"Which person is on the {side} as {e.text}?"))
+    text = _pick(
+        rng,
+        (
+            f"Who is furthest to the {side} when {e.text}?",
+            f"Which person is on the {side} as {e.text}?",
+        ),
+    )
     mine = [f"the {a.phrase}" for a in people]
-    return text, f"the {who.phrase}", mine + [f"the {p}" for p in _people(rng)], ((e.phase, f"the {who.phrase} is on the {side} when {e.text}"),)
+    return (
+        text,
+        f"the {who.phrase}",
+        mine + [f"the {p}" for p in _people(rng)],
+        ((e.phase, f"the {who.phrase} is on the {side} when {e.text}"),),
+    )
 
 
 def situation_where(s: Story, rng: random.Random) -> Draft | None:
@@ -588,8 +733,15 @@ def situation_where(s: Story, rng: random.Random) -> Draft | None:
     if not found:
         return None
     e = rng.choice(found)
-    text = _pick(rng, (f"Where are we when {e.text}?", f"In which place does it happen that {e.text}?"))
-    return text, f"in the {s.phases[e.phase].setting}", [f"in the {x}" for x in ("street", "park", "kitchen", "room")], (e,)
+    text = _pick(
+        rng, (f"Where are we when {e.text}?", f"In which place does it happen that {e.text}?")
+    )
+    return (
+        text,
+        f"in the {s.phases[e.phase].setting}",
+        [f"in the {x}" for x in ("street", "park", "kitchen", "room")],
+        (e,),
+    )
 
 
 def _steps(s: Story) -> list[Event]:
@@ -604,7 +756,12 @@ def cooking_technique(s: Story, rng: random.Random) -> Draft | None:
     if sum(x.obj == e.obj and x in steps for x in s.events) != 1:
         return None
     text = _pick(rng, (f"Which technique is used on the {e.obj}?", f"How is the {e.obj} prepared?"))
-    return text, f"the {e.subject} {e.act}", [f"the {e.subject} {t} the {e.obj}" for t in TECHNIQUES], (e,)
+    return (
+        text,
+        f"the {e.subject} {e.act}",
+        [f"the {e.subject} {t} the {e.obj}" for t in TECHNIQUES],
+        (e,),
+    )
 
 
 def cooking_next(s: Story, rng: random.Random) -> Draft | None:
@@ -615,19 +772,31 @@ def cooking_next(s: Story, rng: random.Random) -> Draft | None:
     a, b = rng.choice(pairs)
     if not _unique(s, a):
         return None
-    text = _pick(rng, (f"Which step follows after {a.text}?", f"What is done to the meal after {a.text}?"))
-    pool = [f"the {b.subject} {t} the {i}" for t in TECHNIQUES for i in INGREDIENTS] + [f"the {b.subject} serves the {d}" for d in DISHES] * 3
+    text = _pick(
+        rng, (f"Which step follows after {a.text}?", f"What is done to the meal after {a.text}?")
+    )
+    pool = [f"the {b.subject} {t} the {i}" for t in TECHNIQUES for i in INGREDIENTS] + [
+        f"the {b.subject} serves the {d}" for d in DISHES
+    ] * 3
     rng.shuffle(pool)
     return text, b.text, pool, (a, b)
 
 
 def cooking_first(s: Story, rng: random.Random) -> Draft | None:
     steps = _steps(s)
-    if len({e.episode for e in steps}) != 1 or len(steps) < 2 or len({e.subject for e in steps}) != 1:
+    if (
+        len({e.episode for e in steps}) != 1
+        or len(steps) < 2
+        or len({e.subject for e in steps}) != 1
+    ):
         return None
     e = steps[0]
-    text = _pick(rng, ("Which cooking step comes first?", "With which step does the cooking begin?"))
-    pool = [x.text for x in steps[1:]] + [f"the {e.subject} {t} the {i}" for t in TECHNIQUES for i in rng.sample(INGREDIENTS, 2)]
+    text = _pick(
+        rng, ("Which cooking step comes first?", "With which step does the cooking begin?")
+    )
+    pool = [x.text for x in steps[1:]] + [
+        f"the {e.subject} {t} the {i}" for t in TECHNIQUES for i in rng.sample(INGREDIENTS, 2)
+    ]
     return text, e.text, pool, tuple(steps[:2])
 
 
@@ -639,7 +808,13 @@ def ingredient_which(s: Story, rng: random.Random) -> Draft | None:
     verb = e.act.split()[0]
     if sum(x.act.split()[0] == verb for x in steps) != 1:
         return None
-    text = _pick(rng, (f"What does the cook or helper {base(verb)}?", f"Which ingredient is there when somebody {verb} something?"))
+    text = _pick(
+        rng,
+        (
+            f"What does the cook or helper {base(verb)}?",
+            f"Which ingredient is there when somebody {verb} something?",
+        ),
+    )
     return text, f"the {e.obj}", [f"the {i}" for i in INGREDIENTS], (e,)
 
 
@@ -648,7 +823,9 @@ def ingredient_unused(s: Story, rng: random.Random) -> Draft | None:
     used = list(dict.fromkeys(e.obj for e in steps))
     if len(used) != 3 or len(steps) != 3:
         return None
-    text = _pick(rng, ("Which ingredient is not used?", "Which of these is missing from the cooking?"))
+    text = _pick(
+        rng, ("Which ingredient is not used?", "Which of these is missing from the cooking?")
+    )
     spare = rng.choice([i for i in INGREDIENTS if i not in used])
     return text, f"the {spare}", [f"the {i}" for i in used], tuple(steps)
 
@@ -673,7 +850,9 @@ def traffic_destination(s: Story, rng: random.Random) -> Draft | None:
         return None
     e = rng.choice(trucks)
     short, _, cargo = e.subject.partition(" with ")
-    text = _pick(rng, (f"Where is the {short} likely to go?", f"What may be the destination of the {short}?"))
+    text = _pick(
+        rng, (f"Where is the {short} likely to go?", f"What may be the destination of the {short}?")
+    )
     return text, DESTINATIONS[cargo], tuple(DESTINATIONS.values()), (e,)
 
 

@@ -206,9 +206,7 @@ def _put(
         pose, prop = prop_of(actor)
         child = actor.who in ("boy", "girl")
         h = 66 if child else 84
-        extent, hand = person(
-            pen, x, actor.y, actor.who, actor.color, actor.mood, pose, swing, h
-        )
+        extent, hand = person(pen, x, actor.y, actor.who, actor.color, actor.mood, pose, swing, h)
         seen.append(("person", actor, extent))
         if prop:
             at = {"drops the box": (x + 26, actor.y - 9), "kicks the ball": (x + 38, actor.y - 10)}
@@ -286,7 +284,13 @@ def _background(pen: Pen, phase: Phase, shift: float) -> None:
             w, h = rng.randint(38, 70), rng.randint(34, 70)
             pen.rect(x, 104 - h, x + w - 3, 106, _dark(far, rng.uniform(0.8, 1.05)))
             for k in range(int(w / 14) - 1):
-                pen.rect(x + 7 + 14 * k, 112 - h, x + 13 + 14 * k, 121 - h, (235, 225, 160) if night else _dark(far, 0.6))  # noqa: E501 - one window
+                pen.rect(
+                    x + 7 + 14 * k,
+                    112 - h,
+                    x + 13 + 14 * k,
+                    121 - h,
+                    (235, 225, 160) if night else _dark(far, 0.6),
+                )
             x += w
         pen.rect(-30, 104, right, 122, _dark((190, 185, 175), by))
         pen.rect(-30, 122, right, STAGE_H + 4, near)
@@ -301,7 +305,9 @@ def _background(pen: Pen, phase: Phase, shift: float) -> None:
     elif phase.setting == "kitchen":
         pen.rect(-30, 0, right, STAGE_H + 4, far)
         for k in range(12):
-            pen.line((k * 30 - 10 + shift, 0), (k * 30 - 10 + shift, 120), fill=_dark(far, 0.93), width=1)
+            pen.line(
+                (k * 30 - 10 + shift, 0), (k * 30 - 10 + shift, 120), fill=_dark(far, 0.93), width=1
+            )
             pen.line((-30, k * 20), (right, k * 20), fill=_dark(far, 0.93), width=1)
         pen.rect(18 + shift, 8, 92 + shift, 34, _dark(near, 0.85))
         pen.rect(215 + shift, 8, 300 + shift, 34, _dark(near, 0.85))
@@ -324,7 +330,9 @@ def _weather_on_top(pen: Pen, weather: str, t: float, seed: int) -> None:
         if weather == "rain":
             pen.line((x, y), (x - 3, y + 10), fill=(185, 210, 240), width=1)
         else:
-            pen.draw.ellipse(pen._xy([(x - 1.8, y - 1.8), (x + 1.8, y + 1.8)]), fill=(255, 255, 255))
+            pen.draw.ellipse(
+                pen._xy([(x - 1.8, y - 1.8), (x + 1.8, y + 1.8)]), fill=(255, 255, 255)
+            )
 
 
 def _develop(image: Image.Image, style: Style, t: float) -> Image.Image:

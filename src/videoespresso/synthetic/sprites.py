@@ -92,7 +92,12 @@ def _face(pen: Pen, x: float, y: float, r: float, mood: str, skin: Rgb) -> None:
 
 
 def _hair_and_hat(pen: Pen, x: float, y: float, r: float, who: str) -> None:
-    hair = {"man": (70, 45, 30), "woman": (110, 55, 25), "boy": (60, 40, 30), "girl": (200, 150, 50)}
+    hair = {
+        "man": (70, 45, 30),
+        "woman": (110, 55, 25),
+        "boy": (60, 40, 30),
+        "girl": (200, 150, 50),
+    }
     hat = who if who in ("cook", "officer", "builder") else ""
     if hat == "cook":
         pen.rect(x - r * 0.8, y - r * 1.5, x + r * 0.8, y - r * 0.6, (255, 255, 255))
@@ -131,7 +136,9 @@ def person(
     head_y = y - h + r
     top, hip = head_y + r * 0.9, y - h * 0.26
     if who == "woman":
-        pen.rect(x - r * 1.15, head_y - r * 0.5, x + r * 1.15, head_y + r * 1.5, (110, 55, 25), r * 0.6)
+        pen.rect(
+            x - r * 1.15, head_y - r * 0.5, x + r * 1.15, head_y + r * 1.5, (110, 55, 25), r * 0.6
+        )
     stride = {"walk": 0.12, "run": 0.22, "kick": 0.05}.get(pose, 0.0) * h
     lift = stride * math.sin(swing)
     legs = (60, 60, 80)
@@ -180,17 +187,38 @@ def four_legged(
     hx = x + s * w * 0.9
     pen.oval(hx - 8, y - top - 6, hx + 8, y - top + 10, fur)
     if kind == "dog":
-        pen.oval(hx + s * 4 - 5, y - top, hx + s * 4 + 9 * s + (5 if s > 0 else -5), y - top + 8, (90, 50, 25)) if s > 0 else pen.oval(hx - 14, y - top, hx + 1, y - top + 8, (90, 50, 25))
+        pen.oval(
+            hx + s * 4 - 5,
+            y - top,
+            hx + s * 4 + 9 * s + (5 if s > 0 else -5),
+            y - top + 8,
+            (90, 50, 25),
+        ) if s > 0 else pen.oval(hx - 14, y - top, hx + 1, y - top + 8, (90, 50, 25))
         pen.oval(hx - s * 9 - 3, y - top - 4, hx - s * 9 + 3, y - top + 9, (90, 50, 25))
         pen.line((x - s * w * 0.8, y - 18), (x - s * w * 1.2, y - 28), fill=fur, width=4)
     else:
         for e in (-5, 5):
-            pen.poly((hx + e - 4, y - top - 3), (hx + e + 4, y - top - 3), (hx + e, y - top - 12), fill=fur)
-        pen.line((x - s * w * 0.8, y - 16), (x - s * w * 1.2, y - 24), (x - s * w * 1.0, y - 36), fill=fur, width=3)
+            pen.poly(
+                (hx + e - 4, y - top - 3),
+                (hx + e + 4, y - top - 3),
+                (hx + e, y - top - 12),
+                fill=fur,
+            )
+        pen.line(
+            (x - s * w * 0.8, y - 16),
+            (x - s * w * 1.2, y - 24),
+            (x - s * w * 1.0, y - 36),
+            fill=fur,
+            width=3,
+        )
         for k in (-1, 0, 1):
             pen.line((x + k * 6, y - 20), (x + k * 6, y - 12), fill=(120, 70, 20), width=2)
     pen.oval(hx + s * 2 - 1.5, y - top - 1, hx + s * 2 + 1.5, y - top + 2, INK)
-    return (x - w * 1.25, y - top - 12, x + w * 1.35, y) if s > 0 else (x - w * 1.35, y - top - 12, x + w * 1.25, y)
+    return (
+        (x - w * 1.25, y - top - 12, x + w * 1.35, y)
+        if s > 0
+        else (x - w * 1.35, y - top - 12, x + w * 1.25, y)
+    )
 
 
 def bird(pen: Pen, x: float, y: float, flying: bool, swing: float) -> Extent:
@@ -255,8 +283,12 @@ def vehicle(
         pen.rect(min(px(a), px(b)), y0, max(px(a), px(b)), y1, c, r)
 
     if kind == "car":
-        pen.poly((px(-24), y - 18), (px(-14), y - 34), (px(12), y - 34), (px(24), y - 18), fill=paint)
-        pen.poly((px(-17), y - 19), (px(-11), y - 31), (px(-1), y - 31), (px(-1), y - 19), fill=glass)
+        pen.poly(
+            (px(-24), y - 18), (px(-14), y - 34), (px(12), y - 34), (px(24), y - 18), fill=paint
+        )
+        pen.poly(
+            (px(-17), y - 19), (px(-11), y - 31), (px(-1), y - 31), (px(-1), y - 19), fill=glass
+        )
         pen.poly((px(2), y - 19), (px(2), y - 31), (px(10), y - 31), (px(17), y - 19), fill=glass)
         block(-36, 36, y - 20, y - 5, paint, 5)
     elif kind == "bus":
@@ -297,7 +329,13 @@ def _lamp(pen: Pen, x: float, y: float, state: str) -> Extent:
     pen.line((x, 0), (x, 22), fill=INK, width=2)
     if on:
         pen.oval(x - 24, 14, x + 24, 62, (255, 245, 170))
-    pen.poly((x - 20, 42), (x + 20, 42), (x + 9, 20), (x - 9, 20), fill=(245, 190, 60) if on else (85, 85, 90))
+    pen.poly(
+        (x - 20, 42),
+        (x + 20, 42),
+        (x + 9, 20),
+        (x - 9, 20),
+        fill=(245, 190, 60) if on else (85, 85, 90),
+    )
     pen.oval(x - 7, 38, x + 7, 51, (255, 255, 225) if on else (55, 55, 60))
     return (x - 20, 20, x + 20, 51)
 
@@ -306,7 +344,12 @@ def _vase(pen: Pen, x: float, y: float, state: str) -> Extent:
     c = (40, 160, 175)
     if state == "breaks":
         for k, (a, b) in enumerate(((-16, 0), (-5, -4), (6, 0), (15, -3))):
-            pen.poly((x + a - 6, y + b), (x + a + 5, y + b - 2), (x + a + (3 if k % 2 else -3), y + b - 13), fill=c)
+            pen.poly(
+                (x + a - 6, y + b),
+                (x + a + 5, y + b - 2),
+                (x + a + (3 if k % 2 else -3), y + b - 13),
+                fill=c,
+            )
         pen.line((x - 12, y - 16), (x - 17, y - 24), fill=INK, width=2)
         pen.line((x + 12, y - 16), (x + 17, y - 24), fill=INK, width=2)
         return (x - 22, y - 25, x + 22, y)
@@ -318,7 +361,9 @@ def _vase(pen: Pen, x: float, y: float, state: str) -> Extent:
 
 def _flower(pen: Pen, x: float, y: float, state: str) -> Extent:
     if state == "wilts" or state == "breaks":
-        pen.line((x, y), (x, y - 16), (x + 9, y - 22), (x + 13, y - 12), fill=(125, 125, 50), width=3)
+        pen.line(
+            (x, y), (x, y - 16), (x + 9, y - 22), (x + 13, y - 12), fill=(125, 125, 50), width=3
+        )
         pen.oval(x + 8, y - 16, x + 18, y - 6, (150, 110, 60))
         return (x - 3, y - 24, x + 18, y)
     pen.line((x, y), (x, y - 26), fill=(30, 130, 50), width=3)
@@ -335,7 +380,13 @@ def _pan(pen: Pen, x: float, y: float, state: str) -> Extent:
     pen.rect(x + 15, y - 8, x + 35, y - 4, INK)
     if state == "smokes":
         for k, r in enumerate((8, 11, 14)):
-            pen.oval(x - r + 4 * (-1) ** k, y - 24 - 15 * k - r, x + r + 4 * (-1) ** k, y - 24 - 15 * k + r, (95, 95, 100))
+            pen.oval(
+                x - r + 4 * (-1) ** k,
+                y - 24 - 15 * k - r,
+                x + r + 4 * (-1) ** k,
+                y - 24 - 15 * k + r,
+                (95, 95, 100),
+            )
         return (x - 18, y - 68, x + 35, y)
     return (x - 17, y - 9, x + 35, y)
 

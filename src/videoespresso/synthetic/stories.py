@@ -108,7 +108,9 @@ class Builder:
         rng = self.rng
         while True:
             plain = ("boy", "girl") if child else ("man", "woman")
-            who = role or (rng.choice(ROLES) if not child and rng.random() < 0.3 else rng.choice(plain))
+            who = role or (
+                rng.choice(ROLES) if not child and rng.random() < 0.3 else rng.choice(plain)
+            )
             color = "" if who in ROLES else rng.choice(SHIRTS)
             phrase = who if who in ROLES else f"{who} in {color}"
             if phrase not in self.looks:

@@ -17,7 +17,6 @@ from PIL import Image
 from videoespresso.synthetic import SceneObject, Story, make_story
 from videoespresso.training.pack.shape import IMAGE_SIZE
 
-
 told = functools.lru_cache(maxsize=20_000)(make_story)
 """`make_story`, remembered: every lesson on a story needs it again."""
 

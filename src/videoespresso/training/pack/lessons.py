@@ -65,7 +65,9 @@ def visible_boxes(truth: FrameTruth, rng: random.Random) -> tuple[Box, ...]:
         if rng.random() < 0.04:
             continue
         x0, y0, x1, y1 = (min(1.0, max(0.0, v + rng.gauss(0, 0.006))) for v in o.xyxy)
-        boxes.append(Box(label=o.label, xyxy=(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)), score=1))
+        boxes.append(
+            Box(label=o.label, xyxy=(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)), score=1)
+        )
     return tuple(boxes)
 
 
@@ -133,7 +135,11 @@ class Teacher:
         rows = []
         for k, p in enumerate(story.phases):
             for _ in range(1 if k in q.core or self.rng.random() < 0.85 else 2):
-                caption = p.caption if k in q.core or self.rng.random() < 0.96 else slip(p.caption, self.rng)
+                caption = (
+                    p.caption
+                    if k in q.core or self.rng.random() < 0.96
+                    else slip(p.caption, self.rng)
+                )
                 rows.append((k, self.rng.uniform(p.t0, p.t1), caption))
         while len(rows) > MOST_CAPTIONS:
             spare = [r for r in rows if r[0] not in q.core]
@@ -166,7 +172,9 @@ class Teacher:
         if roll < 0.08:
             other = self.story()
             n = min(len(other.phases), self.rng.choice((1, 2, 3)))
-            return [self.frame(other, k) for k in sorted(self.rng.sample(range(len(other.phases)), n))], False
+            return [
+                self.frame(other, k) for k in sorted(self.rng.sample(range(len(other.phases)), n))
+            ], False
         phases = set(q.core)
         rest = [k for k in range(len(story.phases)) if k not in phases]
         if roll < 0.36 and rest:
@@ -188,7 +196,9 @@ class Teacher:
 
     def _reply(self, q: Question, options: Sequence[str], carried: bool) -> str:
         letter = wire.LETTERS[q.correct] if carried and options else None
-        return compact({"answered": carried, "answer": q.answer if carried else NOT_SHOWN, "choice": letter})
+        return compact(
+            {"answered": carried, "answer": q.answer if carried else NOT_SHOWN, "choice": letter}
+        )
 
     def reasoning(self, *, direct: bool = False) -> Lesson:
         story, q = self.question()
@@ -198,9 +208,14 @@ class Teacher:
         options = q.options if self.rng.random() < 0.75 else ()
         reply = self._reply(q, options, carried)
         if direct:
-            return lesson("reasoner", [(wire.direct_parts(q.text, options, frames), reply)], self.with_images)
+            return lesson(
+                "reasoner", [(wire.direct_parts(q.text, options, frames), reply)], self.with_images
+            )
         evidence = self._evidence(q, shown) if carried else compact({"steps": []})
-        turns = [(wire.evidence_parts(q.text, frames), evidence), (wire.answer_parts(options), reply)]
+        turns = [
+            (wire.evidence_parts(q.text, frames), evidence),
+            (wire.answer_parts(options), reply),
+        ]
         return lesson("reasoner", turns, self.with_images)
 
     def blind(self) -> Lesson:
@@ -237,5 +252,3 @@ class Teacher:
         weights = [shares[n] for n in names]
         while True:
             yield kinds[self.rng.choices(names, weights)[0]]()
-
-

@@ -28,7 +28,9 @@ class Shape:
 
 SMALL = Shape()
 """3.4 M parameters: what two cores can teach in under two hours."""
-LARGE = Shape(vision_width=192, vision_layers=6, vision_heads=6, width=256, layers=6, heads=8, inner=768)
+LARGE = Shape(
+    vision_width=192, vision_layers=6, vision_heads=6, width=256, layers=6, heads=8, inner=768
+)
 """8 M parameters: for a GPU."""
 
 

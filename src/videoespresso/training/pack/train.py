@@ -116,7 +116,9 @@ def patch_truth(frames: FrameSet, k: int) -> "np.ndarray[Any, Any]":
     out[..., 6] = SETTINGS.index(phase.setting)
     out[..., 7] = _index(WEATHERS, phase.weather)
     centres = (np.arange(GRID) + 0.5) / GRID
-    big_first = sorted(truth.objects, key=lambda o: -(o.xyxy[2] - o.xyxy[0]) * (o.xyxy[3] - o.xyxy[1]))
+    big_first = sorted(
+        truth.objects, key=lambda o: -(o.xyxy[2] - o.xyxy[0]) * (o.xyxy[3] - o.xyxy[1])
+    )
     for o in big_first:
         x0, y0, x1, y1 = o.xyxy
         xs, ys = (centres >= x0) & (centres <= x1), (centres >= y0) & (centres <= y1)
@@ -136,7 +138,9 @@ class PatchHeads(nn.Module):
         seen = truth[..., 0] > 0
         for i, head in enumerate(self.heads):
             logits = head(x)
-            losses.append(nn.functional.cross_entropy(logits.flatten(0, 1), truth[..., i].flatten()))
+            losses.append(
+                nn.functional.cross_entropy(logits.flatten(0, 1), truth[..., i].flatten())
+            )
             right.append((logits.argmax(-1) == truth[..., i])[seen].float().mean())
         return torch.stack(losses).sum(), torch.stack(right)
 
@@ -202,7 +206,9 @@ def forward(model: Any, batch: Batch, frames: FrameSet, device: str) -> tuple[to
     if batch.images:
         unique, back = np.unique(batch.images, return_inverse=True)
         pixels = to_pixels(frames.pixels[unique]).to(device)
-        features = model.model.connector(model.model.vision_model(pixel_values=pixels).last_hidden_state)
+        features = model.model.connector(
+            model.model.vision_model(pixel_values=pixels).last_hidden_state
+        )
         features = features[torch.from_numpy(back).to(device)].flatten(0, 1)
         where = (ids == model.config.image_token_id).unsqueeze(-1).expand_as(embeds)
         embeds = embeds.masked_scatter(where, features.to(embeds.dtype))
@@ -271,7 +277,9 @@ class Run:
             own = {k: v for k, v in language.items() if "vision" not in k and "connector" not in k}
             model.load_state_dict(own, strict=False)
         weights = [*model.parameters(), *(heads.parameters() if stage == "vision" else ())]
-        optimizer = torch.optim.AdamW(weights, lr=PEAK_RATE[stage], betas=(0.9, 0.98), weight_decay=0.02)
+        optimizer = torch.optim.AdamW(
+            weights, lr=PEAK_RATE[stage], betas=(0.9, 0.98), weight_decay=0.02
+        )
         clock, step = Clock(self.minutes[stage] * 60), 0
         if self.checkpoint(stage).exists():
             saved = torch.load(self.checkpoint(stage))
@@ -296,12 +304,20 @@ class Run:
             optimizer.step()
             step, done = step + 1, clock.tick()
             if step % LOG_EVERY == 0:
-                self.log(stage, step=step, done=round(done, 3), loss=round(float(loss.detach()), 4), **report)
+                self.log(
+                    stage,
+                    step=step,
+                    done=round(done, 3),
+                    loss=round(float(loss.detach()), 4),
+                    **report,
+                )
             if time.monotonic() - saved_at > 120 or done >= 1.0:
                 self._save(stage, model, heads, optimizer, clock, step)
                 saved_at = time.monotonic()
 
-    def _save(self, stage: str, model: Any, heads: nn.Module, optimizer: Any, clock: Clock, step: int) -> None:
+    def _save(
+        self, stage: str, model: Any, heads: nn.Module, optimizer: Any, clock: Clock, step: int
+    ) -> None:
         state = {
             "model": model.state_dict(), "heads": heads.state_dict(), "spent_s": clock.spent_s,
             "step": step, "optimizer": optimizer.state_dict(),
@@ -314,14 +330,18 @@ class Run:
         rng = np.random.default_rng(step)
         while True:
             picked = np.sort(rng.choice(len(frames.truth), 48, replace=False))
-            truth = np.stack([patch_truth(frames, int(k)) for k in picked]).reshape(48, -1, len(HEADS))
+            truth = np.stack([patch_truth(frames, int(k)) for k in picked]).reshape(
+                48, -1, len(HEADS)
+            )
             hidden = model.model.vision_model(
                 pixel_values=to_pixels(frames.pixels[picked]).to(self.device)
             ).last_hidden_state
             loss, right = heads(hidden, torch.from_numpy(truth).to(self.device))
             yield loss, dict(zip(HEADS, (round(float(r), 3) for r in right), strict=True))
 
-    def _lessons(self, stage: str, model: Any, tokenizer: Any, frames: FrameSet, step: int) -> Iterator[Any]:
+    def _lessons(
+        self, stage: str, model: Any, tokenizer: Any, frames: FrameSet, step: int
+    ) -> Iterator[Any]:
         joint = stage == "joint"
         teacher = Teacher(frames, 1000 + step, with_images=joint)
         stream = teacher.stream(JOINT_DIET if joint else LANGUAGE_DIET)

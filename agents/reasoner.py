@@ -1,0 +1,109 @@
+"""Two stages (paper, section 3.3): core frames -> evidence; evidence -> answer."""
+
+import re
+from collections.abc import Sequence
+
+from PIL.Image import Image
+from pydantic import BaseModel, Field, field_validator
+
+from videoespresso.agents import wire
+from videoespresso.agents.base import Agent, Turn
+from videoespresso.agents.prompts import load
+
+
+class Item(BaseModel):
+    """A key item; `box` is x0 y0 x1 y1 in hundredths of the frame, or empty."""
+
+    name: str
+    box: list[float] = Field(default_factory=list)
+
+    @field_validator("box", mode="before")
+    @classmethod
+    def _four_or_none(cls, value: object) -> object:
+        """Anything but four numbers counts as no box: an item without a box is still an item."""
+        ok = isinstance(value, list) and len(value) == 4
+        return value if ok and all(isinstance(v, int | float) for v in value) else []  # type: ignore[union-attr]
+
+
+class Step(BaseModel):
+    """One sentence about one of the shown frames (numbered from 1)."""
+
+    frame: int
+    text: str
+    items: list[Item] = Field(default_factory=list)
+
+
+class Evidence(BaseModel):
+    """Stage 1."""
+
+    steps: list[Step] = Field(default_factory=list)
+
+
+class Conclusion(BaseModel):
+    """Stage 2. `choice`: an option's letter."""
+
+    answered: bool
+    answer: str
+    choice: str | None = None
+
+
+Findings = Sequence[tuple[str, float, str]]
+"""What tools found: (tool, instant in seconds, text)."""
+
+
+def evidence(
+    agent: Agent, question: str, frames: Sequence[wire.Shown[Image]], findings: Findings = ()
+) -> tuple[Evidence, str]:
+    """Stage 1: the evidence, and its raw text, which stage 2 is shown word for word.
+
+    Steps about frames that were not shown are left out. Raises as the agent does.
+    """
+    turn = Turn("user", wire.evidence_parts(question, frames, findings))
+    reply = agent.typed(load("reasoner"), [turn], Evidence)
+    steps = [s for s in reply.value.steps if 1 <= s.frame <= len(frames) and s.text.strip()]
+    return Evidence(steps=steps), reply.raw
+
+
+def conclude(
+    agent: Agent,
+    question: str,
+    frames: Sequence[wire.Shown[Image]],
+    said: str,
+    options: Sequence[str] = (),
+    findings: Findings = (),
+) -> Conclusion:
+    """Stage 2: the conversation of stage 1 goes on with the evidence and the options."""
+    turns = [
+        Turn("user", wire.evidence_parts(question, frames, findings)),
+        Turn("assistant", (said,)),
+        Turn("user", wire.answer_parts(options)),
+    ]
+    return agent.typed(load("reasoner"), turns, Conclusion).value
+
+
+def direct(
+    agent: Agent, question: str, frames: Sequence[wire.Shown[Image]], options: Sequence[str] = ()
+) -> Conclusion:
+    """One stage, no evidence: what the evaluation compares with."""
+    turn = Turn("user", wire.direct_parts(question, options, frames))
+    return agent.typed(load("reasoner"), [turn], Conclusion).value
+
+
+def choice_of(conclusion: Conclusion, options: Sequence[str]) -> int | None:
+    """0-based option of a conclusion: by its letter, else by its text; None when neither fits.
+
+    A letter counts only when it is the whole of `choice` ("B", "(B)", "b.", "B: ..."): taking the
+    first capital anywhere reads "Answer: C" as A (peers: the paper's own scorer).
+    """
+    if not options:
+        return None
+    match = re.fullmatch(
+        r"\(?([A-Za-z])\)?(?:[.:)\s].*)?", (conclusion.choice or "").strip(), re.DOTALL
+    )
+    if match:
+        at = wire.LETTERS.find(match[1].upper())
+        if 0 <= at < len(options):
+            return at
+    answer = conclusion.answer.strip().casefold()
+    same = [k for k, option in enumerate(options) if option.strip().casefold() == answer]
+    return same[0] if len(same) == 1 else None

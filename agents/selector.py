@@ -1,0 +1,40 @@
+"""Captions + question -> core frames (paper, equations 4-6)."""
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, Field
+
+from videoespresso.agents import wire
+from videoespresso.agents.base import Agent, Turn
+from videoespresso.agents.prompts import load
+from videoespresso.types import Caption
+
+
+class Kept(BaseModel):
+    """A frame to keep: its number in the list that was shown, from 1, and why."""
+
+    frame: int
+    why: str = ""
+
+
+class Selection(BaseModel):
+    """What the selector replies."""
+
+    core: list[Kept] = Field(default_factory=list)
+
+
+def select(
+    agent: Agent, question: str, captions: Sequence[Caption], limit: int | None = None
+) -> list[tuple[int, str]]:
+    """(position in `captions`, why) of each core frame, in time order, each once.
+
+    Numbers that no caption has are left out. `limit` caps the result, first come first kept.
+    Raises ModelError, ModelOutputError and BudgetExceeded as the agent does.
+    """
+    parts = wire.select_parts(question, [(c.time_s, c.text) for c in captions], limit)
+    reply = agent.typed(load("selector"), [Turn("user", parts)], Selection)
+    kept: dict[int, str] = {}
+    for item in reply.value.core:
+        if 1 <= item.frame <= len(captions):
+            kept.setdefault(item.frame - 1, item.why)
+    return sorted(kept.items())[:limit]

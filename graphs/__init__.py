@@ -1,0 +1,1 @@
+"""In what order things are done: state, nodes, edges. Nothing here talks to a model by itself."""

@@ -1,0 +1,351 @@
+"""probe -> sample -> caption -> filter -> remember -> select -> ground -> use_tools -> evidence ->
+answer -> check, with one loop back for another look.
+
+Every node is a plain function (state, context) -> what it writes. The context comes in from
+outside; nothing is built at import.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from videoespresso.agents import checker, reasoner, wire
+from videoespresso.errors import BudgetExceeded, ModelError, ToolError
+from videoespresso.graphs import looking
+from videoespresso.graphs.context import Context
+from videoespresso.graphs.finish import finish
+from videoespresso.graphs.routes import enough_or_more, new_or_known, unless_stopped
+from videoespresso.graphs.selection import Candidates, evenly, strategy
+from videoespresso.graphs.state import Answered, Ask, Json, State
+from videoespresso.tools.base import Tool, ToolRequest
+from videoespresso.tools.grounding import match_items
+from videoespresso.tools.registry import load_tools, run_tool
+from videoespresso.tools.sampling import refine
+from videoespresso.tools.semantic_filter import semantic_filter
+from videoespresso.tools.video import open_video
+from videoespresso.tools.video import probe as probe_file
+from videoespresso.types import Box, Caption, CoreFrame, EvidenceStep, FrameRef, Gap, KeyItem, Video
+
+DOMAIN_FRAMES = 8
+"""Frames looked at to tell whether the embedded models know this kind of video."""
+AGAIN_S = 1.5
+"""A second look goes this far to either side of what was found."""
+FITS = 0.3
+"""Overlap (IoU) from which a detector's box counts as the one the reasoner pointed at."""
+
+Node = Callable[[State, Context], dict[str, Any]]
+
+
+def probe(state: State, context: Context) -> dict[str, Any]:
+    """What the file is. Raises VideoError where it cannot be read."""
+    return {"video": dump(probe_file(state["path"])), "warnings": list(context.warnings)}
+
+
+def sample(state: State, context: Context) -> dict[str, Any]:
+    """Frames into the store, or those of an earlier question; and whether we know such videos."""
+    video = Video.model_validate(state["video"])
+    key = looking.sampling_key(context)
+    frames, decoded = context.store.sampling(video.id, key), 0
+    if frames is None:
+        with open_video(state["path"]) as reader:
+            frames = looking.stored(context, video, looking.pictures(reader, context))
+        context.store.record_sampling(video.id, key, frames)
+        decoded = len(frames)
+    known = {c.frame_id: c for c in context.memory.captions(context.memory_key(video.id))}
+    remembered = [known[f.id] for f in frames if f.id in known]
+    update: dict[str, Any] = {
+        "frames": [dump(f) for f in frames],
+        "captions": [dump(c) for c in remembered],
+        "work": {"decoded": decoded, "remembered": len(remembered)},
+    }
+    return update | _strange(context, frames)
+
+
+def _strange(context: Context, frames: Sequence[FrameRef]) -> dict[str, Any]:
+    """The pack declines videos that are unlike all it was trained on."""
+    if not context.embedded or not frames:
+        return {}
+    from videoespresso.models.embedded.domain import WARNING, strange_frames  # noqa: PLC0415 - ONNX
+
+    some = [frames[k] for k in evenly(len(frames), DOMAIN_FRAMES)]
+    flags = strange_frames([context.store.image(f) for f in some])
+    if 2 * sum(flags) <= len(flags):
+        return {}
+    return {"stop": "strange", "warnings": [WARNING.format(strange=sum(flags), n=len(flags))]}
+
+
+def caption(state: State, context: Context) -> dict[str, Any]:
+    """A caption for every frame; frames equal to the eye share one."""
+    frames = _frames(state)
+    leader = looking.leaders(context, frames)
+    captions, shown = looking.captioned(context, frames, leader, _captions(state))
+    shared = sum(c.shared_from is not None for c in captions)
+    return {
+        "captions": [dump(c) for c in captions],
+        "leaders": leader,
+        "work": {"captioned": shown, "shared": shared},
+    }
+
+
+def remember(state: State, context: Context) -> dict[str, Any]:
+    """Captions into the memory, for this question's search and the next question."""
+    context.memory.add(context.memory_key(state["video"]["id"]), _captions(state))
+    return {}
+
+
+def filter_(state: State, context: Context) -> dict[str, Any]:
+    """The paper's step 3; a drop has a reason."""
+    result = semantic_filter(_captions(state), context.embed, context.settings.tau)
+    return {
+        "kept": [c.frame_id for c in result.kept],
+        "filtered": [dump(d) for d in result.dropped],
+    }
+
+
+def select(state: State, context: Context) -> dict[str, Any]:
+    """Captions and question -> core frames."""
+    kept, captions = set(state.get("kept", [])), _captions(state)
+    missing = state.get("verdict", {}).get("missing", "")
+    candidates = Candidates(
+        question=" ".join(filter(None, (state["question"], missing)))
+        if missing
+        else state["question"],
+        video_key=context.memory_key(state["video"]["id"]),
+        frames=_frames(state),
+        captions=captions,
+        kept=[c for c in captions if c.frame_id in kept],
+    )
+    chosen = strategy(context.settings.select)(context, candidates)
+    before = {c["id"]: c["why"] for c in state.get("core", [])}
+    merged = before | dict(chosen)
+    core = [{"id": f["id"], "why": merged[f["id"]]} for f in state["frames"] if f["id"] in merged]
+    return {"core": core, "round": state.get("round", 0) + 1}
+
+
+def ground(state: State, context: Context) -> dict[str, Any]:
+    """The detector's boxes on the core frames; an open vocabulary is asked after the evidence."""
+    boxes: dict[str, list[Json]] = dict(state.get("boxes", {}))
+    gaps = []
+    if context.detector.labels is not None:
+        for core in _core(state):
+            if core.frame.id in boxes:
+                continue
+            try:
+                found = context.detector.detect(context.store.image(core.frame))
+            except ToolError as error:
+                gaps.append(dump(Gap(stage="ground", reason=str(error))))
+                found = []
+            boxes[core.frame.id] = [dump(b) for b in found]
+    return {"boxes": boxes, "gaps": gaps}
+
+
+def use_tools(state: State, context: Context) -> dict[str, Any]:
+    """Every tool once on the core frames; what fails leaves a gap, never evidence."""
+    request = ToolRequest(
+        question=state["question"],
+        video=Video.model_validate(state["video"]),
+        frames=tuple(_core(state)),
+        load=context.store.image,
+    )
+    findings, gaps = [], []
+    for tool in context.tools:
+        ran = run_tool(tool, request)
+        findings += [{"tool": tool.name, **dump(f)} for f in ran.findings]
+        gaps += [dump(ran.gap)] if ran.gap else []
+    return {"findings": findings, "gaps": gaps}
+
+
+def evidence(state: State, context: Context) -> dict[str, Any]:
+    """Stage 1: the reasoner's steps, each tied to a core frame, its items to boxes."""
+    core = _core(state)
+    shown = _shown(core, context)
+    found, said = reasoner.evidence(
+        context.agents["reasoner"], state["question"], shown, _findings(state)
+    )
+    steps, gaps = [], []
+    for step in found.steps:
+        frame = core[step.frame - 1]
+        boxes = list(frame.boxes)
+        if context.detector.labels is None and step.items:
+            try:
+                names = [item.name for item in step.items]
+                boxes = context.detector.detect(context.store.image(frame.frame), names)
+            except ToolError as error:
+                gaps.append(dump(Gap(stage="ground", reason=str(error))))
+        items = tuple(_grounded(item, boxes) for item in step.items)
+        steps.append(
+            EvidenceStep(
+                text=step.text, frame_id=frame.frame.id, time_s=frame.frame.time_s, items=items
+            )
+        )
+    return {"steps": [dump(s) for s in steps], "said": said, "gaps": gaps}
+
+
+def _grounded(item: reasoner.Item, boxes: Sequence[Box]) -> KeyItem:
+    """The detector's boxes for a key item; where the reasoner pointed at one of several, that one.
+
+    A box the reasoner invented is never taken: without a detector's box the item has none.
+    """
+    (matched,) = match_items([item.name], boxes)
+    if len(matched.boxes) < 2 or not item.box:
+        return matched
+    pointed = [v / 100 for v in item.box]
+    best = max(matched.boxes, key=lambda b: _overlap(b.xyxy, pointed))
+    return (
+        KeyItem(name=item.name, boxes=(best,)) if _overlap(best.xyxy, pointed) > FITS else matched
+    )
+
+
+def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
+    """Intersection over union of two xyxy boxes."""
+    w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    if w <= 0 or h <= 0:
+        return 0.0
+    both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
+    return w * h / (both - w * h)
+
+
+def answer(state: State, context: Context) -> dict[str, Any]:
+    """Stage 2: the answer, with the evidence before it."""
+    conclusion = reasoner.conclude(
+        context.agents["reasoner"], state["question"], _shown(_core(state), context),
+        state["said"], state["options"], _findings(state),
+    )  # fmt: skip
+    return {"conclusion": conclusion.model_dump()}
+
+
+def check(state: State, context: Context) -> dict[str, Any]:
+    """Does the evidence carry the answer? A checker that fails leaves it unchecked, with a gap."""
+    if not state["conclusion"]["answered"]:
+        missing = f"evidence for: {state['question']}"
+        return {"verdict": {"carried": False, "missing": missing, "checked": True}}
+    steps = [EvidenceStep.model_validate(s) for s in state["steps"]]
+    try:
+        verdict = checker.check(
+            context.agents["checker"], state["question"], steps, state["conclusion"]["answer"]
+        )
+    except ModelError as error:
+        gap = dump(Gap(stage="check", reason=str(error)))
+        return {"verdict": {"carried": True, "missing": "", "checked": False}, "gaps": [gap]}
+    return {"verdict": verdict.model_dump() | {"checked": True}}
+
+
+def look_again(state: State, context: Context) -> dict[str, Any]:
+    """Closer frames around what was found, captioned and remembered, for a second selection."""
+    video = Video.model_validate(state["video"])
+    old = _frames(state)
+    around = _core(state) or [CoreFrame(frame=f) for f in old[len(old) // 2 : len(old) // 2 + 1]]
+    refs: list[FrameRef] = []
+    with open_video(state["path"]) as reader:
+        for core in around[:2]:
+            start = max(0.0, core.frame.time_s - AGAIN_S)
+            closer = refine(reader, start, core.frame.time_s + AGAIN_S, context.plan)
+            refs += looking.stored(context, video, closer)
+    known = {f.id for f in old}
+    new = [f for f in {f.id: f for f in refs}.values() if f.id not in known]
+    leader = looking.leaders(context, new)
+    captions, shown = looking.captioned(context, new, leader, ())
+    return {
+        "frames": [dump(f) for f in new],
+        "captions": [dump(c) for c in captions],
+        "work": {"decoded": len(new), "captioned": shown, "shared": len(new) - shown},
+    }
+
+
+def dump(record: Any) -> Json:
+    """A record as state holds it."""
+    return record.model_dump(mode="json")  # type: ignore[no-any-return]
+
+
+def _frames(state: State) -> list[FrameRef]:
+    return [FrameRef.model_validate(f) for f in state.get("frames", [])]
+
+
+def _captions(state: State) -> list[Caption]:
+    return [Caption.model_validate(c) for c in state.get("captions", [])]
+
+
+def _core(state: State) -> list[CoreFrame]:
+    """Core frames with captions and boxes, in time order."""
+    frames = {f["id"]: f for f in state.get("frames", [])}
+    captions = {c["frame_id"]: c["text"] for c in state.get("captions", [])}
+    boxes = state.get("boxes", {})
+    return [
+        CoreFrame(
+            frame=FrameRef.model_validate(frames[c["id"]]), why=c["why"],
+            caption=captions.get(c["id"], ""),
+            boxes=tuple(Box.model_validate(b) for b in boxes.get(c["id"], [])),
+        )
+        for c in state.get("core", [])
+    ]  # fmt: skip
+
+
+def _shown(core: Sequence[CoreFrame], context: Context) -> list[wire.Shown[Any]]:
+    return [
+        wire.Shown(context.store.image(c.frame), c.frame.time_s, c.caption, c.boxes) for c in core
+    ]
+
+
+def _findings(state: State) -> list[tuple[str, float, str]]:
+    return [(f["tool"], f["time_s"], f["text"]) for f in state.get("findings", [])]
+
+
+def _bound(node: Node, context: Context) -> Callable[[State], dict[str, Any]]:
+    """The node with its context. A reached limit ends the run with what is known, as a typed gap."""
+
+    def run(state: State) -> dict[str, Any]:
+        try:
+            return node(state, context)
+        except BudgetExceeded as error:
+            gap = dump(Gap(stage="budget", reason=f"{error}. {error.hint}".strip()))
+            return {"stop": "budget", "gaps": [gap]}
+
+    run.__name__ = node.__name__.rstrip("_")
+    return run
+
+
+CHAIN: tuple[Node, ...] = (select, ground, use_tools, evidence, answer, check)
+
+
+def build_ask_graph(
+    context: Context,
+    tools: Sequence[Tool | str] = (),
+    *,
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
+) -> CompiledStateGraph[State, None, Ask, Answered]:
+    """The graph, ready for `invoke`, `ainvoke`, `stream` and `astream` with an `Ask`.
+
+    tools: more tools than the context has. With a checkpointer, give a thread_id in the config;
+    state holds ids and text only, so checkpoints stay small.
+    """
+    if tools:
+        context = _with_tools(context, tools)
+    builder = StateGraph(State, input_schema=Ask, output_schema=Answered)
+    for node in (probe, sample, caption, remember, filter_, *CHAIN, look_again, finish):
+        run = _bound(node, context)
+        builder.add_node(run.__name__, run)
+
+    def then(a: str, b: str) -> None:
+        builder.add_conditional_edges(a, unless_stopped(b), [b, "finish"])
+
+    builder.add_edge(START, "probe")
+    builder.add_edge("probe", "sample")
+    builder.add_conditional_edges("sample", new_or_known, ["caption", "filter", "finish"])
+    then("caption", "remember")
+    then("remember", "filter")
+    then("filter", "select")
+    for a, b in zip(CHAIN, CHAIN[1:], strict=False):
+        then(a.__name__, b.__name__)
+    builder.add_conditional_edges("check", enough_or_more, ["look_again", "finish"])
+    then("look_again", "remember")
+    builder.add_edge("finish", END)
+    return builder.compile(name="ask", checkpointer=checkpointer)
+
+
+def _with_tools(context: Context, tools: Sequence[Tool | str]) -> Context:
+    loaded = load_tools([*context.tools, *tools])
+    return replace(context, tools=loaded.tools, warnings=(*context.warnings, *loaded.warnings))

@@ -1,0 +1,109 @@
+"""What a graph works with, made outside and handed in: models, stores, tools, limits."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from videoespresso.agents.base import Agent
+from videoespresso.agents.prompts import load
+from videoespresso.memory.captions import CaptionMemory
+from videoespresso.memory.embedders import Embedder, embedder
+from videoespresso.memory.frames import FrameStore
+from videoespresso.memory.replies import ReplyCache
+from videoespresso.models.budget import Budget
+from videoespresso.models.chat import chat_model
+from videoespresso.models.ledger import Ledger
+from videoespresso.models.profiles import CHAT_ROLES, resolve
+from videoespresso.settings import Settings
+from videoespresso.tools.base import Tool
+from videoespresso.tools.grounding import Detector, detector
+from videoespresso.tools.registry import load_tools
+from videoespresso.tools.sampling import SamplingPlan
+
+
+@dataclass(frozen=True)
+class Context:
+    """One question's means. Nothing in it goes into graph state or checkpoints."""
+
+    settings: Settings
+    agents: Mapping[str, Agent]
+    store: FrameStore
+    memory: CaptionMemory
+    embed: Embedder
+    detector: Detector
+    tools: tuple[Tool, ...]
+    budget: Budget
+    ledger: Ledger
+    plan: SamplingPlan
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the pack looks or reasons: then unknown kinds of video must be declined."""
+        return any(self.agents[r].spec.provider == "embedded" for r in ("captioner", "reasoner"))
+
+    def memory_key(self, video_id: str) -> str:
+        """Captions are remembered by video, captioner and prompt: another captioner looks anew."""
+        agent = self.agents["captioner"]
+        identity = getattr(agent.model, "identity", "")
+        told = f"{agent.spec}|{identity}|{load('captioner').sha}"
+        return f"{video_id}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+
+    def described(self) -> dict[str, str]:
+        """What a number computed from an answer depends on."""
+        prompts = "".join(load(role).sha for role in CHAT_ROLES)
+        s = self.settings
+        return {
+            **{role: str(agent.spec) for role, agent in self.agents.items()},
+            "detector": self.detector.name,
+            "embedder": self.embed.name,
+            "select": s.select,
+            "fps": f"{s.fps:g}",
+            "dynamic_fps": f"{s.dynamic_fps:g}",
+            "max_side": str(s.max_side),
+            "max_frames": str(self.plan.max_frames),
+            "tau": "default" if s.tau is None else f"{s.tau:g}",
+            "prompts": hashlib.sha256(prompts.encode()).hexdigest()[:12],
+        }
+
+
+def open_context(settings: Settings, tools: Sequence[Tool | str] = ()) -> Context:
+    """Builds everything the settings name; weights load and requests are made when used.
+
+    Raises SettingsError for a spec that cannot be, MemoryStoreError for a store that cannot.
+    """
+    specs = resolve(settings)
+    ledger, budget = Ledger(), Budget.of(settings)
+    replies = ReplyCache(settings.cache_dir / "replies.sqlite")
+    agents = {
+        role: Agent(
+            role,
+            specs[role].model,
+            chat_model(specs[role].model, timeout_s=settings.timeout_s),
+            ledger=ledger,
+            replies=replies,
+            budget=budget,
+            one_image=settings.one_image or None,
+            concurrency=settings.concurrency,
+        )
+        for role in CHAT_ROLES
+    }
+    embed = embedder(specs["embedder"].spec)
+    loaded = load_tools(tools)
+    return Context(
+        settings=settings,
+        agents=agents,
+        store=FrameStore(settings.cache_dir / "frames"),
+        memory=CaptionMemory.open(settings.cache_dir / "memory", embed),
+        embed=embed,
+        detector=detector(specs["detector"].spec),
+        tools=loaded.tools,
+        budget=budget,
+        ledger=ledger,
+        plan=SamplingPlan(
+            static_fps=settings.fps,
+            dynamic_fps=max(settings.fps, settings.dynamic_fps),
+            max_side=settings.max_side,
+        ),
+        warnings=loaded.warnings,
+    )

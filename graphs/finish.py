@@ -1,0 +1,120 @@
+"""The last node: everything that is known, as one typed answer."""
+
+from typing import Any
+
+from videoespresso.agents.reasoner import Conclusion, choice_of
+from videoespresso.graphs.context import Context
+from videoespresso.graphs.state import Json, State
+from videoespresso.types import Answer, CoreFrame, DroppedFrame, EvidenceStep, Video, Work
+
+NOT_CARRIED = "The frames that were looked at do not carry an answer to this question."
+STRANGE = "The embedded models do not know this kind of video, so they give no answer."
+STOPPED = "A limit was reached before there was an answer; what was found until then is kept."
+
+
+def finish(state: State, context: Context) -> dict[str, Any]:
+    """Writes `answer`. Makes no model call, so it also ends runs that reached a limit."""
+    core = _core_frames(state)
+    conclusion = Conclusion.model_validate(
+        state.get("conclusion") or {"answered": False, "answer": ""}
+    )
+    stop, verdict = state.get("stop", ""), state.get("verdict", {})
+    options = tuple(state["options"])
+    answered = conclusion.answered and bool(conclusion.answer.strip())
+    choice = choice_of(conclusion, options) if answered else None
+    text = options[choice] if choice is not None else conclusion.answer.strip()
+    if not answered:
+        text = STRANGE if stop == "strange" else STOPPED if stop == "budget" else NOT_CARRIED
+    answer = Answer(
+        question=state["question"],
+        options=options,
+        text=text,
+        choice=choice,
+        answered=answered,
+        checked=answered and bool(verdict.get("checked")) and bool(verdict.get("carried")),
+        evidence=_evidence(state),
+        core_frames=core,
+        dropped=_dropped(state),
+        video=Video.model_validate(state["video"]),
+        work=_work(state),
+        usage=context.ledger.by_role(),
+        settings=context.described(),
+        gaps=tuple(state.get("gaps", [])),
+        warnings=(*state.get("warnings", []), *_doubts(state, answered, choice)),
+    )
+    return {"answer": answer.model_dump(mode="json")}
+
+
+def _doubts(state: State, answered: bool, choice: int | None) -> list[str]:
+    """What a reader should know before trusting the answer."""
+    doubts = []
+    verdict = state.get("verdict", {})
+    if answered and verdict.get("checked") and not verdict.get("carried"):
+        doubts.append(
+            f"The checker is not convinced: {verdict.get('missing') or 'no reason given'}"
+        )
+    if answered and state["options"] and choice is None:
+        doubts.append("The answer names none of the options.")
+    return doubts
+
+
+def _core_frames(state: State) -> tuple[CoreFrame, ...]:
+    frames = {f["id"]: f for f in state.get("frames", [])}
+    captions = {c["frame_id"]: c["text"] for c in state.get("captions", [])}
+    boxes = state.get("boxes", {})
+    return tuple(
+        CoreFrame.model_validate(
+            {
+                "frame": frames[c["id"]],
+                "why": c["why"],
+                "caption": captions.get(c["id"], ""),
+                "boxes": boxes.get(c["id"], []),
+            }
+        )
+        for c in state.get("core", [])
+    )
+
+
+def _evidence(state: State) -> tuple[EvidenceStep, ...]:
+    """The reasoner's steps, and what tools found, each naming its source; in time order."""
+    found: list[Json] = [
+        {
+            "text": f["text"],
+            "frame_id": f.get("frame_id") or "",
+            "time_s": f["time_s"],
+            "items": [{"name": b["label"], "boxes": [b]} for b in f.get("boxes", [])],
+            "source": f["tool"],
+        }
+        for f in state.get("findings", [])
+    ]
+    steps = [EvidenceStep.model_validate(s) for s in [*state.get("steps", []), *found]]
+    return tuple(sorted(steps, key=lambda s: s.time_s))
+
+
+def _dropped(state: State) -> tuple[DroppedFrame, ...]:
+    """Every frame that was looked at and is no core frame, with the step that dropped it."""
+    core = {c["id"] for c in state.get("core", [])}
+    captions = {c["frame_id"]: c for c in state.get("captions", [])}
+    filtered = {d["frame_id"]: d for d in state.get("filtered", [])}
+    dropped = []
+    for frame in state.get("frames", []):
+        name, caption = frame["id"], captions.get(frame["id"])
+        if name in core or caption is None:
+            continue
+        if caption.get("shared_from"):
+            stage, reason = "duplicate", f"the same to the eye as {caption['shared_from']}"
+        elif name in filtered:
+            stage, reason = "filter", filtered[name]["reason"]
+        else:
+            stage, reason = "select", "not needed for this question"
+        dropped.append(
+            DroppedFrame.model_validate(
+                {"frame_id": name, "time_s": frame["time_s"], "stage": stage, "reason": reason}
+            )
+        )
+    return tuple(dropped)
+
+
+def _work(state: State) -> Work:
+    counted: dict[str, Any] = dict(state.get("work", {}))
+    return Work(**counted, kept=len(state.get("kept", [])), dropped=len(state.get("filtered", [])))

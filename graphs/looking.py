@@ -1,0 +1,88 @@
+"""Looking at frames: sampling into the store, finding equals, captioning what is new."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from videoespresso.agents import captioner
+from videoespresso.graphs.context import Context
+from videoespresso.tools.same import Fingerprint, fingerprint, same_to_the_eye
+from videoespresso.tools.sampling import Sampled, SamplingPlan, sample
+from videoespresso.tools.video import VideoReader
+from videoespresso.types import Caption, FrameRef, Video
+
+COMPARED = 6
+"""A frame is compared with this many earlier different ones: enough to see a cut there and back."""
+ASKED_AT_ONCE = 16
+"""Frames captioned at a time, so that pixels in memory do not grow with the video."""
+
+
+def pictures(reader: VideoReader, context: Context) -> Iterator[Sampled]:
+    """The frames the settings ask for, within the frame budget."""
+    plan = _within_budget(context)
+    if context.settings.select == "keyframes":
+        every = reader.keyframes(plan.max_side)
+        yield from (
+            Sampled(p, "keyframe") for p, _ in zip(every, range(plan.max_frames), strict=False)
+        )
+    else:
+        yield from sample(reader, plan)
+
+
+def sampling_key(context: Context) -> str:
+    """Names a sampling for the frame store."""
+    key = _within_budget(context).key()
+    return f"keyframes-{key}" if context.settings.select == "keyframes" else key
+
+
+def _within_budget(context: Context) -> SamplingPlan:
+    left = context.budget.frames_left
+    if left is None or left >= context.plan.max_frames:
+        return context.plan
+    return replace(context.plan, max_frames=max(1, left))
+
+
+def stored(context: Context, video: Video, seen: Iterable[Sampled]) -> list[FrameRef]:
+    """Puts pictures into the store as they come; only their references are kept."""
+    refs = []
+    for picture, rule in seen:
+        refs.append(context.store.put(video, picture, rule))
+        context.budget.charge_frames(1)
+    return refs
+
+
+def leaders(context: Context, frames: Sequence[FrameRef]) -> dict[str, str]:
+    """Frame id -> an earlier frame that is the same to the eye (itself where there is none)."""
+    recent: deque[tuple[str, Fingerprint]] = deque(maxlen=COMPARED)
+    found: dict[str, str] = {}
+    for frame in frames:
+        mark = fingerprint(context.store.image(frame))
+        equal = next(
+            (name for name, other in reversed(recent) if same_to_the_eye(mark, other)), None
+        )
+        found[frame.id] = equal or frame.id
+        if equal is None:
+            recent.append((frame.id, mark))
+    return found
+
+
+def captioned(
+    context: Context, frames: Sequence[FrameRef], leader: dict[str, str], known: Sequence[Caption]
+) -> tuple[list[Caption], int]:
+    """A caption for every frame, and how many frames were really shown to the captioner."""
+    texts = {c.frame_id: c.text for c in known}
+    new = [f for f in frames if leader.get(f.id, f.id) == f.id and f.id not in texts]
+    for start in range(0, len(new), ASKED_AT_ONCE):
+        part = new[start : start + ASKED_AT_ONCE]
+        said = captioner.caption(
+            context.agents["captioner"], [context.store.image(f) for f in part]
+        )
+        texts |= {f.id: text for f, text in zip(part, said, strict=True)}
+    out = []
+    for frame in frames:
+        first = leader.get(frame.id, frame.id)
+        shared = None if first == frame.id else first
+        out.append(
+            Caption(frame_id=frame.id, time_s=frame.time_s, text=texts[first], shared_from=shared)
+        )
+    return out, len(new)

@@ -1,0 +1,9 @@
+"""The pack: small models that come with the package and need neither network nor torch."""
+
+from pathlib import Path
+
+PACK = Path(__file__).parent / "pack"
+PACK_LVLM = PACK / "lvlm"
+"""ONNX graphs, tokenizer and chat template; see pack/MODEL_CARD.md."""
+PACK_TORCH = PACK / "torch"
+"""The same weights as a transformers directory (Idefics3), for `hf:` and `transformers serve`."""

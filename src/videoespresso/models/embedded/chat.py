@@ -1,0 +1,122 @@
+"""The pack as a LangChain chat model: it reads the very messages that other models are sent."""
+
+import base64
+import binascii
+import io
+import threading
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from PIL import Image
+
+from videoespresso.errors import ModelError
+from videoespresso.models.embedded import PACK_LVLM
+from videoespresso.models.embedded.runtime import PackRuntime, Prompted
+
+_ROLES = {"system": "system", "human": "user", "ai": "assistant"}
+
+
+@lru_cache(maxsize=4)
+def runtime(folder: Path = PACK_LVLM) -> PackRuntime:
+    """The runtime of a pack folder, loaded once a process."""
+    return PackRuntime(folder)
+
+
+_ONE_AT_A_TIME = threading.Lock()  # ONNX Runtime uses all cores for one call already
+
+
+class PackChatModel(BaseChatModel):
+    """Text out, images in, greedy. No tools, no JSON mode: JSON is what it was taught to write."""
+
+    folder: Path = PACK_LVLM
+    max_tokens: int = 512
+
+    @property
+    def _llm_type(self) -> str:
+        return "videoespresso-pack"
+
+    @property
+    def identity(self) -> str:
+        """Digest of the weights: cached replies of another pack are not this one's."""
+        return str(runtime(self.folder).facts["digest"])
+
+    def _prompt(self, messages: Sequence[BaseMessage]) -> Prompted:
+        said, images = [], []
+        for message in messages:
+            parts = []
+            for block in _blocks(message):
+                if block["type"] == "text":
+                    parts.append({"type": "text", "text": block["text"]})
+                else:
+                    images.append(_image(block))
+                    parts.append({"type": "image"})
+            said.append({"role": _ROLES.get(message.type, "user"), "content": parts})
+        return runtime(self.folder).prompt(said, images)
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        """One reply. `stop` is not supported: the pack ends its own replies."""
+        prompt = self._prompt(messages)
+        with _ONE_AT_A_TIME:
+            text = runtime(self.folder).generate([prompt], self.max_tokens)[0]
+        message = AIMessage(text, usage_metadata=self._usage(prompt, text))
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        """Pieces of one reply, the last one with the usage."""
+        prompt, said = self._prompt(messages), ""
+        with _ONE_AT_A_TIME:
+            for piece in runtime(self.folder).stream(prompt, self.max_tokens):
+                said += piece
+                if run_manager:
+                    run_manager.on_llm_new_token(piece)
+                yield ChatGenerationChunk(message=AIMessageChunk(piece))
+        yield ChatGenerationChunk(
+            message=AIMessageChunk("", usage_metadata=self._usage(prompt, said))
+        )
+
+    def _usage(self, prompt: Prompted, text: str) -> UsageMetadata:
+        pack = runtime(self.folder)
+        per_image = pack.facts["image_tokens"] + 2  # and the marks around it, less `<image>` itself
+        read = pack.count(prompt.text) + per_image * len(prompt.images)
+        wrote = pack.count(text)
+        return UsageMetadata(input_tokens=read, output_tokens=wrote, total_tokens=read + wrote)
+
+
+def _blocks(message: BaseMessage) -> list[dict[str, Any]]:
+    if isinstance(message.content, str):
+        return [{"type": "text", "text": message.content}]
+    return [{"type": "text", "text": b} if isinstance(b, str) else b for b in message.content]
+
+
+def _image(block: dict[str, Any]) -> Image.Image:
+    """The picture of an `image_url` block with a data URI."""
+    url = block.get("image_url", {})
+    url = url["url"] if isinstance(url, dict) else url
+    head, comma, data = str(url).partition(",")
+    if not (head.startswith("data:image/") and comma):
+        raise ModelError("the embedded pack reads images as data URIs only")
+    try:
+        image = Image.open(io.BytesIO(base64.b64decode(data)))
+        image.load()
+    except (OSError, binascii.Error) as error:
+        raise ModelError("an image in the prompt cannot be read") from error
+    return image

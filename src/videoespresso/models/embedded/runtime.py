@@ -1,0 +1,164 @@
+"""The pack's vision-language model on ONNX Runtime: tokens and pictures in, tokens out.
+
+Files in a pack folder: vision.onnx (pixels -> image features), decoder.onnx (embeddings + cache ->
+logits + cache), embeddings.npy, tokenizer.json, chat_template.jinja, pack.json (sizes, digest).
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from PIL import Image
+from tokenizers import Tokenizer
+
+from videoespresso.errors import ModelError
+from videoespresso.models.embedded import PACK_LVLM
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Prompted:
+    """A templated conversation: its text with one `<image>` a picture, and the pictures."""
+
+    text: str
+    images: tuple[Image.Image, ...]
+
+
+class PackRuntime:
+    """Greedy decoding. Thread-safe: ONNX Runtime sessions are, and nothing else is kept.
+
+    Raises ModelError when the folder is not a pack or a prompt does not fit the context.
+    """
+
+    def __init__(self, folder: Path = PACK_LVLM) -> None:
+        self.folder = folder
+        try:
+            self.facts: dict[str, Any] = json.loads((folder / "pack.json").read_text())
+            self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            template = (folder / "chat_template.jinja").read_text()
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                f"the embedded pack is not in {folder}",
+                hint="Reinstall videoespresso, or train it anew with `make pack`.",
+            ) from error
+        self.template = jinja2.Environment(autoescape=False).from_string(template)
+        self.end = self.tokenizer.token_to_id("<|end|>")
+        self.image_id = self.tokenizer.token_to_id("<image>")
+
+    @cached_property
+    def _vision(self) -> Any:
+        return self._session("vision.onnx")
+
+    @cached_property
+    def _decoder(self) -> Any:
+        return self._session("decoder.onnx")
+
+    @cached_property
+    def _embeddings(self) -> Floats:
+        return np.load(self.folder / "embeddings.npy").astype(np.float32)
+
+    def _session(self, name: str) -> Any:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        return onnxruntime.InferenceSession(
+            str(self.folder / name), options, providers=["CPUExecutionProvider"]
+        )
+
+    def prompt(self, messages: Sequence[dict[str, Any]], images: Sequence[Image.Image]) -> Prompted:
+        """Chat messages in the OpenAI shape, through the pack's template."""
+        text = self.template.render(messages=messages, add_generation_prompt=True)
+        return Prompted(text, tuple(images))
+
+    def pixels(self, images: Sequence[Image.Image]) -> Floats:
+        """(n, 3, size, size) in -1..1: squared, as Idefics3's image processor does it."""
+        size = self.facts["image_size"]
+        out = np.empty((len(images), 3, size, size), np.float32)
+        for i, image in enumerate(images):
+            small = image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
+            out[i] = np.asarray(small, np.float32).transpose(2, 0, 1) / 127.5 - 1.0
+        return out
+
+    def features(self, images: Sequence[Image.Image]) -> Floats:
+        """(n, tokens an image, width): what the language model is given of each picture."""
+        if not images:
+            return np.empty((0, self.facts["image_tokens"], self.facts["width"]), np.float32)
+        batches = [images[i : i + 16] for i in range(0, len(images), 16)]
+        return np.concatenate(
+            [self._vision.run(None, {"pixels": self.pixels(b)})[0] for b in batches]
+        )
+
+    def _embed(self, prompt: Prompted) -> Floats:
+        slot = "<fake_token_around_image><global-img>"
+        text = prompt.text.replace(
+            "<image>", slot + "<image>" * self.facts["image_tokens"] + "<fake_token_around_image>"
+        )
+        ids = np.array(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        if len(ids) > self.facts["max_tokens"]:
+            raise ModelError(
+                f"the prompt has {len(ids)} tokens, the embedded pack reads {self.facts['max_tokens']}",
+                hint="Ask with fewer frames (--select paper), or use a larger model.",
+            )
+        embeds = self._embeddings[ids]
+        where = ids == self.image_id
+        if where.sum() != len(prompt.images) * self.facts["image_tokens"]:
+            raise ModelError("the prompt names more or fewer images than it has")
+        embeds[where] = self.features(prompt.images).reshape(-1, self.facts["width"])
+        return embeds
+
+    def count(self, text: str) -> int:
+        """Tokens of a text."""
+        return len(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def generate(self, prompts: Sequence[Prompted], max_tokens: int) -> list[str]:
+        """Replies to several prompts at once."""
+        rows: list[list[int]] = [[] for _ in prompts]
+        for step in self._steps([self._embed(p) for p in prompts], max_tokens):
+            for row, token in zip(rows, step, strict=True):
+                if token is not None:
+                    row.append(token)
+        return [self.tokenizer.decode(row) for row in rows]
+
+    def stream(self, prompt: Prompted, max_tokens: int) -> Iterator[str]:
+        """The reply to one prompt, piece by piece."""
+        ids: list[int] = []
+        said = ""
+        for (token,) in self._steps([self._embed(prompt)], max_tokens):
+            if token is not None:
+                ids.append(token)
+                text = self.tokenizer.decode(ids)
+                yield text[len(said) :]
+                said = text
+
+    def _steps(self, embeds: Sequence[Floats], max_tokens: int) -> Iterator[list[int | None]]:
+        """One list of tokens a step, None for rows that have ended; prompts are left-padded."""
+        n, longest = len(embeds), max(len(e) for e in embeds)
+        width = self.facts["width"]
+        step = np.zeros((n, longest, width), np.float32)
+        seen = np.zeros((n, longest), np.int64)
+        for i, e in enumerate(embeds):
+            step[i, longest - len(e) :] = e
+            seen[i, longest - len(e) :] = 1
+        layers, heads, size = self.facts["layers"], self.facts["kv_heads"], self.facts["head_size"]
+        cache = np.zeros((layers, 2, n, heads, 0, size), np.float32)
+        positions = np.maximum(np.cumsum(seen, 1) - 1, 0)
+        alive = np.ones(n, bool)
+        for _ in range(max_tokens):
+            logits, cache = self._decoder.run(
+                None, {"embeds": step, "positions": positions, "seen": seen, "cache": cache}
+            )
+            tokens = logits.argmax(-1)
+            alive &= tokens != self.end
+            if not alive.any():
+                return
+            yield [int(t) if a else None for t, a in zip(tokens, alive, strict=True)]
+            step = self._embeddings[tokens][:, None]
+            positions = positions[:, -1:] + 1
+            seen = np.concatenate([seen, np.ones((n, 1), np.int64)], 1)
