@@ -97,7 +97,7 @@ def test_a_run_that_was_killed_goes_on(tmp_path: Path) -> None:
     code = (
         "import os, signal; from pathlib import Path\n"
         "from videoespresso.synthetic.sets import build\n"
-        f"for ready in build(20, 'validation', Path({str(tmp_path)!r})):\n"
+        f"for ready in build(15, 'validation', Path({str(tmp_path)!r})):\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     killed = subprocess.run([sys.executable, "-c", code], check=False)
@@ -105,9 +105,9 @@ def test_a_run_that_was_killed_goes_on(tmp_path: Path) -> None:
     assert not (tmp_path / "questions.jsonl").exists()
     (first,) = (tmp_path / "videos").iterdir()
     stamp = first.stat().st_mtime_ns
-    list(build(20, "validation", tmp_path))
+    list(build(15, "validation", tmp_path))
     assert first.stat().st_mtime_ns == stamp
-    assert len((tmp_path / "questions.jsonl").read_text().splitlines()) == 20
+    assert len((tmp_path / "questions.jsonl").read_text().splitlines()) == 15
 
 
 def test_more_questions_than_a_split_has_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
