@@ -7,8 +7,9 @@ climbed for (ladder.py) - here, once, for every role.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
 from typing import Any, TypeVar
@@ -91,20 +92,27 @@ class Agent:
         )
 
     def text_batch(
-        self, prompt: Prompt, list_of_turns: Sequence[Sequence[Turn]]
+        self, prompt: Prompt, list_of_turns: Iterable[Sequence[Turn]]
     ) -> list[Reply[str]]:
         """`text` for each, `concurrency` at a time, in the given order.
 
+        Turns are taken as they are needed, so a generator of them keeps few images in memory.
         After a failure no further request is started; those under way are finished (and cached,
         so that a second try pays only for the rest), then the first failure is raised.
         """
+        replies: list[Reply[str]] = []
+        waiting: deque[Future[Reply[str]]] = deque()
         with ThreadPoolExecutor(self.concurrency) as pool:
-            futures = [pool.submit(self.text, prompt, turns) for turns in list_of_turns]
             try:
-                return [future.result() for future in futures]
+                for turns in list_of_turns:
+                    waiting.append(pool.submit(self.text, prompt, turns))
+                    if len(waiting) > 2 * self.concurrency:
+                        replies.append(waiting.popleft().result())
+                replies += [future.result() for future in waiting]
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
+        return replies
 
     async def atext(self, prompt: Prompt, turns: Sequence[Turn]) -> Reply[str]:
         """`text`, awaited."""

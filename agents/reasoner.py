@@ -21,8 +21,8 @@ class Item(BaseModel):
     @classmethod
     def _four_or_none(cls, value: object) -> object:
         """Anything but four numbers counts as no box: an item without a box is still an item."""
-        ok = isinstance(value, list) and len(value) == 4
-        return value if ok and all(isinstance(v, int | float) for v in value) else []  # type: ignore[union-attr]
+        four = value if isinstance(value, list) and len(value) == 4 else []
+        return four if all(isinstance(v, int | float) for v in four) else []
 
 
 class Step(BaseModel):

@@ -19,14 +19,15 @@ DIRECT_CUE = "Please answer the question."
 """The ablation: one stage, no evidence."""
 CAPTION_CUE = "Describe this frame."
 Image = TypeVar("Image")
+Seen = TypeVar("Seen", covariant=True)
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True)
-class Shown(Generic[Image]):
+class Shown(Generic[Seen]):
     """A frame as the reasoner sees it: pixels, instant in seconds, caption, detector's boxes."""
 
-    image: Image
+    image: Seen
     time_s: float
     caption: str = ""
     boxes: tuple[Box, ...] = ()
@@ -78,7 +79,7 @@ def frame_parts(frames: Sequence[Shown[Image]]) -> tuple[str | Image, ...]:
 
 
 def finding_lines(findings: Sequence[tuple[str, float, str]]) -> str:
-    """What tools found, as (tool, instant, text); a line each, so that no text can open a section."""
+    """What tools found, as (tool, instant, text): a line each, so that none opens a section."""
     if not findings:
         return ""
     lines = (f"- {tool} ({t:.1f} s): {' '.join(text.split())}" for tool, t, text in findings)

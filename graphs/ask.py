@@ -7,8 +7,10 @@ outside; nothing is built at import.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
+from langchain_core.runnables import RunnableLambda
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -119,11 +121,16 @@ def select(state: State, context: Context) -> dict[str, Any]:
         captions=captions,
         kept=[c for c in captions if c.frame_id in kept],
     )
-    chosen = strategy(context.settings.select)(context, candidates)
+    gaps = []
+    try:
+        chosen = strategy(context.settings.select)(context, candidates)
+    except ModelError as error:
+        gaps = [dump(Gap(stage="select", reason=f"{error}; frames were chosen by retrieval"))]
+        chosen = strategy("retrieval")(context, candidates)
     before = {c["id"]: c["why"] for c in state.get("core", [])}
     merged = before | dict(chosen)
     core = [{"id": f["id"], "why": merged[f["id"]]} for f in state["frames"] if f["id"] in merged]
-    return {"core": core, "round": state.get("round", 0) + 1}
+    return {"core": core, "round": state.get("round", 0) + 1, "gaps": gaps}
 
 
 def ground(state: State, context: Context) -> dict[str, Any]:
@@ -212,9 +219,13 @@ def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
 def answer(state: State, context: Context) -> dict[str, Any]:
     """Stage 2: the answer, with the evidence before it."""
     conclusion = reasoner.conclude(
-        context.agents["reasoner"], state["question"], _shown(_core(state), context),
-        state["said"], state["options"], _findings(state),
-    )  # fmt: skip
+        context.agents["reasoner"],
+        state["question"],
+        _shown(_core(state), context),
+        state["said"],
+        state["options"],
+        _findings(state),
+    )
     return {"conclusion": conclusion.model_dump()}
 
 
@@ -276,12 +287,13 @@ def _core(state: State) -> list[CoreFrame]:
     boxes = state.get("boxes", {})
     return [
         CoreFrame(
-            frame=FrameRef.model_validate(frames[c["id"]]), why=c["why"],
+            frame=FrameRef.model_validate(frames[c["id"]]),
+            why=c["why"],
             caption=captions.get(c["id"], ""),
             boxes=tuple(Box.model_validate(b) for b in boxes.get(c["id"], [])),
         )
         for c in state.get("core", [])
-    ]  # fmt: skip
+    ]
 
 
 def _shown(core: Sequence[CoreFrame], context: Context) -> list[wire.Shown[Any]]:
@@ -294,8 +306,8 @@ def _findings(state: State) -> list[tuple[str, float, str]]:
     return [(f["tool"], f["time_s"], f["text"]) for f in state.get("findings", [])]
 
 
-def _bound(node: Node, context: Context) -> Callable[[State], dict[str, Any]]:
-    """The node with its context. A reached limit ends the run with what is known, as a typed gap."""
+def _bound(node: Node, context: Context) -> RunnableLambda[State, dict[str, Any]]:
+    """The node with its context. A reached limit ends the run, with a typed gap."""
 
     def run(state: State) -> dict[str, Any]:
         try:
@@ -304,8 +316,11 @@ def _bound(node: Node, context: Context) -> Callable[[State], dict[str, Any]]:
             gap = dump(Gap(stage="budget", reason=f"{error}. {error.hint}".strip()))
             return {"stop": "budget", "gaps": [gap]}
 
-    run.__name__ = node.__name__.rstrip("_")
-    return run
+    return RunnableLambda(run, name=_name(node))
+
+
+def _name(node: Node) -> str:
+    return node.__name__.rstrip("_")
 
 
 CHAIN: tuple[Node, ...] = (select, ground, use_tools, evidence, answer, check)
@@ -326,8 +341,7 @@ def build_ask_graph(
         context = _with_tools(context, tools)
     builder = StateGraph(State, input_schema=Ask, output_schema=Answered)
     for node in (probe, sample, caption, remember, filter_, *CHAIN, look_again, finish):
-        run = _bound(node, context)
-        builder.add_node(run.__name__, run)
+        builder.add_node(_name(node), _bound(node, context))
 
     def then(a: str, b: str) -> None:
         builder.add_conditional_edges(a, unless_stopped(b), [b, "finish"])
@@ -338,8 +352,8 @@ def build_ask_graph(
     then("caption", "remember")
     then("remember", "filter")
     then("filter", "select")
-    for a, b in zip(CHAIN, CHAIN[1:], strict=False):
-        then(a.__name__, b.__name__)
+    for a, b in pairwise(CHAIN):
+        then(_name(a), _name(b))
     builder.add_conditional_edges("check", enough_or_more, ["look_again", "finish"])
     then("look_again", "remember")
     builder.add_edge("finish", END)

@@ -5,7 +5,7 @@ from typing import Any
 from videoespresso.agents.reasoner import Conclusion, choice_of
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.state import Json, State
-from videoespresso.types import Answer, CoreFrame, DroppedFrame, EvidenceStep, Video, Work
+from videoespresso.types import Answer, CoreFrame, DroppedFrame, EvidenceStep, Gap, Video, Work
 
 NOT_CARRIED = "The frames that were looked at do not carry an answer to this question."
 STRANGE = "The embedded models do not know this kind of video, so they give no answer."
@@ -39,7 +39,7 @@ def finish(state: State, context: Context) -> dict[str, Any]:
         work=_work(state),
         usage=context.ledger.by_role(),
         settings=context.described(),
-        gaps=tuple(state.get("gaps", [])),
+        gaps=tuple(Gap.model_validate(g) for g in state.get("gaps", [])),
         warnings=(*state.get("warnings", []), *_doubts(state, answered, choice)),
     )
     return {"answer": answer.model_dump(mode="json")}

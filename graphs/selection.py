@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from videoespresso.agents import selector
-from videoespresso.errors import ModelOutputError, SettingsError
+from videoespresso.errors import SettingsError
 from videoespresso.graphs.context import Context
 from videoespresso.types import Caption, FrameRef
 
@@ -56,10 +56,7 @@ def paper(context: Context, c: Candidates) -> Chosen:
     shown = list(c.kept) if len(c.kept) <= READS else _nearest(context, c, READS)
     if not shown:
         return []
-    try:
-        picked = selector.select(context.agents["selector"], c.question, shown)
-    except ModelOutputError:
-        picked = []
+    picked = selector.select(context.agents["selector"], c.question, shown)
     if picked:
         return [(shown[k].frame_id, why) for k, why in picked]
     return [(i, f"{why} (the selector chose none)") for i, why in retrieval(context, c)]
@@ -67,8 +64,10 @@ def paper(context: Context, c: Candidates) -> Chosen:
 
 def retrieval(context: Context, c: Candidates) -> Chosen:
     """The captions nearest to the question."""
-    return [(caption.frame_id, "its caption is near the question")
-            for caption in _nearest(context, c, RETRIEVED)]  # fmt: skip
+    return [
+        (caption.frame_id, "its caption is near the question")
+        for caption in _nearest(context, c, RETRIEVED)
+    ]
 
 
 def uniform(count: int) -> Callable[[Context, Candidates], Chosen]:

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from videoespresso.settings import Settings
 from videoespresso.types import Answer, Record
 
@@ -16,7 +18,7 @@ class Step(Record):
 
     node: str
     text: str
-    data: dict[str, Any] = {}
+    data: dict[str, Any] = Field(default_factory=dict)
 
 
 def ask(
@@ -131,13 +133,16 @@ def _told(update: dict[str, Any]) -> Iterator[Step | Answer]:
 
 def _numbers(wrote: dict[str, Any]) -> dict[str, Any]:
     """Counters and lengths; never the things themselves."""
-    sizes = {k: len(v) for k, v in wrote.items() if isinstance(v, list | dict) and k != "work"}
-    return sizes | wrote.get("work", {})
+    numbers: dict[str, Any] = dict(wrote.get("work", {}))
+    for key, value in wrote.items():
+        if isinstance(value, list | dict) and key != "work":
+            numbers[key] = len(value)
+    return numbers
 
 
 def _sentence(node: str, wrote: dict[str, Any]) -> str:
     if wrote.get("stop") == "budget":
-        return "stopped: " + wrote["gaps"][0]["reason"]
+        return f"stopped: {wrote['gaps'][0]['reason']}"
     n, work = _numbers(wrote), wrote.get("work", {})
     if node == "probe":
         v = wrote["video"]

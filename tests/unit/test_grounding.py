@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from videoespresso.errors import SettingsError, ToolError
+from videoespresso.synthetic import LABELS, make_story
 from videoespresso.tools.detect_onnx import decode, letterbox, overlaps, suppress
 from videoespresso.tools.grounding import (
     CONFIDENCE,
@@ -94,6 +95,19 @@ def test_items_keep_order_doubles_and_scores() -> None:
     assert [[b.score for b in item.boxes] for item in items] == [[0.8], [], [0.4, 0.7], [0.8]]
     assert items[1].boxes == ()
     assert match_items([], boxes) == []
+
+
+def test_every_phrase_of_the_theatre_finds_its_label() -> None:
+    met = set()
+    for seed in range(40):
+        story = make_story(seed)
+        for phase in story.phases:
+            for thing in story.scene(phase.t0).objects:
+                met.add((thing.phrase, thing.label))
+    assert len(met) > 60
+    for phrase, label in met:
+        assert labels_for(phrase, LABELS) == {label}, phrase
+        assert labels_for(f"the {phrase}", LABELS) == {label}, phrase
 
 
 def test_every_kind_is_reached_by_its_own_name() -> None:

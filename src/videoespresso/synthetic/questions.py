@@ -23,21 +23,40 @@ from videoespresso.synthetic.stories import (
 )
 
 TASKS: tuple[str, ...] = (
-    "Causal Inference", "Contextual Interpretation", "Event Process", "Interaction Dynamics",
-    "Behavior Profiling", "Emotional Recognition", "Influence Tracing", "Role Identification",
-    "Narrative Structuring", "Thematic Insight", "Situational Awareness", "Cooking Steps",
-    "Ingredient Details", "Traffic Analysis",
-)  # fmt: skip
+    "Causal Inference",
+    "Contextual Interpretation",
+    "Event Process",
+    "Interaction Dynamics",
+    "Behavior Profiling",
+    "Emotional Recognition",
+    "Influence Tracing",
+    "Role Identification",
+    "Narrative Structuring",
+    "Thematic Insight",
+    "Situational Awareness",
+    "Cooking Steps",
+    "Ingredient Details",
+    "Traffic Analysis",
+)
 
 TRAITS = {
-    "gives": "kind", "drops": "careless", "kicks": "playful", "waters": "caring",
-    "sweeps": "tidy", "waves": "friendly", "reads": "studious", "runs": "fearful",
-    "raises": "responsible", "opens": "prepared",
-}  # fmt: skip
+    "gives": "kind",
+    "drops": "careless",
+    "kicks": "playful",
+    "waters": "caring",
+    "sweeps": "tidy",
+    "waves": "friendly",
+    "reads": "studious",
+    "runs": "fearful",
+    "raises": "responsible",
+    "opens": "prepared",
+}
 DESTINATIONS = {
-    "logs": "the sawmill", "boxes": "the warehouse", "fruit": "the market",
+    "logs": "the sawmill",
+    "boxes": "the warehouse",
+    "fruit": "the market",
     "sand": "the building site",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -89,34 +108,99 @@ def _other_clauses(rng: random.Random) -> list[str]:
     who = _people(rng)
     car = f"{rng.choice(PAINTS)} {rng.choice(VEHICLES[:2])}"
     many = [
-        "the dog crosses the road", "the cat crosses the road", "the light is red",
-        f"the {car} stops", f"the {car} drives past", "it starts to rain", "the vase breaks",
-        "the lamp is off", "the phone rings", "the pan smokes", "the flower blooms",
-        "the flower breaks", "the bird flies away", "the dog runs past", "the cat runs past",
+        "the dog crosses the road",
+        "the cat crosses the road",
+        "the light is red",
+        f"the {car} stops",
+        f"the {car} drives past",
+        "it starts to rain",
+        "the vase breaks",
+        "the lamp is off",
+        "the phone rings",
+        "the pan smokes",
+        "the flower blooms",
+        "the flower breaks",
+        "the bird flies away",
+        "the dog runs past",
+        "the cat runs past",
         f"the {rng.choice(ANIMALS)} takes the {rng.choice(('bread', 'fish', 'cheese'))}",
-        f"the {who[2]} kicks the ball", f"the {who[3]} drops the box",
-        f"the {who[4]} waters the flower", f"the {who[2]} opens an umbrella",
-        f"the {who[5]} runs away", f"the {who[3]} waves", "the officer raises a hand",
-        f"the {who[4]} crosses the road", f"the {who[5]} reads a book",
+        f"the {who[2]} kicks the ball",
+        f"the {who[3]} drops the box",
+        f"the {who[4]} waters the flower",
+        f"the {who[2]} opens an umbrella",
+        f"the {who[5]} runs away",
+        f"the {who[3]} waves",
+        "the officer raises a hand",
+        f"the {who[4]} crosses the road",
+        f"the {who[5]} reads a book",
         f"the {who[2]} {rng.choice(TECHNIQUES)} the {rng.choice(INGREDIENTS)}",
         f"the {who[3]} serves the {rng.choice(DISHES)}",
         f"the {who[4]} gives the {rng.choice(('book', 'ball', 'cake'))} to the {who[5]}",
-        f"the {who[2]} answers the phone", f"the {who[3]} falls asleep",
-        f"the {who[4]} is {rng.choice(MOODS)}", f"the {who[5]} is {rng.choice(MOODS)}",
-    ]  # fmt: skip
+        f"the {who[2]} answers the phone",
+        f"the {who[3]} falls asleep",
+        f"the {who[4]} is {rng.choice(MOODS)}",
+        f"the {who[5]} is {rng.choice(MOODS)}",
+    ]
     return many
 
 
 _BY_SETTING = {
-    "street": ("crosses", "light", "stops", "drives", "rain", "drops", "umbrella", "runs away",
-               "waves", "raises", "gives", "reads", "is "),
-    "park": ("rain", "flower", "bird", "takes", "kicks", "drops", "umbrella", "runs", "waves",
-             "gives", "reads", "is "),
-    "kitchen": ("pan", "takes", "chops", "boils", "fries", "mixes", "serves", "gives", "waves",
-                "reads", "is "),
-    "room": ("vase", "lamp", "phone", "flower", "runs past", "kicks", "gives", "asleep", "waves",
-             "reads", "is "),
-}  # fmt: skip
+    "street": (
+        "crosses",
+        "light",
+        "stops",
+        "drives",
+        "rain",
+        "drops",
+        "umbrella",
+        "runs away",
+        "waves",
+        "raises",
+        "gives",
+        "reads",
+        "is ",
+    ),
+    "park": (
+        "rain",
+        "flower",
+        "bird",
+        "takes",
+        "kicks",
+        "drops",
+        "umbrella",
+        "runs",
+        "waves",
+        "gives",
+        "reads",
+        "is ",
+    ),
+    "kitchen": (
+        "pan",
+        "takes",
+        "chops",
+        "boils",
+        "fries",
+        "mixes",
+        "serves",
+        "gives",
+        "waves",
+        "reads",
+        "is ",
+    ),
+    "room": (
+        "vase",
+        "lamp",
+        "phone",
+        "flower",
+        "runs past",
+        "kicks",
+        "gives",
+        "asleep",
+        "waves",
+        "reads",
+        "is ",
+    ),
+}
 
 
 def _clauses_like(story: Story, rng: random.Random) -> list[str]:
@@ -126,11 +210,28 @@ def _clauses_like(story: Story, rng: random.Random) -> list[str]:
     people = [a.phrase for p in story.phases for a in p.actors if a.kind == "person"]
     mine = []
     for text in pool:
-        for end in (" kicks", " drops", " waters", " opens", " runs away", " waves", " reads",
-                    " chops", " boils", " fries", " mixes", " serves", " answers", " is "):  # fmt: skip
-            if end in text and people and rng.random() < 0.6 and not text.startswith(
-                ("the light", "the lamp", "the dog", "the cat", "the bird")
-            ):  # fmt: skip
+        for end in (
+            " kicks",
+            " drops",
+            " waters",
+            " opens",
+            " runs away",
+            " waves",
+            " reads",
+            " chops",
+            " boils",
+            " fries",
+            " mixes",
+            " serves",
+            " answers",
+            " is ",
+        ):
+            if (
+                end in text
+                and people
+                and rng.random() < 0.6
+                and not text.startswith(("the light", "the lamp", "the dog", "the cat", "the bird"))
+            ):
                 text = "the " + rng.choice(people) + text[text.index(end) :]
                 break
         mine.append(text)
@@ -186,14 +287,22 @@ def causal_chain(s: Story, rng: random.Random) -> Draft | None:
     e, root = rng.choice(chains)
     if e.cause is None or not _unique(s, e):
         return None
-    text = _pick(rng, (f"What sets off the chain that ends when {e.text}?",
-                       f"What is the first cause of the chain in which {e.text}?"))  # fmt: skip
+    text = _pick(
+        rng,
+        (
+            f"What sets off the chain that ends when {e.text}?",
+            f"What is the first cause of the chain in which {e.text}?",
+        ),
+    )
     return text, root.text, _clauses_like(s, rng), (root, s.events[e.cause], e)
 
 
 def _solo(s: Story, rng: random.Random, *, person: bool = False) -> Event | None:
-    events = [e for e in s.events if _unique(s, e) and e.key != "rain"
-              and (not person or _is_person(s, e.key))]  # fmt: skip
+    events = [
+        e
+        for e in s.events
+        if _unique(s, e) and e.key != "rain" and (not person or _is_person(s, e.key))
+    ]
     return rng.choice(events) if events else None
 
 
@@ -206,8 +315,13 @@ def context_weather(s: Story, rng: random.Random) -> Draft | None:
     if not e or not s.phases[e.phase].weather:
         return None
     weather = s.phases[e.phase].weather
-    text = _pick(rng, (f"What is the weather like when {e.text}?",
-                       f"In which weather does it happen that {e.text}?"))  # fmt: skip
+    text = _pick(
+        rng,
+        (
+            f"What is the weather like when {e.text}?",
+            f"In which weather does it happen that {e.text}?",
+        ),
+    )
     return text, weather, WEATHERS, (e,)
 
 
@@ -361,8 +475,13 @@ def interaction_how(s: Story, rng: random.Random) -> Draft | None:
     if not found:
         return None
     e = rng.choice(found)
-    text = _pick(rng, (f"How does the {e.subject} treat the {e.obj}?",
-                       f"What does the {e.subject} do towards the {e.obj}?"))  # fmt: skip
+    text = _pick(
+        rng,
+        (
+            f"How does the {e.subject} treat the {e.obj}?",
+            f"What does the {e.subject} do towards the {e.obj}?",
+        ),
+    )
     pool = [
         f"the {e.subject} {x}"
         for x in ("waves", "runs away", *(f"gives the {i} to the {e.obj}" for i in ITEMS))
@@ -424,8 +543,17 @@ def behavior_act(s: Story, rng: random.Random) -> Draft | None:
             f"By what act can the {e.subject} be judged?",
         ),
     )
-    pool = ["waves", "reads a book", "drops the box", "kicks the ball", "waters the flower",
-            "opens an umbrella", "runs away", "sweeps the floor", "raises a hand"]  # fmt: skip
+    pool = [
+        "waves",
+        "reads a book",
+        "drops the box",
+        "kicks the ball",
+        "waters the flower",
+        "opens an umbrella",
+        "runs away",
+        "sweeps the floor",
+        "raises a hand",
+    ]
     return text, e.text, [f"the {e.subject} {x}" for x in pool], (e,)
 
 
@@ -439,8 +567,13 @@ def emotion_after(s: Story, rng: random.Random) -> Draft | None:
         return None
     e = rng.choice(found)
     c = s.events[e.cause or 0]
-    text = _pick(rng, (f"How does the {e.subject} feel after {c.text}?",
-                       f"What is the mood of the {e.subject} once {c.text}?"))  # fmt: skip
+    text = _pick(
+        rng,
+        (
+            f"How does the {e.subject} feel after {c.text}?",
+            f"What is the mood of the {e.subject} once {c.text}?",
+        ),
+    )
     return text, e.mood, MOODS, (c, e)
 
 
@@ -472,12 +605,33 @@ def influence_how(s: Story, rng: random.Random) -> Draft | None:
     if not pair or not _unique(s, pair[1]):
         return None
     e, c = pair
-    text = _pick(rng, (f"How does it influence the {e.subject} that {c.text}?",
-                       f"What does the {e.subject} do under the influence of this: {c.text}?"))  # fmt: skip
-    pool = [f"the {e.subject} {x}" for x in (
-        ("stops", "drives past", "drives") if e.key.split()[1:2] and e.key.split()[1] in VEHICLES
-        else ("waves", "runs away", "opens an umbrella", "falls asleep", "lights a candle", "is happy",
-              "is sad", "is angry", "is surprised", "answers the phone", "sweeps the floor"))]  # fmt: skip
+    text = _pick(
+        rng,
+        (
+            f"How does it influence the {e.subject} that {c.text}?",
+            f"What does the {e.subject} do under the influence of this: {c.text}?",
+        ),
+    )
+    pool = [
+        f"the {e.subject} {x}"
+        for x in (
+            ("stops", "drives past", "drives")
+            if e.key.split()[1:2] and e.key.split()[1] in VEHICLES
+            else (
+                "waves",
+                "runs away",
+                "opens an umbrella",
+                "falls asleep",
+                "lights a candle",
+                "is happy",
+                "is sad",
+                "is angry",
+                "is surprised",
+                "answers the phone",
+                "sweeps the floor",
+            )
+        )
+    ]
     return text, e.text, pool + _clauses_like(s, rng), (c, e)
 
 
@@ -510,8 +664,13 @@ def influence_source(s: Story, rng: random.Random) -> Draft | None:
     if not pair or not _unique(s, pair[0]):
         return None
     e, c = pair
-    text = _pick(rng, (f"Under which influence does it come about that {e.text}?",
-                       f"Which event changes things so that {e.text}?"))  # fmt: skip
+    text = _pick(
+        rng,
+        (
+            f"Under which influence does it come about that {e.text}?",
+            f"Which event changes things so that {e.text}?",
+        ),
+    )
     return text, c.text, _clauses_like(s, rng), (c, e)
 
 
@@ -524,8 +683,13 @@ def role_who(s: Story, rng: random.Random) -> Draft | None:
 
 
 def role_name(s: Story, rng: random.Random) -> Draft | None:
-    found = [e for e in s.events if e.subject.split()[0] in (*ROLES, "man", "woman", "boy", "girl")
-             and not e.act.startswith("is ") and sum(x.act == e.act for x in s.events) == 1]  # fmt: skip
+    found = [
+        e
+        for e in s.events
+        if e.subject.split()[0] in (*ROLES, "man", "woman", "boy", "girl")
+        and not e.act.startswith("is ")
+        and sum(x.act == e.act for x in s.events) == 1
+    ]
     if not found:
         return None
     e = rng.choice(found)
@@ -563,8 +727,9 @@ def narrative_order(s: Story, rng: random.Random) -> Draft | None:
         return ", then ".join(e.text for e in es)
 
     named = "; ".join(e.text for e in rng.sample((a, b, c), 3))
-    text = _pick(rng, (f"In which order do these happen: {named}?",
-                       f"Put in the right order: {named}."))  # fmt: skip
+    text = _pick(
+        rng, (f"In which order do these happen: {named}?", f"Put in the right order: {named}.")
+    )
     return text, told(a, b, c), (told(c, b, a), told(b, a, c), told(a, c, b)), (a, b, c)
 
 
@@ -595,13 +760,43 @@ def narrative_end(s: Story, rng: random.Random) -> Draft | None:
 
 
 THEMES = (
-    "safety on the road", "bad weather", "help", "busy traffic", "play", "generosity",
-    "a hungry animal", "care", "cooking", "danger in the kitchen", "an accident at home",
-    "a power cut", "news", "everyday life",
-)  # fmt: skip
-_TELLING = ("stops", "drives past", "drops", "kicks", "gives", "takes", "waters", "smokes", "breaks",
-            "is off", "rings", "waves", "reads", "walks", "holds a balloon", "starts", "chops", "boils",
-            "fries", "mixes")  # fmt: skip
+    "safety on the road",
+    "bad weather",
+    "help",
+    "busy traffic",
+    "play",
+    "generosity",
+    "a hungry animal",
+    "care",
+    "cooking",
+    "danger in the kitchen",
+    "an accident at home",
+    "a power cut",
+    "news",
+    "everyday life",
+)
+_TELLING = (
+    "stops",
+    "drives past",
+    "drops",
+    "kicks",
+    "gives",
+    "takes",
+    "waters",
+    "smokes",
+    "breaks",
+    "is off",
+    "rings",
+    "waves",
+    "reads",
+    "walks",
+    "holds a balloon",
+    "starts",
+    "chops",
+    "boils",
+    "fries",
+    "mixes",
+)
 
 
 def _telling(s: Story) -> list[Event]:
@@ -728,8 +923,13 @@ def situation_state(s: Story, rng: random.Random) -> Draft | None:
 
 
 def situation_where(s: Story, rng: random.Random) -> Draft | None:
-    found = [e for e in s.events if _unique(s, e) and e.act.startswith(("waves", "reads", "walks", "holds a", "gives", "is "))
-             and _is_person(s, e.key)]  # fmt: skip
+    found = [
+        e
+        for e in s.events
+        if _unique(s, e)
+        and e.act.startswith(("waves", "reads", "walks", "holds a", "gives", "is "))
+        and _is_person(s, e.key)
+    ]
     if not found:
         return None
     e = rng.choice(found)
@@ -765,8 +965,11 @@ def cooking_technique(s: Story, rng: random.Random) -> Draft | None:
 
 
 def cooking_next(s: Story, rng: random.Random) -> Draft | None:
-    pairs = [(a, b) for a, b in zip(s.events, s.events[1:], strict=False)
-             if a.act.split()[0] in TECHNIQUES and b.episode == "cooking"]  # fmt: skip
+    pairs = [
+        (a, b)
+        for a, b in zip(s.events, s.events[1:], strict=False)
+        if a.act.split()[0] in TECHNIQUES and b.episode == "cooking"
+    ]
     if not pairs:
         return None
     a, b = rng.choice(pairs)
@@ -872,8 +1075,13 @@ def traffic_first(s: Story, rng: random.Random) -> Draft | None:
         return None
     last = rng.random() < 0.5
     e = cars[-1] if last else cars[0]
-    text = _pick(rng, (f"Which vehicle comes {'last' if last else 'first'}?",
-                       f"Which is the {'last' if last else 'first'} vehicle to drive through?"))  # fmt: skip
+    text = _pick(
+        rng,
+        (
+            f"Which vehicle comes {'last' if last else 'first'}?",
+            f"Which is the {'last' if last else 'first'} vehicle to drive through?",
+        ),
+    )
     rest = [f"the {x.subject}" for x in cars if x.subject != e.subject]
     more = [f"the {c} {v}" for c in PAINTS for v in ("car", "bus")]
     rng.shuffle(more)
@@ -915,9 +1123,14 @@ def ask(story: Story, family: Family, task: str, rng: random.Random) -> Question
     options = [answer, *false[:3]]
     rng.shuffle(options)
     return Question(
-        task, family.__name__, text, (options[0], options[1], options[2], options[3]),
-        options.index(answer), tuple(sorted({p for p, _ in steps})), steps,
-    )  # fmt: skip
+        task,
+        family.__name__,
+        text,
+        (options[0], options[1], options[2], options[3]),
+        options.index(answer),
+        tuple(sorted({p for p, _ in steps})),
+        steps,
+    )
 
 
 def questions(story: Story, per_task: int = 1) -> Iterator[Question]:

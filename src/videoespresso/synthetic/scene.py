@@ -26,9 +26,15 @@ COUNTER_TOP = 118.0
 VEHICLES = ("car", "bus", "truck")
 ANIMALS = ("dog", "cat", "bird")
 LABELS: tuple[str, ...] = (
-    "person", *ANIMALS, *VEHICLES, *THINGS, "knife", "pot", "bowl",
+    "person",
+    *ANIMALS,
+    *VEHICLES,
+    *THINGS,
+    "knife",
+    "pot",
+    "bowl",
     *(name for name in PROPS if name != "phone"),
-)  # fmt: skip
+)
 """What the theatre's detector knows."""
 
 _POSE: dict[str, tuple[str, str]] = {  # act -> (pose, prop in the hand)
@@ -222,8 +228,15 @@ def _put(
         seen.append((actor.kind, actor, extent))
     elif actor.kind in ("dog", "cat"):
         running = actor.act not in ("", "sits")
-        seen.append((actor.kind, actor, four_legged(
-            pen, x, actor.y, actor.kind, running, t * 12 if moving else 1.2, actor.left)))  # fmt: skip
+        seen.append(
+            (
+                actor.kind,
+                actor,
+                four_legged(
+                    pen, x, actor.y, actor.kind, running, t * 12 if moving else 1.2, actor.left
+                ),
+            )
+        )
         if actor.act.startswith(("takes", "runs after")):
             prop = actor.act.split()[-1]
             reach = 34 if actor.act.startswith("takes") else 50

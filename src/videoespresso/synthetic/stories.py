@@ -152,34 +152,67 @@ class Builder:
         """A phase of `seconds` in which everybody goes on with what `act` gave them to do."""
         pan = self.rng.choice((-1.0, 1.0)) if self.rng.random() < 0.15 else 0.0
         self.phases.append(
-            Phase(self.t, self.t + seconds, self.setting, self.weather,
-                  tuple(self.stage.values()), pan)
-        )  # fmt: skip
+            Phase(
+                self.t,
+                self.t + seconds,
+                self.setting,
+                self.weather,
+                tuple(self.stage.values()),
+                pan,
+            )
+        )
         self.t += seconds
         return len(self.phases) - 1
 
-    def act(self, key: str, act: str, *, mood: str | None = None, x: tuple[float, float] | None = None,
-            y: float | None = None, left: bool | None = None) -> None:  # fmt: skip
+    def act(
+        self,
+        key: str,
+        act: str,
+        *,
+        mood: str | None = None,
+        x: tuple[float, float] | None = None,
+        y: float | None = None,
+        left: bool | None = None,
+    ) -> None:
         a = self.stage[key]
         x0, x1 = x if x else (a.x1, a.x1)
         self.stage[key] = replace(
-            a, act=act, mood=a.mood if mood is None else mood, x0=x0, x1=x1,
-            y=a.y if y is None else y, left=a.left if left is None else left,
-        )  # fmt: skip
+            a,
+            act=act,
+            mood=a.mood if mood is None else mood,
+            x0=x0,
+            x1=x1,
+            y=a.y if y is None else y,
+            left=a.left if left is None else left,
+        )
 
     def leave(self, key: str) -> None:
         self.stage.pop(key, None)
 
-    def event(self, key: str, episode: str, *, obj: str = "", cause: Event | None = None,
-              seconds: float | None = None) -> Event:  # fmt: skip
+    def event(
+        self,
+        key: str,
+        episode: str,
+        *,
+        obj: str = "",
+        cause: Event | None = None,
+        seconds: float | None = None,
+    ) -> Event:
         """Show what `key` now does for a few seconds and record it as an event."""
         phase = self.show(seconds or self.rng.choice((2.0, 2.5, 3.0, 4.0)))
         a = self.stage.get(key)
         act = a.act or f"is {a.mood}" if a else "starts"
         e = Event(
-            len(self.events), phase, key, a.phrase if a else "rain", act, episode, obj,
-            a.mood if a else "", cause.index if cause else None,
-        )  # fmt: skip
+            len(self.events),
+            phase,
+            key,
+            a.phrase if a else "rain",
+            act,
+            episode,
+            obj,
+            a.mood if a else "",
+            cause.index if cause else None,
+        )
         self.events.append(e)
         return e
 
@@ -188,8 +221,14 @@ class Builder:
         for key in keys or tuple(self.stage):
             a = self.stage.get(key)
             if a and a.kind in ("person", "dog", "cat", "bird"):
-                self.stage[key] = replace(a, act="", mood="", x0=a.x1, x1=a.x1, y=(
-                    FEET if a.kind == "person" else FLOOR)[self.setting])  # fmt: skip
+                self.stage[key] = replace(
+                    a,
+                    act="",
+                    mood="",
+                    x0=a.x1,
+                    x1=a.x1,
+                    y=(FEET if a.kind == "person" else FLOOR)[self.setting],
+                )
 
     def pause(self) -> None:
         """Now and then a long stretch in which nothing happens."""
@@ -202,12 +241,12 @@ class Builder:
         self.act(key, "", mood=self.rng.choice(MOODS))
         return self.event(key, episode, cause=cause)
 
-    def anyone(self, **kwargs: bool) -> str:
+    def anyone(self) -> str:
         """Somebody on stage, or somebody new."""
         people = [k for k, a in self.stage.items() if a.kind == "person"]
         if len(people) >= 3 or (people and self.rng.random() < 0.3):
             return self.rng.choice(people)
-        return self.person(**kwargs)
+        return self.person()
 
 
 def _two_people(b: Builder) -> tuple[str, str]:
@@ -494,9 +533,15 @@ def make_story(seed: int, family: StyleFamily = "train", setting: str | None = N
     scale = min(1.0, 60.0 / b.t)
     phases = tuple(replace(p, t0=p.t0 * scale, t1=p.t1 * scale) for p in b.phases)
     return Story(
-        seed, family, setting, phases, tuple(b.events), rng.choice((320, 480, 640)),
-        rng.choice((10, 12, 15)), rng.uniform(0.05, 0.95) if rng.random() < 0.2 else None,
-    )  # fmt: skip
+        seed,
+        family,
+        setting,
+        phases,
+        tuple(b.events),
+        rng.choice((320, 480, 640)),
+        rng.choice((10, 12, 15)),
+        rng.uniform(0.05, 0.95) if rng.random() < 0.2 else None,
+    )
 
 
 def _insert_shot(b: Builder) -> None:

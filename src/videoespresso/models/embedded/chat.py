@@ -88,9 +88,9 @@ class PackChatModel(BaseChatModel):
                 said += piece
                 if run_manager:
                     run_manager.on_llm_new_token(piece)
-                yield ChatGenerationChunk(message=AIMessageChunk(piece))
+                yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
         yield ChatGenerationChunk(
-            message=AIMessageChunk("", usage_metadata=self._usage(prompt, said))
+            message=AIMessageChunk(content="", usage_metadata=self._usage(prompt, said))
         )
 
     def _usage(self, prompt: Prompted, text: str) -> UsageMetadata:

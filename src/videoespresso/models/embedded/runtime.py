@@ -63,7 +63,8 @@ class PackRuntime:
 
     @cached_property
     def _embeddings(self) -> Floats:
-        return np.load(self.folder / "embeddings.npy").astype(np.float32)
+        table: Floats = np.load(self.folder / "embeddings.npy").astype(np.float32)
+        return table
 
     def _session(self, name: str) -> Any:
         options = onnxruntime.SessionOptions()
@@ -103,10 +104,10 @@ class PackRuntime:
         ids = np.array(self.tokenizer.encode(text, add_special_tokens=False).ids)
         if len(ids) > self.facts["max_tokens"]:
             raise ModelError(
-                f"the prompt has {len(ids)} tokens, the embedded pack reads {self.facts['max_tokens']}",
+                f"the prompt has {len(ids)} tokens, the pack reads {self.facts['max_tokens']}",
                 hint="Ask with fewer frames (--select paper), or use a larger model.",
             )
-        embeds = self._embeddings[ids]
+        embeds: Floats = self._embeddings[ids]
         where = ids == self.image_id
         if where.sum() != len(prompt.images) * self.facts["image_tokens"]:
             raise ModelError("the prompt names more or fewer images than it has")

@@ -21,7 +21,7 @@ DOMAIN_QUANTILE = 0.999
 DOMAIN_MARGIN = 1.25
 
 
-class Vision(nn.Module):
+class Vision(nn.Module):  # type: ignore[misc]  # torch is not part of the core install
     """pixels (n, 3, size, size) -> features (n, IMAGE_TOKENS, width)."""
 
     def __init__(self, model: Any) -> None:
@@ -42,7 +42,7 @@ class Vision(nn.Module):
             weights = (q @ k.transpose(-1, -2) * a.scale).softmax(-1)
             x = x + a.out_proj((weights @ v).transpose(1, 2).flatten(2))
             x = x + layer.mlp(layer.layer_norm2(x))
-        return self.connector(self.norm(x))  # type: ignore[no-any-return]
+        return self.connector(self.norm(x))
 
 
 def _split(x: torch.Tensor, heads: int) -> torch.Tensor:
@@ -61,7 +61,7 @@ def _places(tower: Any) -> torch.Tensor:
         return whole - e.patch_embedding(pixels).flatten(2).transpose(1, 2)
 
 
-class Decoder(nn.Module):
+class Decoder(nn.Module):  # type: ignore[misc]  # as above
     """One step with a cache, for prompts and for single tokens.
 
     embeds (b, n, width), positions (b, n), seen (b, past + n), cache (layers, 2, b, heads, past,
@@ -134,21 +134,37 @@ def write_onnx(model: Any, folder: Path) -> None:
     cache = torch.zeros(c.num_hidden_layers, 2, 2, c.num_key_value_heads, 3, c.head_dim)
     with torch.no_grad():
         torch.onnx.export(
-            Vision(model), (torch.zeros(2, 3, IMAGE_SIZE, IMAGE_SIZE),), str(folder / "vision.onnx"),
-            input_names=["pixels"], output_names=["features"], opset_version=17, dynamo=False,
+            Vision(model),
+            (torch.zeros(2, 3, IMAGE_SIZE, IMAGE_SIZE),),
+            str(folder / "vision.onnx"),
+            input_names=["pixels"],
+            output_names=["features"],
+            opset_version=17,
+            dynamo=False,
             dynamic_axes={"pixels": {0: "n"}, "features": {0: "n"}},
-        )  # fmt: skip
+        )
         torch.onnx.export(
             Decoder(model),
-            (torch.zeros(2, 4, width), torch.zeros(2, 4, dtype=torch.long),
-             torch.ones(2, 7, dtype=torch.long), cache),
-            str(folder / "decoder.onnx"), opset_version=17, dynamo=False,
-            input_names=["embeds", "positions", "seen", "cache"], output_names=["logits", "grown"],
+            (
+                torch.zeros(2, 4, width),
+                torch.zeros(2, 4, dtype=torch.long),
+                torch.ones(2, 7, dtype=torch.long),
+                cache,
+            ),
+            str(folder / "decoder.onnx"),
+            opset_version=17,
+            dynamo=False,
+            input_names=["embeds", "positions", "seen", "cache"],
+            output_names=["logits", "grown"],
             dynamic_axes={
-                "embeds": {0: "b", 1: "n"}, "positions": {0: "b", 1: "n"}, "seen": {0: "b", 1: "t"},
-                "cache": {2: "b", 4: "p"}, "logits": {0: "b"}, "grown": {2: "b", 4: "t"},
+                "embeds": {0: "b", 1: "n"},
+                "positions": {0: "b", 1: "n"},
+                "seen": {0: "b", 1: "t"},
+                "cache": {2: "b", 4: "p"},
+                "logits": {0: "b"},
+                "grown": {2: "b", 4: "t"},
             },
-        )  # fmt: skip
+        )
     for name in ("vision.onnx", "decoder.onnx"):
         _halved(folder / name)
     table = model.get_input_embeddings().weight.detach().numpy().astype(np.float16)
@@ -173,9 +189,11 @@ def write_domain(model: Any, frames: FrameSet, folder: Path) -> None:
     d = rest - mean
     distance = np.sqrt(np.einsum("nd,de,ne->n", d, precision, d))
     np.savez(
-        folder / "domain.npz", mean=mean.astype(np.float32), precision=precision.astype(np.float32),
+        folder / "domain.npz",
+        mean=mean.astype(np.float32),
+        precision=precision.astype(np.float32),
         threshold=np.float32(np.quantile(distance, DOMAIN_QUANTILE) * DOMAIN_MARGIN),
-    )  # fmt: skip
+    )
 
 
 def export(model: Any, processor: Path, frames: FrameSet, out: Path) -> None:
@@ -204,9 +222,14 @@ def export(model: Any, processor: Path, frames: FrameSet, out: Path) -> None:
     ):
         digest.update((lvlm / name).read_bytes())
     facts = {
-        "image_size": IMAGE_SIZE, "image_tokens": IMAGE_TOKENS, "width": c.hidden_size,
-        "layers": c.num_hidden_layers, "kv_heads": c.num_key_value_heads, "head_size": c.head_dim,
-        "max_tokens": min(CONTEXT, MAX_TOKENS), "digest": digest.hexdigest()[:16],
+        "image_size": IMAGE_SIZE,
+        "image_tokens": IMAGE_TOKENS,
+        "width": c.hidden_size,
+        "layers": c.num_hidden_layers,
+        "kv_heads": c.num_key_value_heads,
+        "head_size": c.head_dim,
+        "max_tokens": min(CONTEXT, MAX_TOKENS),
+        "digest": digest.hexdigest()[:16],
         "parameters": sum(p.numel() for p in model.parameters()),
-    }  # fmt: skip
+    }
     (lvlm / "pack.json").write_text(json.dumps(facts, indent=2) + "\n")

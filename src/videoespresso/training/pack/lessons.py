@@ -25,7 +25,7 @@ MOST_CAPTIONS = 20
 
 @dataclass(frozen=True)
 class Lesson:
-    """`text`: the whole conversation; `spans`: (from, to) to be learned; `images`: frame numbers."""
+    """A conversation; `spans`: (from, to) in it that are to be learned; `images`: frame numbers."""
 
     text: str
     spans: tuple[tuple[int, int], ...]
@@ -82,8 +82,12 @@ def _named(text: str, objects: Sequence[SceneObject]) -> list[SceneObject]:
 
 
 def _item(o: SceneObject, truth: FrameTruth, boxes: Sequence[Box]) -> dict[str, object]:
-    near = [b for b in boxes if b.label == o.label and max(
-        abs(p - q) for p, q in zip(b.xyxy, o.xyxy, strict=True)) < 0.05]  # fmt: skip
+    near = [
+        b
+        for b in boxes
+        if b.label == o.label
+        and max(abs(p - q) for p, q in zip(b.xyxy, o.xyxy, strict=True)) < 0.05
+    ]
     return {"name": o.phrase, "box": list(wire.percent(near[0])) if near else []}
 
 
@@ -158,12 +162,19 @@ class Teacher:
         shown = []
         for k in numbers:
             truth = self.frames.truth[k]
-            caption = story.phases[truth.phase].caption if truth.seed == story.seed else told(
-                truth.seed).phases[truth.phase].caption  # fmt: skip
+            caption = (
+                story.phases[truth.phase].caption
+                if truth.seed == story.seed
+                else told(truth.seed).phases[truth.phase].caption
+            )
             if self.rng.random() < 0.05:
                 caption = slip(caption, self.rng)
-            shown.append((truth.phase if truth.seed == story.seed else -1, wire.Shown[Part](
-                k, truth.time_s, caption, visible_boxes(truth, self.rng))))  # fmt: skip
+            shown.append(
+                (
+                    truth.phase if truth.seed == story.seed else -1,
+                    wire.Shown[Part](k, truth.time_s, caption, visible_boxes(truth, self.rng)),
+                )
+            )
         return shown
 
     def _numbers(self, story: Story, q: Question) -> tuple[list[int], bool]:
@@ -244,10 +255,13 @@ class Teacher:
     def stream(self, shares: dict[str, float]) -> Iterator[Lesson]:
         """Endless lessons; `shares`: how much of each kind."""
         kinds: dict[str, Callable[[], Lesson]] = {
-            "caption": self.captioning, "select": self.selecting, "reason": self.reasoning,
-            "direct": lambda: self.reasoning(direct=True), "blind": self.blind,
+            "caption": self.captioning,
+            "select": self.selecting,
+            "reason": self.reasoning,
+            "direct": lambda: self.reasoning(direct=True),
+            "blind": self.blind,
             "check": self.checking,
-        }  # fmt: skip
+        }
         names = list(shares)
         weights = [shares[n] for n in names]
         while True:

@@ -43,20 +43,34 @@ def build_model(shape: Shape, tokens: dict[str, int]) -> Any:
     )
 
     text = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=shape.width, intermediate_size=shape.inner,
-        num_hidden_layers=shape.layers, num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads, head_dim=shape.width // shape.heads,
-        max_position_embeddings=MAX_TOKENS, tie_word_embeddings=True, rms_norm_eps=1e-5,
-        pad_token_id=tokens["pad"], bos_token_id=None, eos_token_id=tokens["end"],
-    )  # fmt: skip
+        vocab_size=VOCABULARY,
+        hidden_size=shape.width,
+        intermediate_size=shape.inner,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        head_dim=shape.width // shape.heads,
+        max_position_embeddings=MAX_TOKENS,
+        tie_word_embeddings=True,
+        rms_norm_eps=1e-5,
+        pad_token_id=tokens["pad"],
+        bos_token_id=None,
+        eos_token_id=tokens["end"],
+    )
     config = Idefics3Config(
         text_config=text,
         vision_config={
-            "hidden_size": shape.vision_width, "intermediate_size": 4 * shape.vision_width,
-            "num_hidden_layers": shape.vision_layers, "num_attention_heads": shape.vision_heads,
-            "image_size": IMAGE_SIZE, "patch_size": PATCH, "attention_dropout": 0.0,
+            "hidden_size": shape.vision_width,
+            "intermediate_size": 4 * shape.vision_width,
+            "num_hidden_layers": shape.vision_layers,
+            "num_attention_heads": shape.vision_heads,
+            "image_size": IMAGE_SIZE,
+            "patch_size": PATCH,
+            "attention_dropout": 0.0,
         },
-        scale_factor=SHUFFLE, image_token_id=tokens["image"], tie_word_embeddings=True,
+        scale_factor=SHUFFLE,
+        image_token_id=tokens["image"],
+        tie_word_embeddings=True,
         pad_token_id=tokens["pad"],
-    )  # fmt: skip
+    )
     return Idefics3ForConditionalGeneration(config)

@@ -51,9 +51,11 @@ def learn(texts: Iterable[str]) -> Any:
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY, special_tokens=SPECIAL,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
-    )  # fmt: skip
+        vocab_size=VOCABULARY,
+        special_tokens=SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
 
@@ -64,21 +66,34 @@ def save(tokenizer: Any, folder: Path) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
     files: dict[str, dict[str, object]] = {
         "tokenizer_config.json": {
-            "tokenizer_class": "PreTrainedTokenizerFast", "pad_token": PAD, "eos_token": END,
-            "model_max_length": 4096, "clean_up_tokenization_spaces": False,
-            "additional_special_tokens": SPECIAL[2:], "padding_side": "left",
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "pad_token": PAD,
+            "eos_token": END,
+            "model_max_length": 4096,
+            "clean_up_tokenization_spaces": False,
+            "additional_special_tokens": SPECIAL[2:],
+            "padding_side": "left",
         },
         "preprocessor_config.json": {
-            "image_processor_type": "Idefics3ImageProcessor", "processor_class": "Idefics3Processor",
-            "do_resize": True, "size": {"longest_edge": IMAGE_SIZE}, "do_image_splitting": False,
-            "max_image_size": {"longest_edge": IMAGE_SIZE}, "do_rescale": True,
-            "do_normalize": True, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
-            "do_convert_rgb": True, "do_pad": True, "resample": 3,
+            "image_processor_type": "Idefics3ImageProcessor",
+            "processor_class": "Idefics3Processor",
+            "do_resize": True,
+            "size": {"longest_edge": IMAGE_SIZE},
+            "do_image_splitting": False,
+            "max_image_size": {"longest_edge": IMAGE_SIZE},
+            "do_rescale": True,
+            "do_normalize": True,
+            "image_mean": [0.5, 0.5, 0.5],
+            "image_std": [0.5, 0.5, 0.5],
+            "do_convert_rgb": True,
+            "do_pad": True,
+            "resample": 3,
         },
         "processor_config.json": {
-            "processor_class": "Idefics3Processor", "image_seq_len": IMAGE_TOKENS,
+            "processor_class": "Idefics3Processor",
+            "image_seq_len": IMAGE_TOKENS,
         },
-    }  # fmt: skip
+    }
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content, indent=2) + "\n")
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
