@@ -216,7 +216,7 @@ def test_every_mode_survives_the_way_out(mode: str) -> None:
     image = Image.new("RGB", (16, 8), "white").convert(mode)
     back = from_data_uri(data_uri(image))
     assert (back.size, back.mode) == ((16, 8), "RGB")
-    assert back.convert("L").getextrema()[0] > 240
+    assert all(sum(pixel) > 720 for _, pixel in back.getcolors() or [])  # type: ignore[arg-type]
 
 
 def test_transparent_is_white_and_the_sha_is_of_pixels() -> None:

@@ -374,6 +374,24 @@ def test_a_batch_keeps_its_order() -> None:
     assert [reply.value for reply in replies] == [f"CAPTION {n}" for n in range(12)]
 
 
+def test_a_batch_takes_its_turns_as_it_needs_them() -> None:
+    taken: list[int] = []
+
+    def turns() -> Iterator[tuple[Turn, ...]]:
+        for n in range(30):
+            taken.append(n)
+            yield (Turn("user", (f"{n}",)),)
+
+    def behave(exchange: bad.Exchange) -> None:
+        ahead.append(len(taken) - int(exchange.body["messages"][1]["content"][0]["text"]))
+        bad.say("ok")(exchange)
+
+    ahead: list[int] = []
+    with bad.Server([behave]) as server:
+        assert len(agent(server).text_batch(PROMPT, turns())) == 30
+    assert max(ahead) < 15
+
+
 def test_a_budget_is_kept_by_all_threads_together() -> None:
     with bad.Server([bad.say("fine")]) as server:
         asker = agent(server, budget=Budget(max_calls=3))

@@ -71,24 +71,25 @@ def _openai(
     own_rules = _reasons(spec.model)
     # OpenAI wants `max_completion_tokens`, which ChatOpenAI sends; every imitator knows
     # `max_tokens`, and some ignore the other, so that a small model may talk for ever
-    kind = BaseChatOpenAI if url and not own_rules else ChatOpenAI
+    kind: type[BaseChatOpenAI] = BaseChatOpenAI if url and not own_rules else ChatOpenAI
+    options: dict[str, Any] = {
+        "model": spec.model,
+        "base_url": url,
+        "api_key": SecretStr(key),
+        "timeout": timeout_s,
+        "stream_chunk_timeout": timeout_s,
+        "max_retries": 0,
+        "max_tokens": max_tokens,
+        "temperature": None if own_rules else temperature,
+        "use_responses_api": False if url else None,
+        # no connection outlives its call: a kept one belongs to an event loop which may be closed
+        # at the next ("Event loop is closed" on the second asyncio.run)
+        "http_async_client": openai.DefaultAsyncHttpxClient(
+            limits=limits(max_keepalive_connections=0)
+        ),
+    }
     with model_errors(spec):
-        return kind(
-            model=spec.model,
-            # no connection outlives its call: a kept one belongs to an event loop which may be
-            # closed at the next ("Event loop is closed" on the second asyncio.run)
-            http_async_client=openai.DefaultAsyncHttpxClient(
-                limits=limits(max_keepalive_connections=0)
-            ),
-            base_url=url,
-            api_key=SecretStr(key),
-            timeout=timeout_s,
-            stream_chunk_timeout=timeout_s,
-            max_retries=0,
-            **{"max_tokens": max_tokens},  # a field of one class and an alias in the other
-            temperature=None if own_rules else temperature,
-            use_responses_api=False if url else None,
-        )
+        return kind(**options)
 
 
 def _reasons(model: str) -> bool:
