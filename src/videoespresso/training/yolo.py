@@ -79,6 +79,9 @@ def train(recipe: Recipe, out: Path) -> Path:
     import torch  # noqa: PLC0415 - the extra `train`
 
     yolo = import_yolo()
+    from ultralytics.data import utils  # noqa: PLC0415 - the extra `yolo`
+
+    utils.check_font = lambda font: None  # else it fetches Arial for plots, and we make none
     data = write_dataset(out / "data", recipe.images, recipe.validation)
     weights = out / "train" / "weights"
     last = weights / "last.pt"
@@ -150,6 +153,7 @@ def _without_paths(checkpoint: dict[str, Any]) -> dict[str, Any]:
     }
     model = (checkpoint.get("ema") or checkpoint["model"]).half()  # ema until training is over
     model.args = {key: value for key, value in dict(model.args).items() if key in args}
+    vars(model).pop("pt_path", None)
     model.yaml["yaml_file"] = Path(model.yaml.get("yaml_file", "")).name
     kept = {key: checkpoint.get(key) for key in ("version", "license", "train_metrics")}
     return {**kept, "epoch": -1, "model": model, "ema": None, "optimizer": None, "train_args": args}
