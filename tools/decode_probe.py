@@ -93,6 +93,14 @@ def frames_of(packet: "Packet[VideoStream]") -> list[VideoFrame]:
         return []
 
 
+def drain(stream: VideoStream) -> list[VideoFrame]:
+    """The frames that the decoder still holds."""
+    try:
+        return stream.codec_context.decode(None)
+    except av.error.FFmpegError:
+        return []
+
+
 def packets_of(
     path: str, container: InputContainer, stream: VideoStream
 ) -> "Iterator[Packet[VideoStream]]":
@@ -129,12 +137,13 @@ def look(path: str, beat: Beat) -> Facts:
 def _facts(
     path: str, container: InputContainer, stream: VideoStream, first: VideoFrame, beat: Beat
 ) -> Facts:
-    counted = container.format.name == "avi" and stream.codec_context.has_b_frames
+    is_avi = container.format.name == "avi"
+    counted = is_avi and stream.codec_context.has_b_frames
     rotation = round(-first.rotation / 90) * 90 % 360
     width, height = _displayed(first, stream.sample_aspect_ratio, rotation)
-    start = 0 if counted else stream.start_time
-    if start is None:
-        start = first.pts or 0
+    start = stream.start_time
+    if start is None or is_avi:  # AVI stores no display times; FFmpeg's begin at 0 or 1
+        start = 0 if counted else first.pts or 0
     time_base = stream.time_base or Fraction(1, 1000)
     duration, fps = _declared_duration(container, stream, start * time_base), _rate(stream)
     if not duration or fps is None:
@@ -212,10 +221,14 @@ def _unreadable(path: str, error: av.error.FFmpegError) -> VideoError:
         return VideoError(f"{name} may not be read", hint="check the file's permissions")
     if kind == "text":
         return VideoError(
-            f"{name} is text, not a video", hint="check that the download was not an error page"
+            f"{name} is text, not a video",
+            hint="an error page saved as a video? A playlist? Then give the video file it names",
         )
     if kind:
-        return VideoError(f"{name} is a {kind} file without its index: cut off", hint=_again())
+        return VideoError(
+            f"{name} is an {kind} file cut off: its index or its pictures are missing",
+            hint=_again(),
+        )
     return VideoError(
         f"{name} is not a video that FFmpeg knows ({error.strerror or error})",
         hint="give an mp4, mkv, webm, mov or avi file",

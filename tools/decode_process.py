@@ -16,6 +16,9 @@ from videoespresso.errors import VideoError
 _LAST_WORDS = 400
 """How many bytes of a crashed decoder's stderr are quoted."""
 
+_START_S = 60.0
+"""How long the process may take to load; a cold disk needs several seconds."""
+
 _END_S = 1.0
 """How long a process may take to end by itself when asked to."""
 
@@ -45,6 +48,11 @@ class DecodeProcess:
         )
         listener.start()
         self._end = weakref.finalize(self, _end, self._process, self._errors, listener)
+        try:
+            self._answer(_START_S)
+        except BaseException:
+            self.end()
+            raise
 
     @property
     def alive(self) -> bool:
@@ -70,13 +78,16 @@ class DecodeProcess:
             self._process.stdin.flush()
         except BrokenPipeError:
             raise self._crashed() from None
+        return self._answer(self._stall_s)
+
+    def _answer(self, patience_s: float) -> dict[str, Any]:
         while True:
             try:
-                answer = self._answers.get(timeout=self._stall_s)
+                answer = self._answers.get(timeout=patience_s)
             except queue.Empty:
                 self.end()
                 raise VideoError(
-                    f"{self._name}: no progress in {self._stall_s:g} s, decoding was stopped",
+                    f"{self._name}: no progress in {patience_s:g} s, decoding was stopped",
                     hint="check the disk or network it is on, or convert it: "
                     "ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4",
                 ) from None

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from videoespresso.tools.decode_probe import Beat, Facts, frames_of, open_stream, packets_of
+from videoespresso.tools.decode_probe import Beat, Facts, drain, frames_of, open_stream, packets_of
 
 EPSILON_S = Fraction(1, 1_000_000)
 """An instant that went through a float still names its frame."""
@@ -123,9 +125,18 @@ class Source:
             if packet.pts is not None and last is not None and packet.pts - last < max(gap, 1):
                 continue
             last = packet.pts if packet.pts is not None else last
-            for frame in frames_of(packet):
+            for frame in self._alone(packet):
                 if frame.pts is not None:
                     yield Shown(frame.pts, -1, frame)
+
+    def _alone(self, packet: "Packet[VideoStream]") -> list[VideoFrame]:
+        """A key frame without its followers. The decoder is emptied after each one: while it waits
+        for frames that never come it holds key frames back, and gave them in reverse order."""
+        frames = frames_of(packet)
+        if packet.size:
+            frames += drain(self.stream)
+            self.stream.codec_context.flush_buffers()
+        return frames
 
     def rgb(self, frame: VideoFrame, max_side: int) -> NDArray[np.uint8]:
         """(height, width, 3), upright, square pixels, the longer side at most `max_side`."""

@@ -48,6 +48,10 @@ class Worker:
         self._facts: Facts | None = None
         self._decord: Decord | None = None
 
+    def ready(self) -> None:
+        """Says that everything is loaded; the deadline for progress counts from here."""
+        self._say(ready=os.getpid())
+
     def answer(self, request: dict[str, Any]) -> None:
         """Carries out one request; a file's fault goes back as {"error", "hint"}."""
         does: dict[str, Callable[..., None]] = {
@@ -140,6 +144,7 @@ def main() -> None:
     requests: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(requests,), daemon=True).start()
     worker = Worker(out)
+    worker.ready()
     while True:
         worker.answer(json.loads(requests.get()))
 

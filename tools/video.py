@@ -90,6 +90,11 @@ class ProcessReader:
         self.video = _video(path, known or opened["sha"], opened["facts"])
         _digests[key] = self.video.id
 
+    @property
+    def pid(self) -> int:
+        """The number of the decoding process."""
+        return self._process.pid
+
     def keyframes(self, max_side: int, *, min_gap_s: float = 0.0) -> Iterator[Picture]:
         """See `VideoReader`."""
         return self._pictures("keyframes", max_side, min_gap_s, None)
