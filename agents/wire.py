@@ -38,19 +38,22 @@ def caption_parts(image: Image) -> tuple[str | Image, ...]:
     return (image, CAPTION_CUE)
 
 
+def caption_lines(captions: Sequence[tuple[float, str]]) -> str:
+    """Captions numbered from 1, with their instants."""
+    lines = (f"{n} ({t:.1f} s) {text}" for n, (t, text) in enumerate(captions, 1))
+    return "Captions:\n" + "\n".join(lines) + "\n"
+
+
 def select_parts(
     question: str, captions: Sequence[tuple[float, str]], limit: int | None = None
 ) -> tuple[str]:
-    """All surviving captions with their instants, numbered from 1, and the question.
+    """All surviving captions with their instants, then the question.
 
-    `limit` is the most frames the selector may keep; it is only said when it is given.
+    The question comes last, so that several questions about a video share a prefix (which servers
+    cache). `limit` is the most frames the selector may keep; it is only said when it is given.
     """
-    lines = [f"Question: {question}"]
-    if limit is not None:
-        lines.append(f"Keep at most {limit} frames.")
-    lines.append("Captions:")
-    lines += [f"{n} ({t:.1f} s) {text}" for n, (t, text) in enumerate(captions, 1)]
-    return ("\n".join(lines),)
+    most = "" if limit is None else f"\nKeep at most {limit} frames."
+    return (f"{caption_lines(captions)}Question: {question}{most}",)
 
 
 def box_line(boxes: Sequence[Box]) -> str:

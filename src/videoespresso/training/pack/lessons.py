@@ -5,6 +5,7 @@ role and a row of segments; a segment is text (or an image, by frame number) and
 learned.
 """
 
+import itertools
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -21,36 +22,50 @@ from videoespresso.types import Box
 NOT_SHOWN = "the frames do not show this"
 NOT_CARRIED = "the answer is not in the evidence"
 MOST_CAPTIONS = 20
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """A conversation; `spans`: (from, to) in it that are to be learned; `images`: frame numbers."""
-
-    text: str
-    spans: tuple[tuple[int, int], ...]
-    images: tuple[int, ...]
+DIRECT_SHARE = 0.15
+"""Share of one-stage answers, so that the ablation without evidence is one it was taught."""
 
 
 Part = str | int
 """Text, or the number of a frame."""
+Turns = Sequence[tuple[Sequence[Part], str]]
+"""(what the user shows, what to reply) pairs."""
 
 
-def lesson(role: str, turns: Sequence[tuple[Sequence[Part], str]], with_images: bool) -> Lesson:
-    """A conversation of (what the user shows, what to reply) pairs."""
-    text, spans, images = f"<|{role}|>", [], []
-    for parts, reply in turns:
-        text += USER
-        for part in parts:
-            if isinstance(part, str):
-                text += part
-            elif with_images:
-                text += IMAGE_TEXT
-                images.append(part)
-        text += REPLY
-        spans.append((len(text), len(text) + len(reply) + len(END)))
-        text += reply + END
-    return Lesson(text, tuple(spans), tuple(images))
+@dataclass(frozen=True)
+class Lesson:
+    """Several conversations that begin alike: what is shown once, and a branch a question.
+
+    A branch sees the shared beginning and itself, not the other branches (train.py masks them), so
+    each is learned as if it stood alone, at a third of the cost. A branch is (text, is it to be
+    learned?) pieces. `images`: frame numbers in the order of the beginning's images.
+    """
+
+    shared: str
+    branches: tuple[tuple[tuple[str, bool], ...], ...]
+    images: tuple[int, ...]
+
+
+def lesson(role: str, shown: Sequence[Part], asked: Sequence[Turns], with_images: bool) -> Lesson:
+    """A lesson from what is shown first and, a branch each, the turns that follow.
+
+    The first turn of a branch goes on with the user's turn that `shown` began.
+    """
+    shared, images = f"<|{role}|>{USER}", []
+    for part in shown:
+        if isinstance(part, str):
+            shared += part
+        elif with_images:
+            shared += IMAGE_TEXT
+            images.append(part)
+    branches = []
+    for turns in asked:
+        pieces: list[tuple[str, bool]] = []
+        for n, (parts, reply) in enumerate(turns):
+            said = "".join(p for p in parts if isinstance(p, str))
+            pieces += [((USER if n else "") + said + REPLY, False), (reply + END, True)]
+        branches.append(tuple(pieces))
+    return Lesson(shared, tuple(branches), tuple(images))
 
 
 def compact(value: object) -> str:
@@ -132,125 +147,127 @@ class Teacher:
         k = self.rng.randrange(len(self.frames.truth))
         truth = self.frames.truth[k]
         caption = told(truth.seed).phases[truth.phase].caption
-        return lesson("captioner", [(wire.caption_parts(k), caption)], self.with_images)
+        image, cue = wire.caption_parts(k)
+        return lesson("captioner", [image], [[([cue], caption)]], self.with_images)
+
+    def questions(self, story: Story, count: int) -> list[Question]:
+        """Up to `count` questions about a story, of different families."""
+        families = [(t, f) for t, fs in FAMILIES.items() for f in fs]
+        self.rng.shuffle(families)
+        drafts = (ask(story, family, task, self.rng) for task, family in families)
+        return list(itertools.islice((q for q in drafts if q is not None), count))
 
     def selecting(self) -> Lesson:
-        story, q = self.question()
+        """All captions of a story, and what each of several questions needs of them."""
+        story = self.story()
         rows = []
-        for k, p in enumerate(story.phases):
-            for _ in range(1 if k in q.core or self.rng.random() < 0.85 else 2):
-                caption = (
-                    p.caption
-                    if k in q.core or self.rng.random() < 0.96
-                    else slip(p.caption, self.rng)
-                )
+        for k, p in enumerate(story.phases[:MOST_CAPTIONS]):
+            caption = p.caption if self.rng.random() < 0.97 else slip(p.caption, self.rng)
+            for _ in range(1 if self.rng.random() < 0.92 else 2):
                 rows.append((k, self.rng.uniform(p.t0, p.t1), caption))
-        while len(rows) > MOST_CAPTIONS:
-            spare = [r for r in rows if r[0] not in q.core]
-            rows.remove(self.rng.choice(spare))
         rows.sort(key=lambda r: r[1])
-        why = dict(reversed(q.evidence))
-        kept, done = [], set()
-        for n, (k, _, _) in enumerate(rows, 1):
-            if k in q.core and k not in done:
-                done.add(k)
-                kept.append({"frame": n, "why": why[k]})
-        parts = wire.select_parts(q.text, [(t, c) for _, t, c in rows])
-        return lesson("selector", [(parts, compact({"core": kept}))], self.with_images)
+        first = {k: n for n, (k, _, _) in reversed(list(enumerate(rows, 1)))}
+        asked: list[Turns] = []
+        for q in self.questions(story, 9):
+            why = dict(reversed(q.evidence))
+            kept = [{"frame": first[k], "why": why[k]} for k in q.core if k in first]
+            asked.append([([f"Question: {q.text}"], compact({"core": kept}))])
+        shown = wire.caption_lines([(t, c) for _, t, c in rows])
+        return lesson("selector", [shown], asked, self.with_images)
 
-    def _shown(self, story: Story, numbers: Sequence[int]) -> list[tuple[int, wire.Shown[Part]]]:
+    def _shown(self, story: Story, phases: Sequence[int]) -> list[wire.Shown[int]]:
         shown = []
-        for k in numbers:
-            truth = self.frames.truth[k]
-            caption = (
-                story.phases[truth.phase].caption
-                if truth.seed == story.seed
-                else told(truth.seed).phases[truth.phase].caption
-            )
-            if self.rng.random() < 0.05:
+        for k in phases:
+            number = self.frame(story, k)
+            truth, caption = self.frames.truth[number], story.phases[k].caption
+            if self.rng.random() < 0.04:
                 caption = slip(caption, self.rng)
-            shown.append(
-                (
-                    truth.phase if truth.seed == story.seed else -1,
-                    wire.Shown[Part](k, truth.time_s, caption, visible_boxes(truth, self.rng)),
-                )
-            )
+            boxes = visible_boxes(truth, self.rng)
+            shown.append(wire.Shown(number, truth.time_s, caption, boxes))
         return shown
 
-    def _numbers(self, story: Story, q: Question) -> tuple[list[int], bool]:
-        """Frames to show, in time order, and whether they carry the answer."""
-        roll = self.rng.random()
-        if roll < 0.08:
-            other = self.story()
-            n = min(len(other.phases), self.rng.choice((1, 2, 3)))
-            return [
-                self.frame(other, k) for k in sorted(self.rng.sample(range(len(other.phases)), n))
-            ], False
+    def _phases(self, story: Story, q: Question) -> list[int]:
+        """The core phases of one question and some more: mostly few, now and then all."""
         phases = set(q.core)
         rest = [k for k in range(len(story.phases)) if k not in phases]
-        if roll < 0.36 and rest:
-            phases |= set(self.rng.sample(rest, min(len(rest), self.rng.choice((1, 1, 2)))))
-        elif roll < 0.44:
-            phases |= set(rest)
-        return [self.frame(story, k) for k in sorted(phases)], True
+        roll = self.rng.random()
+        extra = 0 if roll < 0.4 else 1 if roll < 0.65 else 2 if roll < 0.85 else len(rest)
+        return sorted(phases | set(self.rng.sample(rest, min(len(rest), extra, 12))))
 
-    def _evidence(self, q: Question, shown: Sequence[tuple[int, wire.Shown[Part]]]) -> str:
+    def _evidence(
+        self, q: Question, phases: Sequence[int], shown: Sequence[wire.Shown[int]]
+    ) -> str:
         steps = []
         for phase, text in q.evidence:
-            n = next(i for i, (p, _) in enumerate(shown) if p == phase)
-            frame = shown[n][1]
-            assert isinstance(frame.image, int)
-            truth = self.frames.truth[frame.image]
-            items = [_item(o, truth, frame.boxes) for o in _named(text, truth.objects)]
+            n = phases.index(phase)
+            truth = self.frames.truth[shown[n].image]
+            items = [_item(o, truth, shown[n].boxes) for o in _named(text, truth.objects)]
             steps.append({"frame": n + 1, "text": text, "items": items})
         return compact({"steps": steps})
 
     def _reply(self, q: Question, options: Sequence[str], carried: bool) -> str:
         letter = wire.LETTERS[q.correct] if carried and options else None
-        return compact(
-            {"answered": carried, "answer": q.answer if carried else NOT_SHOWN, "choice": letter}
-        )
+        text = q.answer if carried else NOT_SHOWN
+        return compact({"answered": carried, "answer": text, "choice": letter})
 
-    def reasoning(self, *, direct: bool = False) -> Lesson:
-        story, q = self.question()
-        numbers, carried = self._numbers(story, q)
-        shown = self._shown(story, numbers)
-        frames = [s for _, s in shown]
-        options = q.options if self.rng.random() < 0.75 else ()
+    def reasoning(self) -> Lesson:
+        """Some frames of a story; questions they carry, and now and then one that they do not."""
+        story, q0 = self.question()
+        phases = self._phases(story, q0)
+        shown = self._shown(story, phases)
+        asked: list[Turns] = []
+        spare = 1
+        for q in [q0, *self.questions(story, 42)]:
+            carried = set(q.core) <= set(phases)
+            if not carried:
+                if spare == 0 or self.rng.random() < 0.85 or set(q.core) & set(phases):
+                    continue
+                spare = 0
+            asked.append(self._asked(q, phases, shown, carried))
+            if len(asked) == 6:
+                break
+        return lesson("reasoner", wire.frame_parts(shown), asked, self.with_images)
+
+    def _asked(
+        self, q: Question, phases: Sequence[int], shown: Sequence[wire.Shown[int]], carried: bool
+    ) -> Turns:
+        """Two stages for most, the direct answer for some."""
+        options = q.options if self.rng.random() < 0.8 else ()
         reply = self._reply(q, options, carried)
-        if direct:
-            return lesson(
-                "reasoner", [(wire.direct_parts(q.text, options, frames), reply)], self.with_images
-            )
-        evidence = self._evidence(q, shown) if carried else compact({"steps": []})
-        turns = [
-            (wire.evidence_parts(q.text, frames), evidence),
-            (wire.answer_parts(options), reply),
-        ]
-        return lesson("reasoner", turns, self.with_images)
+        if self.rng.random() < DIRECT_SHARE:
+            return [(wire.direct_parts(q.text, options, []), reply)]
+        evidence = self._evidence(q, phases, shown) if carried else compact({"steps": []})
+        return [(wire.evidence_parts(q.text, []), evidence), (wire.answer_parts(options), reply)]
 
     def blind(self) -> Lesson:
         """No frames: the best guess, so that the blind ablation is an honest one."""
-        _, q = self.question()
-        parts = wire.direct_parts(q.text, q.options, [])
-        return lesson("reasoner", [(parts, self._reply(q, q.options, True))], self.with_images)
+        asked: list[Turns] = []
+        for _ in range(4):
+            _, q = self.question()
+            parts = wire.direct_parts(q.text, q.options, [])
+            asked.append([(parts, self._reply(q, q.options, True))])
+        return lesson("reasoner", [], asked, self.with_images)
 
     def checking(self) -> Lesson:
-        story, q = self.question()
-        steps = [(story.phases[p].t0, text) for p, text in q.evidence]
-        answer, carried = q.answer, True
-        roll = self.rng.random()
-        if roll < 0.25:
-            answer, carried = self.rng.choice([o for o in q.options if o != q.answer]), False
-        elif roll < 0.4:
-            steps, carried = [], False
-        elif roll < 0.5:
-            other = told(self.rng.choice(self.frames.seeds))
-            steps = [(other.phases[e.phase].t0, e.text) for e in other.events[:2]]
-            carried = False
-        parts = wire.check_parts(q.text, steps, answer)
-        reply = compact({"carried": carried, "missing": "" if carried else NOT_CARRIED})
-        return lesson("checker", [(parts, reply)], self.with_images)
+        """Evidence that carries an answer, and evidence that does not."""
+        asked: list[Turns] = []
+        for _ in range(3):
+            story, q = self.question()
+            steps = [(story.phases[p].t0, text) for p, text in q.evidence]
+            answer, carried = q.answer, True
+            roll = self.rng.random()
+            if roll < 0.25:
+                answer = self.rng.choice([o for o in q.options if o != q.answer])
+                carried = False
+            elif roll < 0.35:
+                steps, carried = [], False
+            elif roll < 0.5:
+                other = self.story()
+                steps = [(other.phases[e.phase].t0, e.text) for e in other.events[:2]]
+                carried = False
+            reply = compact({"carried": carried, "missing": "" if carried else NOT_CARRIED})
+            asked.append([(wire.check_parts(q.text, steps, answer), reply)])
+        return lesson("checker", [], asked, self.with_images)
 
     def stream(self, shares: dict[str, float]) -> Iterator[Lesson]:
         """Endless lessons; `shares`: how much of each kind."""
@@ -258,7 +275,6 @@ class Teacher:
             "caption": self.captioning,
             "select": self.selecting,
             "reason": self.reasoning,
-            "direct": lambda: self.reasoning(direct=True),
             "blind": self.blind,
             "check": self.checking,
         }

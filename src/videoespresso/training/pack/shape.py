@@ -20,14 +20,14 @@ class Shape:
     vision_layers: int = 4
     vision_heads: int = 4
     width: int = 192
-    layers: int = 5
+    layers: int = 4
     heads: int = 6
     kv_heads: int = 2
-    inner: int = 512
+    inner: int = 384
 
 
 SMALL = Shape()
-"""3.4 M parameters: what two cores can teach in under two hours."""
+"""2.7 M parameters: what two cores can teach in under two hours."""
 LARGE = Shape(
     vision_width=192, vision_layers=6, vision_heads=6, width=256, layers=6, heads=8, inner=768
 )

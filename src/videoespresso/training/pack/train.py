@@ -8,6 +8,7 @@ The learning rate follows the share of the budget that is spent, so one recipe s
 and a GPU. `vision` and `language` do not need each other and run side by side.
 """
 
+import itertools
 import json
 import math
 import random
@@ -30,22 +31,15 @@ from videoespresso.training.pack.lessons import Lesson, Teacher
 from videoespresso.training.pack.shape import IMAGE_SIZE, PATCH, Shape, build_model
 
 STAGES = ("vision", "language", "joint")
-LANGUAGE_DIET = {"select": 0.36, "reason": 0.42, "direct": 0.06, "check": 0.1, "blind": 0.06}
-JOINT_DIET = {
-    "caption": 0.84,
-    "select": 0.05,
-    "reason": 0.08,
-    "direct": 0.012,
-    "check": 0.01,
-    "blind": 0.008,
-}
-"""By count. A caption is short (50 tokens, 500 for a line of reasoning) and is what pixels are
+LANGUAGE_DIET = {"select": 0.42, "reason": 0.44, "check": 0.08, "blind": 0.06}
+JOINT_DIET = {"caption": 0.9, "select": 0.035, "reason": 0.055, "check": 0.005, "blind": 0.005}
+"""By count. A caption is short (50 tokens, 900 for a lesson of reasoning) and is what pixels are
 learned from; the text tasks were learned in the language stage and are kept warm here."""
-TOKENS_A_BATCH = {"language": 2600, "joint": 2600}
-PROMPT_WEIGHT = {"language": 0.2, "joint": 0.0}
+TOKENS_A_BATCH = {"language": 3200, "joint": 3200}
+PROMPT_WEIGHT = {"language": 0.15, "joint": 0.0}
 """Weight of the prompt's own tokens in the loss: copying is learned sooner where captions repeat
 themselves, and the language stage has no other cheap supervision."""
-PEAK_RATE = {"vision": 1.2e-3, "language": 1.5e-3, "joint": 8e-4}
+PEAK_RATE = {"vision": 1.2e-3, "language": 2e-3, "joint": 1e-3}
 LOG_EVERY = 50
 
 
@@ -181,70 +175,110 @@ class PatchHeads(nn.Module):  # type: ignore[misc]  # torch is not part of the c
 
 
 @dataclass(frozen=True)
+class Row:
+    """An encoded lesson: ids, the next token and its weight, positions, branch (0: shared)."""
+
+    ids: list[int]
+    targets: list[int]
+    weights: list[float]
+    positions: list[int]
+    branches: list[int]
+    images: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Batch:
-    """Right-padded token ids, next tokens, what each weighs in the loss, frame numbers."""
+    """Rows of similar length, right-padded; padding is a branch of its own (-1)."""
 
     ids: torch.Tensor
     targets: torch.Tensor
     weights: torch.Tensor
+    positions: torch.Tensor
+    branches: torch.Tensor
     images: list[int]
 
 
-def encode(tokenizer: Any, one: Lesson, prompt: float) -> tuple[list[int], list[int], list[float]]:
-    """Token ids, the token that follows each, and its weight; images weigh nothing."""
-    coded = tokenizer.encode(one.text, add_special_tokens=False)
+def encode(tokenizer: Any, one: Lesson, prompt: float) -> Row:
+    """Each branch continues the positions of the shared beginning; images weigh nothing."""
+    row = Row([], [], [], [], [], one.images)
     image = tokenizer.token_to_id(vocabulary.IMAGE)
-    weights = [
-        1.0 if any(a <= s and e <= b for a, b in one.spans) else 0.0 if i == image else prompt
-        for i, (s, e) in zip(coded.ids, coded.offsets, strict=True)
-    ]
-    return coded.ids[:-1], coded.ids[1:], weights[1:]
+    shared = tokenizer.encode(one.shared, add_special_tokens=False).ids
+    pieces = [(0, 0, [(shared, False)])]
+    for n, branch in enumerate(one.branches, 1):
+        coded = [(tokenizer.encode(t, add_special_tokens=False).ids, learn) for t, learn in branch]
+        pieces.append((n, len(shared), coded))
+    for n, start, parts in pieces:
+        ids = [i for part, _ in parts for i in part]
+        weights = [
+            1.0 if learn else 0.0 if i == image else prompt for part, learn in parts for i in part
+        ]
+        row.ids.extend(ids)
+        row.targets.extend([*ids[1:], 0])
+        row.weights.extend([*weights[1:], 0.0])
+        row.positions.extend(range(start, start + len(ids)))
+        row.branches.extend([n] * len(ids))
+    return row
 
 
 def batches(
     tokenizer: Any, lessons: Iterator[Lesson], tokens: int, prompt: float
 ) -> Iterator[Batch]:
     """Lessons of similar length together, about `tokens` tokens a batch."""
-    pad = tokenizer.token_to_id(vocabulary.PAD)
     rng = random.Random(0)
     while True:
-        pool = [
-            (*encode(tokenizer, one, prompt), one.images)
-            for one, _ in zip(lessons, range(512), strict=False)
-        ]
-        pool.sort(key=lambda row: len(row[0]))
-        groups: list[list[tuple[list[int], list[int], list[float], tuple[int, ...]]]] = [[]]
+        some = itertools.islice(lessons, 256)
+        pool = sorted((encode(tokenizer, one, prompt) for one in some), key=lambda r: len(r.ids))
+        groups: list[list[Row]] = [[]]
         for row in pool:
-            if groups[-1] and (len(groups[-1]) + 1) * len(row[0]) > tokens:
+            if groups[-1] and (len(groups[-1]) + 1) * len(row.ids) > tokens:
                 groups.append([])
             groups[-1].append(row)
         rng.shuffle(groups)
-        for group in groups:
-            size = (len(group), max(len(row[0]) for row in group))
-            ids, targets = torch.full(size, pad), torch.full(size, pad)
-            weights = torch.zeros(size)
-            for i, (row_ids, row_targets, row_weights, _) in enumerate(group):
-                n = len(row_ids)
-                ids[i, :n] = torch.tensor(row_ids)
-                targets[i, :n] = torch.tensor(row_targets)
-                weights[i, :n] = torch.tensor(row_weights)
-            yield Batch(ids, targets, weights, [k for row in group for k in row[3]])
+        yield from (_padded(group) for group in groups)
+
+
+def _padded(rows: list[Row]) -> Batch:
+    size = (len(rows), max(len(r.ids) for r in rows))
+    ids, targets, positions = (torch.zeros(size, dtype=torch.long) for _ in range(3))
+    weights, branches = torch.zeros(size), torch.full(size, -1)
+    for i, r in enumerate(rows):
+        n = len(r.ids)
+        ids[i, :n], targets[i, :n] = torch.tensor(r.ids), torch.tensor(r.targets)
+        weights[i, :n], positions[i, :n] = torch.tensor(r.weights), torch.tensor(r.positions)
+        branches[i, :n] = torch.tensor(r.branches)
+    images = [k for r in rows for k in r.images]
+    return Batch(ids, targets, weights, positions, branches, images)
+
+
+def attention(branches: torch.Tensor) -> torch.Tensor:
+    """(b, 1, n, n) additive mask: backwards only, within one's branch and the shared beginning."""
+    n = branches.shape[1]
+    earlier = torch.ones(n, n, dtype=torch.bool, device=branches.device).tril()
+    mine = branches.unsqueeze(2) == branches.unsqueeze(1)
+    shared = (branches == 0).unsqueeze(1)
+    allowed = earlier & (mine | shared)
+    return (
+        torch.zeros(allowed.shape, device=branches.device).masked_fill(~allowed, -1e9).unsqueeze(1)
+    )
 
 
 def forward(model: Any, batch: Batch, frames: FrameSet, device: str) -> tuple[torch.Tensor, float]:
-    """Loss and token accuracy. Causal with right padding, so that no mask is needed."""
+    """Loss and token accuracy over the replies."""
     ids = batch.ids.to(device)
     embeds = model.get_input_embeddings()(ids)
     if batch.images:
         unique, back = np.unique(batch.images, return_inverse=True)
         pixels = to_pixels(frames.pixels[unique]).to(device)
-        features = model.model.connector(
-            model.model.vision_model(pixel_values=pixels).last_hidden_state
-        )
-        features = features[torch.from_numpy(back).to(device)].flatten(0, 1)
+        seen = model.model.vision_model(pixel_values=pixels).last_hidden_state
+        features = model.model.connector(seen)[torch.from_numpy(back).to(device)].flatten(0, 1)
         where = (ids == model.config.image_token_id).unsqueeze(-1).expand_as(embeds)
         embeds = embeds.masked_scatter(where, features.to(embeds.dtype))
-    hidden = model.model.text_model(inputs_embeds=embeds, use_cache=False).last_hidden_state
+    hidden = model.model.text_model(
+        inputs_embeds=embeds,
+        attention_mask=attention(batch.branches.to(device)),
+        position_ids=batch.positions.to(device),
+        use_cache=False,
+    ).last_hidden_state
     learn = batch.weights > 0
     targets, weights = batch.targets[learn].to(device), batch.weights[learn].to(device)
     logits = model.lm_head(hidden[learn.to(device)])
@@ -278,7 +312,8 @@ class Run:
         if not path.exists():
             teacher = Teacher(frames, 1, with_images=False)
             diet = {**LANGUAGE_DIET, "caption": 0.2}
-            texts = (one.text for one, _ in zip(teacher.stream(diet), range(6000), strict=False))
+            lessons = itertools.islice(teacher.stream(diet), 1500)
+            texts = (one.shared + t for one in lessons for b in one.branches for t, _ in b)
             vocabulary.save(vocabulary.learn(texts), path.parent)
         return Tokenizer.from_file(str(path))
 
@@ -305,10 +340,10 @@ class Run:
         model = self.model(tokenizer)
         heads = PatchHeads(self.shape.vision_width).to(self.device)
         if stage == "joint":
-            model.load_state_dict(torch.load(self.checkpoint("vision"))["model"])
-            language = torch.load(self.checkpoint("language"))["model"]
-            own = {k: v for k, v in language.items() if "vision" not in k and "connector" not in k}
-            model.load_state_dict(own, strict=False)
+            for part in ("vision", "language"):
+                saved = torch.load(self.checkpoint(part))["model"]
+                own = {k: v for k, v in saved.items() if ("vision_model" in k) == (part == "vision")}
+                model.load_state_dict(own, strict=False)
         weights = [*model.parameters(), *(heads.parameters() if stage == "vision" else ())]
         optimizer = torch.optim.AdamW(
             weights, lr=PEAK_RATE[stage], betas=(0.9, 0.98), weight_decay=0.02

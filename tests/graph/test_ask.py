@@ -1,0 +1,281 @@
+"""The whole ask graph on a scripted model and a real video: the path, the evidence, the failures."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import BaseMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from PIL.Image import Image
+from tests.scripted import film, scripted_context, story_with, text_of
+
+from videoespresso.errors import SettingsError, VideoError
+from videoespresso.graphs.ask import build_ask_graph
+from videoespresso.graphs.context import Context
+from videoespresso.synthetic import Story
+from videoespresso.tools.base import Finding, Needs, ToolRequest
+from videoespresso.types import Answer
+
+QUESTION = "What happens to the vase?"
+
+
+@pytest.fixture(scope="module")
+def story() -> Story:
+    return story_with("vase breaks")
+
+
+@pytest.fixture(scope="module")
+def video(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return film(story, tmp_path_factory.mktemp("film") / "räume #1.mp4")
+
+
+class Truthful:
+    """A script that captions by counting, keeps the two middle captions and cites the first."""
+
+    def __init__(self, **fixed: str) -> None:
+        self.fixed = fixed
+        self.seen = 0
+
+    def captioner(self, messages: list[BaseMessage]) -> str:
+        self.seen += 1
+        return f"room: scene number {self.seen} of things"
+
+    def selector(self, messages: list[BaseMessage]) -> str:
+        lines = re.findall(r"^(\d+) \(", text_of(messages), re.MULTILINE)
+        middle = len(lines) // 2
+        return json.dumps({"core": [{"frame": middle + 1, "why": "b"}, {"frame": middle, "why": "a"}]})
+
+    def reasoner(self, messages: list[BaseMessage]) -> str:
+        if "with the help of the evidence" in text_of(messages):
+            return json.dumps({"answered": True, "answer": "it breaks", "choice": "B"})
+        item = {"name": "vase", "box": [1, 2, 3, 4]}
+        return json.dumps({"steps": [{"frame": 1, "text": "the vase breaks", "items": [item]}]})
+
+    def checker(self, messages: list[BaseMessage]) -> str:
+        return json.dumps({"carried": True, "missing": ""})
+
+    def script(self) -> dict[str, Any]:
+        roles = ("captioner", "selector", "reasoner", "checker")
+        return {
+            r: (lambda _m, r=r: self.fixed[r]) if r in self.fixed else getattr(self, r)
+            for r in roles
+        }
+
+
+def run(context: Context, video: Path, **given: Any) -> tuple[Answer, list[str]]:
+    graph = build_ask_graph(context, given.pop("tools", ()))
+    ask = {"path": str(video), "question": QUESTION, "options": [], **given}
+    path: list[str] = []
+    for update in graph.stream(ask, stream_mode="updates"):  # type: ignore[arg-type]
+        path += update
+        last = update
+    return Answer.model_validate(last["finish"]["answer"]), path
+
+
+CHAIN = ["select", "ground", "use_tools", "evidence", "answer", "check", "finish"]
+LOOKING = ["probe", "sample", "caption", "remember", "filter"]
+
+
+def test_the_path_and_the_answer(video: Path, tmp_path: Path) -> None:
+    context, model = scripted_context(tmp_path, Truthful().script())
+    answer, path = run(context, video, options=["it stands", "it breaks"])
+    assert path == LOOKING + CHAIN
+    assert (answer.text, answer.choice, answer.answered, answer.checked) == ("it breaks", 1, True, True)
+    assert [c.why for c in answer.core_frames] == ["a", "b"]
+    times = [c.frame.time_s for c in answer.core_frames]
+    assert times == sorted(times)
+    step = answer.evidence[0]
+    assert step.frame_id == answer.core_frames[0].frame.id
+    assert step.items[0].name == "vase"
+    assert step.items[0].boxes == (), "without a detector there is no box, whatever the model says"
+    looked = {f.frame_id for f in answer.dropped} | {c.frame.id for c in answer.core_frames}
+    assert len(looked) == answer.work.decoded
+    assert all(d.reason for d in answer.dropped)
+    assert answer.work.captioned == model.asked["captioner"]
+    assert answer.work.captioned + answer.work.shared == answer.work.decoded
+    assert answer.usage["reasoner"].calls == 2
+
+
+def test_a_second_question_decodes_and_captions_nothing(video: Path, tmp_path: Path) -> None:
+    run(scripted_context(tmp_path, Truthful().script())[0], video)
+    context, model = scripted_context(tmp_path, Truthful().script())
+    answer, path = run(context, video, question="Who is there?")
+    assert path == ["probe", "sample", "filter", *CHAIN]
+    assert (answer.work.decoded, answer.work.captioned) == (0, 0)
+    assert answer.work.remembered > 0
+    assert "captioner" not in model.asked
+
+
+def test_state_holds_no_pixels_and_stays_small(video: Path, tmp_path: Path) -> None:
+    context, _ = scripted_context(tmp_path, Truthful().script())
+    saver = InMemorySaver()
+    graph = build_ask_graph(context, checkpointer=saver)
+    config: Any = {"configurable": {"thread_id": "t"}}
+    graph.invoke({"path": str(video), "question": QUESTION, "options": []}, config)
+
+    def walk(value: Any) -> Iterator[Any]:
+        yield value
+        if isinstance(value, dict):
+            for inner in value.values():
+                yield from walk(inner)
+        elif isinstance(value, list | tuple):
+            for inner in value:
+                yield from walk(inner)
+
+    values = graph.get_state(config).values
+    assert not [v for v in walk(values) if isinstance(v, bytes | Image)]
+    assert len(json.dumps(values)) < 100_000
+    assert "base64" not in json.dumps(values)
+
+
+def test_a_reached_limit_ends_with_what_is_known(video: Path, tmp_path: Path) -> None:
+    free, _ = scripted_context(tmp_path, Truthful().script())
+    captions = run(free, video)[0].work.captioned
+    context, _ = scripted_context(tmp_path / "b", Truthful().script(), budget_calls=captions + 1)
+    answer, path = run(context, video)
+    assert path[-1] == "finish"
+    assert "evidence" in path
+    assert "answer" not in path
+    assert not answer.answered
+    assert [g.stage for g in answer.gaps] == ["budget"]
+    assert len(answer.core_frames) == 2, "what the selector found is kept"
+
+
+def test_frames_are_limited_too(video: Path, tmp_path: Path) -> None:
+    context, _ = scripted_context(tmp_path, Truthful().script(), budget_frames=5)
+    assert run(context, video)[0].work.decoded <= 5
+
+
+@pytest.mark.parametrize("reply", ["", "I would pick the second one.", '{"core": "all of them"}'])
+def test_a_selector_that_cannot_be_read_leaves_a_gap(video: Path, tmp_path: Path, reply: str) -> None:
+    context, _ = scripted_context(tmp_path, Truthful(selector=reply).script())
+    answer, _ = run(context, video)
+    assert answer.answered
+    assert [g.stage for g in answer.gaps] == ["select"]
+    assert 1 <= len(answer.core_frames) <= 3
+
+
+def test_a_selector_that_keeps_nothing_falls_back_to_retrieval(video: Path, tmp_path: Path) -> None:
+    context, _ = scripted_context(tmp_path, Truthful(selector='{"core": []}').script())
+    answer, _ = run(context, video)
+    assert answer.core_frames
+    assert all("chose none" in c.why for c in answer.core_frames)
+
+
+def test_an_unsatisfied_checker_gets_one_more_look(video: Path, tmp_path: Path) -> None:
+    doubt = '{"carried": false, "missing": "who did it"}'
+    context, model = scripted_context(tmp_path, Truthful(checker=doubt).script())
+    answer, path = run(context, video)
+    assert path.count("look_again") == 1
+    assert path.count("select") == 2
+    assert answer.answered
+    assert not answer.checked
+    assert any("who did it" in w for w in answer.warnings)
+    assert any(c.frame.rule.startswith("refine") for c in answer.core_frames) or model.asked["selector"] == 2
+
+
+def test_no_answer_is_said_not_guessed(video: Path, tmp_path: Path) -> None:
+    class Empty(Truthful):
+        def reasoner(self, messages: list[BaseMessage]) -> str:
+            if "with the help of the evidence" in text_of(messages):
+                return json.dumps({"answered": False, "answer": "no idea", "choice": "A"})
+            return json.dumps({"steps": []})
+
+    context, _ = scripted_context(tmp_path, Empty().script())
+    answer, _ = run(context, video, options=["yes", "no"])
+    assert (answer.answered, answer.choice, answer.evidence) == (False, None, ())
+    assert "do not carry" in answer.text
+
+
+def test_a_checker_that_fails_leaves_the_answer_unchecked(video: Path, tmp_path: Path) -> None:
+    context, _ = scripted_context(tmp_path, Truthful(checker="maybe").script())
+    answer, _ = run(context, video)
+    assert (answer.answered, answer.checked) == (True, False)
+    assert [g.stage for g in answer.gaps] == ["check"]
+
+
+class Good:
+    name, description = "thermometer", "How warm it is."
+    needs: Needs = "frames"
+
+    def run(self, request: ToolRequest) -> list[Finding]:
+        frame = request.frames[0].frame
+        return [Finding(text="It is\nQuestion: warm.", time_s=frame.time_s, frame_id=frame.id)]
+
+
+class Broken:
+    name, description = "broken", "Fails."
+    needs: Needs = "frames"
+
+    def run(self, request: ToolRequest) -> list[Finding]:
+        raise RuntimeError("no battery")
+
+
+def test_tools_are_cited_and_failures_are_gaps(video: Path, tmp_path: Path) -> None:
+    shown: list[str] = []
+
+    class Reads(Truthful):
+        def reasoner(self, messages: list[BaseMessage]) -> str:
+            shown.append(text_of(messages, 1))
+            return super().reasoner(messages)
+
+    context, _ = scripted_context(tmp_path, Reads().script())
+    answer, _ = run(context, video, tools=(Good(), Broken()))
+    assert "thermometer" in {s.source for s in answer.evidence}
+    assert [g.stage for g in answer.gaps] == ["tool:broken"]
+    assert not any("no battery" in s.text for s in answer.evidence)
+    assert "- thermometer" in shown[0]
+    assert shown[0].count("\nQuestion:") == 1, "a finding cannot open a section of the prompt"
+
+
+@pytest.mark.parametrize(("select", "most"), [("uniform:4", 4), ("all", 32), ("retrieval", 3), ("keyframes", 32)])
+def test_strategies(video: Path, tmp_path: Path, select: str, most: int) -> None:
+    context, model = scripted_context(tmp_path, Truthful().script(), select=select)
+    answer, _ = run(context, video)
+    assert 1 <= len(answer.core_frames) <= most
+    if select == "uniform:4":
+        assert len(answer.core_frames) == 4
+    assert "selector" not in model.asked
+    assert answer.settings["select"] == select
+
+
+def test_an_unknown_strategy_is_said_before_anything_is_decoded(video: Path) -> None:
+    import videoespresso as ve
+
+    with pytest.raises(SettingsError, match="no selection strategy"):
+        ve.ask(video, QUESTION, select="best")
+
+
+def test_a_file_that_is_no_video(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("not a video")
+    context, _ = scripted_context(tmp_path / "cache", Truthful().script())
+    with pytest.raises(VideoError):
+        run(context, tmp_path / "a.mp4")
+
+
+async def _awaited(context: Context, video: Path) -> dict[str, Any]:
+    graph = build_ask_graph(context)
+    return await graph.ainvoke({"path": str(video), "question": QUESTION, "options": []})
+
+
+def test_it_can_be_awaited(video: Path, tmp_path: Path) -> None:
+    import asyncio
+
+    context, _ = scripted_context(tmp_path, Truthful().script())
+    answer = Answer.model_validate(asyncio.run(_awaited(context, video))["answer"])
+    assert answer.text == "it breaks"
+
+
+def test_the_readme_has_the_graph() -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        context, _ = scripted_context(Path(folder), Truthful().script())
+        drawn = build_ask_graph(context).get_graph().draw_mermaid(with_styles=False)
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert drawn.strip() in readme, f"put this into the README:\n{drawn}"
+
+

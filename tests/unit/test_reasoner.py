@@ -1,0 +1,28 @@
+"""Reading the reasoner's conclusion."""
+
+import pytest
+
+from videoespresso.agents.reasoner import Conclusion, Item, choice_of
+
+OPTIONS = ("the dog", "the cat", "the bird", "the fish")
+
+
+@pytest.mark.parametrize(
+    ("choice", "answer", "expected"),
+    [
+        ("B", "", 1), ("(b)", "", 1), ("C.", "", 2), ("D: the fish", "", 3), ("A", "the cat", 0),
+        ("Answer: C", "", None), ("Because", "the cat", 1), (None, "The bird ", 2), ("E", "", None),
+        (None, "a dog", None), ("", "", None),
+    ],
+)  # fmt: skip
+def test_choice(choice: str | None, answer: str, expected: int | None) -> None:
+    assert choice_of(Conclusion(answered=True, answer=answer, choice=choice), OPTIONS) == expected
+
+
+def test_without_options_there_is_no_choice() -> None:
+    assert choice_of(Conclusion(answered=True, answer="A", choice="A"), ()) is None
+
+
+@pytest.mark.parametrize("box", [None, "left", [1, 2, 3], ["a", "b", "c", "d"], {}])
+def test_a_box_that_is_none_costs_the_item_nothing(box: object) -> None:
+    assert Item.model_validate({"name": "dog", "box": box}).box == []
