@@ -40,8 +40,6 @@ T = TypeVar("T", bound=BaseModel)
 V = TypeVar("V")
 Steps = Generator[Attempt, Any, Climbed[V]]
 
-_LOCK_POLL_S = 0.05
-
 
 class Agent:
     """One role on one model.

@@ -32,8 +32,12 @@ from videoespresso.types import Usage
 
 V = TypeVar("V")
 
-_SAMPLING = ("temperature", "top_p", "max_tokens", "seed", "identity", "max_pixels", "dtype")
-"""Attributes of a chat model on which its reply depends; `identity` names local weights."""
+_SAMPLING = (
+    *("temperature", "top_p", "max_tokens", "seed", "max_pixels", "dtype"),
+    "identity",  # names local weights
+    "openai_api_base",  # where a spec without a base URL went
+)
+"""Attributes of a chat model on which its reply depends."""
 
 
 @dataclass(frozen=True)

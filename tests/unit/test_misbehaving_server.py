@@ -38,7 +38,7 @@ Ask = Callable[[Agent], Reply[str]]
 def agent(
     server: bad.Server,
     *,
-    timeout_s: float = 5.0,
+    timeout_s: float = 60.0,
     budget: Budget | None = None,
     replies: ReplyCache | None = None,
     retries: Retries = AT_ONCE,
@@ -93,8 +93,8 @@ def test_trouble_that_passes_is_sat_out(trouble: bad.Behaviour, ask: Ask) -> Non
 @pytest.mark.parametrize("ask", [sync, awaited])
 def test_a_hanging_server_is_not_waited_for(ask: Ask) -> None:
     with bad.Server([bad.hang(), bad.say("late")]) as server:
-        assert ask(agent(server, timeout_s=0.3)).value == "late"
-        assert len(server.requests) == 2
+        assert ask(agent(server, timeout_s=1.0)).value == "late"
+        assert len(server.requests) >= 2
 
 
 @pytest.mark.parametrize(

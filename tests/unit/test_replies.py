@@ -35,6 +35,7 @@ class B(BaseModel):
 
 class Warm(FakeListChatModel):
     temperature: float = 0.0
+    identity: str = "these weights"
 
 
 def request(**changes: object) -> Request:
@@ -68,6 +69,7 @@ def test_the_key_is_the_content() -> None:
         {"schema": B},
         {"schema": None},
         {"model": Warm(responses=[""], temperature=0.7)},
+        {"model": Warm(responses=[""], identity="other weights")},
     ],
     ids=str,
 )

@@ -1,13 +1,17 @@
 """Specs, profiles, and prices by spec."""
 
+import importlib.util
+import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
 from videoespresso.agents import prompts
 from videoespresso.errors import ModelError, SettingsError
 from videoespresso.models.chat import NO_KEY, chat_model
-from videoespresso.models.prices import image_tokens, price
+from videoespresso.models.prices import FREE, image_tokens, price
 from videoespresso.models.profiles import (
     CHAT_ROLES,
     PROFILES,
@@ -175,14 +179,101 @@ def test_a_local_server_needs_no_key_and_gets_ours_never(monkeypatch: pytest.Mon
 
 
 def test_the_sdk_variables_for_a_base_url_are_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = ModelSpec.parse("openai:gpt-4o")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:9/v1")
-    assert chat_model("openai:m").openai_api_base == "http://localhost:9/v1"  # type: ignore[attr-defined]
+    assert chat_model(spec).openai_api_base == "http://localhost:9/v1"  # type: ignore[attr-defined]
+    assert price(spec) == FREE
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://reseller.example/v1")
+    assert price(spec) is None
 
 
-def test_an_unknown_provider_names_what_to_install() -> None:
-    with pytest.raises((ModelError, SettingsError)) as caught:
-        chat_model("anthropic:claude-sonnet-4-5")
-    assert "langchain" in caught.value.hint or "ANTHROPIC_API_KEY" in caught.value.hint
+def test_reasoning_models_get_their_own_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-12345678")
+
+    def sent(spec: str) -> dict[str, Any]:
+        return chat_model(spec, max_tokens=9)._get_request_payload("hi")  # type: ignore[attr-defined, no-any-return]
+
+    plain, reasoning = sent("openai:gpt-4o"), sent("openai:gpt-5-mini")
+    local = sent("openai:qwen@http://localhost:9/v1")
+    assert (plain["temperature"], plain["max_completion_tokens"]) == (0.0, 9)
+    assert "temperature" not in reasoning
+    assert (local["temperature"], local["max_tokens"]) == (0.0, 9)
+    assert "max_completion_tokens" not in local
+
+
+class Langchain(ModuleType):
+    """`langchain.chat_models`, as far as we use it."""
+
+    def __init__(self, answer: object) -> None:
+        super().__init__("langchain.chat_models")
+        self.answer = answer
+        self.asked: dict[str, Any] = {}
+
+    def init_chat_model(self, model: str, **options: Any) -> object:
+        self.asked = {"model": model, **options}
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def with_langchain(patch: pytest.MonkeyPatch, answer: object) -> Langchain:
+    fake = Langchain(answer)
+    patch.setitem(sys.modules, "langchain", ModuleType("langchain"))
+    patch.setitem(sys.modules, "langchain.chat_models", fake)
+    patch.setattr(importlib.util, "find_spec", lambda name: object())
+    return fake
+
+
+def test_other_providers_go_through_langchain(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = object()
+    fake = with_langchain(monkeypatch, made)
+    assert chat_model("mistralai:pixtral@https://h/v1", timeout_s=7) is made
+    assert fake.asked["model_provider"] == "mistralai"
+    assert fake.asked["base_url"] == "https://h/v1"
+    assert (fake.asked["max_retries"], fake.asked["timeout"]) == (0, 7)
+    assert chat_model("ollama:llava") is made
+    assert "max_retries" not in fake.asked
+    assert fake.asked["num_predict"] > 0
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "hint"),
+    [
+        (
+            ImportError("requires langchain-mistralai"),
+            ModelError,
+            "pip install langchain-mistralai",
+        ),
+        (ValueError("Unsupported provider\nmore"), SettingsError, "MISTRALAI_API_KEY"),
+    ],
+)
+def test_what_a_provider_lacks_is_named(
+    error: Exception, kind: type[Exception], hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_langchain(monkeypatch, error)
+    with pytest.raises(kind) as caught:
+        chat_model("mistralai:pixtral")
+    assert hint in caught.value.hint  # type: ignore[attr-defined]
+    assert "\n" not in str(caught.value)
+
+
+def test_without_langchain_its_name_and_the_providers_package_are_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModelError) as caught:
+        chat_model("google_genai:gemini-2.5-flash")
+    assert caught.value.hint == "pip install langchain langchain-google-genai"
+
+
+def test_hf_without_torch_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    model = chat_model("hf:some/model")  # nothing is imported yet
+    with pytest.raises(ModelError, match="torch") as caught:
+        model.invoke("hi")
+    assert "videoespresso[local]" in caught.value.hint
+    with pytest.raises(ModelError, match="torch"):
+        list(model.stream("hi"))
 
 
 # ---- prompts

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from videoespresso.errors import ModelError, SettingsError
 from videoespresso.models.failures import key_variable, model_errors
 from videoespresso.models.secrets import redact
-from videoespresso.models.specs import ModelSpec, is_local
+from videoespresso.models.specs import ModelSpec, is_local, openai_base_url
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -58,7 +58,7 @@ def _openai(
     from langchain_openai.chat_models.base import BaseChatOpenAI  # noqa: PLC0415 - imports openai
     from pydantic import SecretStr  # noqa: PLC0415 - only for this
 
-    url = spec.base_url or os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")
+    url = spec.base_url or openai_base_url()
     key = os.environ.get("OPENAI_API_KEY")
     if not key:
         if not is_local(url or ""):

@@ -114,10 +114,8 @@ class HfChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        import torch  # noqa: PLC0415 - an optional extra
-
-        with self._lock, torch.inference_mode():
-            processor, model = self._loaded
+        with self._lock:
+            processor, model = self._loaded  # says what to install when torch is missing
             inputs = self._inputs(messages)
             options = self._options(stop, kwargs)
             output = model.generate(**inputs, **options)
@@ -139,10 +137,10 @@ class HfChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        from transformers import TextIteratorStreamer  # noqa: PLC0415 - an optional extra
-
         with self._lock:
-            processor, model = self._loaded
+            processor, model = self._loaded  # says what to install when transformers is missing
+            from transformers import TextIteratorStreamer  # noqa: PLC0415 - an optional extra
+
             inputs = self._inputs(messages)
             streamer = TextIteratorStreamer(
                 processor.tokenizer, skip_prompt=True, skip_special_tokens=True

@@ -8,7 +8,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from videoespresso.models.specs import ModelSpec
+from videoespresso.models.specs import ModelSpec, is_local, openai_base_url
 
 _SNAPSHOT = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8}|latest)")
 _MILLION = 1_000_000
@@ -37,11 +37,15 @@ def _table() -> dict[str, Any]:
 def price(spec: ModelSpec) -> Price | None:
     """The price of a model; FREE for what runs on this machine, None when it is not known.
 
-    A base URL that is not this machine has no known price: resellers set their own.
+    A base URL that is not this machine has no known price: resellers set their own. The OpenAI
+    SDK's own variables for a base URL count as one.
     """
-    if spec.local:
+    url = spec.base_url
+    if spec.provider == "openai" and not url:
+        url = openai_base_url() or ""
+    if spec.local or is_local(url):
         return FREE
-    if spec.base_url:
+    if url:
         return None
     table = _table()
     models = table.get(spec.provider)

@@ -1,5 +1,6 @@
 """Model specs: `provider:model[@base_url]`, the one way a chat model is named."""
 
+import os
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -64,6 +65,11 @@ class ModelSpec:
 def is_local(url: str) -> bool:
     """Whether a URL points at this machine, judged by its host's name alone."""
     return bool(url) and (urlsplit(url).hostname or "") in _LOCAL_HOSTS
+
+
+def openai_base_url() -> str | None:
+    """Where `openai:` without a base URL goes: the OpenAI SDK's own variables are heard."""
+    return os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")
 
 
 def _check_url(provider: str, url: str) -> None:
