@@ -1,50 +1,22 @@
 """The caption memory: one contract over the embedded Chroma and a real Chroma server."""
 
 import contextlib
-import os
-import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
-import warnings
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.captions import Words, caption, chroma_server, free_port
 
 from videoespresso.errors import MemoryStoreError, SettingsError
 from videoespresso.memory.captions import CaptionMemory, CaptionMemoryWarning
-from videoespresso.memory.locks import writer_lock
-from videoespresso.types import Caption
 
-SOURCES = Path(__file__).resolve().parents[2] / "src"
-
-
-class Words:
-    """An embedder whose cosines are known: a unit vector over 64 hashed words."""
-
-    def __init__(self, name: str = "words", d: int = 64) -> None:
-        self.name, self._d = name, d
-        self.asked: list[str] = []
-
-    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        self.asked += texts
-        rows = np.zeros((len(texts), self._d), np.float32)
-        for row, text in zip(rows, texts, strict=True):
-            for word in text.lower().split():
-                row[zlib.crc32(word.encode()) % self._d] += 1.0
-            row /= np.linalg.norm(row) or 1.0
-        return rows
-
-
-def caption(time_s: float, text: str, shared_from: str | None = None) -> Caption:
-    frame_id = f"v@{round(time_s * 1000)}"
-    return Caption(frame_id=frame_id, time_s=time_s, text=text, shared_from=shared_from)
+ROOT = Path(__file__).resolve().parents[2]
 
 
 STREET = [
@@ -58,49 +30,11 @@ STREET = [
 Open = Callable[..., CaptionMemory]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def chroma_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real server, `chroma run`, for the module; it is gone when the fixture ends."""
     with chroma_server(tmp_path_factory.mktemp("server")) as url:
         yield url
-
-
-@contextlib.contextmanager
-def chroma_server(folder: Path) -> Iterator[str]:
-    port = free_port()
-    script = Path(sys.executable).with_name("chroma")
-    start = [str(script)] if script.exists() else ["chroma"]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [*start, "run", "--host", "127.0.0.1", "--port", str(port), "--path", str(folder)],
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            wait_for(port, server, folder / "log")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.send_signal(signal.SIGTERM)
-            try:
-                server.wait(10)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
-
-
-def wait_for(port: int, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    for _ in range(600):
-        assert server.poll() is None, log.read_text(errors="replace")
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.1)
-    pytest.fail(f"chroma run did not start: {log.read_text(errors='replace')}")
 
 
 @pytest.fixture(params=["embedded", "server"])
@@ -209,10 +143,10 @@ def test_adding_the_same_again_costs_nothing(open_memory: Open, v: str, tmp_path
 
 
 def test_a_static_hour_hides_nothing(open_memory: Open, v: str) -> None:
-    """3,600 equal captions, and each of 50 others is still found by its own words."""
-    memory = open_memory(Words(d=4096))  # wide, so that no two words fall together
+    """3,600 equal captions, and each of 20 others is still found by its own words."""
+    memory = open_memory(Words(d=4096))
     static = [caption(float(k), "empty street") for k in range(3600)]
-    events = [caption(5000.0 + k, f"event{k} happens{k}") for k in range(50)]
+    events = [caption(5000.0 + k, f"event{k} happens{k}") for k in range(20)]
     memory.add(v, static + events)
     for event in events:
         (found,) = memory.search(event.text, [v], 1)
@@ -331,17 +265,17 @@ def test_threads_may_share_a_memory(open_memory: Open, v: str) -> None:
 
 WRITER = """
 import sys, warnings
+from pathlib import Path
 warnings.simplefilter("error")
-sys.path.insert(0, sys.argv[1])
-import importlib.util
-spec = importlib.util.spec_from_file_location("suite", sys.argv[2])
-suite = importlib.util.module_from_spec(spec); spec.loader.exec_module(suite)
-where, root, v, me = sys.argv[3:7]
-memory = suite.CaptionMemory.open(where, suite.Words(), root=suite.Path(root))
+root, where, folder, v, me = sys.argv[1:]
+sys.path[:0] = [root, root + "/src"]
+from tests.captions import Words, caption
+from videoespresso.memory.captions import CaptionMemory
+memory = CaptionMemory.open(where, Words(), root=Path(folder))
 print("ready", flush=True); sys.stdin.readline()
 for k in range(6):
     first = (200 if me == "b" else 0) + 30 * k
-    memory.add(v, [suite.caption(float(first + i), f"{me}{first + i} item{i}") for i in range(30)])
+    memory.add(v, [caption(float(first + i), f"{me}{first + i} item{i}") for i in range(30)])
     assert memory.search(f"{me}{first}", [v], 1)[0].score > 0.5
 print("done", flush=True)
 """
@@ -356,7 +290,7 @@ def test_two_processes_writing_at_once_lose_nothing(
         writers = [
             stack.enter_context(
                 subprocess.Popen(
-                    [sys.executable, "-c", WRITER, SOURCES, __file__, where, tmp_path, v, me],
+                    [sys.executable, "-c", WRITER, ROOT, where, tmp_path, v, me],
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                 )
             )
@@ -375,64 +309,6 @@ def test_two_processes_writing_at_once_lose_nothing(
     found = CaptionMemory.open(where, embed, root=tmp_path).search("item3", [v], 360)
     assert len(found) == 360
     assert embed.asked == ["item3"]
-
-
-def fill(root: Path, v: str) -> list[Caption]:
-    """Enough for Chroma to write its graph to files of its own (from 1,000 entries)."""
-    many = [caption(float(k), f"frame{k} thing{k % 97} place{k % 31}") for k in range(1200)]
-    CaptionMemory.open(root, Words(d=512)).add(v, many)
-    return many
-
-
-DAMAGE = ["sqlite garbage", "sqlite middle", "sqlite cut", "sqlite empty", "data_level0.bin",
-          "header.bin", "length.bin", "index_metadata.pickle", "link_lists.bin gone",
-          "index_metadata.pickle gone"]  # fmt: skip
-
-
-def damage(root: Path, how: str) -> None:
-    (index,) = root.glob("index-*")
-    name, _, action = how.partition(" ")
-    (path,) = index.rglob("chroma.sqlite3" if name == "sqlite" else name)
-    data = path.read_bytes()
-    if action == "gone":
-        path.unlink()
-    elif action == "empty":
-        path.write_bytes(b"")
-    elif action == "cut":
-        path.write_bytes(data[: len(data) // 2])
-    elif action == "middle":
-        third = len(data) // 3
-        path.write_bytes(data[:4096] + b"\xff" * third + data[4096 + third :])
-    else:
-        path.write_bytes(np.random.default_rng(0).bytes(len(data)))
-
-
-@pytest.mark.parametrize("opened_before", [False, True])
-@pytest.mark.parametrize("how", DAMAGE)
-def test_a_damaged_index_is_made_again_and_says_so(
-    how: str, opened_before: bool, tmp_path: Path
-) -> None:
-    many = fill(tmp_path, "v")
-    memory = CaptionMemory.open(tmp_path, Words(d=512))
-    if opened_before:
-        assert memory.search("frame7 thing7 place7", ["v"], 1)
-    damage(tmp_path, how)
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        found = memory.search("frame7 thing7 place7", ["v"], 1)
-    assert found[0].caption == many[7]
-    if how != "sqlite empty":  # an empty file is a valid, empty database: it is just filled again
-        assert [w.category for w in said] == [CaptionMemoryWarning]
-        assert "made again" in str(said[0].message)
-    assert memory.captions("v") == many
-    assert memory.stats().indexed == 1200
-    assert CaptionMemory.open(tmp_path, Words(d=512)).search("frame9", ["v"], 1)
-
-
-def test_rebuild_repairs_an_index_in_any_state(tmp_path: Path) -> None:
-    fill(tmp_path, "v")
-    damage(tmp_path, "sqlite garbage")
-    assert CaptionMemory.open(tmp_path, Words(d=512)).rebuild().indexed == 1200
 
 
 def test_the_default_place_is_the_cache_folder(cache_folder: Path) -> None:
@@ -512,32 +388,3 @@ def test_chroma_never_uses_its_own_embedder(
     with memory._index.where.session() as client:
         settings = client.get_settings()
         assert settings.anonymized_telemetry is False
-
-
-def test_the_lock_says_who_waits_for_whom(tmp_path: Path) -> None:
-    path = tmp_path / "x.lock"
-    with writer_lock(path):
-        with pytest.raises(MemoryStoreError) as caught, writer_lock(path, wait_s=0.1):
-            pass
-    assert caught.value.hint
-    with writer_lock(path, wait_s=0.1):
-        pass
-
-
-def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from videoespresso.memory.locks import writer_lock\n"
-        "with writer_lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
-    )
-    path = tmp_path / "x.lock"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        text=True, env=os.environ | {"PYTHONPATH": str(SOURCES)},
-    ) as holder:  # fmt: skip
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        with pytest.raises(MemoryStoreError), writer_lock(path, wait_s=0.1):
-            pass
-        holder.kill()
-    with writer_lock(path, wait_s=5.0):
-        pass
