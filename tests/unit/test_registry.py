@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from videoespresso.tools.registry import (
 )
 from videoespresso.types import Box, CoreFrame, FrameRef, Video
 
-VIDEO = Video(id="v" * 64, path="v.mp4", duration_s=10.0, fps="25/1", width=64, height=48)
+VIDEO = Video(id="v" * 64, path="v.mp4", duration_s=10.0, fps=Fraction(25), width=64, height=48)
 
 
 def core(time_s: float) -> CoreFrame:
@@ -31,7 +32,7 @@ def core(time_s: float) -> CoreFrame:
         video_id=VIDEO.id,
         time_s=time_s,
         index=0,
-        fps="25/1",
+        fps=Fraction(25),
         rule="keyframe",
         sha="s",
         width=64,
@@ -118,7 +119,7 @@ def test_nonsense_is_a_gap_and_never_evidence(result: Any) -> None:
 def test_findings_are_checked_when_they_are_made() -> None:
     for bad in ({"text": "  "}, {"time_s": -1.0}, {"time_s": float("nan")}, {"extra": 1}):
         with pytest.raises(ValueError, match="validation error"):
-            Finding(**{"text": "x", "time_s": 1.0, **bad})
+            Finding.model_validate({"text": "x", "time_s": 1.0, **bad})
 
 
 def test_a_hang_is_a_gap_and_its_late_result_is_dropped() -> None:
