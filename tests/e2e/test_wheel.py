@@ -77,10 +77,10 @@ def test_nothing_heavy_comes_along(installed: Installed, tmp_path: Path) -> None
 
 
 def test_an_installed_wheel_answers(installed: Installed, tmp_path: Path) -> None:
-    video = min((ROOT / "examples/videos").glob("*.mp4"))
-    shutil.copy(video, tmp_path / "clip.mp4")
+    shutil.copy(ROOT / "examples/videos/street.mp4", tmp_path / "clip.mp4")
     command = installed.bin / "videoespresso"
-    asked = run(command, "ask", "clip.mp4", "What happens?", "--json", cwd=tmp_path)
+    question = "Why does the white car stop?"
+    asked = run(command, "ask", "clip.mp4", question, "--json", cwd=tmp_path)
     answer = json.loads(asked.stdout)
     assert answer["answered"]
     assert answer["core_frames"]

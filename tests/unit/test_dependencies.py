@@ -1,0 +1,86 @@
+"""What we import is what we declare; nothing is borrowed from somebody else's requirements."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+ROOMS = ("src/videoespresso", "agents", "graphs", "memory", "tools")
+OTHERS = {"langchain": "another provider's package is asked for by name (models/chat.py)"}
+"""Imported only where the user named something that needs it; its absence is told."""
+
+COMES_WITH = {"openai": "langchain-openai", "httpx": "chromadb", "typing-extensions": "pydantic"}
+"""Part of the interface of a package we declare: its errors, its types. That one's range rules."""
+
+NAMES = {"langgraph": "langgraph"}
+"""Namespaces of several distributions; whose the rest is, is read off what is installed."""
+
+INSTALLED = packages_distributions()
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {normal(re.split(r"[\s\[<>=!~;(]", text, maxsplit=1)[0]) for text in requirements}
+
+
+CORE = names(PROJECT["dependencies"])
+EXTRAS = names([text for group in PROJECT["optional-dependencies"].values() for text in group])
+
+
+def imports() -> dict[str, set[str]]:
+    """Third-party module -> files which import it."""
+    found: dict[str, set[str]] = {}
+    for file in (file for room in ROOMS for file in sorted((ROOT / room).rglob("*.py"))):
+        for node in ast.walk(ast.parse(file.read_text())):
+            modules = (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom) and not node.level
+                else []
+            )
+            for module in (name.partition(".")[0] for name in modules):
+                if module not in sys.stdlib_module_names and module != "videoespresso":
+                    found.setdefault(module, set()).add(str(file.relative_to(ROOT)))
+    return found
+
+
+def distribution(module: str) -> str:
+    """The name under which a module is installed; for one that is not, its own name."""
+    installed = INSTALLED.get(module, [module])
+    return NAMES.get(module, normal(installed[0]))
+
+
+@pytest.mark.parametrize(("module", "files"), imports().items(), ids=list(imports()))
+def test_every_import_is_declared(module: str, files: set[str]) -> None:
+    if module in OTHERS:
+        return
+    name = distribution(module)
+    if name in COMES_WITH:
+        assert COMES_WITH[name] in CORE
+        assert name in names(requires(COMES_WITH[name]) or [])
+        return
+    assert name in CORE | EXTRAS, f"{module} is imported by {sorted(files)}"
+
+
+def test_every_core_requirement_is_imported() -> None:
+    """tokenizers and the like cost every user an installation; what is unused goes."""
+    used = {distribution(module) for module in imports()}
+    assert CORE - used == set()
+
+
+def test_constraints_hold_the_core() -> None:
+    held = names(
+        [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line[0] != "#"]
+    )
+    assert CORE - held == set()
+    assert not held & {"torch", "torchvision", "transformers", "ultralytics"}
