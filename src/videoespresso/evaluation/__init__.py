@@ -1,0 +1,1 @@
+"""Is it any good? Measurements with their intervals, and what they depend on."""
