@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from tests import misbehaving as bad
 from tests.blank_model import blank_hf_model
 
+from videoespresso.agents import wire
 from videoespresso.agents.base import Agent, Prompt, Turn
 from videoespresso.errors import BudgetExceeded, ModelError, ModelOutputError, SettingsError
 from videoespresso.models.chat import chat_model
@@ -64,17 +65,24 @@ def picture(colour: str = "red", size: tuple[int, int] = (320, 180)) -> Image.Im
     return image
 
 
-TURNS = (Turn("user", (picture(), "Describe this frame.")),)
-SEVERAL = (
-    Turn("user", (picture("red"), "Frame 1", picture("blue", (200, 300)), "Frame 2")),
-    Turn("assistant", ("They differ.",)),
-    Turn("user", ("How?",)),
-)
+TURNS = (Turn("user", wire.caption_parts(picture())),)
+FRAMES = [wire.Shown(picture("red"), 1.0), wire.Shown(picture("blue", (200, 300)), 2.5)]
+# in the dialect the roles speak: the pack knows no other, and may have nothing to say in one
+CONVERSATIONS = {
+    "captioner": TURNS,
+    "selector": (Turn("user", wire.select_parts("Why?", [(1.0, "A red car."), (2.0, "A dog.")])),),
+    "reasoner": (
+        Turn("user", wire.evidence_parts("What happens?", FRAMES)),
+        Turn("assistant", ("At 1.0 s there is a red square.",)),
+        Turn("user", wire.answer_parts(["It rains.", "It moves."])),
+    ),
+}
 
 
-@pytest.mark.parametrize("turns", [TURNS, SEVERAL, (Turn("user", ("Hello",)),)])
-def test_images_and_turns_in_words_out(agent: Agent, turns: tuple[Turn, ...]) -> None:
-    reply = agent.text(PROMPT, turns)
+@pytest.mark.parametrize("role", CONVERSATIONS)
+def test_images_and_turns_in_words_out(agent: Agent, role: str) -> None:
+    turns = CONVERSATIONS[role]
+    reply = agent.text(Prompt(role, f"You are the {role}.", ""), turns)
     assert reply.value
     images = [part for turn in turns for part in turn.parts if isinstance(part, Image.Image)]
     assert reply.usage.images == len(images)
