@@ -13,7 +13,7 @@ if importlib.util.find_spec("torch") is None:
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from videoespresso.training.pack.__main__ import main
+    from videoespresso.training.pack.__main__ import main  # noqa: PLC0415 - extra `train`
 
     out = tmp_path_factory.mktemp("pack")
     assert main(["--out", str(out), "--scale", "0.004", "--stories", "12", "--threads", "2"]) == 0
@@ -21,11 +21,13 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_all_stages_ran_and_a_rerun_trains_nothing(run_folder: Path) -> None:
-    import torch
+    import torch  # noqa: PLC0415 - extra `train`
 
-    from videoespresso.training.pack.__main__ import main
+    from videoespresso.training.pack.__main__ import main  # noqa: PLC0415 - extra `train`
 
-    before = {s: torch.load(run_folder / f"{s}.pt")["step"] for s in ("vision", "language", "joint")}
+    before = {
+        s: torch.load(run_folder / f"{s}.pt")["step"] for s in ("vision", "language", "joint")
+    }
     assert all(step > 0 for step in before.values())
     main(["--out", str(run_folder), "--scale", "0.004", "--stories", "12", "--threads", "2"])
     after = {s: torch.load(run_folder / f"{s}.pt")["step"] for s in before}
@@ -34,23 +36,29 @@ def test_all_stages_ran_and_a_rerun_trains_nothing(run_folder: Path) -> None:
 
 def test_the_exported_graphs_are_the_trained_model(run_folder: Path) -> None:
     """ONNX Runtime, with its cache and left padding, says what transformers says."""
-    import torch
-    from PIL import Image
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    import torch  # noqa: PLC0415 - extra `train`
+    from PIL import Image  # noqa: PLC0415 - extra `train`
+    from transformers import AutoModelForImageTextToText, AutoProcessor  # noqa: PLC0415 - extra `train`
 
-    from videoespresso.models.embedded.runtime import PackRuntime
+    from videoespresso.models.embedded.runtime import PackRuntime  # noqa: PLC0415 - extra `train`
 
     twin = run_folder / "pack" / "torch"
     pack = PackRuntime(run_folder / "pack" / "lvlm")
     processor = AutoProcessor.from_pretrained(twin)
     model = AutoModelForImageTextToText.from_pretrained(twin, dtype=torch.float32).eval()
     rng = np.random.default_rng(0)
-    images = [Image.fromarray(rng.integers(0, 255, (180, 320, 3), dtype=np.uint8)) for _ in range(2)]
+    images = [
+        Image.fromarray(rng.integers(0, 255, (180, 320, 3), dtype=np.uint8)) for _ in range(2)
+    ]
     told = [
         {"role": "system", "content": [{"type": "text", "text": "You are the captioner.\nMore."}]},
         {
             "role": "user",
-            "content": [{"type": "image"}, {"type": "image"}, {"type": "text", "text": "Describe this frame."}],
+            "content": [
+                {"type": "image"},
+                {"type": "image"},
+                {"type": "text", "text": "Describe this frame."},
+            ],
         },
     ]
     text = processor.apply_chat_template(told, add_generation_prompt=True)
@@ -61,7 +69,9 @@ def test_the_exported_graphs_are_the_trained_model(run_folder: Path) -> None:
         expected = model.generate(**inputs, max_new_tokens=12, do_sample=False)
     new = expected[0, inputs["input_ids"].shape[1] :]
     said = processor.tokenizer.decode(new, skip_special_tokens=True)
-    short = pack.prompt([told[0], {"role": "user", "content": [{"type": "text", "text": "Hi."}]}], [])
+    short = pack.prompt(
+        [told[0], {"role": "user", "content": [{"type": "text", "text": "Hi."}]}], []
+    )
     ours = pack.generate([prompt, short], 12)
     assert ours[0] == said
     assert ours[1] == pack.generate([short], 12)[0], "padding changes nothing"

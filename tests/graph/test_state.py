@@ -36,7 +36,11 @@ def test_two_writes_of_one_frame_do_not_depend_on_the_order() -> None:
 
 
 def test_gaps_counters_and_warnings() -> None:
-    gaps = [[{"stage": "a", "reason": "x"}], [{"stage": "b", "reason": "y"}], [{"stage": "a", "reason": "x"}]]
+    gaps = [
+        [{"stage": "a", "reason": "x"}],
+        [{"stage": "b", "reason": "y"}],
+        [{"stage": "a", "reason": "x"}],
+    ]
     results = every_order(union, gaps, [])
     assert all(r == results[0] for r in results)
     assert len(results[0]) == 2

@@ -49,7 +49,7 @@ PROFILES: dict[str, Profile] = {
         _profile(
             "local",
             "Any OpenAI-compatible server on this machine (vLLM, llama.cpp, transformers serve).",
-            "Start the server first; --reasoner openai:NAME@URL for another name or address.",
+            "Start the server first; --model reasoner=openai:NAME@URL for another name or address.",
             **dict.fromkeys(CHAT_ROLES, "openai:qwen2.5-vl@http://localhost:8000/v1"),
         ),
         # Paper sections 1 (InternVL2-8B captions, BGE-M3, GroundingDINO, GPT-4o) and 3

@@ -6,6 +6,7 @@ it was interrupted, and does nothing when all is done. With a GPU a larger model
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--stage", choices=STAGES, help="run one stage only")
+    parser.add_argument(
+        "--init", type=Path, help="go on from a pack's transformers folder: only `joint` is run"
+    )
     parser.add_argument("--scale", type=float, default=1.0, help="multiply all times (tests)")
     parser.add_argument("--stories", type=int, help="how many stories to render")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -38,21 +42,30 @@ def main(argv: list[str] | None = None) -> int:
     gpu = torch.cuda.is_available()
     torch.set_num_threads(given.threads)
     minutes = {k: v * given.scale for k, v in (GPU_MINUTES if gpu else CPU_MINUTES).items()}
-    run = Run(given.out, LARGE if gpu else SMALL, minutes)
+    large = gpu and given.init is None  # a pack keeps the size it has
+    run = Run(given.out, LARGE if large else SMALL, minutes, init=given.init)
     stories = given.stories or (GPU_STORIES if gpu else CPU_STORIES)
     build(given.out / "frames", range(stories), given.threads)
     frames = FrameSet.load(given.out / "frames")
+    if given.init is not None and not (given.out / "processor").exists():
+        shutil.copytree(given.init, given.out / "processor", ignore=_weights)
     run.tokenizer(frames)
     if given.stage:
         run.train(given.stage, frames)
         return 0
-    _side_by_side(given, ("vision", "language"))
+    if given.init is None:
+        _side_by_side(given, ("vision", "language"))
     run.train("joint", frames)
     model = run.model(run.tokenizer(frames))
     model.load_state_dict(torch.load(run.checkpoint("joint"))["model"])
     export(model, given.out / "processor", frames, given.out / "pack")
     sys.stdout.write(f"written: {given.out / 'pack'}\n")
     return 0
+
+
+def _weights(folder: str, names: list[str]) -> list[str]:
+    """What of a transformers folder is not its processor."""
+    return [n for n in names if n in ("model.safetensors", "config.json", "generation_config.json")]
 
 
 def _side_by_side(given: argparse.Namespace, stages: tuple[str, ...]) -> None:

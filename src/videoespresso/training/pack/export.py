@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from videoespresso.training.pack.batches import to_pixels
 from videoespresso.training.pack.frames import FrameSet
 from videoespresso.training.pack.shape import IMAGE_SIZE, IMAGE_TOKENS, MAX_TOKENS
-from videoespresso.training.pack.train import to_pixels
 
 CONTEXT = 3072
 """Prompt tokens the pack takes: 16 frames with captions and boxes are about 1,100."""

@@ -11,7 +11,6 @@ and a GPU. `vision` and `language` do not need each other and run side by side.
 import itertools
 import json
 import math
-import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,20 +21,23 @@ import numpy as np
 import torch
 from torch import nn
 
-from videoespresso.synthetic import LABELS, SceneObject
-from videoespresso.synthetic.scene import Actor, prop_of
-from videoespresso.synthetic.stories import MOODS, SETTINGS, WEATHERS
 from videoespresso.training.pack import vocabulary
-from videoespresso.training.pack.frames import FrameSet, told
-from videoespresso.training.pack.lessons import Lesson, Teacher
-from videoespresso.training.pack.shape import IMAGE_SIZE, PATCH, Shape, build_model
+from videoespresso.training.pack.batches import batches, forward, to_pixels
+from videoespresso.training.pack.frames import FrameSet
+from videoespresso.training.pack.lessons import Teacher
+from videoespresso.training.pack.patches import HEADS, PatchHeads, patch_truth
+from videoespresso.training.pack.shape import Shape, build_model
 
 STAGES = ("vision", "language", "joint")
-LANGUAGE_DIET = {"select": 0.42, "reason": 0.44, "check": 0.08, "blind": 0.06}
-JOINT_DIET = {"caption": 0.9, "select": 0.035, "reason": 0.055, "check": 0.005, "blind": 0.005}
-"""By count. A caption is short (50 tokens, 900 for a lesson of reasoning) and is what pixels are
-learned from; the text tasks were learned in the language stage and are kept warm here."""
-TOKENS_A_BATCH = {"language": 3200, "joint": 3200}
+DIETS: dict[str, tuple[tuple[dict[str, float], int], ...]] = {
+    "language": (({"select": 0.42, "reason": 0.44, "check": 0.08, "blind": 0.06}, 3200),),
+    "joint": (
+        ({"caption": 1.0}, 1200),
+        ({"select": 0.34, "reason": 0.54, "check": 0.07, "blind": 0.05}, 2400),
+    ),
+}
+"""What a step is made of: lessons by share of their number, and tokens. A step of the joint stage
+is a batch of captions, from which pixels are learned, and one of everything else, kept warm."""
 PROMPT_WEIGHT = {"language": 0.15, "joint": 0.0}
 """Weight of the prompt's own tokens in the loss: copying is learned sooner where captions repeat
 themselves, and the language stage has no other cheap supervision."""
@@ -67,230 +69,6 @@ def rate(stage: str, done: float) -> float:
     return peak * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, (done - 0.03) / 0.97))))
 
 
-def to_pixels(frames: "np.ndarray[Any, Any]") -> torch.Tensor:
-    """(n, h, w, 3) uint8 -> (n, 3, h, w) in -1..1, as the image processor does."""
-    return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
-
-
-# --- vision -------------------------------------------------------------------------------------
-
-LOOKS = ("man", "woman", "boy", "girl", "cook", "officer", "builder")
-COLORS = ("red", "blue", "green", "yellow", "purple", "white", "black")
-POSES = ("stand", "walk", "run", "kick", "wave", "stop", "hold", "up", "phone", "sleep")
-DOING = (
-    "is red",
-    "is green",
-    "is on",
-    "is off",
-    "stands",
-    "breaks",
-    "blooms",
-    "wilts",
-    "smokes",
-    "rings",
-    "drives",
-    "stops",
-    "drives past",
-    "crosses",
-    "runs",
-    "takes",
-    "flies",
-    "sits",
-    "logs",
-    "boxes",
-    "fruit",
-    "sand",
-)
-HEADS = {
-    "label": len(LABELS) + 1,
-    "look": len(LOOKS) + 1,
-    "color": len(COLORS) + 1,
-    "mood": len(MOODS) + 1,
-    "pose": len(POSES) + 1,
-    "doing": len(DOING) + 1,
-    "setting": len(SETTINGS),
-    "weather": len(WEATHERS) + 1,
-}
-GRID = IMAGE_SIZE // PATCH
-
-
-def _index(options: tuple[str, ...], value: str) -> int:
-    return options.index(value) + 1 if value in options else 0
-
-
-def _patch_row(o: SceneObject, actor: Actor) -> tuple[int, ...]:
-    is_person = o.label == "person"
-    doing = actor.act if actor.act in DOING else actor.act.split(" ")[0]
-    if actor.cargo and actor.act == "drives":
-        doing = actor.cargo
-    return (
-        _index(LABELS, o.label),
-        _index(LOOKS, actor.who) if is_person else 0,
-        _index(COLORS, actor.color) if o.label in ("person", "car", "bus", "truck") else 0,
-        _index(MOODS, actor.mood) if is_person else 0,
-        _index(POSES, prop_of(actor)[0]) if is_person else 0,
-        0 if is_person else _index(DOING, doing),
-    )
-
-
-def patch_truth(frames: FrameSet, k: int) -> "np.ndarray[Any, Any]":
-    """(GRID, GRID, 8) class numbers: the smallest object over each patch centre, and the scene."""
-    truth = frames.truth[k]
-    phase = told(truth.seed).phases[truth.phase]
-    actors = {a.key: a for a in phase.actors}
-    out = np.zeros((GRID, GRID, len(HEADS)), np.int64)
-    out[..., 6] = SETTINGS.index(phase.setting)
-    out[..., 7] = _index(WEATHERS, phase.weather)
-    centres = (np.arange(GRID) + 0.5) / GRID
-    big_first = sorted(
-        truth.objects, key=lambda o: -(o.xyxy[2] - o.xyxy[0]) * (o.xyxy[3] - o.xyxy[1])
-    )
-    for o in big_first:
-        x0, y0, x1, y1 = o.xyxy
-        xs, ys = (centres >= x0) & (centres <= x1), (centres >= y0) & (centres <= y1)
-        out[np.ix_(ys, xs)] = [*_patch_row(o, actors[o.key]), out[0, 0, 6], out[0, 0, 7]]
-    return out
-
-
-class PatchHeads(nn.Module):  # type: ignore[misc]  # torch is not part of the core install
-    """One linear read-out a kind of truth, thrown away after the stage."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.heads = nn.ModuleList(nn.Linear(width, n) for n in HEADS.values())
-
-    def forward(self, x: torch.Tensor, truth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        losses, right = [], []
-        seen = truth[..., 0] > 0
-        for i, head in enumerate(self.heads):
-            logits = head(x)
-            losses.append(
-                nn.functional.cross_entropy(logits.flatten(0, 1), truth[..., i].flatten())
-            )
-            right.append((logits.argmax(-1) == truth[..., i])[seen].float().mean())
-        return torch.stack(losses).sum(), torch.stack(right)
-
-
-# --- batches ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Row:
-    """An encoded lesson: ids, the next token and its weight, positions, branch (0: shared)."""
-
-    ids: list[int]
-    targets: list[int]
-    weights: list[float]
-    positions: list[int]
-    branches: list[int]
-    images: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows of similar length, right-padded; padding is a branch of its own (-1)."""
-
-    ids: torch.Tensor
-    targets: torch.Tensor
-    weights: torch.Tensor
-    positions: torch.Tensor
-    branches: torch.Tensor
-    images: list[int]
-
-
-def encode(tokenizer: Any, one: Lesson, prompt: float) -> Row:
-    """Each branch continues the positions of the shared beginning; images weigh nothing."""
-    row = Row([], [], [], [], [], one.images)
-    image = tokenizer.token_to_id(vocabulary.IMAGE)
-    shared = tokenizer.encode(one.shared, add_special_tokens=False).ids
-    pieces = [(0, 0, [(shared, False)])]
-    for n, branch in enumerate(one.branches, 1):
-        coded = [(tokenizer.encode(t, add_special_tokens=False).ids, learn) for t, learn in branch]
-        pieces.append((n, len(shared), coded))
-    for n, start, parts in pieces:
-        ids = [i for part, _ in parts for i in part]
-        weights = [
-            1.0 if learn else 0.0 if i == image else prompt for part, learn in parts for i in part
-        ]
-        row.ids.extend(ids)
-        row.targets.extend([*ids[1:], 0])
-        row.weights.extend([*weights[1:], 0.0])
-        row.positions.extend(range(start, start + len(ids)))
-        row.branches.extend([n] * len(ids))
-    return row
-
-
-def batches(
-    tokenizer: Any, lessons: Iterator[Lesson], tokens: int, prompt: float
-) -> Iterator[Batch]:
-    """Lessons of similar length together, about `tokens` tokens a batch."""
-    rng = random.Random(0)
-    while True:
-        some = itertools.islice(lessons, 256)
-        pool = sorted((encode(tokenizer, one, prompt) for one in some), key=lambda r: len(r.ids))
-        groups: list[list[Row]] = [[]]
-        for row in pool:
-            if groups[-1] and (len(groups[-1]) + 1) * len(row.ids) > tokens:
-                groups.append([])
-            groups[-1].append(row)
-        rng.shuffle(groups)
-        yield from (_padded(group) for group in groups)
-
-
-def _padded(rows: list[Row]) -> Batch:
-    size = (len(rows), max(len(r.ids) for r in rows))
-    ids, targets, positions = (torch.zeros(size, dtype=torch.long) for _ in range(3))
-    weights, branches = torch.zeros(size), torch.full(size, -1)
-    for i, r in enumerate(rows):
-        n = len(r.ids)
-        ids[i, :n], targets[i, :n] = torch.tensor(r.ids), torch.tensor(r.targets)
-        weights[i, :n], positions[i, :n] = torch.tensor(r.weights), torch.tensor(r.positions)
-        branches[i, :n] = torch.tensor(r.branches)
-    images = [k for r in rows for k in r.images]
-    return Batch(ids, targets, weights, positions, branches, images)
-
-
-def attention(branches: torch.Tensor) -> torch.Tensor:
-    """(b, 1, n, n) additive mask: backwards only, within one's branch and the shared beginning."""
-    n = branches.shape[1]
-    earlier = torch.ones(n, n, dtype=torch.bool, device=branches.device).tril()
-    mine = branches.unsqueeze(2) == branches.unsqueeze(1)
-    shared = (branches == 0).unsqueeze(1)
-    allowed = earlier & (mine | shared)
-    return (
-        torch.zeros(allowed.shape, device=branches.device).masked_fill(~allowed, -1e9).unsqueeze(1)
-    )
-
-
-def forward(model: Any, batch: Batch, frames: FrameSet, device: str) -> tuple[torch.Tensor, float]:
-    """Loss and token accuracy over the replies."""
-    ids = batch.ids.to(device)
-    embeds = model.get_input_embeddings()(ids)
-    if batch.images:
-        unique, back = np.unique(batch.images, return_inverse=True)
-        pixels = to_pixels(frames.pixels[unique]).to(device)
-        seen = model.model.vision_model(pixel_values=pixels).last_hidden_state
-        features = model.model.connector(seen)[torch.from_numpy(back).to(device)].flatten(0, 1)
-        where = (ids == model.config.image_token_id).unsqueeze(-1).expand_as(embeds)
-        embeds = embeds.masked_scatter(where, features.to(embeds.dtype))
-    hidden = model.model.text_model(
-        inputs_embeds=embeds,
-        attention_mask=attention(batch.branches.to(device)),
-        position_ids=batch.positions.to(device),
-        use_cache=False,
-    ).last_hidden_state
-    learn = batch.weights > 0
-    targets, weights = batch.targets[learn].to(device), batch.weights[learn].to(device)
-    logits = model.lm_head(hidden[learn.to(device)])
-    each = nn.functional.cross_entropy(logits.float(), targets, reduction="none")
-    reply = weights == 1.0
-    right = float((logits.argmax(-1) == targets)[reply].float().mean())
-    return (each * weights).sum() / weights.sum(), right
-
-
-# --- the loop -----------------------------------------------------------------------------------
-
-
 @dataclass
 class Run:
     """A folder with frames, tokenizer, checkpoints and a log."""
@@ -299,6 +77,7 @@ class Run:
     shape: Shape
     minutes: dict[str, float]
     seed: int = 0
+    init: Path | None = None
 
     @property
     def device(self) -> str:
@@ -311,7 +90,7 @@ class Run:
         path = self.out / "processor" / "tokenizer.json"
         if not path.exists():
             teacher = Teacher(frames, 1, with_images=False)
-            diet = {**LANGUAGE_DIET, "caption": 0.2}
+            diet = {**DIETS["language"][0][0], "caption": 0.2}
             lessons = itertools.islice(teacher.stream(diet), 1500)
             texts = (one.shared + t for one in lessons for b in one.branches for t, _ in b)
             vocabulary.save(vocabulary.learn(texts), path.parent)
@@ -340,10 +119,7 @@ class Run:
         model = self.model(tokenizer)
         heads = PatchHeads(self.shape.vision_width).to(self.device)
         if stage == "joint":
-            for part in ("vision", "language"):
-                saved = torch.load(self.checkpoint(part))["model"]
-                own = {k: v for k, v in saved.items() if ("vision_model" in k) == (part == "vision")}
-                model.load_state_dict(own, strict=False)
+            self._begin(model)
         weights = [*model.parameters(), *(heads.parameters() if stage == "vision" else ())]
         optimizer = torch.optim.AdamW(
             weights, lr=PEAK_RATE[stage], betas=(0.9, 0.98), weight_decay=0.02
@@ -384,6 +160,19 @@ class Run:
                 self._save(stage, model, heads, optimizer, clock, step)
                 saved_at = time.monotonic()
 
+    def _begin(self, model: Any) -> None:
+        """Joint starts from the two towers, or from a pack that was trained before (`init`)."""
+        if self.init is not None:
+            from safetensors.torch import load_file  # noqa: PLC0415 - extra `train`
+
+            model.load_state_dict(load_file(self.init / "model.safetensors"), strict=False)
+            model.tie_weights()
+            return
+        for part in ("vision", "language"):
+            saved = torch.load(self.checkpoint(part))["model"]
+            own = {k: v for k, v in saved.items() if ("vision_model" in k) == (part == "vision")}
+            model.load_state_dict(own, strict=False)
+
     def _save(
         self, stage: str, model: Any, heads: nn.Module, optimizer: Any, clock: Clock, step: int
     ) -> None:
@@ -414,9 +203,11 @@ class Run:
     def _lessons(
         self, stage: str, model: Any, tokenizer: Any, frames: FrameSet, step: int
     ) -> Iterator[Any]:
-        joint = stage == "joint"
-        teacher = Teacher(frames, 1000 + step, with_images=joint)
-        stream = teacher.stream(JOINT_DIET if joint else LANGUAGE_DIET)
-        for batch in batches(tokenizer, stream, TOKENS_A_BATCH[stage], PROMPT_WEIGHT[stage]):
-            loss, right = forward(model, batch, frames, self.device)
-            yield loss, {"accuracy": round(right, 4)}
+        courses = []
+        for n, (diet, tokens) in enumerate(DIETS[stage]):
+            teacher = Teacher(frames, 1000 + 7 * step + n, with_images=stage == "joint")
+            courses.append(batches(tokenizer, teacher.stream(diet), tokens, PROMPT_WEIGHT[stage]))
+        while True:
+            parts = [forward(model, next(course), frames, self.device) for course in courses]
+            report = {f"accuracy_{n}": round(right, 4) for n, (_, right) in enumerate(parts)}
+            yield sum(loss for loss, _ in parts), report

