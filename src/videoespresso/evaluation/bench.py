@@ -3,12 +3,13 @@
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import BaseModel
 
 import videoespresso
@@ -30,6 +31,8 @@ T = TypeVar("T", bound=BaseModel)
 
 ROOMS = ("agents", "graphs", "tools", "memory", "models")
 """Where the code is on which an answer depends."""
+LOOKING = ("probe", "sample", "caption", "remember", "filter")
+"""Nodes that run before a question matters, in order."""
 SAID = 300
 """Characters kept of an error."""
 
@@ -44,11 +47,17 @@ class Content(Agent):
 
 @dataclass
 class Bench:
-    """The context is opened once a process; graphs are compiled once a selection strategy."""
+    """The context is opened once a process; graphs are compiled once a selection strategy.
+
+    The nodes before `select` know nothing of the question. They run with the first question about
+    a video; later ones go on from the state they left, in the same graph.
+    """
 
     context: Context
     checks: bool = True
     _graphs: dict[str, Any] = field(default_factory=dict)
+    _looked: tuple[object, Json] | None = None
+    _saver: InMemorySaver = field(default_factory=InMemorySaver)
 
     @classmethod
     def open(cls, settings: Settings, *, checks: bool = True) -> "Bench":
@@ -84,8 +93,11 @@ class Bench:
 
     # ---- one item
 
-    def measured(self, condition: str, item: Item, path: Path, core: Json | None) -> Json:
-        """The record of an item under a condition; `core`: its record under `paper`.
+    def measured(
+        self, condition: str, item: Item, path: Path | None = None, core: Json | None = None
+    ) -> Json:
+        """The record of an item under a condition. path: its film, which only `blind` can do
+        without. core: its record under `paper`, for `direct`.
 
         What goes wrong is recorded as a wrong answer with its error, so that nothing is dropped.
         """
@@ -97,7 +109,6 @@ class Bench:
             found = {"choice": None, "error": told}
         q = item.question
         return {
-            "key": self.key(condition, item),
             "condition": condition,
             "item": item.id,
             "video": item.video,
@@ -109,34 +120,29 @@ class Bench:
             "seconds": round(time.perf_counter() - began, 3),
         }
 
-    def _tried(self, condition: str, item: Item, path: Path, core: Json | None) -> Json:
+    def _tried(self, condition: str, item: Item, path: Path | None, core: Json | None) -> Json:
         if condition == "blind":
             return self._at_once(item, [], letter_counts=True)
         if condition == "direct":
             if core is None or core.get("error"):
                 raise RuntimeError("no core frames: the paper condition failed")
             return self._at_once(item, [CoreFrame.model_validate(c) for c in core["core"]])
+        assert path is not None, "only blind does without"
         select = "paper" if condition == "held_out" else condition
-        return self._through(select, item, path) | {"condition": condition}
+        return self._through(select, item, path)
 
     def _through(self, select: str, item: Item, path: Path) -> Json:
         """The whole graph."""
         core: list[int] = []
         shown, stop, answer = 0, "", None
-        given = {
-            "path": str(path),
-            "question": item.question.text,
-            "options": list(item.question.options),
-        }
-        for update in self._graph(select).stream(given, stream_mode="updates"):
-            for node, wrote in update.items():
-                stop = (wrote or {}).get("stop", stop)
-                if node == "select":
-                    core.append(len(wrote.get("core", [])))
-                elif node in ("evidence", "answer"):  # both stages are shown all core frames
-                    shown += core[-1]
-                elif node == "finish":
-                    answer = Answer.model_validate(wrote["answer"])
+        for node, wrote in self._steps(select, item, path):
+            stop = wrote.get("stop", stop)
+            if node == "select":
+                core.append(len(wrote.get("core", [])))
+            elif node in ("evidence", "answer"):  # both stages are shown all core frames
+                shown += core[-1]
+            elif node == "finish":
+                answer = Answer.model_validate(wrote["answer"])
         assert answer is not None, "the graph always ends in `finish`"
         story = make_story(item.seed, item.style)
         hit = {story.phase_at(c.frame.time_s) for c in answer.core_frames}
@@ -155,10 +161,33 @@ class Bench:
             "core": [c.model_dump(mode="json") for c in answer.core_frames] if keeps else [],
         }
 
+    def _steps(self, select: str, item: Item, path: Path) -> Iterator[tuple[str, Json]]:
+        """(node, what it wrote), in the order of the run."""
+        graph, thread = self._graph(select), f"{select} {item.id}"
+        config = {"configurable": {"thread_id": thread}}
+        asked = {"question": item.question.text, "options": list(item.question.options)}
+        given: Json | None = {"path": str(path), **asked}
+        video = (select == "keyframes", path)  # this strategy alone looks at frames of its own
+        looked: Json = {}
+        if self._looked is not None and self._looked[0] == video:
+            graph.update_state(config, self._looked[1] | asked, as_node="filter")
+            given = None
+        try:
+            for update in graph.stream(given, config, stream_mode="updates"):
+                for node, wrote in update.items():
+                    if given and node in LOOKING:
+                        looked |= wrote or {}
+                        if node == LOOKING[-1] and "stop" not in looked:
+                            self._looked = video, {"path": str(path), **looked, "work": {}}
+                    yield node, wrote or {}
+        finally:
+            self._saver.delete_thread(thread)
+
     def _graph(self, select: str) -> Any:
         if select not in self._graphs:
             settings = self.context.settings.model_copy(update={"select": select})
-            self._graphs[select] = build_ask_graph(replace(self.context, settings=settings))
+            context = replace(self.context, settings=settings)
+            self._graphs[select] = build_ask_graph(context, checkpointer=self._saver)
         return self._graphs[select]
 
     def _at_once(

@@ -311,7 +311,7 @@ def _settings(by: dict[str, list[Json]], bench: Bench) -> str:
     """One paragraph: what the numbers depend on, and what failed."""
     s = bench.identity
     failed = {n: sum(bool(r.get("error")) for r in rs) for n, rs in by.items()}
-    wrong = ", ".join(f"{n} {k}" for n, k in failed.items() if k) or "none"
+    wrong = ", ".join(f"{k} {n}" for n, k in failed.items() if k) or "none"
     items = "; ".join(
         f"{n}: {i['questions']} questions about {i['videos']} videos" for n, i in _items(by).items()
     )

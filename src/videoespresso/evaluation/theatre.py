@@ -15,9 +15,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -133,6 +134,9 @@ def _one(
 ) -> results.Json:
     if condition == "boxes":
         return {"condition": condition, **_boxes(bench, job.style, plan.box_frames)}
+    if condition == "blind":
+        assert isinstance(item, Item)
+        return bench.measured(condition, item)
     path = filmed(job.items[0], plan.films)
     if condition == "captions":
         first = job.items[0]
@@ -184,12 +188,12 @@ class _Never:
         return False
 
 
-def _alone(bench: Bench, plan: Plan, jobs: Iterable[Job]) -> Iterator[int]:
+def _alone(bench: Bench, plan: Plan, jobs: Sequence[Job]) -> Generator[int, None, None]:
     for job in jobs:
         yield work(bench, plan, job, _Never())
 
 
-def _together(plan: Plan, jobs: Sequence[Job], workers: int) -> Iterator[int]:
+def _together(plan: Plan, jobs: Sequence[Job], workers: int) -> Generator[int, None, None]:
     """Results added, as jobs end. One thread a process: two processes on two cores, and libraries
     that each start a thread a core, are slower than one."""
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -221,11 +225,13 @@ def run(bench: Bench, plan: Plan, workers: int, tell: Callable[[str], None]) -> 
     began, added = time.monotonic(), 0
     if not jobs:
         return
-    for count in _together(plan, jobs, workers) if workers > 1 else _alone(bench, plan, jobs):
-        added += count
-        spent = time.monotonic() - began
-        left = spent / max(added, 1) * (total - added)
-        tell(f"{added} of {total} in {_clock(spent)}, about {_clock(left)} left")
+    doing = _together(plan, jobs, workers) if workers > 1 else _alone(bench, plan, jobs)
+    with closing(doing):  # so that workers end before the caller goes on, whatever happened
+        for count in doing:
+            added += count
+            spent = time.monotonic() - began
+            left = spent / max(added, 1) * (total - added)
+            tell(f"{added} of {total} in {_clock(spent)}, about {_clock(left)} left")
 
 
 def render(plan: Plan, workers: int, tell: Callable[[str], None]) -> None:
