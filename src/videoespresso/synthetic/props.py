@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from videoespresso.synthetic.sprites import GREY, INK, WOOD, Extent, Pen
+from videoespresso.synthetic.pen import GREY, INK, WOOD, Extent, Pen
 
 
 def _ball(p: Pen, x: float, y: float) -> Extent:

@@ -1,25 +1,16 @@
 """One instant of a story: who is there, doing what, where; drawn, captioned and boxed."""
 
-import math
-import random
 from dataclasses import dataclass
 from functools import cached_property
 
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw
 
+from videoespresso.synthetic.backdrop import background, develop, weather_on_top
+from videoespresso.synthetic.pen import STAGE_H, STAGE_W, Extent, Pen
+from videoespresso.synthetic.people import person
 from videoespresso.synthetic.props import PROPS, cooking
-from videoespresso.synthetic.sprites import (
-    STAGE_H,
-    STAGE_W,
-    THINGS,
-    Extent,
-    Pen,
-    bird,
-    four_legged,
-    person,
-    vehicle,
-)
-from videoespresso.synthetic.style import Rgb, Style
+from videoespresso.synthetic.sprites import THINGS, bird, four_legged, vehicle
+from videoespresso.synthetic.style import Style
 
 TECHNIQUES = ("chops", "boils", "fries", "mixes")
 COUNTER_TOP = 118.0
@@ -36,7 +27,6 @@ LABELS: tuple[str, ...] = (
     *(name for name in PROPS if name != "phone"),
 )
 """What the theatre's detector knows."""
-
 _POSE: dict[str, tuple[str, str]] = {  # act -> (pose, prop in the hand)
     "waves": ("wave", ""),
     "walks": ("walk", ""),
@@ -119,6 +109,9 @@ class SceneObject:
     xyxy: tuple[float, float, float, float]
 
 
+_Seen = tuple[str, Actor, Extent]
+
+
 @dataclass(frozen=True)
 class Scene:
     """The stage at one instant."""
@@ -140,12 +133,12 @@ class Scene:
     def render(self, width: int = 480) -> Image.Image:
         """The picture, `width` pixels wide, 16:9."""
         image, _ = self._draw(width)
-        return _develop(image, self.style, self.t)
+        return develop(image, self.style, self.t)
 
     def draw(self, width: int) -> tuple[Image.Image, list[SceneObject]]:
         """Picture and truth in one go."""
         image, objects = self._draw(width)
-        return _develop(image, self.style, self.t), objects
+        return develop(image, self.style, self.t), objects
 
     def _draw(self, width: int) -> tuple[Image.Image, list[SceneObject]]:
         height = round(width * STAGE_H / STAGE_W / 2) * 2
@@ -153,8 +146,8 @@ class Scene:
         pen = Pen(ImageDraw.Draw(image), width / STAGE_W, self.style)
         done = (self.t - self.phase.t0) / max(self.phase.t1 - self.phase.t0, 1e-6)
         shift = self.phase.pan * (done - 0.5) * 28
-        _background(pen, self.phase, shift)
-        seen: list[tuple[str, Actor, Extent]] = []
+        background(pen, self.phase.setting, self.phase.weather, shift)
+        seen: list[_Seen] = []
         actors = sorted(self.phase.actors, key=lambda a: (a.kind in VEHICLES, a.y))
         if self.phase.setting == "kitchen":
             people = [a for a in actors if a.kind == "person"]
@@ -170,7 +163,7 @@ class Scene:
         if self.pole is not None:
             x = self.pole * STAGE_W + shift
             pen.rect(x - 3, 0, x + 3, STAGE_H, (60, 55, 50))
-        _weather_on_top(pen, self.phase.weather, self.t, self.style.seed)
+        weather_on_top(pen, self.phase.weather, self.t, self.style.seed)
         kitchen = self.phase.setting == "kitchen"
         return image, [o for o in (_truth(*s, kitchen) for s in seen) if o is not None]
 
@@ -201,161 +194,80 @@ def prop_of(actor: Actor) -> tuple[str, str]:
     return ("hold", "") if first in TECHNIQUES else ("stand", "")
 
 
-def _put(
-    pen: Pen, actor: Actor, done: float, t: float, shift: float
-) -> list[tuple[str, Actor, Extent]]:
-    x = (actor.x0 + (actor.x1 - actor.x0) * done) * STAGE_W + shift
+def _way(actor: Actor, done: float, shift: float) -> float:
+    """Where on the stage an actor is when `done` (0-1) of its phase is over."""
+    return (actor.x0 + (actor.x1 - actor.x0) * done) * STAGE_W + shift
+
+
+def _put(pen: Pen, actor: Actor, done: float, t: float, shift: float) -> list[_Seen]:
+    """Draws one actor with what it holds, and says what was drawn."""
+    x = _way(actor, done, shift)
     moving = actor.x0 != actor.x1
-    swing = t * 9 if moving else 1.2
-    seen: list[tuple[str, Actor, Extent]] = []
     if actor.kind == "person":
-        pose, prop = prop_of(actor)
-        child = actor.who in ("boy", "girl")
-        h = 66 if child else 84
-        extent, hand = person(pen, x, actor.y, actor.who, actor.color, actor.mood, pose, swing, h)
-        seen.append(("person", actor, extent))
-        if prop:
-            at = {"drops the box": (x + 26, actor.y - 9), "kicks the ball": (x + 38, actor.y - 10)}
-            px, py = at.get(actor.act, hand)
-            seen.append((prop, actor, PROPS[prop](pen, px, py)))
-            if actor.act == "drops the box":
-                for k in (-6, 6):
-                    pen.line((px + k, py - 28), (px + k, py - 14), fill=(60, 60, 60), width=1.5)
-    elif actor.kind in VEHICLES:
+        return _put_person(pen, actor, x, t * 9 if moving else 1.2)
+    if actor.kind in ("dog", "cat"):
+        return _put_beast(pen, actor, x, t * 12 if moving else 1.2)
+    if actor.kind == "bird":
+        return _put_bird(pen, actor, x, t * 14 if moving else 1.2)
+    if actor.kind in VEHICLES:
         extent = vehicle(
             pen, x, actor.y, actor.kind, actor.color, actor.act, actor.cargo, actor.left
         )
-        seen.append((actor.kind, actor, extent))
-    elif actor.kind in ("dog", "cat"):
-        running = actor.act not in ("", "sits")
-        seen.append(
-            (
-                actor.kind,
-                actor,
-                four_legged(
-                    pen, x, actor.y, actor.kind, running, t * 12 if moving else 1.2, actor.left
-                ),
-            )
-        )
-        if actor.act.startswith(("takes", "runs after")):
-            prop = actor.act.split()[-1]
-            reach = 34 if actor.act.startswith("takes") else 50
-            px = x + (-reach if actor.left else reach)
-            py = actor.y - (18 if actor.act.startswith("takes") else 9)
-            seen.append((prop, actor, PROPS[prop](pen, px, py)))
-    elif actor.kind == "bird":
-        flying = actor.act.startswith(("flies", "takes"))
-        seen.append(("bird", actor, bird(pen, x, actor.y, flying, t * 14 if moving else 1.2)))
-        if actor.act.startswith("takes"):
-            prop = actor.act.split()[-1]
-            seen.append((prop, actor, PROPS[prop](pen, x + 14, actor.y - 22)))
-    elif actor.kind in THINGS:
-        if actor.kind in ("vase", "phone"):
-            pen.rect(x - 30, actor.y, x + 30, actor.y + 5, (120, 80, 50))
-            pen.rect(x - 26, actor.y + 5, x - 22, actor.y + 44, (120, 80, 50))
-            pen.rect(x + 22, actor.y + 5, x + 26, actor.y + 44, (120, 80, 50))
-        seen.append((actor.kind, actor, THINGS[actor.kind](pen, x, actor.y, actor.act)))
-    else:
-        seen.append((actor.kind, actor, PROPS[actor.kind](pen, x, actor.y)))
+        return [(actor.kind, actor, extent)]
+    if actor.kind not in THINGS:
+        return [(actor.kind, actor, PROPS[actor.kind](pen, x, actor.y))]
+    if actor.kind in ("vase", "phone"):
+        _table(pen, x, actor.y)
+    return [(actor.kind, actor, THINGS[actor.kind](pen, x, actor.y, actor.act))]
+
+
+def _put_person(pen: Pen, actor: Actor, x: float, swing: float) -> list[_Seen]:
+    pose, prop = prop_of(actor)
+    h = 66 if actor.who in ("boy", "girl") else 84
+    extent, hand = person(pen, x, actor.y, actor.who, actor.color, actor.mood, pose, swing, h)
+    seen: list[_Seen] = [("person", actor, extent)]
+    if prop:
+        at = {"drops the box": (x + 26, actor.y - 9), "kicks the ball": (x + 38, actor.y - 10)}
+        px, py = at.get(actor.act, hand)
+        seen.append((prop, actor, PROPS[prop](pen, px, py)))
+        if actor.act == "drops the box":
+            for k in (-6, 6):
+                pen.line((px + k, py - 28), (px + k, py - 14), fill=(60, 60, 60), width=1.5)
     return seen
 
 
-def _on_counter(
-    pen: Pen, actor: Actor, done: float, shift: float
-) -> list[tuple[str, Actor, Extent]]:
+def _put_beast(pen: Pen, actor: Actor, x: float, swing: float) -> list[_Seen]:
+    running = actor.act not in ("", "sits")
+    extent = four_legged(pen, x, actor.y, actor.kind, running, swing, actor.left)
+    seen: list[_Seen] = [(actor.kind, actor, extent)]
+    if actor.act.startswith(("takes", "runs after")):
+        takes = actor.act.startswith("takes")
+        reach, up = (34, 18) if takes else (50, 9)
+        prop = actor.act.split()[-1]
+        px = x + (-reach if actor.left else reach)
+        seen.append((prop, actor, PROPS[prop](pen, px, actor.y - up)))
+    return seen
+
+
+def _put_bird(pen: Pen, actor: Actor, x: float, swing: float) -> list[_Seen]:
+    flying = actor.act.startswith(("flies", "takes"))
+    seen: list[_Seen] = [("bird", actor, bird(pen, x, actor.y, flying, swing))]
+    if actor.act.startswith("takes"):
+        prop = actor.act.split()[-1]
+        seen.append((prop, actor, PROPS[prop](pen, x + 14, actor.y - 22)))
+    return seen
+
+
+def _table(pen: Pen, x: float, y: float) -> None:
+    wood = (120, 80, 50)
+    pen.rect(x - 30, y, x + 30, y + 5, wood)
+    pen.rect(x - 26, y + 5, x - 22, y + 44, wood)
+    pen.rect(x + 22, y + 5, x + 26, y + 44, wood)
+
+
+def _on_counter(pen: Pen, actor: Actor, done: float, shift: float) -> list[_Seen]:
     technique, _, rest = actor.act.partition(" ")
     if technique not in TECHNIQUES:
         return []
-    x = (actor.x0 + (actor.x1 - actor.x0) * done) * STAGE_W + shift + 44
-    seen = cooking(pen, x, 121, technique, rest.split()[-1])
+    seen = cooking(pen, _way(actor, done, shift) + 44, 121, technique, rest.split()[-1])
     return [(label, actor, extent) for label, extent in seen.items()]
-
-
-def _dark(color: Rgb, by: float) -> Rgb:
-    return int(color[0] * by), int(color[1] * by), int(color[2] * by)
-
-
-def _background(pen: Pen, phase: Phase, shift: float) -> None:
-    style, night = pen.style, phase.weather == "night"
-    by = 0.5 if night else 0.85 if phase.weather == "rain" else 1.0
-    sky = {"sun": (135, 205, 250), "rain": (130, 140, 150), "snow": (205, 215, 228)}.get(
-        phase.weather, (20, 25, 60)
-    )
-    far, near = _dark(style.far, by), _dark(style.near, by)
-    right = STAGE_W + 30
-    rng = random.Random(style.seed)
-    if phase.setting in ("street", "park"):
-        pen.rect(-30, 0, right, 100, sky)
-        if phase.weather == "sun":
-            pen.oval(268 + shift / 2, 6, 298 + shift / 2, 36, (255, 225, 60))
-        elif night:
-            pen.oval(268 + shift / 2, 6, 294 + shift / 2, 32, (245, 245, 220))
-            pen.oval(276 + shift / 2, 3, 300 + shift / 2, 27, sky)
-    if phase.setting == "street":
-        x = -30.0 + shift
-        while x < right:
-            w, h = rng.randint(38, 70), rng.randint(34, 70)
-            pen.rect(x, 104 - h, x + w - 3, 106, _dark(far, rng.uniform(0.8, 1.05)))
-            for k in range(int(w / 14) - 1):
-                pen.rect(
-                    x + 7 + 14 * k,
-                    112 - h,
-                    x + 13 + 14 * k,
-                    121 - h,
-                    (235, 225, 160) if night else _dark(far, 0.6),
-                )
-            x += w
-        pen.rect(-30, 104, right, 122, _dark((190, 185, 175), by))
-        pen.rect(-30, 122, right, STAGE_H + 4, near)
-        for k in range(9):
-            pen.rect(-20 + 45 * k + shift, 148, 5 + 45 * k + shift, 151, (235, 235, 225))
-    elif phase.setting == "park":
-        for k in range(5):
-            x, y = 10 + 76 * k + rng.randint(-16, 16) + shift, 74 + rng.randint(-6, 6)
-            pen.rect(x - 4, y, x + 4, y + 34, _dark((110, 75, 45), by))
-            pen.oval(x - 22, y - 40, x + 22, y + 8, _dark(far, 0.75))
-        pen.rect(-30, 100, right, STAGE_H + 4, near)
-    elif phase.setting == "kitchen":
-        pen.rect(-30, 0, right, STAGE_H + 4, far)
-        for k in range(12):
-            pen.line(
-                (k * 30 - 10 + shift, 0), (k * 30 - 10 + shift, 120), fill=_dark(far, 0.93), width=1
-            )
-            pen.line((-30, k * 20), (right, k * 20), fill=_dark(far, 0.93), width=1)
-        pen.rect(18 + shift, 8, 92 + shift, 34, _dark(near, 0.85))
-        pen.rect(215 + shift, 8, 300 + shift, 34, _dark(near, 0.85))
-    else:
-        pen.rect(-30, 0, right, 122, far)
-        pen.rect(30 + shift, 18, 92 + shift, 68, (250, 250, 250))
-        pen.rect(34 + shift, 22, 88 + shift, 64, (150, 200, 235))
-        pen.line((61 + shift, 22), (61 + shift, 64), fill=(250, 250, 250), width=3)
-        pen.rect(-30, 122, right, STAGE_H + 4, near)
-        pen.oval(60 + shift, 146, 260 + shift, 176, _dark(near, 0.8))
-
-
-def _weather_on_top(pen: Pen, weather: str, t: float, seed: int) -> None:
-    if weather not in ("rain", "snow"):
-        return
-    rng = random.Random(seed)
-    fall = t * (160 if weather == "rain" else 40)
-    for _ in range(60 if weather == "rain" else 70):
-        x, y = rng.uniform(0, STAGE_W), (rng.uniform(0, STAGE_H) + fall) % STAGE_H
-        if weather == "rain":
-            pen.line((x, y), (x - 3, y + 10), fill=(185, 210, 240), width=1)
-        else:
-            pen.draw.ellipse(
-                pen._xy([(x - 1.8, y - 1.8), (x + 1.8, y + 1.8)]), fill=(255, 255, 255)
-            )
-
-
-def _develop(image: Image.Image, style: Style, t: float) -> Image.Image:
-    """Tint, blur and grain, as the style asks."""
-    if style.tint != (1.0, 1.0, 1.0):
-        r, g, b = style.tint
-        image = image.convert("RGB", (r, 0, 0, 0, 0, g, 0, 0, 0, 0, b, 0))
-    if style.blur:
-        image = image.filter(ImageFilter.GaussianBlur(style.blur))
-    if style.grain:
-        noise = Image.effect_noise(image.size, style.grain * 8)
-        image = Image.blend(image, Image.merge("RGB", (noise,) * 3), 0.03 * math.sqrt(style.grain))
-    return image

@@ -1,0 +1,282 @@
+"""What the whole is about: roles, the story's shape, its themes, the situation."""
+
+import random
+from collections.abc import Sequence
+
+from videoespresso.synthetic.questions.draft import (
+    Draft,
+    anybody,
+    clauses_like,
+    is_person,
+    pick,
+    solo,
+    unique,
+)
+from videoespresso.synthetic.stories import PAINTS, ROLES, Event, Story
+
+THEMES = (
+    "safety on the road",
+    "bad weather",
+    "help",
+    "busy traffic",
+    "play",
+    "generosity",
+    "a hungry animal",
+    "care",
+    "cooking",
+    "danger in the kitchen",
+    "an accident at home",
+    "a power cut",
+    "news",
+    "everyday life",
+)
+_TELLING = (
+    "stops",
+    "drives past",
+    "drops",
+    "kicks",
+    "gives",
+    "takes",
+    "waters",
+    "smokes",
+    "breaks",
+    "is off",
+    "rings",
+    "waves",
+    "reads",
+    "walks",
+    "holds a balloon",
+    "starts",
+    "chops",
+    "boils",
+    "fries",
+    "mixes",
+)
+_NUMBERS = ("one", "two", "three", "four")
+
+
+def role_who(s: Story, rng: random.Random) -> Draft | None:
+    e = solo(s, rng, person=True)
+    if not e or e.act.startswith("is ") or sum(x.act == e.act for x in s.events) != 1:
+        return None
+    text = pick(rng, (f"Who {e.act}?", f"Which person {e.act}?"))
+    return text, f"the {e.subject}", [f"the {p}" for p in anybody(rng)], (e,)
+
+
+def role_name(s: Story, rng: random.Random) -> Draft | None:
+    found = [
+        e
+        for e in s.events
+        if e.subject.split()[0] in (*ROLES, "man", "woman", "boy", "girl")
+        and not e.act.startswith("is ")
+        and sum(x.act == e.act for x in s.events) == 1
+    ]
+    if not found:
+        return None
+    e = rng.choice(found)
+    text = pick(
+        rng, (f"What is the role of the person who {e.act}?", f"What kind of person {e.act}?")
+    )
+    return text, e.subject.split()[0], (*ROLES, "man", "woman", "boy", "girl"), (e,)
+
+
+def role_does(s: Story, rng: random.Random) -> Draft | None:
+    e = solo(s, rng, person=True)
+    if (
+        not e
+        or e.act.startswith("is ")
+        or sum(x.key == e.key and not x.act.startswith("is ") for x in s.events) != 1
+    ):
+        return None
+    text = pick(rng, (f"What does the {e.subject} do?", f"What part does the {e.subject} play?"))
+    return (
+        text,
+        e.text,
+        [c for c in clauses_like(s, rng) if c.startswith(f"the {e.subject} ")]
+        + clauses_like(s, rng),
+        (e,),
+    )
+
+
+def narrative_order(s: Story, rng: random.Random) -> Draft | None:
+    events = [e for e in s.events if unique(s, e)]
+    if len(events) < 3:
+        return None
+    a, b, c = sorted(rng.sample(events, 3), key=lambda e: e.index)
+
+    def told(*es: Event) -> str:
+        return ", then ".join(e.text for e in es)
+
+    named = "; ".join(e.text for e in rng.sample((a, b, c), 3))
+    text = pick(
+        rng, (f"In which order do these happen: {named}?", f"Put in the right order: {named}.")
+    )
+    return text, told(a, b, c), (told(c, b, a), told(b, a, c), told(a, c, b)), (a, b, c)
+
+
+def narrative_begin(s: Story, rng: random.Random) -> Draft | None:
+    if not s.events or not unique(s, s.events[0]):
+        return None
+    text = pick(rng, ("How does the story begin?", "Which event comes first?"))
+    later = [e.text for e in s.events[1:]]
+    return (
+        text,
+        s.events[0].text,
+        rng.sample(later, min(2, len(later))) + clauses_like(s, rng),
+        (s.events[0],),
+    )
+
+
+def narrative_end(s: Story, rng: random.Random) -> Draft | None:
+    if not s.events or not unique(s, s.events[-1]):
+        return None
+    text = pick(rng, ("How does the story end?", "Which event comes last?"))
+    earlier = [e.text for e in s.events[:-1]]
+    return (
+        text,
+        s.events[-1].text,
+        rng.sample(earlier, min(2, len(earlier))) + clauses_like(s, rng),
+        (s.events[-1],),
+    )
+
+
+def _telling(s: Story) -> list[Event]:
+    """Events that give their episode's theme away, one an episode."""
+    seen: dict[str, Event] = {}
+    for e in s.events:
+        if e.act.startswith(_TELLING) and not (
+            e.episode == "help" and e.act.startswith(("waves", "gives"))
+        ):
+            seen.setdefault(e.episode, e)
+    return list(seen.values())
+
+
+def theme_scene(s: Story, rng: random.Random) -> Draft | None:
+    found = []
+    for t in _telling(s):
+        for p in {a.phrase for a in s.phases[t.phase].actors if a.kind == "person"}:
+            episodes = {
+                e.episode for e in s.events if p in (x.phrase for x in s.phases[e.phase].actors)
+            }
+            if episodes == {t.episode}:
+                found.append((t, p))
+    if not found:
+        return None
+    t, p = rng.choice(sorted(found, key=lambda f: (f[0].index, f[1])))
+    text = pick(
+        rng,
+        (f"What is the theme of the scene with the {p}?", f"What is the part with the {p} about?"),
+    )
+    return text, t.episode, THEMES, (t,)
+
+
+def theme_pair(s: Story, rng: random.Random) -> Draft | None:
+    found = [t for t in _telling(s) if t.episode != "everyday life"]
+    if len(found) != 2:
+        return None
+    a, b = found
+    text = pick(rng, ("Which themes does the video join?", "Which title fits the video?"))
+    pairs = [
+        f"{x} and {y}"
+        for x in THEMES[:-1]
+        for y in THEMES[:-1]
+        if x != y and {x, y} != {a.episode, b.episode}
+    ]
+    near = [p for p in pairs if (a.episode in p) != (b.episode in p)]
+    return text, f"{a.episode} and {b.episode}", rng.sample(near, 3) + rng.sample(pairs, 3), (a, b)
+
+
+def theme_event(s: Story, rng: random.Random) -> Draft | None:
+    found = [t for t in _telling(s) if is_person(s, t.key) or t.act in ("stops", "drives past")]
+    if not found:
+        return None
+    e = rng.choice(found)
+    text = pick(
+        rng, (f"What carries the theme of {e.episode}?", f"Which event stands for {e.episode}?")
+    )
+    swap = (
+        [f"the {p}" for p in anybody(rng)]
+        if is_person(s, e.key)
+        else [f"the {c} {v}" for c in PAINTS for v in ("car", "bus")]
+    )
+    rng.shuffle(swap)
+    return text, e.text, [f"{x} {e.act}" for x in swap], (e,)
+
+
+def _count(s: Story, rng: random.Random, kinds: Sequence[str], name: str) -> Draft | None:
+    e = solo(s, rng)
+    if not e:
+        return None
+    n = sum(a.kind in kinds for a in s.phases[e.phase].actors)
+    if not 1 <= n <= 4:
+        return None
+    text = pick(
+        rng,
+        (
+            f"How many {name} are visible when {e.text}?",
+            f"How many {name} can be seen as {e.text}?",
+        ),
+    )
+    return (
+        text,
+        _NUMBERS[n - 1],
+        _NUMBERS,
+        ((e.phase, f"{_NUMBERS[n - 1]} of the {name} can be seen when {e.text}"),),
+    )
+
+
+def situation_people(s: Story, rng: random.Random) -> Draft | None:
+    return _count(s, rng, ("person",), "people")
+
+
+def situation_state(s: Story, rng: random.Random) -> Draft | None:
+    outside = [
+        e
+        for e in s.events
+        if unique(s, e) and e.key != "rain" and s.phases[e.phase].setting == s.setting
+    ]
+    if not outside:
+        return None
+    e = rng.choice(outside)
+    people = [a for a in s.phases[e.phase].actors if a.kind == "person"]
+    if len(people) < 2:
+        return None
+    left = min(people, key=lambda a: a.x0)
+    side = rng.choice(("left", "right"))
+    who = left if side == "left" else max(people, key=lambda a: a.x0)
+    text = pick(
+        rng,
+        (
+            f"Who is furthest to the {side} when {e.text}?",
+            f"Which person is on the {side} as {e.text}?",
+        ),
+    )
+    mine = [f"the {a.phrase}" for a in people]
+    return (
+        text,
+        f"the {who.phrase}",
+        mine + [f"the {p}" for p in anybody(rng)],
+        ((e.phase, f"the {who.phrase} is on the {side} when {e.text}"),),
+    )
+
+
+def situation_where(s: Story, rng: random.Random) -> Draft | None:
+    found = [
+        e
+        for e in s.events
+        if unique(s, e)
+        and e.act.startswith(("waves", "reads", "walks", "holds a", "gives", "is "))
+        and is_person(s, e.key)
+    ]
+    if not found:
+        return None
+    e = rng.choice(found)
+    text = pick(
+        rng, (f"Where are we when {e.text}?", f"In which place does it happen that {e.text}?")
+    )
+    return (
+        text,
+        f"in the {s.phases[e.phase].setting}",
+        [f"in the {x}" for x in ("street", "park", "kitchen", "room")],
+        (e,),
+    )
