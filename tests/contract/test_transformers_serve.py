@@ -135,14 +135,15 @@ class Verdict(BaseModel):
     supported: bool
 
 
-def test_it_refuses_schemas_and_tools_so_the_prompt_rung_is_used(served: tuple[Path, str]) -> None:
-    asker = agent(served, max_tokens=8)
-    turns = [Turn("user", ("Question: why?",))]
-    tried = []
-    for _ in range(2):
-        try:
-            tried.append("; ".join(asker.typed(CAPTIONER, turns, Verdict).how))
-        except ModelOutputError as error:  # an untrained model's words are not the matter here
-            tried.append(str(error))
-    assert "json_schema: refused; tool: refused; prompt: " in tried[0]
-    assert "refused" not in tried[1]
+def test_a_server_that_ignores_schemas_is_led_down_to_the_prompt(
+    served: tuple[Path, str],
+) -> None:
+    asker = agent(served)
+    try:
+        how = "; ".join(asker.typed(CAPTIONER, [Turn("user", ("Why?",))], Verdict).how)
+    except ModelOutputError as error:  # an untrained model's words are not the matter here
+        how = str(error)
+    assert "prompt: " in how or how.endswith("ok")
+    # it takes the fields for schemas and tools and does nothing with them: no call failed
+    assert "refused" not in how
+    assert 1 <= asker.ledger.total().calls <= 4
