@@ -64,6 +64,9 @@ def test_scores_of_a_known_detector() -> None:
     assert half["overall"]["f1"] == pytest.approx(2 * 5 / (2 * 5 + 15))
     assert half["overall"]["low"] < half["overall"]["f1"] < half["overall"]["high"]
     assert half["labels"].keys() == {"car"}
+    assert half["things"] == half["overall"]
+    person = Labelled(0, blank, (box(0.0, "person"), box(0.5)))
+    assert score(Recites([[box(0.0, "person")]]), [person])["things"]["f1"] == 0.0
     nothing = score(detector("off"), frames)
     assert (nothing["overall"]["f1"], nothing["frames"]) == (0.0, 10)
 
