@@ -154,7 +154,7 @@ def open_video(
     """A reader on a video file.
 
     backend: "pyav" decodes everything PyAV can; "decord" uses decord for the files it reads right
-    and PyAV for the others; "auto" is PyAV, which was as fast and never wrong (docs/log.md).
+    and PyAV for the others; "auto" is PyAV, which was never wrong (docs/log.md).
     stall_s: seconds without any progress after which the decoding is ended.
     Raises `VideoError` with a remedy for whatever cannot be read.
     """
