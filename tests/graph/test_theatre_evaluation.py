@@ -46,6 +46,7 @@ def test_items_are_even_over_tasks_and_never_an_audit() -> None:
     assert max(tasks.values()) - min(tasks.values()) <= 4, tasks
     assert max(Counter(item.video for item in drawn).values()) <= items.A_STORY
     assert len({item.video for item in drawn}) <= 20, "about ten a film"
+    items.draw.cache_clear()
     assert items.draw(140) == drawn
     letters = Counter(item.question.correct for item in drawn)
     assert max(letters.values()) < 0.4 * 140, "no letter may carry a blind guesser"

@@ -12,10 +12,9 @@ from typing import Any, TypeVar
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import BaseModel
 
-import videoespresso
 from videoespresso.agents import reasoner, wire
 from videoespresso.agents.base import Agent, Prompt, Reply, Turn
-from videoespresso.evaluation.items import Item, source_digest
+from videoespresso.evaluation.items import Item, digest_of
 from videoespresso.evaluation.results import Json
 from videoespresso.graphs import looking
 from videoespresso.graphs.ask import build_ask_graph
@@ -78,11 +77,10 @@ class Bench:
             told[f"{role} weights"] = str(getattr(agent.model, "identity", ""))
             told[f"{role} max_tokens"] = str(getattr(agent.model, "max_tokens", ""))
         if self.context.detector.name == "embedded:":
-            told["detector weights"] = source_digest([PACK / "yolo" / "detector.onnx"])
-        here = Path(videoespresso.__file__).parent
+            told["detector weights"] = digest_of([PACK / "yolo" / "detector.onnx"])
+        here = Path(__file__).parents[1]
         code = [file for room in ROOMS for file in (here / room).rglob("*.py")]
-        told["code"] = source_digest(code)
-        told["theatre"] = source_digest(list((here / "synthetic").glob("*.py")))
+        told["code"] = digest_of(code)
         told["checker asked"] = "yes" if self.checks else "no (--no-checker)"
         return told
 

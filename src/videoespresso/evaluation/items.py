@@ -1,14 +1,14 @@
 """What is asked: questions of the theatre's test split, balanced over tasks, and their films."""
 
+import functools
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import videoespresso.synthetic as theatre
 from videoespresso.synthetic import SPLITS, make_story
-from videoespresso.synthetic.film import film
+from videoespresso.synthetic.film import KEY_EVERY_S, QUALITY, film
 from videoespresso.synthetic.questions import TASKS, Question, questions
 from videoespresso.synthetic.style import StyleFamily
 
@@ -20,8 +20,8 @@ PER_TASK = 2
 """Questions of one task about one story at most, of different families."""
 HELD_OUT_FROM = 50_000
 """The held-out style begins this far into the test split, so its stories are not the others'."""
-DRAWING = ("film.py", "props.py", "scene.py", "sprites.py", "stories.py", "style.py")
-"""Sources on which a film's bytes depend."""
+SMALL = 64
+"""Width in pixels of the pictures by which a story's look is known again."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Item:
         return f"{self.style}-{self.seed}"
 
 
-def draw(n: int, style: StyleFamily = "train") -> list[Item]:
+@functools.lru_cache(maxsize=8)
+def draw(n: int, style: StyleFamily = "train") -> tuple[Item, ...]:
     """n questions with their stories, as even over the 14 tasks as the stories allow.
 
     Looks at what a story can be asked, never at its answers. The same n gives the same items.
@@ -60,7 +61,7 @@ def draw(n: int, style: StyleFamily = "train") -> list[Item]:
         for question in _most_needed(pool.pop(best), need)[: n - len(chosen)]:
             need[question.task] -= 1
             chosen.append(Item(best, style, question))
-    return chosen
+    return tuple(chosen)
 
 
 def _most_needed(asked: Sequence[Question], need: Counter[str]) -> list[Question]:
@@ -86,7 +87,7 @@ def by_video(items: Sequence[Item]) -> Iterator[list[Item]]:
         yield [item for item in items if item.video == video]
 
 
-def source_digest(paths: Sequence[Path]) -> str:
+def digest_of(paths: Sequence[Path]) -> str:
     """Twelve digits that change when any of the files does."""
     told = hashlib.sha256()
     for path in sorted(paths):
@@ -94,15 +95,28 @@ def source_digest(paths: Sequence[Path]) -> str:
     return told.hexdigest()[:12]
 
 
+@functools.lru_cache(maxsize=4096)
+def look_of(seed: int, style: StyleFamily) -> str:
+    """Twelve digits that change when the story or the way it is drawn does.
+
+    From a small picture of each phase, without grain, which is drawn anew each time.
+    """
+    story = make_story(seed, style)
+    told = hashlib.sha256(repr((story, QUALITY, KEY_EVERY_S)).encode())
+    for phase in story.phases:
+        scene = story.scene((phase.t0 + phase.t1) / 2)
+        still = replace(scene, style=replace(scene.style, grain=0.0))
+        told.update(still.render(SMALL).tobytes())
+    return told.hexdigest()[:12]
+
+
 def filmed(item: Item, folder: Path) -> Path:
     """The film of an item's story; made when it is not there.
 
-    The name carries a digest of the code that draws: films of another theatre are not taken.
-    Raises UserError when it cannot be written.
+    Its name says how the story looks: films of another theatre are not taken. Raises UserError
+    when it cannot be written.
     """
-    here = Path(theatre.__file__).parent
-    drawn_by = source_digest([here / name for name in DRAWING])
-    path = folder / f"{item.video}-{drawn_by}.mp4"
+    path = folder / f"{item.video}-{look_of(item.seed, item.style)}.mp4"
     if not path.exists():
         film(make_story(item.seed, item.style), path)
     return path

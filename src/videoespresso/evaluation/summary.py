@@ -243,16 +243,16 @@ def _captions(records: Records) -> Json:
 
 def _items(by: dict[str, list[Json]]) -> dict[str, Json]:
     """What was asked: how many, about how many videos, which tasks and letters."""
+    asked = [r for name, rs in by.items() if name not in PLAIN for r in rs]
     found = {}
-    for name in ("paper", "held_out"):
-        if records := by.get(name, []):
-            letters = Counter("ABCD"[r["truth"]] for r in records)
-            found[name] = {
-                "questions": len(records),
-                "videos": len({r["video"] for r in records}),
-                "tasks": {t: sum(r["task"] == t for r in records) for t in TASKS},
-                "letters": dict(sorted(letters.items())),
-            }
+    for style in dict.fromkeys(r["style"] for r in asked):
+        records = list({r["item"]: r for r in asked if r["style"] == style}.values())
+        found[style] = {
+            "questions": len(records),
+            "videos": len({r["video"] for r in records}),
+            "tasks": {t: sum(r["task"] == t for r in records) for t in TASKS},
+            "letters": dict(sorted(Counter("ABCD"[r["truth"]] for r in records).items())),
+        }
     return found
 
 
@@ -313,7 +313,8 @@ def _settings(by: dict[str, list[Json]], bench: Bench) -> str:
     failed = {n: sum(bool(r.get("error")) for r in rs) for n, rs in by.items()}
     wrong = ", ".join(f"{k} {n}" for n, k in failed.items() if k) or "none"
     items = "; ".join(
-        f"{n}: {i['questions']} questions about {i['videos']} videos" for n, i in _items(by).items()
+        f"{n} style: {i['questions']} questions about {i['videos']} videos"
+        for n, i in _items(by).items()
     )
     return (
         f"Test split ({items}). Reasoner {s['reasoner']} ({s['reasoner weights'] or 'no digest'}), "

@@ -23,10 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from videoespresso import synthetic
 from videoespresso.errors import SettingsError, VideoEspressoError
 from videoespresso.evaluation import results
 from videoespresso.evaluation.bench import Bench
-from videoespresso.evaluation.items import Item, by_video, draw, filmed
+from videoespresso.evaluation.items import Item, by_video, digest_of, draw, filmed, look_of
 from videoespresso.evaluation.summary import write_summary
 from videoespresso.graphs.selection import strategy
 from videoespresso.settings import Settings
@@ -100,16 +101,23 @@ def planned(plan: Plan) -> list[Job]:
 def keys(bench: Bench, job: Job, plan: Plan) -> dict[str, tuple[str, object]]:
     """Key -> (condition, item or None) of every result the job gives, in the order of the work."""
     if not job.items:
-        about = (job.style, plan.box_frames)
-        return {bench.key("boxes", about): ("boxes", None)}
+        drawn = digest_of(list(Path(synthetic.__file__).parent.rglob("*.py")))
+        return {bench.key("boxes", (job.style, plan.box_frames, drawn)): ("boxes", None)}
     found: dict[str, tuple[str, object]] = {
-        bench.key(condition, item): (condition, item)
+        bench.key(condition, _about(item)): (condition, item)
         for condition in job.conditions
         for item in job.items
     }
     if set(job.conditions) - {"blind"}:
-        found[bench.key("captions", job.items[0].video)] = ("captions", None)
+        first = job.items[0]
+        about = (first.video, look_of(first.seed, first.style))
+        found[bench.key("captions", about)] = ("captions", None)
     return found
+
+
+def _about(item: Item) -> tuple[Item, str]:
+    """What was asked about which pictures."""
+    return item, look_of(item.seed, item.style)
 
 
 def work(bench: Bench, plan: Plan, job: Job, stop: Flag) -> int:
@@ -142,7 +150,7 @@ def _one(
         first = job.items[0]
         return {"condition": condition, **bench.captions(first.style, first.seed, path)}
     assert isinstance(item, Item)
-    core = done.get(bench.key("paper", item)) if condition == "direct" else None
+    core = done.get(bench.key("paper", _about(item))) if condition == "direct" else None
     return bench.measured(condition, item, path, core)
 
 
