@@ -2,6 +2,8 @@
 
 import math
 import random
+from functools import lru_cache
+from statistics import NormalDist
 
 from PIL import Image, ImageFilter
 
@@ -104,13 +106,26 @@ def weather_on_top(pen: Pen, weather: str, t: float, seed: int) -> None:
 
 
 def develop(image: Image.Image, style: Style, t: float) -> Image.Image:
-    """Tint, blur and grain, as the style asks."""
+    """Tint, blur and grain, as the style asks; grain is the same at the same instant."""
     if style.tint != (1.0, 1.0, 1.0):
         r, g, b = style.tint
         image = image.convert("RGB", (r, 0, 0, 0, 0, g, 0, 0, 0, 0, b, 0))
     if style.blur:
         image = image.filter(ImageFilter.GaussianBlur(style.blur))
     if style.grain:
-        noise = Image.effect_noise(image.size, style.grain * 8)
+        noise = _noise(image.size, style.grain * 8, f"{style.seed}grain{t}")
         image = Image.blend(image, Image.merge("RGB", (noise,) * 3), 0.03 * math.sqrt(style.grain))
     return image
+
+
+def _noise(size: tuple[int, int], sigma: float, seed: str) -> Image.Image:
+    """Grey Gaussian noise around 128. Pillow's `effect_noise` cannot be seeded."""
+    even = Image.frombytes("L", size, random.Random(seed).randbytes(size[0] * size[1]))
+    return even.point(_bell(sigma))
+
+
+@lru_cache
+def _bell(sigma: float) -> list[int]:
+    """Turns evenly spread bytes into normally spread ones: quantile k of 256."""
+    normal = NormalDist(128, sigma)
+    return [min(255, max(0, round(normal.inv_cdf((k + 0.5) / 256)))) for k in range(256)]

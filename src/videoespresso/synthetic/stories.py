@@ -48,6 +48,7 @@ SPLITS = {
     "test": (1_100_000, 1_200_000),
 }
 """Seed ranges a split; seeds from 2,000,000 on are kept for audits and never trained on."""
+SHORTEST_S, LONGEST_S = 8.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,9 @@ def make_story(seed: int, family: StyleFamily = "train", setting: str | None = N
                 insert_shot(b)
     if rng.random() < 0.4:
         b.show(rng.choice((2.0, 4.0, 6.0)))
-    scale = min(1.0, 60.0 / b.t)
+    if b.t < SHORTEST_S:  # one story in three thousand
+        b.show(SHORTEST_S - b.t)
+    scale = min(1.0, LONGEST_S / b.t)
     phases = tuple(replace(p, t0=p.t0 * scale, t1=p.t1 * scale) for p in b.phases)
     return Story(
         seed,
