@@ -11,7 +11,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -114,18 +114,24 @@ class WordLlamaEmbedder(_Embedder):
     name = "wordllama:l2_supercat_256"
     batch = 1024
 
-    @cached_property
+    @property
     def _model(self) -> Any:
-        with _root_logger_kept():
-            import wordllama  # noqa: PLC0415 - loads requests and a compiled module
-
-        # The package's own look-up of its tokenizer has a typo ("tokenizer" for "tokenizers") and
-        # would go on to download it; its folder given as the cache has both files in place.
-        inside = Path(wordllama.__file__).parent
-        return wordllama.WordLlama.load(cache_dir=inside, disable_download=True)
+        return _wordllama()
 
     def _raw(self, texts: list[str]) -> NDArray[Any]:
         return np.asarray(self._model.embed(texts, norm=False))
+
+
+@cache
+def _wordllama() -> Any:
+    """The loaded weights, once a process: the memory and the filter's guard both want them."""
+    with _root_logger_kept():
+        import wordllama  # noqa: PLC0415 - loads requests and a compiled module
+
+    # The package's own look-up of its tokenizer has a typo ("tokenizer" for "tokenizers") and
+    # would go on to download it; its folder given as the cache has both files in place.
+    inside = Path(wordllama.__file__).parent
+    return wordllama.WordLlama.load(cache_dir=inside, disable_download=True)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ and (1, n, 6), which does not (YOLOv10, YOLO26). Needs no torch and no ultralyti
 """
 
 import ast
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -150,6 +151,8 @@ def _open(path: Path, name: str) -> Any:
         raise SettingsError(f"{name}: there is no file {path}", hint=EXPORT_HINT)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # its warnings are about its own optimiser
+    # ONNX Runtime does not read it; several processes on few cores need it (0 is all cores)
+    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 0)
     try:
         return onnxruntime.InferenceSession(
             path.read_bytes(), options, providers=["CPUExecutionProvider"]

@@ -14,7 +14,7 @@ from videoespresso.models.embedded.chat import runtime
 WARNING = (
     "This video does not look like the synthetic theatre, which is all that the embedded models "
     "know ({strange} of {n} frames are unlike it). Configure models that know the real world: "
-    "--profile openai with OPENAI_API_KEY, --profile local, or --model reasoner=hf:NAME and --model captioner=hf:NAME."
+    "--profile openai with OPENAI_API_KEY, --profile local, or hf:NAME for captioner and reasoner."
 )
 
 

@@ -4,7 +4,10 @@ Files in a pack folder: vision.onnx (pixels -> image features), decoder.onnx (em
 logits + cache), embeddings.npy, tokenizer.json, chat_template.jinja, pack.json (sizes, digest).
 """
 
+import hashlib
 import json
+import os
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +25,10 @@ from videoespresso.errors import ModelError
 from videoespresso.models.embedded import PACK_LVLM
 
 Floats = NDArray[np.float32]
+
+VISION_BATCH = 16
+RECENT = 256
+"""Pictures whose features are kept: 12 kB each."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ class PackRuntime:
                 hint="Reinstall videoespresso, or train it anew with `make pack`.",
             ) from error
         self.template = jinja2.Environment(autoescape=False).from_string(template)
+        self._recent: OrderedDict[bytes, Floats] = OrderedDict()
         self.end = self.tokenizer.token_to_id("<|end|>")
         self.image_id = self.tokenizer.token_to_id("<image>")
 
@@ -69,6 +77,8 @@ class PackRuntime:
     def _session(self, name: str) -> Any:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        # ONNX Runtime does not read it; several processes on few cores need it (0 is all cores)
+        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 0)
         return onnxruntime.InferenceSession(
             str(self.folder / name), options, providers=["CPUExecutionProvider"]
         )
@@ -88,13 +98,23 @@ class PackRuntime:
         return out
 
     def features(self, images: Sequence[Image.Image]) -> Floats:
-        """(n, tokens an image, width): what the language model is given of each picture."""
-        if not images:
-            return np.empty((0, self.facts["image_tokens"], self.facts["width"]), np.float32)
-        batches = [images[i : i + 16] for i in range(0, len(images), 16)]
-        return np.concatenate(
-            [self._vision.run(None, {"pixels": self.pixels(b)})[0] for b in batches]
-        )
+        """(n, tokens an image, width): what the language model is given of each picture.
+
+        Those of recent pictures are kept: evidence, answer and check look at the same frames.
+        """
+        pixels = self.pixels(images)
+        names = [hashlib.sha256(p.tobytes()).digest() for p in pixels]
+        seen = {name: self._recent[name] for name in names if name in self._recent}
+        new = [i for i, name in enumerate(names) if name not in seen]
+        for start in range(0, len(new), VISION_BATCH):
+            part = new[start : start + VISION_BATCH]
+            (found,) = self._vision.run(None, {"pixels": pixels[part]})
+            seen |= {names[i]: f for i, f in zip(part, found, strict=True)}
+        self._recent.update(seen)
+        while len(self._recent) > RECENT:
+            self._recent.popitem(last=False)
+        shape = (len(images), self.facts["image_tokens"], self.facts["width"])
+        return np.array([seen[name] for name in names], np.float32).reshape(shape)
 
     def _embed(self, prompt: Prompted) -> Floats:
         slot = "<fake_token_around_image><global-img>"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from videoespresso.agents import wire
 from videoespresso.synthetic import SceneObject, Story
 from videoespresso.synthetic.questions import FAMILIES, Question, ask
-from videoespresso.synthetic.stories import MOODS, SHIRTS
+from videoespresso.synthetic.stories import MOODS, SETTINGS, SHIRTS
 from videoespresso.training.pack.frames import FrameSet, FrameTruth, told
 from videoespresso.training.pack.vocabulary import END, IMAGE_TEXT, REPLY, USER
 from videoespresso.types import Box
@@ -157,6 +157,49 @@ class Teacher:
         drafts = (ask(story, family, task, self.rng) for task, family in families)
         return list(itertools.islice((q for q in drafts if q is not None), count))
 
+    def _clauses(self, count: int) -> list[str]:
+        """Different things that happen somewhere in the theatre, as sentences."""
+        found: dict[str, None] = {}
+        while len(found) < count:
+            events = self.story().events
+            if events:
+                found[self.rng.choice(events).text] = None
+        return list(found)
+
+    def finding(self) -> Lesson:
+        """A drill for the selector: which line says this? Retrieval, without the reasoning."""
+        clauses = self._clauses(self.rng.randint(4, 12))
+        places = [self.rng.choice(SETTINGS) for _ in clauses]
+        rows = [
+            (4.0 * k + self.rng.random(), f"{place}: {clause.removeprefix('the ')}")
+            for k, (place, clause) in enumerate(zip(places, clauses, strict=True))
+        ]
+        asked: list[Turns] = []
+        for k in self.rng.sample(range(len(rows)), min(8, len(rows))):
+            text = self.rng.choice(("When does it happen that {}?", "Which frame shows that {}?"))
+            kept = [{"frame": k + 1, "why": clauses[k]}]
+            asked.append([([f"Question: {text.format(clauses[k])}"], compact({"core": kept}))])
+        return lesson("selector", [wire.caption_lines(rows)], asked, self.with_images)
+
+    def matching(self) -> Lesson:
+        """A drill for the reasoner: which option is what the caption says?"""
+        asked: list[Turns] = []
+        clauses = self._clauses(4)
+        rows = [
+            wire.Shown(0, 2.0 * k, f"{self.rng.choice(SETTINGS)}: {c.removeprefix('the ')}")
+            for k, c in enumerate(clauses[: self.rng.randint(1, 3)])
+        ]
+        for k in range(len(rows)):
+            for _ in range(2):
+                options = [clauses[k], *(c for c in self._clauses(4) if c not in clauses)][:4]
+                self.rng.shuffle(options)
+                letter = wire.LETTERS[options.index(clauses[k])]
+                reply = compact({"answered": True, "answer": clauses[k], "choice": letter})
+                parts = wire.direct_parts(f"What happens in frame {k + 1}?", options, [])
+                asked.append([(parts, reply)])
+        shown = [p for p in wire.frame_parts(rows) if isinstance(p, str)]
+        return lesson("reasoner", shown, asked, self.with_images)
+
     def selecting(self) -> Lesson:
         """All captions of a story, and what each of several questions needs of them."""
         story = self.story()
@@ -273,6 +316,8 @@ class Teacher:
         """Endless lessons; `shares`: how much of each kind."""
         kinds: dict[str, Callable[[], Lesson]] = {
             "caption": self.captioning,
+            "find": self.finding,
+            "match": self.matching,
             "select": self.selecting,
             "reason": self.reasoning,
             "blind": self.blind,

@@ -29,15 +29,15 @@ from videoespresso.training.pack.patches import HEADS, PatchHeads, patch_truth
 from videoespresso.training.pack.shape import Shape, build_model
 
 STAGES = ("vision", "language", "joint")
+TEXT = {"find": 0.2, "match": 0.22, "select": 0.2, "reason": 0.26, "check": 0.07, "blind": 0.05}
+"""Lessons without captioning, by share of their number. `find` and `match` are drills: retrieving
+a line and matching an option are what everything else needs and what is learned slowest."""
 DIETS: dict[str, tuple[tuple[dict[str, float], int], ...]] = {
-    "language": (({"select": 0.42, "reason": 0.44, "check": 0.08, "blind": 0.06}, 3200),),
-    "joint": (
-        ({"caption": 1.0}, 1200),
-        ({"select": 0.34, "reason": 0.54, "check": 0.07, "blind": 0.05}, 2400),
-    ),
+    "language": ((TEXT, 3200),),
+    "joint": (({"caption": 1.0}, 1200), (TEXT, 2400)),
 }
-"""What a step is made of: lessons by share of their number, and tokens. A step of the joint stage
-is a batch of captions, from which pixels are learned, and one of everything else, kept warm."""
+"""What a step is made of: lessons, and tokens. A step of the joint stage is a batch of captions,
+from which pixels are learned, and one of everything else."""
 PROMPT_WEIGHT = {"language": 0.15, "joint": 0.0}
 """Weight of the prompt's own tokens in the loss: copying is learned sooner where captions repeat
 themselves, and the language stage has no other cheap supervision."""
