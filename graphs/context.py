@@ -94,7 +94,11 @@ def open_context(settings: Settings, tools: Sequence[Tool | str] = ()) -> Contex
         settings=settings,
         agents=agents,
         store=FrameStore(settings.cache_dir / "frames"),
-        memory=CaptionMemory.open(settings.cache_dir / "memory", embed),
+        memory=CaptionMemory.open(
+            settings.memory or settings.cache_dir / "memory",
+            embed,
+            root=settings.cache_dir / "memory",
+        ),
         embed=embed,
         detector=detector(specs["detector"].spec),
         tools=loaded.tools,

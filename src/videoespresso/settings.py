@@ -55,6 +55,7 @@ class Settings(Record):
     max_side: the longer side of a frame in pixels. tau: the semantic filter's threshold, None for
         the calibrated one. select: the selection strategy. one_image: the models take one image a
         request, several become a labelled grid.
+    memory: a folder or the http(s) URL of a Chroma server; "" is a folder in the cache.
     budget_*: limits of one question: dollars, model calls, frames, seconds; None is no limit.
     timeout_s: how long one model call may take. concurrency: model calls at a time.
     """
@@ -72,6 +73,7 @@ class Settings(Record):
     tau: float | None = Field(default=None, ge=-1, le=1)
     select: str = "paper"
     one_image: bool = False
+    memory: str = ""
     budget_usd: float | None = Field(default=None, ge=0)
     budget_calls: int | None = Field(default=None, ge=0)
     budget_frames: int | None = Field(default=None, ge=1)

@@ -54,7 +54,7 @@ def opened(where: str | None, embedder_spec: str | None) -> "CaptionMemory":
     settings = Settings.load({"embedder": embedder_spec})
     root = settings.cache_dir / "memory"
     return CaptionMemory.open(
-        where or root, embedder(resolve(settings)["embedder"].spec), root=root
+        where or settings.memory or root, embedder(resolve(settings)["embedder"].spec), root=root
     )
 
 
