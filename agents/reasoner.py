@@ -7,6 +7,7 @@ from PIL.Image import Image
 from pydantic import BaseModel, Field, field_validator
 
 from videoespresso.agents import wire
+from videoespresso.agents.agreement import placed
 from videoespresso.agents.base import Agent, Turn
 from videoespresso.agents.prompts import load
 
@@ -60,7 +61,11 @@ def evidence(
     """
     turn = Turn("user", wire.evidence_parts(question, frames, findings))
     reply = agent.typed(load("reasoner"), [turn], Evidence)
-    steps = [s for s in reply.value.steps if 1 <= s.frame <= len(frames) and s.text.strip()]
+    captions, steps = [f.caption for f in frames], []
+    for step in reply.value.steps:
+        at = placed(step.frame, step.text, captions)
+        if at is not None and step.text.strip():
+            steps.append(step.model_copy(update={"frame": at + 1}))
     return Evidence(steps=steps), reply.raw
 
 
@@ -90,20 +95,19 @@ def direct(
 
 
 def choice_of(conclusion: Conclusion, options: Sequence[str]) -> int | None:
-    """0-based option of a conclusion: by its letter, else by its text; None when neither fits.
+    """0-based option of a conclusion: the one it spells out, else its letter; None if neither fits.
 
     A letter counts only when it is the whole of `choice` ("B", "(B)", "b.", "B: ..."): taking the
     first capital anywhere reads "Answer: C" as A (peers: the paper's own scorer).
     """
     if not options:
         return None
+    answer = conclusion.answer.strip().casefold()
+    same = [k for k, option in enumerate(options) if option.strip().casefold() == answer]
+    if len(same) == 1:
+        return same[0]
     match = re.fullmatch(
         r"\(?([A-Za-z])\)?(?:[.:)\s].*)?", (conclusion.choice or "").strip(), re.DOTALL
     )
-    if match:
-        at = wire.LETTERS.find(match[1].upper())
-        if 0 <= at < len(options):
-            return at
-    answer = conclusion.answer.strip().casefold()
-    same = [k for k, option in enumerate(options) if option.strip().casefold() == answer]
-    return same[0] if len(same) == 1 else None
+    at = wire.LETTERS.find(match[1].upper()) if match else -1
+    return at if 0 <= at < len(options) else None

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, Field
 
 from videoespresso.agents import wire
+from videoespresso.agents.agreement import placed
 from videoespresso.agents.base import Agent, Turn
 from videoespresso.agents.prompts import load
 from videoespresso.types import Caption
@@ -28,13 +29,16 @@ def select(
 ) -> list[tuple[int, str]]:
     """(position in `captions`, why) of each core frame, in time order, each once.
 
-    Numbers that no caption has are left out. `limit` caps the result, first come first kept.
+    Numbers that no caption has are left out, unless the reason is a caption's own words; a number
+    that its reason contradicts gives way to it (agreement.py). `limit` caps the result, first come first kept.
     Raises ModelError, ModelOutputError and BudgetExceeded as the agent does.
     """
     parts = wire.select_parts(question, [(c.time_s, c.text) for c in captions], limit)
     reply = agent.typed(load("selector"), [Turn("user", parts)], Selection)
     kept: dict[int, str] = {}
+    texts = [c.text for c in captions]
     for item in reply.value.core:
-        if 1 <= item.frame <= len(captions):
-            kept.setdefault(item.frame - 1, item.why)
+        at = placed(item.frame, item.why, texts)
+        if at is not None:
+            kept.setdefault(at, item.why)
     return sorted(kept.items())[:limit]

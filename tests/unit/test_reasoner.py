@@ -10,7 +10,7 @@ OPTIONS = ("the dog", "the cat", "the bird", "the fish")
 @pytest.mark.parametrize(
     ("choice", "answer", "expected"),
     [
-        ("B", "", 1), ("(b)", "", 1), ("C.", "", 2), ("D: the fish", "", 3), ("A", "the cat", 0),
+        ("B", "", 1), ("(b)", "", 1), ("C.", "", 2), ("D: the fish", "", 3), ("A", "the cat", 1),
         ("Answer: C", "", None), ("Because", "the cat", 1), (None, "The bird ", 2), ("E", "", None),
         (None, "a dog", None), ("", "", None),
     ],
