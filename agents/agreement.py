@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 
 _SMALL = frozenset(
-    ("a", "an", "and", "are", "at", "for", "in", "is", "it", "of", "on", "or", "so", "that")
-    + ("the", "then", "there", "to", "when", "with")
+    {"a", "an", "and", "are", "at", "for", "in", "is", "it", "of", "on", "or", "so", "that"}
+    | {"the", "then", "there", "to", "when", "with"}
 )
 NEARLY_ALL = 0.8
 """Share of a sentence's words that a caption must have to count as saying it."""

@@ -30,8 +30,8 @@ def select(
     """(position in `captions`, why) of each core frame, in time order, each once.
 
     Numbers that no caption has are left out, unless the reason is a caption's own words; a number
-    that its reason contradicts gives way to it (agreement.py). `limit` caps the result, first come first
-    kept.
+    that its reason contradicts gives way to it (agreement.py). `limit` caps the result: first
+    come, first kept.
     Raises ModelError, ModelOutputError and BudgetExceeded as the agent does.
     """
     parts = wire.select_parts(question, [(c.time_s, c.text) for c in captions], limit)
