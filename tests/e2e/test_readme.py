@@ -87,7 +87,7 @@ def test_a_block_without_an_excuse_is_run() -> None:
     assert [(b.line, b.text, b.excuse) for b in blocks(text)] == [
         (4, "a", "needs a key"),
         (7, "b", None),
-        (14, "c", None),
+        (15, "c", None),
     ]
     with pytest.raises(ValueError, match="line 1"):
         blocks("```bash\na\n")

@@ -18,7 +18,8 @@ CONTEXT = 3072
 """Prompt tokens the pack takes: 16 frames with captions and boxes are about 1,100."""
 DOMAIN_FRAMES = 4000
 DOMAIN_QUANTILE = 0.999
-DOMAIN_MARGIN = 1.25
+DOMAIN_MARGIN = 2.5
+"""The held-out style, which is still the theatre, lies at up to 2.1 times the quantile."""
 
 
 class Vision(nn.Module):  # type: ignore[misc]  # torch is not part of the core install
