@@ -40,7 +40,7 @@ pack: .venv-all/dev
 
 # torch and torchvision come from one resolution, as the platform has them: they are never pinned.
 .venv-all/dev: .venv-all/bin/python pyproject.toml constraints.txt
-	.venv-all/bin/python $(PIP) install --quiet -c constraints.txt -e ".[all]" --group dev
+	.venv-all/bin/python $(PIP) install --quiet -c constraints.txt -e ".[all]" --group dev --group clips
 	touch $@
 
 # Renews constraints.txt: the core and the tools as the ranges resolve today.
