@@ -13,9 +13,9 @@ from PIL import Image
 from videoespresso.models.embedded.chat import runtime
 
 FLAT = 0.58
-"""Least share of flat pixels. Measured on pixels as the model gets them: theatre frames 0.63 to 0.92
-(n = 320, a quarter of them in the held-out style); real clips' medians 0.08 (bigbuckbunny), 0.25
-(bikes), 0.36 and 0.41 (carphone), 8 frames each. docs/log.md."""
+"""Least share of flat pixels, on pixels as the model gets them. Measured: theatre frames 0.63 to
+0.92 (n = 320, a quarter in the held-out style); medians of real clips 0.08 (bigbuckbunny), 0.25
+(bikes), 0.36 and 0.41 (carphone), 8 frames each."""
 STEP = 4.0
 """A pixel is flat when it differs by less than this from its two neighbours together (of 255)."""
 
