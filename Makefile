@@ -1,7 +1,7 @@
 # make demo | test | test-all | lint | pack — what CI runs, and what a stranger runs
 PYTHON ?= python3
-SAMPLE ?= examples/videos/street.mp4
-QUESTION ?= Why does the white car stop?
+SAMPLE ?= examples/videos/room.mp4
+QUESTION ?= Who is surprised?
 PIP = -m pip --disable-pip-version-check
 
 .PHONY: demo test test-all lint pack constraints clean
