@@ -35,7 +35,8 @@ class Target:
             return "not measured"
         short = self.bar - e.value if self.at_least else e.value - self.bar
         if short > 0:
-            return f"missed by {_number(short, self.unit)}"
+            unit = "points" if self.unit == "%" else self.unit
+            return f"missed by {_number(short, unit)}"
         surely = e.low >= self.bar if self.at_least else e.high <= self.bar
         return "met" if surely else "met (the interval reaches across)"
 
