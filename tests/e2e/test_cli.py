@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests import misbehaving
 
 from videoespresso.types import Answer, Usage
 
@@ -152,17 +153,20 @@ def test_a_limit_ends_with_what_is_known(tmp_path: Path) -> None:
 
 
 def test_an_interruption_keeps_finished_work(tmp_path: Path) -> None:
-    line = [*COMMAND, "ask", str(SAMPLE), QUESTION]
-    process = subprocess.Popen(
-        line, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True,
-    )  # fmt: skip
-    assert process.stderr
-    for shown in process.stderr:
-        if shown.startswith("caption"):
-            break
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+    """Interrupted while a reasoner that never answers is waited for."""
+    with misbehaving.Server([misbehaving.hang()]) as server:
+        slow = f"reasoner=openai:slow@{server.url}"
+        line = [*COMMAND, "ask", str(SAMPLE), QUESTION, "--model", slow]
+        process = subprocess.Popen(
+            line, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+        assert process.stderr
+        for shown in process.stderr:
+            if shown.startswith("use_tools"):
+                break
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert out == ""
     assert "interrupted; " in err
