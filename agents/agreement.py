@@ -1,7 +1,8 @@
 """Numbers that models write beside words: where the two contradict each other, the words win.
 
-Vision-language models miscount list entries and mix up letters far more often than they misquote
-(the paper maps core captions back by their text too, equation 3). So a frame number is believed
+Seen with the embedded pack, where the sentence was often right and the number beside it near chance
+(docs/log.md); not measured with other models. The paper, too, maps core captions back by their text
+(equation 3). So a frame number is believed
 unless the sentence beside it is found, word for word, in another frame's caption only.
 """
 
