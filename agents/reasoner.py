@@ -29,8 +29,8 @@ class Item(BaseModel):
 class Step(BaseModel):
     """One sentence about one of the shown frames (numbered from 1)."""
 
-    frame: int
     text: str
+    frame: int
     items: list[Item] = Field(default_factory=list)
 
 

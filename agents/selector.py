@@ -14,8 +14,8 @@ from videoespresso.types import Caption
 class Kept(BaseModel):
     """A frame to keep: its number in the list that was shown, from 1, and why."""
 
-    frame: int
     why: str = ""
+    frame: int
 
 
 class Selection(BaseModel):

@@ -39,8 +39,12 @@ def caption_parts(image: Image) -> tuple[str | Image, ...]:
 
 
 def caption_lines(captions: Sequence[tuple[float, str]]) -> str:
-    """Captions numbered from 1, with their instants."""
-    lines = (f"{n} ({t:.1f} s) {text}" for n, (t, text) in enumerate(captions, 1))
+    """Captions with their instants, each with its number, from 1, behind it.
+
+    Behind, because a reply says first what a frame shows and then which frame it is: a small model
+    that has just repeated a caption finds the number where the caption ends.
+    """
+    lines = (f"({t:.1f} s) {text} [{n}]" for n, (t, text) in enumerate(captions, 1))
     return "Captions:\n" + "\n".join(lines) + "\n"
 
 
@@ -74,7 +78,7 @@ def frame_parts(frames: Sequence[Shown[Image]]) -> tuple[str | Image, ...]:
     for n, frame in enumerate(frames, 1):
         lines = [f"Frame {n} ({frame.time_s:.1f} s)"]
         if frame.caption:
-            lines.append(f"Caption: {frame.caption}")
+            lines.append(f"Caption: {frame.caption} [{n}]")
         if frame.boxes:
             lines.append(f"Boxes: {box_line(frame.boxes)}")
         parts += [frame.image, "\n".join(lines) + "\n"]

@@ -187,9 +187,13 @@ class ReplyCache:
 def _opened(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=_BUSY_S)
     try:
-        db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
-        db.executescript(_SCHEMA)
+        if db.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
+            # turning the journal to WAL never waits for another connection: one process at a time
+            with FileLock(path.with_suffix(".new.lock")):
+                db.execute("PRAGMA journal_mode = WAL")
+                db.executescript(_SCHEMA)
+                db.execute(f"PRAGMA user_version = {FORMAT}")
     except sqlite3.Error:
         db.close()
         raise

@@ -126,9 +126,9 @@ def ask(story: Story, family: Family, task: str, rng: random.Random) -> Question
     true = {e.text for e in story.events}
     steps = tuple((p.phase, p.text) if isinstance(p, Event) else p for p in proof)
     fixed = family in (narrative_order, narrative_begin, narrative_end, cooking_first)
-    false = [o for o in dict.fromkeys(pool) if o != answer and (fixed or o not in true)]
     if not fixed and family is not ingredient_unused:
-        rng.shuffle(false)
+        pool = rng.sample(pool, len(pool))  # what is there more often comes first more often
+    false = [o for o in dict.fromkeys(pool) if o != answer and (fixed or o not in true)]
     if len(false) < 3:
         return None
     options = [answer, *false[:3]]

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from videoespresso.synthetic.questions.draft import (
     Draft,
     anybody,
-    clauses_like,
     is_person,
     pick,
     solo,
     unique,
 )
+from videoespresso.synthetic.questions.elsewhere import elsewhere
 from videoespresso.synthetic.stories import PAINTS, ROLES, Event, Story
 
 THEMES = (
@@ -89,13 +89,7 @@ def role_does(s: Story, rng: random.Random) -> Draft | None:
     ):
         return None
     text = pick(rng, (f"What does the {e.subject} do?", f"What part does the {e.subject} play?"))
-    return (
-        text,
-        e.text,
-        [c for c in clauses_like(s, rng) if c.startswith(f"the {e.subject} ")]
-        + clauses_like(s, rng),
-        (e,),
-    )
+    return text, e.text, elsewhere("act", [e.subject], s, rng), (e,)
 
 
 def narrative_order(s: Story, rng: random.Random) -> Draft | None:
@@ -122,7 +116,7 @@ def narrative_begin(s: Story, rng: random.Random) -> Draft | None:
     return (
         text,
         s.events[0].text,
-        rng.sample(later, min(2, len(later))) + clauses_like(s, rng),
+        rng.sample(later, min(2, len(later))) + elsewhere("first", [], s, rng),
         (s.events[0],),
     )
 
@@ -135,7 +129,7 @@ def narrative_end(s: Story, rng: random.Random) -> Draft | None:
     return (
         text,
         s.events[-1].text,
-        rng.sample(earlier, min(2, len(earlier))) + clauses_like(s, rng),
+        rng.sample(earlier, min(2, len(earlier))) + elsewhere("last", [], s, rng),
         (s.events[-1],),
     )
 

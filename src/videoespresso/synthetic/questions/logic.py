@@ -7,12 +7,11 @@ from videoespresso.synthetic.questions.draft import (
     anybody,
     base,
     caused,
-    clauses_like,
     pick,
     solo,
     unique,
 )
-from videoespresso.synthetic.scene import VEHICLES
+from videoespresso.synthetic.questions.elsewhere import elsewhere
 from videoespresso.synthetic.stories import WEATHERS, Event, Story
 
 
@@ -28,7 +27,7 @@ def causal_why(s: Story, rng: random.Random) -> Draft | None:
         return None
     e, c = pair
     text = pick(rng, (_why(e), _why(e), f"What is the reason that the {e.clause}?"))
-    return text, c.text, clauses_like(s, rng), (c, e)
+    return text, c.text, elsewhere("cause", [e.text], s, rng), (c, e)
 
 
 def causal_consequence(s: Story, rng: random.Random) -> Draft | None:
@@ -37,7 +36,7 @@ def causal_consequence(s: Story, rng: random.Random) -> Draft | None:
         return None
     e, c = pair
     text = pick(rng, (f"What happens because {c.text}?", f"What is the result when {c.text}?"))
-    return text, e.text, clauses_like(s, rng), (c, e)
+    return text, e.text, elsewhere("effect", [c.text], s, rng), (c, e)
 
 
 def causal_chain(s: Story, rng: random.Random) -> Draft | None:
@@ -58,7 +57,7 @@ def causal_chain(s: Story, rng: random.Random) -> Draft | None:
             f"What is the first cause of the chain in which {e.text}?",
         ),
     )
-    return text, root.text, clauses_like(s, rng), (root, s.events[e.cause], e)
+    return text, root.text, elsewhere("root", [e.text], s, rng), (root, s.events[e.cause], e)
 
 
 def context_weather(s: Story, rng: random.Random) -> Draft | None:
@@ -100,43 +99,22 @@ def context_presence(s: Story, rng: random.Random) -> Draft | None:
 
 
 def context_doing(s: Story, rng: random.Random) -> Draft | None:
-    found = []
-    for e in s.events:
-        for a in s.phases[e.phase].actors:
-            if (
-                a.key != e.key
-                and a.kind in (*VEHICLES, "light", "lamp", "flower")
-                and a.act
-                and unique(s, e)
-            ):
-                found.append((e, a))
+    found = [
+        (e, a)
+        for e in s.events
+        for a in s.phases[e.phase].actors
+        if e.key != "rain" and unique(s, e) and a.key != e.key and a.act
+    ]
     if not found:
         return None
     e, a = rng.choice(found)
-    if e.key == "rain":
-        return None
-    acts = {
-        "light": ("is red", "is green"),
-        "lamp": ("is on", "is off"),
-        "flower": ("blooms", "wilts", "breaks"),
-    }
-    pool = [f"the {a.phrase} {x}" for x in acts.get(a.kind, ("drives", "stops", "drives past"))]
-    more = [
-        "the light is red",
-        "the light is green",
-        "the flower blooms",
-        "the flower wilts",
-        "the lamp is off",
-        "the lamp is on",
-    ]
     text = pick(
         rng,
-        (
-            f"What is in the background when {e.text}?",
-            f"What can be said of the {a.kind} when {e.text}?",
-        ),
+        (f"What is in the background when {e.text}?", f"What else can be seen when {e.text}?"),
     )
-    return text, f"the {a.clause}", pool + more, ((e.phase, f"the {a.clause} when {e.text}"),)
+    seen = {f"the {x.clause}" for x in s.phases[e.phase].actors}
+    pool = [o for o in elsewhere("background", [e.text], s, rng) if o not in seen]
+    return text, f"the {a.clause}", pool, ((e.phase, f"the {a.clause} when {e.text}"),)
 
 
 def _neighbours(s: Story, rng: random.Random) -> tuple[Event, Event] | None:
@@ -150,7 +128,7 @@ def event_after(s: Story, rng: random.Random) -> Draft | None:
         return None
     a, b = pair
     text = pick(rng, (f"What happens right after {a.text}?", f"What comes next once {a.text}?"))
-    return text, b.text, clauses_like(s, rng), (a, b)
+    return text, b.text, elsewhere("after", [a.text], s, rng), (a, b)
 
 
 def event_before(s: Story, rng: random.Random) -> Draft | None:
@@ -165,7 +143,7 @@ def event_before(s: Story, rng: random.Random) -> Draft | None:
             f"What comes just ahead of the moment when {b.text}?",
         ),
     )
-    return text, a.text, clauses_like(s, rng), (a, b)
+    return text, a.text, elsewhere("before", [b.text], s, rng), (a, b)
 
 
 def event_between(s: Story, rng: random.Random) -> Draft | None:
@@ -176,4 +154,4 @@ def event_between(s: Story, rng: random.Random) -> Draft | None:
     if not (unique(s, a) and unique(s, c)) or a.clause == c.clause:
         return None
     text = f"What happens between the moment when {a.text} and the moment when {c.text}?"
-    return text, b.text, clauses_like(s, rng), (a, b, c)
+    return text, b.text, elsewhere("between", [a.text, c.text], s, rng), (a, b, c)

@@ -6,12 +6,11 @@ from videoespresso.synthetic.questions.draft import (
     Draft,
     anybody,
     caused,
-    clauses_like,
     is_person,
     pick,
     unique,
 )
-from videoespresso.synthetic.scene import VEHICLES
+from videoespresso.synthetic.questions.elsewhere import elsewhere
 from videoespresso.synthetic.stories import MOODS, PAINTS, Event, Story
 
 TRAITS = {
@@ -193,7 +192,7 @@ def emotion_why(s: Story, rng: random.Random) -> Draft | None:
     text = pick(
         rng, (f"What makes the {e.subject} feel {e.mood}?", f"What turns the {e.subject} {e.mood}?")
     )
-    return text, c.text, clauses_like(s, rng), (c, e)
+    return text, c.text, elsewhere("cause", [e.text], s, rng), (c, e)
 
 
 def influence_how(s: Story, rng: random.Random) -> Draft | None:
@@ -208,27 +207,7 @@ def influence_how(s: Story, rng: random.Random) -> Draft | None:
             f"What does the {e.subject} do under the influence of this: {c.text}?",
         ),
     )
-    pool = [
-        f"the {e.subject} {x}"
-        for x in (
-            ("stops", "drives past", "drives")
-            if e.key.split()[1:2] and e.key.split()[1] in VEHICLES
-            else (
-                "waves",
-                "runs away",
-                "opens an umbrella",
-                "falls asleep",
-                "lights a candle",
-                "is happy",
-                "is sad",
-                "is angry",
-                "is surprised",
-                "answers the phone",
-                "sweeps the floor",
-            )
-        )
-    ]
-    return text, e.text, pool + clauses_like(s, rng), (c, e)
+    return text, e.text, elsewhere("reaction", [c.text, e.subject], s, rng), (c, e)
 
 
 def influence_who(s: Story, rng: random.Random) -> Draft | None:
@@ -267,4 +246,4 @@ def influence_source(s: Story, rng: random.Random) -> Draft | None:
             f"Which event changes things so that {e.text}?",
         ),
     )
-    return text, c.text, clauses_like(s, rng), (c, e)
+    return text, c.text, elsewhere("cause", [e.text], s, rng), (c, e)

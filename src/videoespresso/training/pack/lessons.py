@@ -177,7 +177,7 @@ class Teacher:
         asked: list[Turns] = []
         for k in self.rng.sample(range(len(rows)), min(8, len(rows))):
             text = self.rng.choice(("When does it happen that {}?", "Which frame shows that {}?"))
-            kept = [{"frame": k + 1, "why": clauses[k]}]
+            kept = [{"why": clauses[k], "frame": k + 1}]
             asked.append([([f"Question: {text.format(clauses[k])}"], compact({"core": kept}))])
         return lesson("selector", [wire.caption_lines(rows)], asked, self.with_images)
 
@@ -213,7 +213,7 @@ class Teacher:
         asked: list[Turns] = []
         for q in self.questions(story, 9):
             why = dict(reversed(q.evidence))
-            kept = [{"frame": first[k], "why": why[k]} for k in q.core if k in first]
+            kept = [{"why": why[k], "frame": first[k]} for k in q.core if k in first]
             asked.append([([f"Question: {q.text}"], compact({"core": kept}))])
         shown = wire.caption_lines([(t, c) for _, t, c in rows])
         return lesson("selector", [shown], asked, self.with_images)
@@ -245,7 +245,7 @@ class Teacher:
             n = phases.index(phase)
             truth = self.frames.truth[shown[n].image]
             items = [_item(o, truth, shown[n].boxes) for o in _named(text, truth.objects)]
-            steps.append({"frame": n + 1, "text": text, "items": items})
+            steps.append({"text": text, "frame": n + 1, "items": items})
         return compact({"steps": steps})
 
     def _reply(self, q: Question, options: Sequence[str], carried: bool) -> str:

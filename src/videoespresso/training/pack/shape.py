@@ -52,6 +52,7 @@ def build_model(shape: Shape, tokens: dict[str, int]) -> Any:
         head_dim=shape.width // shape.heads,
         max_position_embeddings=MAX_TOKENS,
         tie_word_embeddings=True,
+        initializer_range=0.06,  # the usual 0.02 is for ten times the width
         rms_norm_eps=1e-5,
         pad_token_id=tokens["pad"],
         bos_token_id=None,

@@ -10,9 +10,8 @@ and a GPU. `vision` and `language` do not need each other and run side by side.
 
 import itertools
 import json
-import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,8 @@ from which pixels are learned, and one of everything else."""
 PROMPT_WEIGHT = {"language": 0.15, "joint": 0.0}
 """Weight of the prompt's own tokens in the loss: copying is learned sooner where captions repeat
 themselves, and the language stage has no other cheap supervision."""
-PEAK_RATE = {"vision": 1.2e-3, "language": 2e-3, "joint": 1e-3}
+PEAK_RATE = {"vision": (1.2e-3,), "language": (2e-3, 0.02), "joint": (1.5e-3, 0.01)}
+"""Learning rates of AdamW and, where the language model learns, of Muon (for its matrices)."""
 LOG_EVERY = 50
 
 
@@ -60,12 +60,21 @@ class Clock:
         return self.spent_s / self.budget_s
 
 
-def rate(stage: str, done: float) -> float:
-    """Warm-up over the first 3 %, then cosine to a twentieth."""
-    peak = PEAK_RATE[stage]
-    if done < 0.03:
-        return peak * max(done, 1e-4) / 0.03
-    return peak * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, (done - 0.03) / 0.97))))
+def share(done: float) -> float:
+    """Of the peak rate: warm-up over the first 2 %, a plateau, and down to a twentieth."""
+    return max(0.05, min(1.0, max(done, 1e-4) / 0.02, (1.0 - done) / 0.4))
+
+
+def _optimizers(model: Any, heads: nn.Module | None) -> list[torch.optim.Optimizer]:
+    """AdamW for the vision stage (`heads` are its); for the others also Muon, which teaches the
+    language model's matrices to look things up in far fewer steps."""
+    adam = {"betas": (0.9, 0.98), "weight_decay": 0.02}
+    if heads is not None:
+        return [torch.optim.AdamW([*model.parameters(), *heads.parameters()], **adam)]
+    layers = [p for p in model.model.text_model.layers.parameters() if p.ndim == 2]
+    mine = {id(p) for p in layers}
+    rest = [p for p in model.parameters() if id(p) not in mine]
+    return [torch.optim.AdamW(rest, **adam), torch.optim.Muon(layers, weight_decay=0.01)]
 
 
 @dataclass
@@ -102,7 +111,9 @@ class Run:
             "end": tokenizer.token_to_id(vocabulary.END),
             "image": tokenizer.token_to_id(vocabulary.IMAGE),
         }
-        return build_model(self.shape, ids).to(self.device)
+        model = build_model(self.shape, ids).to(self.device)
+        model.model.text_model.config._attn_implementation = "branched"
+        return model
 
     def checkpoint(self, stage: str) -> Path:
         return self.out / f"{stage}.pt"
@@ -120,16 +131,14 @@ class Run:
         if stage == "joint":
             self._begin(model)
         weights = [*model.parameters(), *(heads.parameters() if stage == "vision" else ())]
-        optimizer = torch.optim.AdamW(
-            weights, lr=PEAK_RATE[stage], betas=(0.9, 0.98), weight_decay=0.02
-        )
+        optimizers = _optimizers(model, heads if stage == "vision" else None)
         clock, step = Clock(self.minutes[stage] * 60), 0
         if self.checkpoint(stage).exists():
             saved = torch.load(self.checkpoint(stage))
             model.load_state_dict(saved["model"])
             heads.load_state_dict(saved["heads"])
-            if "optimizer" in saved:
-                optimizer.load_state_dict(saved["optimizer"])
+            for optimizer, state in zip(optimizers, saved.get("optimizers", ()), strict=False):
+                optimizer.load_state_dict(state)
             clock.spent_s, step = saved["spent_s"], saved["step"]
         losses = (
             self._vision(model, heads, frames, step)
@@ -139,13 +148,14 @@ class Run:
         done, saved_at = clock.tick(), time.monotonic()
         model.train()
         while done < 1.0:
-            for group in optimizer.param_groups:
-                group["lr"] = rate(stage, done)
             loss, report = next(losses)
-            optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(weights, 1.0)
-            optimizer.step()
+            for optimizer, peak in zip(optimizers, PEAK_RATE[stage], strict=False):
+                for group in optimizer.param_groups:
+                    group["lr"] = peak * share(done)
+                optimizer.step()
+                optimizer.zero_grad()
             step, done = step + 1, clock.tick()
             if step % LOG_EVERY == 0:
                 self.log(
@@ -156,7 +166,7 @@ class Run:
                     **report,
                 )
             if time.monotonic() - saved_at > 120 or done >= 1.0:
-                self._save(stage, model, heads, optimizer, clock, step)
+                self._save(stage, model, heads, optimizers, clock, step)
                 saved_at = time.monotonic()
 
     def _begin(self, model: Any) -> None:
@@ -173,14 +183,20 @@ class Run:
             model.load_state_dict(own, strict=False)
 
     def _save(
-        self, stage: str, model: Any, heads: nn.Module, optimizer: Any, clock: Clock, step: int
+        self,
+        stage: str,
+        model: Any,
+        heads: nn.Module,
+        optimizers: Sequence[torch.optim.Optimizer],
+        clock: Clock,
+        step: int,
     ) -> None:
         state = {
             "model": model.state_dict(),
             "heads": heads.state_dict(),
             "spent_s": clock.spent_s,
             "step": step,
-            "optimizer": optimizer.state_dict(),
+            "optimizers": [o.state_dict() for o in optimizers],
         }
         part = self.checkpoint(stage).with_suffix(".part")
         torch.save(state, part)

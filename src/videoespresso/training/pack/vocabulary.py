@@ -45,7 +45,7 @@ def learn(texts: Iterable[str]) -> Any:
 
     tokenizer = Tokenizer(models.BPE())
     # words with their leading space, whole numbers, runs of punctuation (JSON's `":"` is one token)
-    words = Regex(r" ?[A-Za-z]+| ?\d+|[^\sA-Za-z\d]+|\s+")
+    words = Regex(r" ?[A-Za-z]+| ?\d+| ?[^\sA-Za-z\d]+|\s+")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Split(words, "isolated"), pre_tokenizers.ByteLevel(False, use_regex=False)]
     )
