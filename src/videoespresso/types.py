@@ -115,7 +115,7 @@ class DroppedFrame(Record):
 
     frame_id: str
     time_s: float
-    stage: Literal["duplicate", "filter", "select"]
+    stage: Literal["caption", "duplicate", "filter", "select"]
     reason: str
 
 

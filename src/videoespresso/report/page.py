@@ -207,7 +207,7 @@ def _ticks(duration_s: float) -> list[Mark]:
 
 
 def _counts(dropped: Sequence[DroppedFrame]) -> dict[str, int]:
-    stages = ("duplicate", "filter", "select")
+    stages = ("duplicate", "filter", "select", "caption")
     return {s: n for s in stages if (n := sum(d.stage == s for d in dropped))}
 
 
