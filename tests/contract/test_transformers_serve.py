@@ -19,7 +19,6 @@ from tests.videos import real_clips
 
 import videoespresso as ve
 from videoespresso.agents.base import Agent, Prompt, Turn
-from videoespresso.asking import Step
 from videoespresso.errors import ModelOutputError
 from videoespresso.models.chat import chat_model
 from videoespresso.models.embedded import PACK_TORCH
