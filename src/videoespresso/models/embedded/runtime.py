@@ -23,6 +23,7 @@ from tokenizers import Tokenizer
 
 from videoespresso.errors import ModelError
 from videoespresso.models.embedded import PACK_LVLM
+from videoespresso.models.embedded.guide import guide
 
 Floats = NDArray[np.float32]
 
@@ -40,7 +41,7 @@ class Prompted:
 
 
 class PackRuntime:
-    """Greedy decoding. Thread-safe: ONNX Runtime sessions are, and nothing else is kept.
+    """Greedy decoding, guided where options are given. Thread-safe: ONNX Runtime sessions are, and nothing else is kept.
 
     Raises ModelError when the folder is not a pack or a prompt does not fit the context.
     """
@@ -141,7 +142,7 @@ class PackRuntime:
     def generate(self, prompts: Sequence[Prompted], max_tokens: int) -> list[str]:
         """Replies to several prompts at once."""
         rows: list[list[int]] = [[] for _ in prompts]
-        for step in self._steps([self._embed(p) for p in prompts], max_tokens):
+        for step in self._steps(prompts, max_tokens):
             for row, token in zip(rows, step, strict=True):
                 if token is not None:
                     row.append(token)
@@ -151,15 +152,18 @@ class PackRuntime:
         """The reply to one prompt, piece by piece."""
         ids: list[int] = []
         said = ""
-        for (token,) in self._steps([self._embed(prompt)], max_tokens):
+        for (token,) in self._steps([prompt], max_tokens):
             if token is not None:
                 ids.append(token)
                 text = self.tokenizer.decode(ids)
                 yield text[len(said) :]
                 said = text
 
-    def _steps(self, embeds: Sequence[Floats], max_tokens: int) -> Iterator[list[int | None]]:
+    def _steps(self, prompts: Sequence[Prompted], max_tokens: int) -> Iterator[list[int | None]]:
         """One list of tokens a step, None for rows that have ended; prompts are left-padded."""
+        embeds = [self._embed(p) for p in prompts]
+        guides = [guide(p.text, self.tokenizer) for p in prompts]
+        said: list[list[int]] = [[] for _ in prompts]
         n, longest = len(embeds), max(len(e) for e in embeds)
         width = self.facts["width"]
         step = np.zeros((n, longest, width), np.float32)
@@ -175,7 +179,10 @@ class PackRuntime:
             logits, cache = self._decoder.run(
                 None, {"embeds": step, "positions": positions, "seen": seen, "cache": cache}
             )
-            tokens = logits.argmax(-1)
+            picked = zip(guides, logits, said, strict=True)
+            tokens = np.array([g.pick(scores, row) for g, scores, row in picked])
+            for row, token in zip(said, tokens, strict=True):
+                row.append(int(token))
             alive &= tokens != self.end
             if not alive.any():
                 return

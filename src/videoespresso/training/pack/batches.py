@@ -144,14 +144,17 @@ def _causal(
 ALL_ATTENTION_FUNCTIONS.register("branched", branched_attention)
 
 
-def forward(model: Any, batch: Batch, frames: FrameSet, device: str) -> tuple[torch.Tensor, float]:
-    """Loss and token accuracy over the replies."""
+def forward(
+    model: Any, batch: Batch, frames: FrameSet, device: str, *, look: bool = True
+) -> tuple[torch.Tensor, float]:
+    """Loss and token accuracy over the replies. look: whether the vision tower learns from it."""
     ids = batch.ids.to(device)
     embeds = model.get_input_embeddings()(ids)
     if batch.images:
         unique, back = np.unique(batch.images, return_inverse=True)
         pixels = to_pixels(frames.pixels[unique]).to(device)
-        seen = model.model.vision_model(pixel_values=pixels).last_hidden_state
+        with torch.set_grad_enabled(look and torch.is_grad_enabled()):
+            seen = model.model.vision_model(pixel_values=pixels).last_hidden_state
         features = model.model.connector(seen)[torch.from_numpy(back).to(device)].flatten(0, 1)
         where = (ids == model.config.image_token_id).unsqueeze(-1).expand_as(embeds)
         embeds = embeds.masked_scatter(where, features.to(embeds.dtype))

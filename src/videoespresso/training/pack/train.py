@@ -35,11 +35,11 @@ DIETS: dict[str, tuple[tuple[dict[str, float], int], ...]] = {
     "joint": (({"caption": 1.0}, 1200), (TEXT, 2400)),
 }
 """What a step is made of: lessons, and tokens. A step of the joint stage is a batch of captions,
-from which pixels are learned, and one of everything else."""
+from which pixels are learned, and one of everything else, which leaves the vision tower alone."""
 PROMPT_WEIGHT = {"language": 0.15, "joint": 0.0}
 """Weight of the prompt's own tokens in the loss: copying is learned sooner where captions repeat
 themselves, and the language stage has no other cheap supervision."""
-PEAK_RATE = {"vision": (1.2e-3,), "language": (2e-3, 0.02), "joint": (1.5e-3, 0.01)}
+PEAK_RATE = {"vision": (1.2e-3,), "language": (1e-3, 0.005), "joint": (1e-3, 0.005)}
 """Learning rates of AdamW and, where the language model learns, of Muon (for its matrices)."""
 LOG_EVERY = 50
 
@@ -223,6 +223,9 @@ class Run:
             teacher = Teacher(frames, 1000 + 7 * step + n, with_images=stage == "joint")
             courses.append(batches(tokenizer, teacher.stream(diet), tokens, PROMPT_WEIGHT[stage]))
         while True:
-            parts = [forward(model, next(course), frames, self.device) for course in courses]
+            parts = [
+                forward(model, next(course), frames, self.device, look=n == 0)
+                for n, course in enumerate(courses)
+            ]
             report = {f"accuracy_{n}": round(right, 4) for n, (_, right) in enumerate(parts)}
             yield sum(loss for loss, _ in parts), report
