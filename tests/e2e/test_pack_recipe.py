@@ -35,6 +35,39 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def test_a_branch_learns_as_if_it_stood_alone(run_folder: Path) -> None:
+    """A lesson's branches give what each gives as a conversation of its own, padding or not."""
+    import torch  # noqa: PLC0415 - extra `train`
+
+    from videoespresso.training.pack.batches import BRANCHED, encode, padded  # noqa: PLC0415
+    from videoespresso.training.pack.frames import FrameSet  # noqa: PLC0415 - extra `train`
+    from videoespresso.training.pack.lessons import Teacher  # noqa: PLC0415 - extra `train`
+    from videoespresso.training.pack.shape import SMALL  # noqa: PLC0415 - extra `train`
+    from videoespresso.training.pack.train import Run  # noqa: PLC0415 - extra `train`
+
+    run, frames = Run(run_folder, SMALL, {}), FrameSet.load(run_folder / "frames")
+    tokenizer = run.tokenizer(frames)
+    text = run.model(tokenizer).eval().model.text_model
+    teacher = Teacher(frames, 5, with_images=False)
+    rows = [encode(tokenizer, one, 0.0) for one in (teacher.selecting(), teacher.reasoning())]
+    batch = padded(rows)
+    with torch.no_grad():
+        text.config._attn_implementation = BRANCHED
+        together = text(
+            input_ids=batch.ids, position_ids=batch.positions, spans=batch.spans, use_cache=False
+        ).last_hidden_state
+        text.config._attn_implementation = "sdpa"
+        for i, row in enumerate(rows):
+            start, branches = row.spans
+            assert len(branches) > 1
+            for a, b in branches:
+                alone = text(
+                    input_ids=torch.tensor([row.ids[:start] + row.ids[a:b]]), use_cache=False
+                ).last_hidden_state[0]
+                torch.testing.assert_close(together[i, a:b], alone[start:], atol=1e-4, rtol=1e-4)
+                torch.testing.assert_close(together[i, :start], alone[:start], atol=1e-4, rtol=1e-4)
+
+
 def test_all_stages_ran_and_a_rerun_trains_nothing(run_folder: Path) -> None:
     before = steps(run_folder)
     assert all(count > 0 for count in before.values())

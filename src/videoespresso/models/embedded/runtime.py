@@ -41,7 +41,9 @@ class Prompted:
 
 
 class PackRuntime:
-    """Greedy decoding, guided where options are given. Thread-safe: ONNX Runtime sessions are, and nothing else is kept.
+    """Greedy decoding, guided where options are given.
+
+    Thread-safe: ONNX Runtime sessions are, and nothing else is kept.
 
     Raises ModelError when the folder is not a pack or a prompt does not fit the context.
     """

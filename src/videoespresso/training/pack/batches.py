@@ -89,10 +89,10 @@ def batches(
                 groups.append([])
             groups[-1].append(row)
         rng.shuffle(groups)
-        yield from (_padded(group) for group in groups)
+        yield from (padded(group) for group in groups)
 
 
-def _padded(rows: list[Row]) -> Batch:
+def padded(rows: list[Row]) -> Batch:
     size = (len(rows), max(len(r.ids) for r in rows))
     ids, targets, positions = (torch.zeros(size, dtype=torch.long) for _ in range(3))
     weights = torch.zeros(size)
@@ -141,7 +141,9 @@ def _causal(
     return nn.functional.scaled_dot_product_attention(q, k, v, mask, scale=scaling)
 
 
-ALL_ATTENTION_FUNCTIONS.register("branched", branched_attention)
+BRANCHED = "branched"
+"""The name of that attention in a text model's configuration."""
+ALL_ATTENTION_FUNCTIONS.register(BRANCHED, branched_attention)
 
 
 def forward(

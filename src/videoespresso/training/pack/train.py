@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from videoespresso.training.pack import vocabulary
-from videoespresso.training.pack.batches import batches, forward, to_pixels
+from videoespresso.training.pack.batches import BRANCHED, batches, forward, to_pixels
 from videoespresso.training.pack.frames import FrameSet
 from videoespresso.training.pack.lessons import Teacher
 from videoespresso.training.pack.patches import HEADS, PatchHeads, patch_truth
@@ -111,9 +111,7 @@ class Run:
             "end": tokenizer.token_to_id(vocabulary.END),
             "image": tokenizer.token_to_id(vocabulary.IMAGE),
         }
-        model = build_model(self.shape, ids).to(self.device)
-        model.model.text_model.config._attn_implementation = "branched"
-        return model
+        return build_model(self.shape, ids).to(self.device)
 
     def checkpoint(self, stage: str) -> Path:
         return self.out / f"{stage}.pt"
@@ -127,6 +125,7 @@ class Run:
         """Run or resume one stage until its budget is spent."""
         tokenizer = self.tokenizer(frames)
         model = self.model(tokenizer)
+        model.model.text_model.config._attn_implementation = BRANCHED
         heads = PatchHeads(self.shape.vision_width).to(self.device)
         if stage == "joint":
             self._begin(model)
