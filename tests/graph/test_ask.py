@@ -47,7 +47,7 @@ class Truthful:
         return f"room: scene number {self.seen} of things"
 
     def selector(self, messages: list[BaseMessage]) -> str:
-        lines = re.findall(r"^(\d+) \(", text_of(messages), re.MULTILINE)
+        lines = re.findall(r" \[(\d+)\]$", text_of(messages), re.MULTILINE)
         middle = len(lines) // 2
         return json.dumps(
             {"core": [{"frame": middle + 1, "why": "b"}, {"frame": middle, "why": "a"}]}

@@ -69,7 +69,7 @@ class Sly:
         return f"room: {hash(str(messages[-1].content)) % 10_000} things"
 
     def selector(self, messages: list[BaseMessage]) -> str:
-        count = len(re.findall(r"^\d+ \(", text_of(messages), re.MULTILINE))
+        count = len(re.findall(r" \[\d+\]$", text_of(messages), re.MULTILINE))
         return json.dumps({"core": [{"frame": n, "why": "w"} for n in {1, count}]})
 
     def reasoner(self, messages: list[BaseMessage]) -> str:

@@ -11,7 +11,7 @@ def test_frames_come_with_instant_caption_and_boxes_left_to_right() -> None:
     frames = [wire.Shown("IMAGE", 2.04, "a street", (DOG, CAR))]
     assert wire.evidence_parts("Why?", frames) == (
         "IMAGE",
-        "Frame 1 (2.0 s)\nCaption: a street\nBoxes: car 10 20 30 40; dog 50 50 60 60\n",
+        "Frame 1 (2.0 s)\nCaption: a street [1]\nBoxes: car 10 20 30 40; dog 50 50 60 60\n",
         f"Question: Why?\n{wire.EVIDENCE_CUE}",
     )
 
@@ -30,7 +30,7 @@ def test_options_are_lettered_and_the_cues_are_the_paper_s() -> None:
 def test_the_question_comes_last_so_that_prefixes_are_shared() -> None:
     rows = [(0.0, "a"), (4.26, "b")]
     (first,), (second,) = wire.select_parts("One?", rows), wire.select_parts("Two?", rows, 3)
-    assert first == "Captions:\n1 (0.0 s) a\n2 (4.3 s) b\nQuestion: One?"
+    assert first == "Captions:\n(0.0 s) a [1]\n(4.3 s) b [2]\nQuestion: One?"
     assert second.startswith(first.removesuffix("One?"))
     assert second.endswith("Keep at most 3 frames.")
 

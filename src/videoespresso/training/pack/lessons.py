@@ -87,13 +87,13 @@ def visible_boxes(truth: FrameTruth, rng: random.Random) -> tuple[Box, ...]:
 
 
 def _named(text: str, objects: Sequence[SceneObject]) -> list[SceneObject]:
-    """Objects a sentence names, in the order in which it names them, at most three."""
+    """Objects a sentence names, in the order in which it names them, at most two."""
     found = {}
     for o in objects:
         at = text.find(o.phrase)
         if at >= 0 and o.phrase not in found:
             found[o.phrase] = (at, o)
-    return [o for _, o in sorted(found.values(), key=lambda f: f[0])][:3]
+    return [o for _, o in sorted(found.values(), key=lambda f: f[0])][:2]
 
 
 def _item(o: SceneObject, truth: FrameTruth, boxes: Sequence[Box]) -> dict[str, object]:

@@ -28,7 +28,7 @@ from videoespresso.training.pack.patches import HEADS, PatchHeads, patch_truth
 from videoespresso.training.pack.shape import Shape, build_model
 
 STAGES = ("vision", "language", "joint")
-TEXT = {"find": 0.04, "match": 0.08, "select": 0.34, "reason": 0.42, "check": 0.08, "blind": 0.04}
+TEXT = {"find": 0.02, "match": 0.06, "select": 0.38, "reason": 0.43, "check": 0.07, "blind": 0.04}
 """Lessons without captioning, by share of their number. `find` and `match` are drills."""
 DIETS: dict[str, tuple[tuple[dict[str, float], int], ...]] = {
     "language": ((TEXT, 3200),),
