@@ -23,9 +23,10 @@ from videoespresso.graphs.finish import finish
 from videoespresso.graphs.routes import enough_or_more, new_or_known, unless_stopped
 from videoespresso.graphs.selection import Candidates, evenly, strategy
 from videoespresso.graphs.state import Answered, Ask, Json, State
-from videoespresso.tools.base import Tool, ToolRequest
+from videoespresso.graphs.tool_use import perceive, tool_request
+from videoespresso.tools.base import Tool
 from videoespresso.tools.grounding import match_items
-from videoespresso.tools.registry import load_tools, run_tool
+from videoespresso.tools.registry import load_tools
 from videoespresso.tools.sampling import refine
 from videoespresso.tools.semantic_filter import semantic_filter
 from videoespresso.tools.video import open_video
@@ -151,18 +152,11 @@ def ground(state: State, context: Context) -> dict[str, Any]:
 
 
 def use_tools(state: State, context: Context) -> dict[str, Any]:
-    """Every tool once on the core frames; what fails leaves a gap, never evidence."""
-    request = ToolRequest(
-        question=state["question"],
-        video=Video.model_validate(state["video"]),
-        frames=tuple(_core(state)),
-        load=context.store.image,
+    """Every tool on the core frames; what fails leaves a gap, never evidence."""
+    request = tool_request(
+        context, Video.model_validate(state["video"]), state["question"], _core(state)
     )
-    findings, gaps = [], []
-    for tool in context.tools:
-        ran = run_tool(tool, request)
-        findings += [{"tool": tool.name, **dump(f)} for f in ran.findings]
-        gaps += [dump(ran.gap)] if ran.gap else []
+    findings, gaps = perceive(context, request)
     return {"findings": findings, "gaps": gaps}
 
 

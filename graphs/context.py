@@ -53,6 +53,7 @@ class Context:
         """What a number computed from an answer depends on."""
         prompts = "".join(load(role).sha for role in CHAT_ROLES)
         s = self.settings
+        used = {"tools": ", ".join(tool.name for tool in self.tools)} if self.tools else {}
         return {
             **{role: str(agent.spec) for role, agent in self.agents.items()},
             "detector": self.detector.name,
@@ -64,6 +65,7 @@ class Context:
             "max_frames": str(self.plan.max_frames),
             "tau": "default" if s.tau is None else f"{s.tau:g}",
             "prompts": hashlib.sha256(prompts.encode()).hexdigest()[:12],
+            **used,
         }
 
 
@@ -89,7 +91,7 @@ def open_context(settings: Settings, tools: Sequence[Tool | str] = ()) -> Contex
         for role in CHAT_ROLES
     }
     embed = embedder(specs["embedder"].spec)
-    loaded = load_tools(tools)
+    loaded = load_tools([*(name for name in settings.tools if name not in tools), *tools])
     return Context(
         settings=settings,
         agents=agents,

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any, NamedTuple, cast
 
 from videoespresso.errors import UserError
+from videoespresso.models.secrets import redact
 from videoespresso.tools.base import NEEDS, Finding, Tool, ToolRequest
 from videoespresso.types import Gap
 
@@ -60,6 +61,35 @@ def known_tools() -> dict[str, EntryPoint]:
     for entry in (*BUILT_IN, *others):
         known.setdefault(entry.name, entry)
     return known
+
+
+class Known(NamedTuple):
+    """A tool that can be asked for by name. tool: None where it cannot be had, for `reason`."""
+
+    name: str
+    source: str
+    tool: Tool | None
+    reason: str = ""
+
+
+def survey(more: Iterable[str] = ()) -> list[Known]:
+    """Every known tool, each tried: built-ins, then plug-ins, then `more` ("package.module:name").
+
+    One that cannot be imported is listed with the reason; it stops nobody else's.
+    """
+    known = known_tools()
+    built_in = {entry.name for entry in BUILT_IN}
+    found = []
+    for name in dict.fromkeys((*known, *more)):
+        entry = known.get(name)
+        source = "built in" if name in built_in else _source(entry) if entry else "settings"
+        try:
+            tool = _named(name, known)
+        except UserError as error:
+            found.append(Known(name, source, None, str(error)))
+        else:
+            found.append(Known(tool.name if entry is None else name, source, tool))
+    return found
 
 
 def load_tools(asked: Iterable[str | Tool] = (), *, installed: bool = False) -> Loaded:
@@ -164,19 +194,21 @@ def run_tool(tool: Tool, request: ToolRequest, *, timeout_s: float = TOOL_TIMEOU
 
 
 def _placed(item: object, request: ToolRequest) -> Finding | str:
-    """The finding, with its frame's exact instant; or what is wrong with it."""
+    """The finding, with its frame's exact instant and no key in it; or what is wrong with it."""
     if not isinstance(item, Finding):
         return f"it holds {type(item).__name__}, not Finding"
     if item.frame_id is not None:
         instants = {core.frame.id: core.frame.time_s for core in request.frames}
         if item.frame_id not in instants:
             return "a finding is on a frame that is not among the core frames"
-        return item.model_copy(update={"time_s": instants[item.frame_id]})
+        return item.model_copy(
+            update={"time_s": instants[item.frame_id], "text": redact(item.text)}
+        )
     if item.boxes:
         return "a finding has boxes and no frame"
     if item.time_s > request.video.duration_s:
         return f"a finding is at {item.time_s:g} s, after the end of the video"
-    return item
+    return item.model_copy(update={"text": redact(item.text)})
 
 
 def _named(item: str, known: dict[str, EntryPoint]) -> Tool:
@@ -209,6 +241,6 @@ def _source(entry: EntryPoint) -> str:
 
 
 def _told(error: BaseException) -> str:
-    """An exception in one line, short."""
-    lines = str(error).strip().splitlines()
+    """An exception in one line, short, without keys: others' errors quote what they were sent."""
+    lines = redact(str(error)).strip().splitlines()
     return f"{type(error).__name__}{f': {lines[0]}' if lines else ''}"[:_REASON_CHARS]
