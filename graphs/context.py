@@ -15,7 +15,7 @@ from videoespresso.models.chat import chat_model
 from videoespresso.models.ledger import Ledger
 from videoespresso.models.profiles import CHAT_ROLES, resolve
 from videoespresso.settings import Settings
-from videoespresso.tools.base import Tool
+from videoespresso.tools.base import Given, Tool
 from videoespresso.tools.grounding import Detector, detector
 from videoespresso.tools.registry import load_tools
 from videoespresso.tools.sampling import SamplingPlan
@@ -69,7 +69,7 @@ class Context:
         }
 
 
-def open_context(settings: Settings, tools: Sequence[Tool | str] = ()) -> Context:
+def open_context(settings: Settings, tools: Sequence[Given] = ()) -> Context:
     """Builds everything the settings name; weights load and requests are made when used.
 
     Raises SettingsError for a spec that cannot be, MemoryStoreError for a store that cannot.

@@ -25,7 +25,7 @@ call tools; what it is called with is in `request.arguments`.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 from pydantic import Field, StringConstraints
 
@@ -33,6 +33,7 @@ from videoespresso.errors import ToolError
 from videoespresso.types import Box, Caption, CoreFrame, FrameRef, Record, Video
 
 if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
     from PIL.Image import Image
 
 Needs = Literal["frames", "span", "text", "call"]
@@ -146,3 +147,7 @@ class Tool(Protocol):
     def needs(self) -> Needs: ...
 
     def run(self, request: ToolRequest) -> Sequence[Finding]: ...
+
+
+Given: TypeAlias = "Tool | BaseTool | str"
+"""What a tool may be given as: an object, a tool of LangChain's, or a name."""

@@ -15,15 +15,26 @@ from typing import Any, NamedTuple, cast
 
 from videoespresso.errors import UserError
 from videoespresso.models.secrets import redact
-from videoespresso.tools.base import NEEDS, Finding, Tool, ToolRequest
+from videoespresso.tools.base import NEEDS, Finding, Given, Tool, ToolRequest
+from videoespresso.tools.from_langchain import LangChainTool, is_langchain
 from videoespresso.types import Gap
 
 GROUP = "videoespresso.tools"
 """The entry point group of others' tools."""
 
-BUILT_IN: tuple[EntryPoint, ...] = (
-    EntryPoint(name="count", value="videoespresso.tools.count:Count", group=GROUP),
+BUILT_IN: tuple[EntryPoint, ...] = tuple(
+    EntryPoint(name=name, value=f"videoespresso.tools.{value}", group=GROUP)
+    for name, value in (
+        ("count", "count:Count"),
+        ("look_closer", "look_closer:LookCloser"),
+        ("read_text", "read_text:ReadText"),
+        ("search_memory", "search_memory:SearchMemory"),
+        ("subtitles", "subtitles:Subtitles"),
+        ("track", "track:Tracker"),
+        ("transcript", "transcript:Transcript"),
+    )
 )
+"""Our own tools. An entry point is imported when it is asked for, so extras stay optional."""
 
 TOOL_TIMEOUT_S = 60.0
 """A tool that has not answered by then counts as hung; enough for a model on a CPU to look at a few
@@ -92,13 +103,13 @@ def survey(more: Iterable[str] = ()) -> list[Known]:
     return found
 
 
-def load_tools(asked: Iterable[str | Tool] = (), *, installed: bool = False) -> Loaded:
+def load_tools(asked: Iterable[Given] = (), *, installed: bool = False) -> Loaded:
     """The tools asked for, in that order, and with `installed` every plug-in that can be loaded.
 
-    An item is a known name ("count"), "package.module:name", or a tool itself (an object, or a
-    class without arguments). Raises `UserError` when something asked for cannot be had, or when two
-    have one name. An installed plug-in nobody asked for that cannot be loaded is skipped with a
-    warning which names it.
+    An item is a known name ("count"), "package.module:name", or a tool itself (an object, a class
+    without arguments, or a tool of LangChain's). Raises `UserError` when something asked for cannot
+    be had, or when two have one name. An installed plug-in nobody asked for that cannot be loaded
+    is skipped with a warning which names it.
     """
     known = known_tools()
     tools: dict[str, Tool] = {}
@@ -126,7 +137,8 @@ def load_tools(asked: Iterable[str | Tool] = (), *, installed: bool = False) -> 
 
 
 def check_tool(candidate: object, source: str) -> Tool:
-    """The candidate as a `Tool`; a class is called without arguments first.
+    """The candidate as a `Tool`; a class is called without arguments first, and a LangChain tool
+    becomes one that a model can call.
 
     Raises `UserError` saying which part of the contract is missing.
     """
@@ -138,6 +150,7 @@ def check_tool(candidate: object, source: str) -> Tool:
             raise UserError(
                 f"{source} cannot be made: {_told(error)}", hint="Its class must take no arguments."
             ) from error
+    tool = LangChainTool(tool) if is_langchain(tool) else tool
     name = getattr(tool, "name", None)
     wrong = None
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
@@ -148,6 +161,8 @@ def check_tool(candidate: object, source: str) -> Tool:
         wrong = f"needs, one of {', '.join(NEEDS)}"
     elif not callable(getattr(tool, "run", None)):
         wrong = "a method run(request)"
+    elif tool.needs == "call" and not isinstance(getattr(tool, "parameters", None), dict):
+        wrong = "parameters, the JSON Schema of what a model may call it with"
     if wrong:
         raise UserError(
             f"{source} is not a tool: it lacks {wrong}", hint="See videoespresso.tools.base.Tool."

@@ -118,9 +118,8 @@ def try_tool(
     from videoespresso.graphs.context import open_context
     from videoespresso.tools.registry import load_tools, run_tool
 
-    settings = _settings(detector)
+    settings, arguments = _settings(detector), _arguments(arg or ())
     (tool,) = load_tools([name]).tools
-    arguments = _arguments(arg or ())
     with err().status(f"trying {tool.name}"):
         context = open_context(settings.model_copy(update={"tools": ()}))
         asked = _request(context, video, question, (at, start, end), arguments)
@@ -132,7 +131,10 @@ def try_tool(
         findings=tuple(finding.model_dump(mode="json") for finding in ran.findings),
         gap=ran.gap,
     )
-    write_json(tried) if json else _show(tried)
+    if json:
+        write_json(tried)
+    else:
+        _show(tried)
     if ran.gap is not None:
         say_warning(f"not known ({ran.gap.stage}): {ran.gap.reason}")
         raise typer.Exit(Exit.FAILED)
@@ -173,8 +175,12 @@ def _request(
     arguments: dict[str, Any],
 ) -> "ToolRequest":
     """A few frames of the video with what is known about them, as the graph would give them."""
+    from dataclasses import replace
+
+    from videoespresso.graphs.ask import strange
     from videoespresso.graphs.looking import stored
     from videoespresso.graphs.tool_use import tool_request
+    from videoespresso.tools.base import Means
     from videoespresso.tools.sampling import Sampled
     from videoespresso.tools.video import open_video
     from videoespresso.types import CoreFrame
@@ -194,7 +200,12 @@ def _request(
         )
         for ref in refs
     ]
-    return tool_request(context, about, question, frames, span, arguments)
+    asked = tool_request(context, about, question, frames, span, arguments)
+    if doubts := strange(context, refs).get("warnings", []):
+        say_warning(doubts[0])
+        # what the pack says of such pictures would be made up
+        return replace(asked, means=replace(asked.means, describe=Means().describe))
+    return asked
 
 
 def instants(
