@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.messages.tool import InvalidToolCall
 from langchain_core.tools import tool
 from PIL import Image
+from tests import misbehaving as bad
 from tests.calling import CallingModel, Decide, calls, in_turn
 from tests.scripted import ScriptedModel
 
@@ -22,6 +23,7 @@ from videoespresso.graphs.context import Context
 from videoespresso.graphs.tool_calls import MOST_CALLS, MOST_TURNS, Called, call_tools
 from videoespresso.memory.replies import ReplyCache
 from videoespresso.models.budget import Budget
+from videoespresso.models.chat import chat_model
 from videoespresso.models.ledger import Ledger
 from videoespresso.models.specs import ModelSpec
 from videoespresso.tools.base import Finding, Needs, ToolRequest
@@ -262,3 +264,27 @@ def test_without_tools_no_pixels_are_read() -> None:
     made = context(model(in_turn()), ["count"])
     request = ToolRequest("Why?", VIDEO, (), lambda f: Image.new("L", (1, 1)))
     assert call_tools(made, request, show, ()) == Called()
+
+
+def test_over_the_wire_of_an_openai_server() -> None:
+    """The real client: what is offered, what comes back, and the conversation that goes on."""
+    with bad.Server([bad.call(city="Bonn"), bad.say("enough")]) as server:
+        chat = chat_model(f"openai:tester@{server.url}")
+        called = run(context(chat, [weather]))
+    assert [f["text"] for f in called.findings] == ["Bonn: sun"]
+    first, second = server.requests
+    assert first["tools"][0]["function"]["parameters"]["required"] == ["city"]
+    assert "tool_choice" not in first, "it may also call nothing"
+    assistant, answer = second["messages"][-2:]
+    assert assistant["tool_calls"][0]["function"]["arguments"] == '{"city": "Bonn"}'
+    assert answer["role"] == "tool"
+    assert answer["tool_call_id"] == assistant["tool_calls"][0]["id"]
+    assert "weather (2.5 s): Bonn: sun" in str(answer["content"])
+
+
+def test_a_server_that_refuses_tools_is_a_warning() -> None:
+    with bad.Server([bad.status(400)]) as server:
+        chat = chat_model(f"openai:tester@{server.url}")
+        called = run(context(chat, [weather]))
+    assert called.findings == []
+    assert "cannot call tools" in called.warnings[0]
