@@ -88,6 +88,9 @@ def test_info_tells_what_a_model_may_call_it_with(capsys: Any) -> None:
     shown = capsys.readouterr().out
     assert "Says what it is called with." in shown
     assert "word (string)" in shown
+    assert "tried_plugin:Echo" in shown
+    assert main(["tools", "info", "bright"]) == Exit.ANSWERED
+    assert "used on every question  no" in capsys.readouterr().out
     assert main(["tools", "info", "nosuch"]) == Exit.USER
 
 

@@ -75,8 +75,8 @@ def info(
 
     settings = _settings()
     (tool,) = load_tools([name]).tools
-    known = {item.name: item for item in _survey(settings, (name,))}
-    source = known[tool.name].source if tool.name in known else name
+    known = {item.name: item.source for item in _survey(settings)}
+    source = name if ":" in name else known[name]
     rows = [("name", tool.name), ("from", source), ("needs", tool.needs)]
     rows += [("used on every question", "yes" if name in settings.tools else "no")]
     out().print(f"{one_line(tool.description)}\n")
@@ -244,4 +244,6 @@ def _show(tried: Tried) -> None:
             )
     if not tried.findings and tried.gap is None:
         out().print(f"{tried.tool} found nothing", style="yellow")
-    err().print(f"{len(tried.findings)} findings on {len(tried.frames)} frames", style="dim")
+    number, frames = len(tried.findings), len(tried.frames)
+    said = f"{number} finding{'' if number == 1 else 's'}, tried on {frames} frames"
+    err().print(said, style="dim")
