@@ -162,6 +162,11 @@ def test_an_object_may_be_hidden_for_a_moment_but_not_for_long() -> None:
     assert hidden(MISSED + 1) == ["car 1", "car 2"]
 
 
+def test_another_label_in_the_same_place_is_another_object() -> None:
+    looks = [(0.2 * k, [box(0.1, "car" if k < 2 else "dog")]) for k in range(4)]
+    assert [(t.name, len(t.seen)) for t in link(looks)] == [("car 1", 2), ("dog 1", 2)]
+
+
 def test_a_jump_is_another_object() -> None:
     looks = [(0.0, [box(0.0)]), (0.2, [box(0.0)]), (0.4, [box(0.6)]), (0.6, [box(0.6)])]
     assert [t.name for t in link(looks)] == ["car 1", "car 2"]
