@@ -21,7 +21,7 @@ from videoespresso.agents.ladder import LADDER, Attempt, Climbed, Rung, Said, cl
 from videoespresso.agents.messages import Turn, as_one_image
 from videoespresso.agents.meter import Meter
 from videoespresso.agents.prompts import Prompt
-from videoespresso.agents.requests import Reply, Request, converse, said
+from videoespresso.agents.requests import Called, Reply, Request, calling, converse, said
 from videoespresso.agents.retries import Retries
 from videoespresso.errors import ModelError, ModelOutputError
 from videoespresso.memory.replies import ReplyCache, StoredReply
@@ -32,7 +32,7 @@ from videoespresso.models.profiles import takes_one_image
 from videoespresso.models.specs import ModelSpec
 from videoespresso.types import Usage
 
-__all__ = ["Agent", "Prompt", "Reply", "Retries", "Turn"]
+__all__ = ["Agent", "Called", "Prompt", "Reply", "Retries", "Turn"]
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +88,25 @@ class Agent:
         return self._run(
             self._request(prompt, turns, schema), climb(schema, self._rungs(), self._note_unable)
         )
+
+    def called(
+        self, prompt: Prompt, turns: Sequence[Turn], tools: Sequence[dict[str, Any]]
+    ) -> Reply[Called]:
+        """Which of the tools the model wants called; ask `can_call` first.
+
+        Raises UnsupportedError, a ModelError, when the server takes no tools; that is remembered.
+        """
+        request = self._request(prompt, turns, Called, tuple(tools))
+        return self._run(request, calling(self._note_unable))
+
+    @property
+    def can_call(self) -> bool:
+        """Whether the model's class can be given tools, and its server never refused them."""
+        known = set(self._unable)
+        if self.replies is not None:
+            known |= self.replies.inabilities(str(self.spec))
+        has_it = type(self.model).bind_tools is not BaseChatModel.bind_tools
+        return has_it and "calls" not in known
 
     def text_batch(
         self, prompt: Prompt, list_of_turns: Iterable[Sequence[Turn]]
@@ -167,10 +186,14 @@ class Agent:
     # ---- how a request is made
 
     def _request(
-        self, prompt: Prompt, turns: Sequence[Turn], schema: type[BaseModel] | None = None
+        self,
+        prompt: Prompt,
+        turns: Sequence[Turn],
+        schema: type[BaseModel] | None = None,
+        tools: tuple[dict[str, Any], ...] = (),
     ) -> Request:
         sent = as_one_image(turns) if self.one_image else tuple(turns)
-        return Request(self.spec, self.model, prompt, sent, schema)
+        return Request(self.spec, self.model, prompt, sent, schema, tools)
 
     def _rungs(self) -> tuple[Rung, ...]:
         """The rungs worth paying for; in-process models write text and nothing else."""
@@ -226,7 +249,7 @@ class Agent:
             try:
                 runnable = request.runnable(attempt.rung)
                 with meter.call(), model_errors(self.spec):
-                    meter.came = said(runnable.invoke(sent))
+                    meter.came = said(runnable.invoke(sent), attempt.rung)
                 break
             except (UnsupportedError, ModelOutputError) as error:
                 return _as_outcome(error)
@@ -243,7 +266,7 @@ class Agent:
             try:
                 runnable = request.runnable(attempt.rung)
                 with meter.call(), model_errors(self.spec):
-                    meter.came = said(await runnable.ainvoke(sent))
+                    meter.came = said(await runnable.ainvoke(sent), attempt.rung)
                 break
             except (UnsupportedError, ModelOutputError) as error:
                 return _as_outcome(error)

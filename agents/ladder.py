@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from videoespresso.errors import ModelOutputError
 from videoespresso.models.failures import UnsupportedError
 
-Rung = Literal["json_schema", "tool", "prompt", "text"]
+Rung = Literal["json_schema", "tool", "prompt", "text", "calls"]
 LADDER: tuple[Rung, ...] = ("json_schema", "tool", "prompt")
 
 T = TypeVar("T", bound=BaseModel)

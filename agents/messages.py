@@ -1,23 +1,45 @@
 """What goes over the wire: turns of text and images as LangChain messages."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolCall,
+    ToolMessage,
+)
 from PIL.Image import Image
+from pydantic import BaseModel, Field
 
 from videoespresso.models.images import data_uri, grid, pixel_sha
 
 Part = str | Image
 
 
+class Call(BaseModel):
+    """A tool that a model wants called. fault: why its arguments cannot be read, if they cannot."""
+
+    name: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    id: str
+    fault: str = ""
+
+
 @dataclass(frozen=True)
 class Turn:
-    """One turn of a conversation: texts and images in the order in which they are read."""
+    """One turn of a conversation: texts and images in the order in which they are read.
 
-    role: Literal["user", "assistant"]
+    calls: the tools an assistant's turn calls. answers: the id of the call a tool's turn answers.
+    """
+
+    role: Literal["user", "assistant", "tool"]
     parts: tuple[Part, ...]
+    calls: tuple[Call, ...] = ()
+    answers: str = ""
 
 
 def images_in(turns: Sequence[Turn]) -> list[Image]:
@@ -49,7 +71,7 @@ def as_one_image(turns: Sequence[Turn]) -> tuple[Turn, ...]:
                     parts.append(sheet)
                 part = f"[image {number}: number {number} in the grid]"
             parts.append(part)
-        gridded.append(Turn(turn.role, tuple(parts)))
+        gridded.append(replace(turn, parts=tuple(parts)))
     return tuple(gridded)
 
 
@@ -58,6 +80,8 @@ def fingerprint(turns: Sequence[Turn]) -> list[list[Any]]:
     return [
         [turn.role]
         + [part if isinstance(part, str) else {"image": pixel_sha(part)} for part in turn.parts]
+        + [{"call": call.model_dump()} for call in turn.calls]
+        + ([{"answers": turn.answers}] if turn.answers else [])
         for turn in turns
     ]
 
@@ -67,7 +91,10 @@ def messages(system: str, turns: Sequence[Turn]) -> list[BaseMessage]:
     sent: list[BaseMessage] = [SystemMessage(system)]
     for turn in turns:
         if turn.role == "assistant":
-            sent.append(AIMessage("".join(texts_in([turn]))))
+            calls = [ToolCall(name=c.name, args=c.arguments, id=c.id) for c in turn.calls]
+            sent.append(AIMessage("".join(texts_in([turn])), tool_calls=calls))
+        elif turn.role == "tool":
+            sent.append(ToolMessage("".join(texts_in([turn])), tool_call_id=turn.answers))
         else:
             blocks: list[str | dict[str, Any]] = [_block(part) for part in turn.parts]
             sent.append(HumanMessage(content=blocks))

@@ -1,7 +1,7 @@
 """One request: what is asked, its cache key, what goes over the wire and what came back."""
 
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, ValidationError
 
 from videoespresso.agents.ladder import (
     Attempt,
@@ -20,7 +20,7 @@ from videoespresso.agents.ladder import (
     instructions,
     strict_schema,
 )
-from videoespresso.agents.messages import Turn, fingerprint, images_in, messages, texts_in
+from videoespresso.agents.messages import Call, Turn, fingerprint, images_in, messages, texts_in
 from videoespresso.agents.prompts import Prompt
 from videoespresso.errors import ModelOutputError
 from videoespresso.memory.replies import reply_key
@@ -52,15 +52,26 @@ class Reply(Generic[V]):
     how: tuple[str, ...]
 
 
+class Called(BaseModel):
+    """What a model that may call tools said: the calls it wants made, none when it has enough."""
+
+    text: str = ""
+    calls: list[Call] = Field(default_factory=list)
+
+
 @dataclass(frozen=True)
 class Request:
-    """A prompt and turns for a model; turns are as sent (gridded where the model needs it)."""
+    """A prompt and turns for a model; turns are as sent (gridded where the model needs it).
+
+    tools: what it may call, as OpenAI writes tools, which every LangChain model takes.
+    """
 
     spec: ModelSpec
     model: BaseChatModel
     prompt: Prompt
     turns: tuple[Turn, ...]
     schema: type[BaseModel] | None = None
+    tools: tuple[dict[str, Any], ...] = ()
 
     @cached_property
     def key(self) -> str:
@@ -77,6 +88,7 @@ class Request:
                     for name in _SAMPLING
                     if (value := getattr(self.model, name, None)) is not None
                 },
+                **({"tools": self.tools} if self.tools else {}),
             }
         )
 
@@ -93,7 +105,8 @@ class Request:
     @cached_property
     def input_tokens(self) -> int:
         """An estimate of the whole input."""
-        return text_tokens([self.prompt.text, *texts_in(self.turns)]) + self.image_tokens
+        tools = [json.dumps(tool) for tool in self.tools]
+        return text_tokens([self.prompt.text, *texts_in(self.turns), *tools]) + self.image_tokens
 
     def wire(self, attempt: Attempt) -> list[BaseMessage]:
         """The messages of an attempt. Schema instructions go into the system message only."""
@@ -109,6 +122,12 @@ class Request:
 
     def runnable(self, rung: Rung) -> Runnable[Any, Any]:
         """The model as this rung calls it. Raises UnsupportedError if its class cannot."""
+        if rung == "calls":
+            try:
+                return self.model.bind_tools(self.tools)
+            except (NotImplementedError, TypeError, ValueError) as error:
+                what = f"{self.spec} cannot call tools: {type(error).__name__}"
+                raise UnsupportedError(what) from None
         if self.schema is None or rung in ("prompt", "text"):
             return self.model
         native = rung == "json_schema"
@@ -124,13 +143,18 @@ class Request:
             raise UnsupportedError(f"{self.spec} has no {rung}: {type(error).__name__}") from None
 
 
-def said(output: Any) -> Said:
-    """What came back, with keys taken out: a message, or {"raw": message} of a typed rung."""
+def said(output: Any, rung: Rung = "text") -> Said:
+    """What came back, with keys taken out: a message, or {"raw": message} of a typed rung.
+
+    On the rung `calls` the text is a `Called` as JSON.
+    """
     message = output["raw"] if isinstance(output, dict) else output
     if not isinstance(message, AIMessage):
         return Said(redact(str(getattr(message, "content", message) or "")))
     text = str(message.text)
-    if message.tool_calls:
+    if rung == "calls":
+        text = _called(message).model_dump_json()
+    elif message.tool_calls:
         text = json.dumps(message.tool_calls[0]["args"], ensure_ascii=False)
     elif message.invalid_tool_calls:
         text = message.invalid_tool_calls[0].get("args") or text
@@ -143,6 +167,43 @@ def said(output: Any) -> Said:
         input_tokens=tokens["input_tokens"] if tokens else 0,
         output_tokens=tokens["output_tokens"] if tokens else 0,
     )
+
+
+def _called(message: AIMessage) -> Called:
+    """A message's calls, those among them that cannot be read too; each has an id."""
+    calls = [
+        Call(name=call["name"], arguments=call["args"], id=call["id"] or f"call{n}")
+        for n, call in enumerate(message.tool_calls)
+    ]
+    calls += [
+        Call(
+            name=broken.get("name") or "?",
+            id=broken.get("id") or f"broken{n}",
+            fault="its arguments are not a JSON object",
+        )
+        for n, broken in enumerate(message.invalid_tool_calls)
+    ]
+    return Called(text=str(message.text), calls=calls)
+
+
+def calling(
+    unable: Callable[[Rung], None],
+) -> Generator[Attempt, Said | Exception, Climbed[Called]]:
+    """The ladder of a model that may call tools: one rung. `unable` is told when it is refused."""
+    came = yield Attempt("calls")
+    if isinstance(came, UnsupportedError):
+        unable("calls")
+    if not isinstance(came, Said):
+        raise came
+    try:
+        value = Called.model_validate_json(came.text)
+    except ValidationError:  # cut at the length limit
+        raise ModelOutputError(
+            "the calls cannot be read",
+            hint="Try again, or choose another model.",
+            reply=came.text,
+        ) from None
+    return Climbed(value, came.text, ("calls: ok",))
 
 
 def converse() -> Generator[Attempt, Said | Exception, Climbed[str]]:

@@ -17,6 +17,8 @@ ANSWER_CUE = "Please answer the question with the help of the evidence."
 """Cue of stage 2 (paper, Fig. 5)."""
 DIRECT_CUE = "Please answer the question."
 """The ablation: one stage, no evidence."""
+CALL_CUE = "Please call a tool if one can show what these frames do not; otherwise say: enough."
+"""Cue of the turn before the evidence, for a reasoner that can call tools."""
 CAPTION_CUE = "Describe this frame."
 Image = TypeVar("Image")
 Seen = TypeVar("Seen", covariant=True)
@@ -38,13 +40,21 @@ def caption_parts(image: Image) -> tuple[str | Image, ...]:
     return (image, CAPTION_CUE)
 
 
+def one_line(text: str) -> str:
+    """Data in one line: whatever a sign, a subtitle or a tool says, it opens no section.
+
+    `split` also parts at the line ends of Unicode, which some models read as such.
+    """
+    return " ".join(text.split())
+
+
 def caption_lines(captions: Sequence[tuple[float, str]]) -> str:
     """Captions with their instants, each with its number, from 1, behind it.
 
     Behind, because a reply says first what a frame shows and then which frame it is: a small model
     that has just repeated a caption finds the number where the caption ends.
     """
-    lines = (f"({t:.1f} s) {text} [{n}]" for n, (t, text) in enumerate(captions, 1))
+    lines = (f"({t:.1f} s) {one_line(text)} [{n}]" for n, (t, text) in enumerate(captions, 1))
     return "Captions:\n" + "\n".join(lines) + "\n"
 
 
@@ -63,7 +73,7 @@ def select_parts(
 def box_line(boxes: Sequence[Box]) -> str:
     """Boxes as "label x0 y0 x1 y1" in hundredths of the frame, by label, then left to right."""
     ordered = sorted(boxes, key=lambda b: (b.label, b.xyxy))
-    return "; ".join(f"{b.label} {' '.join(map(str, percent(b)))}" for b in ordered)
+    return "; ".join(f"{one_line(b.label)} {' '.join(map(str, percent(b)))}" for b in ordered)
 
 
 def percent(box: Box) -> tuple[int, int, int, int]:
@@ -78,7 +88,7 @@ def frame_parts(frames: Sequence[Shown[Image]]) -> tuple[str | Image, ...]:
     for n, frame in enumerate(frames, 1):
         lines = [f"Frame {n} ({frame.time_s:.1f} s)"]
         if frame.caption:
-            lines.append(f"Caption: {frame.caption} [{n}]")
+            lines.append(f"Caption: {one_line(frame.caption)} [{n}]")
         if frame.boxes:
             lines.append(f"Boxes: {box_line(frame.boxes)}")
         parts += [frame.image, "\n".join(lines) + "\n"]
@@ -89,7 +99,7 @@ def finding_lines(findings: Sequence[tuple[str, float, str]]) -> str:
     """What tools found, as (tool, instant, text): a line each, so that none opens a section."""
     if not findings:
         return ""
-    lines = (f"- {tool} ({t:.1f} s): {' '.join(text.split())}" for tool, t, text in findings)
+    lines = (f"- {tool} ({t:.1f} s): {one_line(text)}" for tool, t, text in findings)
     return "Findings:\n" + "\n".join(lines) + "\n"
 
 
@@ -102,6 +112,18 @@ def evidence_parts(
     return (
         *frame_parts(frames),
         f"{finding_lines(findings)}Question: {question}\n{EVIDENCE_CUE}",
+    )
+
+
+def call_parts(
+    question: str,
+    frames: Sequence[Shown[Image]],
+    findings: Sequence[tuple[str, float, str]] = (),
+) -> tuple[str | Image, ...]:
+    """Before stage 1: frames, what tools found, question, and the offer to call more."""
+    return (
+        *frame_parts(frames),
+        f"{finding_lines(findings)}Question: {question}\n{CALL_CUE}",
     )
 
 
@@ -127,6 +149,8 @@ def direct_parts(
 def check_parts(question: str, evidence: Sequence[tuple[float, str]], answer: str) -> tuple[str]:
     """Evidence sentences with their instants and the answer, for the checker."""
     lines = [f"Question: {question}", "Evidence:"]
-    lines += [f"{n} ({t:.1f} s) {text}" for n, (t, text) in enumerate(evidence, 1)] or ["none"]
+    lines += [f"{n} ({t:.1f} s) {one_line(text)}" for n, (t, text) in enumerate(evidence, 1)] or [
+        "none"
+    ]
     lines.append(f"Answer: {answer}")
     return ("\n".join(lines),)

@@ -23,9 +23,11 @@ from videoespresso.graphs.finish import finish
 from videoespresso.graphs.routes import enough_or_more, new_or_known, unless_stopped
 from videoespresso.graphs.selection import Candidates, evenly, strategy
 from videoespresso.graphs.state import Answered, Ask, Json, State
-from videoespresso.tools.base import Tool, ToolRequest
+from videoespresso.graphs.tool_calls import call_tools, told
+from videoespresso.graphs.tool_use import perceive, tool_request
+from videoespresso.tools.base import Given
 from videoespresso.tools.grounding import match_items
-from videoespresso.tools.registry import load_tools, run_tool
+from videoespresso.tools.registry import load_tools
 from videoespresso.tools.sampling import refine
 from videoespresso.tools.semantic_filter import semantic_filter
 from videoespresso.tools.video import open_video
@@ -64,10 +66,10 @@ def sample(state: State, context: Context) -> dict[str, Any]:
         "captions": [dump(c) for c in remembered],
         "work": {"decoded": decoded, "remembered": len(remembered)},
     }
-    return update | _strange(context, frames)
+    return update | strange(context, frames)
 
 
-def _strange(context: Context, frames: Sequence[FrameRef]) -> dict[str, Any]:
+def strange(context: Context, frames: Sequence[FrameRef]) -> dict[str, Any]:
     """The pack declines videos that are unlike all it was trained on."""
     if not context.embedded or not frames:
         return {}
@@ -151,19 +153,18 @@ def ground(state: State, context: Context) -> dict[str, Any]:
 
 
 def use_tools(state: State, context: Context) -> dict[str, Any]:
-    """Every tool once on the core frames; what fails leaves a gap, never evidence."""
-    request = ToolRequest(
-        question=state["question"],
-        video=Video.model_validate(state["video"]),
-        frames=tuple(_core(state)),
-        load=context.store.image,
-    )
-    findings, gaps = [], []
-    for tool in context.tools:
-        ran = run_tool(tool, request)
-        findings += [{"tool": tool.name, **dump(f)} for f in ran.findings]
-        gaps += [dump(ran.gap)] if ran.gap else []
-    return {"findings": findings, "gaps": gaps}
+    """Every tool once on the core frames, then those that the reasoner calls, if it can; what
+    fails leaves a gap, never evidence."""
+    core = _core(state)
+    request = tool_request(context, Video.model_validate(state["video"]), state["question"], core)
+    findings, gaps = perceive(context, request)
+    called = call_tools(context, request, lambda: _shown(core, context), findings)
+    return {
+        "findings": findings + [f for f in called.findings if f not in findings],
+        "gaps": gaps + called.gaps,
+        "warnings": called.warnings,
+        **({"stop": called.stop} if called.stop else {}),
+    }
 
 
 def evidence(state: State, context: Context) -> dict[str, Any]:
@@ -303,7 +304,7 @@ def _shown(core: Sequence[CoreFrame], context: Context) -> list[wire.Shown[Any]]
 
 
 def _findings(state: State) -> list[tuple[str, float, str]]:
-    return [(f["tool"], f["time_s"], f["text"]) for f in state.get("findings", [])]
+    return told(state.get("findings", []))
 
 
 def _bound(node: Node, context: Context) -> RunnableLambda[State, dict[str, Any]]:
@@ -328,7 +329,7 @@ CHAIN: tuple[Node, ...] = (select, ground, use_tools, evidence, answer, check)
 
 def build_ask_graph(
     context: Context,
-    tools: Sequence[Tool | str] = (),
+    tools: Sequence[Given] = (),
     *,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
 ) -> CompiledStateGraph[State, None, Ask, Answered]:
@@ -360,6 +361,6 @@ def build_ask_graph(
     return builder.compile(name="ask", checkpointer=checkpointer)
 
 
-def _with_tools(context: Context, tools: Sequence[Tool | str]) -> Context:
+def _with_tools(context: Context, tools: Sequence[Given]) -> Context:
     loaded = load_tools([*context.tools, *tools])
     return replace(context, tools=loaded.tools, warnings=(*context.warnings, *loaded.warnings))

@@ -15,7 +15,7 @@ from videoespresso.models.chat import chat_model
 from videoespresso.models.ledger import Ledger
 from videoespresso.models.profiles import CHAT_ROLES, resolve
 from videoespresso.settings import Settings
-from videoespresso.tools.base import Tool
+from videoespresso.tools.base import Given, Tool
 from videoespresso.tools.grounding import Detector, detector
 from videoespresso.tools.registry import load_tools
 from videoespresso.tools.sampling import SamplingPlan
@@ -53,6 +53,7 @@ class Context:
         """What a number computed from an answer depends on."""
         prompts = "".join(load(role).sha for role in CHAT_ROLES)
         s = self.settings
+        used = {"tools": ", ".join(tool.name for tool in self.tools)} if self.tools else {}
         return {
             **{role: str(agent.spec) for role, agent in self.agents.items()},
             "detector": self.detector.name,
@@ -64,10 +65,11 @@ class Context:
             "max_frames": str(self.plan.max_frames),
             "tau": "default" if s.tau is None else f"{s.tau:g}",
             "prompts": hashlib.sha256(prompts.encode()).hexdigest()[:12],
+            **used,
         }
 
 
-def open_context(settings: Settings, tools: Sequence[Tool | str] = ()) -> Context:
+def open_context(settings: Settings, tools: Sequence[Given] = ()) -> Context:
     """Builds everything the settings name; weights load and requests are made when used.
 
     Raises SettingsError for a spec that cannot be, MemoryStoreError for a store that cannot.
@@ -89,7 +91,7 @@ def open_context(settings: Settings, tools: Sequence[Tool | str] = ()) -> Contex
         for role in CHAT_ROLES
     }
     embed = embedder(specs["embedder"].spec)
-    loaded = load_tools(tools)
+    loaded = load_tools([*(name for name in settings.tools if name not in tools), *tools])
     return Context(
         settings=settings,
         agents=agents,

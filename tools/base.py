@@ -18,22 +18,28 @@ and `run`. The whole of one:
             return found
 
 It is found by the entry point group `videoespresso.tools`, by "module:name", or given as it is.
+
+A tool that also has `parameters` (the JSON Schema of an object) is offered to a reasoner that can
+call tools; what it is called with is in `request.arguments`.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol, get_args
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 from pydantic import Field, StringConstraints
 
-from videoespresso.types import Box, CoreFrame, FrameRef, Record, Video
+from videoespresso.errors import ToolError
+from videoespresso.types import Box, Caption, CoreFrame, FrameRef, Record, Video
 
 if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
     from PIL.Image import Image
 
-Needs = Literal["frames", "span", "text"]
+Needs = Literal["frames", "span", "text", "call"]
 """frames: core frames and their pixels. span: the video file and an interval. text: the question
-and the captions of the core frames, no pixels."""
+and the captions of the core frames, no pixels. call: arguments; it runs only when a model calls it,
+the others run once on every question."""
 
 NEEDS: tuple[str, ...] = get_args(Needs)
 
@@ -51,6 +57,57 @@ class Finding(Record):
     boxes: tuple[Box, ...] = ()
 
 
+class Sight(NamedTuple):
+    """A frame that is looked at and not kept: exact seconds from the stream's start, pixels."""
+
+    time_s: float
+    image: "Image"
+
+
+class Look(Protocol):
+    """Frames of start_s <= t < end_s, `fps` a second, evenly fewer where that were too many.
+
+    scale: how much larger than the run's usual frames, for a tool that cuts a part out.
+    """
+
+    def __call__(
+        self, start_s: float, end_s: float, fps: float, scale: float = 1.0
+    ) -> Iterator[Sight]: ...
+
+
+def _no_memory(query: str, k: int) -> Sequence[Caption]:
+    raise ToolError("there is no caption memory here to search")
+
+
+def _no_look(start_s: float, end_s: float, fps: float, scale: float = 1.0) -> Iterator[Sight]:
+    raise ToolError("there is nothing here that could decode more frames")
+
+
+def _no_captioner(images: "Sequence[Image]") -> Sequence[str]:
+    raise ToolError("there is no captioner here to describe frames")
+
+
+def _no_detector(image: "Image", names: Sequence[str] = ()) -> Sequence[Box]:
+    raise ToolError("there is no detector here (choose one with --detector)")
+
+
+@dataclass(frozen=True)
+class Means:
+    """What the run lends a tool. All of it counts against the run's budget.
+
+    search: the captions of this video nearest to a query, best first. look: frames of any stretch.
+    describe: a caption for each picture. detect: boxes on a picture, best first; an open vocabulary
+    looks for the names.
+
+    Whatever is not there raises `ToolError`, so a tool need not ask first.
+    """
+
+    search: Callable[[str, int], Sequence[Caption]] = _no_memory
+    look: Look = _no_look
+    describe: "Callable[[Sequence[Image]], Sequence[str]]" = _no_captioner
+    detect: "Callable[[Image, Sequence[str]], Sequence[Box]]" = _no_detector
+
+
 @dataclass(frozen=True)
 class ToolRequest:
     """What a tool is given.
@@ -58,6 +115,8 @@ class ToolRequest:
     frames: the core frames in time order, each with caption and the detector's boxes.
     load: the pixels of a frame; `image(core_frame)` is the short form.
     span: the interval asked about in seconds, None for the whole video.
+    arguments: what a model called the tool with, empty when nobody did. Others' words: check them.
+    means: what else the run can do for a tool.
     """
 
     question: str
@@ -65,6 +124,8 @@ class ToolRequest:
     frames: tuple[CoreFrame, ...]
     load: Callable[[FrameRef], "Image"]
     span: tuple[float, float] | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    means: Means = Means()
 
     def image(self, core: CoreFrame) -> "Image":
         """The pixels of a core frame. Raises `MemoryStoreError` when they are gone."""
@@ -86,3 +147,7 @@ class Tool(Protocol):
     def needs(self) -> Needs: ...
 
     def run(self, request: ToolRequest) -> Sequence[Finding]: ...
+
+
+Given: TypeAlias = "Tool | BaseTool | str"
+"""What a tool may be given as: an object, a tool of LangChain's, or a name."""

@@ -14,15 +14,27 @@ from itertools import islice
 from typing import Any, NamedTuple, cast
 
 from videoespresso.errors import UserError
-from videoespresso.tools.base import NEEDS, Finding, Tool, ToolRequest
+from videoespresso.models.secrets import redact
+from videoespresso.tools.base import NEEDS, Finding, Given, Tool, ToolRequest
+from videoespresso.tools.from_langchain import LangChainTool, is_langchain
 from videoespresso.types import Gap
 
 GROUP = "videoespresso.tools"
 """The entry point group of others' tools."""
 
-BUILT_IN: tuple[EntryPoint, ...] = (
-    EntryPoint(name="count", value="videoespresso.tools.count:Count", group=GROUP),
+BUILT_IN: tuple[EntryPoint, ...] = tuple(
+    EntryPoint(name=name, value=f"videoespresso.tools.{value}", group=GROUP)
+    for name, value in (
+        ("count", "count:Count"),
+        ("look_closer", "look_closer:LookCloser"),
+        ("read_text", "read_text:ReadText"),
+        ("search_memory", "search_memory:SearchMemory"),
+        ("subtitles", "subtitles:Subtitles"),
+        ("track", "track:Tracker"),
+        ("transcript", "transcript:Transcript"),
+    )
 )
+"""Our own tools. An entry point is imported when it is asked for, so extras stay optional."""
 
 TOOL_TIMEOUT_S = 60.0
 """A tool that has not answered by then counts as hung; enough for a model on a CPU to look at a few
@@ -62,13 +74,42 @@ def known_tools() -> dict[str, EntryPoint]:
     return known
 
 
-def load_tools(asked: Iterable[str | Tool] = (), *, installed: bool = False) -> Loaded:
+class Known(NamedTuple):
+    """A tool that can be asked for by name. tool: None where it cannot be had, for `reason`."""
+
+    name: str
+    source: str
+    tool: Tool | None
+    reason: str = ""
+
+
+def survey(more: Iterable[str] = ()) -> list[Known]:
+    """Every known tool, each tried: built-ins, then plug-ins, then `more` ("package.module:name").
+
+    One that cannot be imported is listed with the reason; it stops nobody else's.
+    """
+    known = known_tools()
+    built_in = {entry.name for entry in BUILT_IN}
+    found = []
+    for name in dict.fromkeys((*known, *more)):
+        entry = known.get(name)
+        source = "built in" if name in built_in else _source(entry) if entry else "settings"
+        try:
+            tool = _named(name, known)
+        except UserError as error:
+            found.append(Known(name, source, None, str(error)))
+        else:
+            found.append(Known(tool.name if entry is None else name, source, tool))
+    return found
+
+
+def load_tools(asked: Iterable[Given] = (), *, installed: bool = False) -> Loaded:
     """The tools asked for, in that order, and with `installed` every plug-in that can be loaded.
 
-    An item is a known name ("count"), "package.module:name", or a tool itself (an object, or a
-    class without arguments). Raises `UserError` when something asked for cannot be had, or when two
-    have one name. An installed plug-in nobody asked for that cannot be loaded is skipped with a
-    warning which names it.
+    An item is a known name ("count"), "package.module:name", or a tool itself (an object, a class
+    without arguments, or a tool of LangChain's). Raises `UserError` when something asked for cannot
+    be had, or when two have one name. An installed plug-in nobody asked for that cannot be loaded
+    is skipped with a warning which names it.
     """
     known = known_tools()
     tools: dict[str, Tool] = {}
@@ -96,7 +137,8 @@ def load_tools(asked: Iterable[str | Tool] = (), *, installed: bool = False) -> 
 
 
 def check_tool(candidate: object, source: str) -> Tool:
-    """The candidate as a `Tool`; a class is called without arguments first.
+    """The candidate as a `Tool`; a class is called without arguments first, and a LangChain tool
+    becomes one that a model can call.
 
     Raises `UserError` saying which part of the contract is missing.
     """
@@ -108,6 +150,7 @@ def check_tool(candidate: object, source: str) -> Tool:
             raise UserError(
                 f"{source} cannot be made: {_told(error)}", hint="Its class must take no arguments."
             ) from error
+    tool = LangChainTool(tool) if is_langchain(tool) else tool
     name = getattr(tool, "name", None)
     wrong = None
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
@@ -118,6 +161,8 @@ def check_tool(candidate: object, source: str) -> Tool:
         wrong = f"needs, one of {', '.join(NEEDS)}"
     elif not callable(getattr(tool, "run", None)):
         wrong = "a method run(request)"
+    elif tool.needs == "call" and not isinstance(getattr(tool, "parameters", None), dict):
+        wrong = "parameters, the JSON Schema of what a model may call it with"
     if wrong:
         raise UserError(
             f"{source} is not a tool: it lacks {wrong}", hint="See videoespresso.tools.base.Tool."
@@ -164,19 +209,21 @@ def run_tool(tool: Tool, request: ToolRequest, *, timeout_s: float = TOOL_TIMEOU
 
 
 def _placed(item: object, request: ToolRequest) -> Finding | str:
-    """The finding, with its frame's exact instant; or what is wrong with it."""
+    """The finding, with its frame's exact instant and no key in it; or what is wrong with it."""
     if not isinstance(item, Finding):
         return f"it holds {type(item).__name__}, not Finding"
     if item.frame_id is not None:
         instants = {core.frame.id: core.frame.time_s for core in request.frames}
         if item.frame_id not in instants:
             return "a finding is on a frame that is not among the core frames"
-        return item.model_copy(update={"time_s": instants[item.frame_id]})
+        return item.model_copy(
+            update={"time_s": instants[item.frame_id], "text": redact(item.text)}
+        )
     if item.boxes:
         return "a finding has boxes and no frame"
     if item.time_s > request.video.duration_s:
         return f"a finding is at {item.time_s:g} s, after the end of the video"
-    return item
+    return item.model_copy(update={"text": redact(item.text)})
 
 
 def _named(item: str, known: dict[str, EntryPoint]) -> Tool:
@@ -209,6 +256,6 @@ def _source(entry: EntryPoint) -> str:
 
 
 def _told(error: BaseException) -> str:
-    """An exception in one line, short."""
-    lines = str(error).strip().splitlines()
+    """An exception in one line, short, without keys: others' errors quote what they were sent."""
+    lines = redact(str(error)).strip().splitlines()
     return f"{type(error).__name__}{f': {lines[0]}' if lines else ''}"[:_REASON_CHARS]

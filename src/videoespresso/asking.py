@@ -10,7 +10,7 @@ from videoespresso.settings import Settings
 from videoespresso.types import Answer, Record
 
 if TYPE_CHECKING:
-    from videoespresso.tools.base import Tool
+    from videoespresso.tools.base import Given
 
 
 class Step(Record):
@@ -28,7 +28,7 @@ def ask(
     options: Sequence[str] = (),
     select: str | None = None,
     settings: Settings | None = None,
-    tools: "Sequence[Tool | str]" = (),
+    tools: "Sequence[Given]" = (),
     on_step: Callable[[Step], None] | None = None,
 ) -> Answer:
     """Answers a question about a video, with core frames, evidence and boxes.
@@ -59,7 +59,7 @@ def stream(
     options: Sequence[str] = (),
     select: str | None = None,
     settings: Settings | None = None,
-    tools: "Sequence[Tool | str]" = (),
+    tools: "Sequence[Given]" = (),
 ) -> Iterator[Step | Answer]:
     """The steps as they happen, and the answer last."""
     graph, given = _prepared(video, question, options, select, settings, tools)
@@ -74,7 +74,7 @@ async def aask(
     options: Sequence[str] = (),
     select: str | None = None,
     settings: Settings | None = None,
-    tools: "Sequence[Tool | str]" = (),
+    tools: "Sequence[Given]" = (),
 ) -> Answer:
     """`ask`, awaited; the nodes run in threads."""
     found: Answer | None = None
@@ -93,7 +93,7 @@ async def astream(
     options: Sequence[str] = (),
     select: str | None = None,
     settings: Settings | None = None,
-    tools: "Sequence[Tool | str]" = (),
+    tools: "Sequence[Given]" = (),
 ) -> AsyncIterator[Step | Answer]:
     """`stream`, awaited."""
     graph, given = _prepared(video, question, options, select, settings, tools)
@@ -108,7 +108,7 @@ def _prepared(
     options: Sequence[str],
     select: str | None,
     settings: Settings | None,
-    tools: "Sequence[Tool | str]",
+    tools: "Sequence[Given]",
 ) -> tuple[Any, Any]:
     # langgraph and chromadb take seconds to import; `import videoespresso` must not
     from videoespresso.graphs.ask import build_ask_graph  # noqa: PLC0415
@@ -142,7 +142,7 @@ def _numbers(wrote: dict[str, Any]) -> dict[str, Any]:
 
 def _sentence(node: str, wrote: dict[str, Any]) -> str:
     if wrote.get("stop") == "budget":
-        return f"stopped: {wrote['gaps'][0]['reason']}"
+        return f"stopped: {next(g['reason'] for g in wrote['gaps'] if g['stage'] == 'budget')}"
     n, work = _numbers(wrote), wrote.get("work", {})
     if node == "probe":
         v = wrote["video"]

@@ -55,6 +55,8 @@ class Settings(Record):
     max_side: the longer side of a frame in pixels. tau: the semantic filter's threshold, None for
         the calibrated one. select: the selection strategy. one_image: the models take one image a
         request, several become a labelled grid.
+    tools: tools to use on every question, by name or "package.module:name"; in the environment
+        separated by commas.
     memory: a folder or the http(s) URL of a Chroma server; "" is a folder in the cache.
     budget_*: limits of one question: dollars, model calls, frames, seconds; None is no limit.
     timeout_s: how long one model call may take. concurrency: model calls at a time.
@@ -73,6 +75,7 @@ class Settings(Record):
     tau: float | None = Field(default=None, ge=-1, le=1)
     select: str = "paper"
     one_image: bool = False
+    tools: tuple[str, ...] = ()
     memory: str = ""
     budget_usd: float | None = Field(default=None, ge=0)
     budget_calls: int | None = Field(default=None, ge=0)
@@ -170,7 +173,8 @@ def _check(key: str, value: Any, source: str) -> None:
         if re.search(r"key|token|secret|password", key, re.IGNORECASE):
             hint = "Keys do not belong in settings; put them in OPENAI_API_KEY and the like."
         raise SettingsError(f"unknown setting `{key}` ({source})", hint=hint)
-    if isinstance(value, str) and _SECRET.search(value):
+    texts = value if isinstance(value, list | tuple) else [value]
+    if any(isinstance(text, str) and _SECRET.search(text) for text in texts):
         raise SettingsError(
             f"the value of `{key}` ({source}) carries a key or a password",
             hint="Put it in the provider's variable, e.g. OPENAI_API_KEY, and leave it out here.",
@@ -181,6 +185,9 @@ def _build(values: dict[str, Any], sources: dict[str, str], warnings: tuple[str,
     """Validates; the first value that does not fit is named with its source."""
     if "cache_dir" in values:
         values["cache_dir"] = Path(str(values["cache_dir"])).expanduser()
+    if isinstance(values.get("tools"), str):
+        names = values["tools"].split(",")
+        values["tools"] = tuple(name.strip() for name in names if name.strip())
     try:
         return Settings(**values, sources=sources, warnings=warnings)
     except ValidationError as error:

@@ -138,3 +138,13 @@ def test_the_cache_folder_is_named_and_not_made(
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         setattr(Settings(), "fps", 3.0)  # noqa: B010 - mypy refuses the plain form, as it should
+
+
+def test_tools_are_a_list_in_the_file_and_commas_in_the_environment(file: Path) -> None:
+    file.write_text('tools = ["count", "my_package:Ocr"]\n')
+    assert Settings.load(environ={}).tools == ("count", "my_package:Ocr")
+    environ = {"VIDEOESPRESSO_TOOLS": "count, track,"}
+    assert Settings.load(environ=environ).tools == ("count", "track")
+    file.write_text('tools = ["x?token=abc"]\n')
+    with pytest.raises(SettingsError, match="carries a key"):
+        Settings.load(environ={})

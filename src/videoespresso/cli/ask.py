@@ -61,7 +61,8 @@ def ask(
         typer.Option(metavar="SPEC", help="onnx:PATH, yolo:PATH.pt, hf:NAME, embedded: or off."),
     ] = None,
     tool: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A tool to use; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A tool, or package.module:name; may be repeated."),
     ] = None,
     fps: Annotated[float | None, typer.Option(help="Frames a second on static parts.")] = None,
     max_usd: Annotated[float | None, typer.Option(help="Spend no more dollars.")] = None,
