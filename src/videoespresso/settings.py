@@ -56,7 +56,8 @@ class Settings(Record):
         the calibrated one. select: the selection strategy. one_image: the models take one image a
         request, several become a labelled grid.
     memory: a folder or the http(s) URL of a Chroma server; "" is a folder in the cache.
-    budget_*: limits of one question: dollars, model calls, frames, seconds; None is no limit.
+    budget_*: limits of one question: dollars, model calls, frames, seconds; None is no limit. Of
+        a batch all but frames are limits of the whole.
     timeout_s: how long one model call may take. concurrency: model calls at a time.
     """
 

@@ -16,6 +16,7 @@ ORDER = (
     ("agents",),
     ("graphs",),
     ("asking",),
+    ("batch",),
     ("training", "evaluation", "report"),
     ("",),  # videoespresso/__init__.py: the public names
     ("cli", "__main__"),
