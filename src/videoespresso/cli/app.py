@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from videoespresso.cli import ask, cache, doctor, memory, models, synthetic
+from videoespresso.cli import ask, cache, doctor, mcp, memory, models, synthetic
 from videoespresso.cli.console import Exit, err, examples, exit_code, say_error
 from videoespresso.errors import VideoEspressoError
 
@@ -53,6 +53,7 @@ app = typer.Typer(
 )
 ask.add_to(app)
 doctor.add_to(app)
+mcp.add_to(app)
 for part in (models, cache, memory, synthetic):
     app.add_typer(part.app)
 
