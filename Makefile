@@ -44,11 +44,12 @@ pack: .venv-all/dev
 	touch $@
 
 # Renews constraints.txt: the core and the tools as the ranges resolve today.
+# The extra `studio` (langgraph-api) takes no newer grpcio and protobuf, and test-all installs it too.
 constraints:
 	rm -rf .venv-constraints
 	$(PYTHON) -m venv .venv-constraints
 	.venv-constraints/bin/python $(PIP) install --quiet --upgrade "pip>=25.1"
-	.venv-constraints/bin/python $(PIP) install --quiet -e . --group dev
+	.venv-constraints/bin/python $(PIP) install --quiet -e . --group dev "grpcio<1.82" "protobuf<7"
 	{ echo "# Versions known to work together: the core and the tools. Written by make constraints."; \
 	  .venv-constraints/bin/python $(PIP) freeze --exclude-editable; } > constraints.txt
 	rm -rf .venv-constraints

@@ -224,7 +224,7 @@ def answer(state: State, context: Context) -> dict[str, Any]:
         state["question"],
         _shown(_core(state), context),
         state["said"],
-        state["options"],
+        state.get("options", []),
         _findings(state),
     )
     return {"conclusion": conclusion.model_dump()}

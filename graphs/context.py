@@ -69,13 +69,16 @@ class Context:
         }
 
 
-def open_context(settings: Settings, tools: Sequence[Given] = ()) -> Context:
+def open_context(
+    settings: Settings, tools: Sequence[Given] = (), *, budget: Budget | None = None
+) -> Context:
     """Builds everything the settings name; weights load and requests are made when used.
 
+    budget: default one of its own, with the limits of the settings.
     Raises SettingsError for a spec that cannot be, MemoryStoreError for a store that cannot.
     """
     specs = resolve(settings)
-    ledger, budget = Ledger(), Budget.of(settings)
+    ledger, budget = Ledger(), budget or Budget.of(settings)
     replies = ReplyCache(settings.cache_dir / "replies.sqlite")
     agents = {
         role: Agent(

@@ -19,7 +19,7 @@ def finish(state: State, context: Context) -> dict[str, Any]:
         state.get("conclusion") or {"answered": False, "answer": ""}
     )
     stop, verdict = state.get("stop", ""), state.get("verdict", {})
-    options = tuple(state["options"])
+    options = tuple(state.get("options", []))
     answered = conclusion.answered and bool(conclusion.answer.strip())
     choice = choice_of(conclusion, options) if answered else None
     text = options[choice] if choice is not None else conclusion.answer.strip()
@@ -53,7 +53,7 @@ def _doubts(state: State, answered: bool, choice: int | None) -> list[str]:
         doubts.append(
             f"The checker is not convinced: {verdict.get('missing') or 'no reason given'}"
         )
-    if answered and state["options"] and choice is None:
+    if answered and state.get("options") and choice is None:
         doubts.append("The answer names none of the options.")
     return doubts
 

@@ -5,6 +5,8 @@ answer = ve.ask("clip.mp4", "Why does the red car stop?")
 """
 
 from videoespresso.asking import Step, aask, ask, astream, stream
+from videoespresso.batch.questions import Asked, Question
+from videoespresso.batch.run import ask_many
 from videoespresso.errors import (
     BudgetExceeded,
     ModelError,
@@ -28,6 +30,7 @@ from videoespresso.types import (
 
 __all__ = [
     "Answer",
+    "Asked",
     "Box",
     "BudgetExceeded",
     "CoreFrame",
@@ -35,6 +38,7 @@ __all__ = [
     "FrameRef",
     "KeyItem",
     "ModelError",
+    "Question",
     "Settings",
     "SettingsError",
     "Step",
@@ -46,6 +50,7 @@ __all__ = [
     "VideoEspressoError",
     "aask",
     "ask",
+    "ask_many",
     "astream",
     "stream",
 ]

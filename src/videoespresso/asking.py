@@ -10,6 +10,7 @@ from videoespresso.settings import Settings
 from videoespresso.types import Answer, Record
 
 if TYPE_CHECKING:
+    from videoespresso.models.budget import Budget
     from videoespresso.tools.base import Given
 
 
@@ -30,19 +31,27 @@ def ask(
     settings: Settings | None = None,
     tools: "Sequence[Given]" = (),
     on_step: Callable[[Step], None] | None = None,
+    budget: "Budget | None" = None,
 ) -> Answer:
     """Answers a question about a video, with core frames, evidence and boxes.
 
     options: possible answers; the answer's `choice` is the position of one of them. select: the
     selection strategy (paper, retrieval, uniform:K, keyframes, all). settings: default
-    `Settings.load()`. on_step: called as each node ends.
+    `Settings.load()`. on_step: called as each node ends. budget: limits shared with other
+    questions; default those of the settings, for this question alone.
 
     Raises VideoError, SettingsError, ModelError. A reached budget is no error: the answer says so
     and keeps what was found.
     """
     found: Answer | None = None
     for step in stream(
-        video, question, options=options, select=select, settings=settings, tools=tools
+        video,
+        question,
+        options=options,
+        select=select,
+        settings=settings,
+        tools=tools,
+        budget=budget,
     ):
         if isinstance(step, Answer):
             found = step
@@ -60,9 +69,10 @@ def stream(
     select: str | None = None,
     settings: Settings | None = None,
     tools: "Sequence[Given]" = (),
+    budget: "Budget | None" = None,
 ) -> Iterator[Step | Answer]:
     """The steps as they happen, and the answer last."""
-    graph, given = _prepared(video, question, options, select, settings, tools)
+    graph, given = _prepared(video, question, options, select, settings, tools, budget)
     for update in graph.stream(given, stream_mode="updates"):
         yield from _told(update)
 
@@ -109,6 +119,7 @@ def _prepared(
     select: str | None,
     settings: Settings | None,
     tools: "Sequence[Given]",
+    budget: "Budget | None" = None,
 ) -> tuple[Any, Any]:
     # langgraph and chromadb take seconds to import; `import videoespresso` must not
     from videoespresso.graphs.ask import build_ask_graph  # noqa: PLC0415
@@ -119,7 +130,7 @@ def _prepared(
     if select is not None:
         settings = settings.model_copy(update={"select": select})
     strategy(settings.select)  # a wrong name is said before anything is decoded
-    graph = build_ask_graph(open_context(settings, tools))
+    graph = build_ask_graph(open_context(settings, tools, budget=budget))
     return graph, {"path": str(video), "question": question, "options": list(options)}
 
 

@@ -58,7 +58,8 @@ class Settings(Record):
     tools: tools to use on every question, by name or "package.module:name"; in the environment
         separated by commas.
     memory: a folder or the http(s) URL of a Chroma server; "" is a folder in the cache.
-    budget_*: limits of one question: dollars, model calls, frames, seconds; None is no limit.
+    budget_*: limits of one question: dollars, model calls, frames, seconds; None is no limit. Of
+        a batch all but frames are limits of the whole.
     timeout_s: how long one model call may take. concurrency: model calls at a time.
     """
 

@@ -65,12 +65,17 @@ def execute(*command: str) -> None:
     assert done.returncode == 0, f"{command[-1]}\n{done.stdout}{done.stderr}"
 
 
-@pytest.mark.parametrize("block", runnable(), ids=lambda b: f"line {b.line}")
-def test_it_does_what_it_says(block: Block) -> None:
+def run_block(block: Block) -> None:
+    """Runs a block as written; a warning in Python is an error."""
     if block.language == "bash":
         execute("bash", "-euo", "pipefail", "-c", block.text)
     else:
         execute(sys.executable, "-W", "error", "-c", block.text)
+
+
+@pytest.mark.parametrize("block", runnable(), ids=lambda b: f"line {b.line}")
+def test_it_does_what_it_says(block: Block) -> None:
+    run_block(block)
 
 
 def test_the_first_command_is_run_and_the_second_is_this_one() -> None:

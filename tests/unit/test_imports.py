@@ -16,7 +16,8 @@ ORDER = (
     ("agents",),
     ("graphs",),
     ("asking",),
-    ("training", "evaluation", "report"),
+    ("batch",),
+    ("training", "evaluation", "report", "mcp_server"),
     ("",),  # videoespresso/__init__.py: the public names
     ("cli", "__main__"),
 )

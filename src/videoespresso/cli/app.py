@@ -4,12 +4,12 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from videoespresso.cli import ask, cache, doctor, memory, models, synthetic, tools
+from videoespresso.cli import ask, cache, doctor, mcp, memory, models, synthetic, tools
 from videoespresso.cli.console import Exit, err, examples, exit_code, say_error
 from videoespresso.errors import VideoEspressoError
 
@@ -53,6 +53,7 @@ app = typer.Typer(
 )
 ask.add_to(app)
 doctor.add_to(app)
+mcp.add_to(app)
 for part in (models, tools, cache, memory, synthetic):
     app.add_typer(part.app)
 
@@ -74,11 +75,21 @@ def _root(
     """What is said before the command."""
 
 
+def _leave(code: Exit) -> NoReturn:
+    """Ends the program at once: the threads of a batch may still wait for a server that hangs, and
+    Python would wait for them. What is finished is on the disk; locks and decoders end with us."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code; `argv` without the program's name."""
     try:
         app(args=None if argv is None else list(argv), prog_name="videoespresso")
     except SystemExit as done:
+        if argv is None and done.code == Exit.INTERRUPTED:
+            _leave(Exit.INTERRUPTED)
         return done.code if isinstance(done.code, int) else int(done.code is not None)
     except OSError as error:
         if error.errno != errno.EPIPE:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from videoespresso.cli.batch import many
 from videoespresso.cli.console import (
     Exit,
     err,
@@ -29,6 +30,7 @@ EPILOG = examples(
     'ask clip.mp4 "What falls?" --model reasoner=openai:gpt-4o --max-usd 1',
     'ask clip.mp4 "What falls?" --json --quiet > answer.json',
     'ask --report r.html -- -odd-name.mp4 "What falls?"',
+    "ask --batch questions.jsonl --out answers.jsonl --jobs 4",
     codes=True,
 )
 
@@ -39,8 +41,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def ask(
-    video: Annotated[Path, typer.Argument(help="The video file.", show_default=False)],
-    question: Annotated[str, typer.Argument(help="What you want to know.", show_default=False)],
+    video: Annotated[
+        Path | None, typer.Argument(help="The video file.", show_default=False)
+    ] = None,
+    question: Annotated[
+        str | None, typer.Argument(help="What you want to know.", show_default=False)
+    ] = None,
     option: Annotated[
         list[str] | None,
         typer.Option("--option", "-o", help="A possible answer; give it once for each."),
@@ -65,13 +71,32 @@ def ask(
         typer.Option(metavar="NAME", help="A tool, or package.module:name; may be repeated."),
     ] = None,
     fps: Annotated[float | None, typer.Option(help="Frames a second on static parts.")] = None,
-    max_usd: Annotated[float | None, typer.Option(help="Spend no more dollars.")] = None,
-    max_calls: Annotated[int | None, typer.Option(help="Make no more model calls.")] = None,
-    max_frames: Annotated[int | None, typer.Option(help="Look at no more frames.")] = None,
-    max_seconds: Annotated[float | None, typer.Option(help="Take no longer.")] = None,
+    max_usd: Annotated[
+        float | None, typer.Option(help="Spend no more dollars (a batch: in all).")
+    ] = None,
+    max_calls: Annotated[
+        int | None, typer.Option(help="Make no more model calls (a batch: in all).")
+    ] = None,
+    max_frames: Annotated[
+        int | None, typer.Option(help="Look at no more frames of a video.")
+    ] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option(help="Take no longer (a batch: in all).")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the typed answer, only.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write an HTML page of the evidence.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show the steps.")] = False,
+    batch: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="JSON lines: video, question, options, id."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where the answers of --batch go.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Questions of --batch at a time.")] = 2,
+    retry_errors: Annotated[
+        bool, typer.Option("--retry-errors", help="Of --batch: ask failed lines again.")
+    ] = False,
 ) -> None:
     """Ask a video a question and see the evidence: core frames, timestamps, boxes."""
     settings = Settings.load(
@@ -87,6 +112,12 @@ def ask(
             "budget_seconds": max_seconds,
         }
     )
+    if batch is not None:
+        only_batch(out, video, question, option, report)
+        assert out is not None
+        many(batch, out, settings, tool or (), jobs, retry_errors, as_json=json, quiet=quiet)
+    if video is None or question is None or out is not None:
+        raise one_question_or_many()
     if report is not None:
         check_report(report, video)
     answer = run(video, question, option or (), tool or (), settings, quiet=quiet)
@@ -103,6 +134,21 @@ def ask(
     if report is not None and not quiet:
         err().print(f"report: {printable(str(report))}")
     raise typer.Exit(code_of(answer))
+
+
+def only_batch(out: Path | None, *of_one_question: object) -> None:
+    """Raises UserError for what does not go with --batch."""
+    if out is None or any(given is not None for given in of_one_question):
+        raise one_question_or_many()
+
+
+def one_question_or_many() -> UserError:
+    """The two forms of the command."""
+    return UserError(
+        "give a video and a question, or --batch and --out",
+        hint="VIDEO, QUESTION, --option and --report are for one question; --out is for a batch, "
+        "whose lines name video, question and options.",
+    )
 
 
 def run(

@@ -40,6 +40,8 @@ class Budget:
         self._frames = 0
         self._calls_in_flight = 0
         self._usd_in_flight = 0.0
+        self.reached = ""
+        """What was said at the first refusal; empty while no limit was reached."""
 
     @classmethod
     def of(cls, settings: Settings) -> "Budget":
@@ -50,6 +52,11 @@ class Budget:
             settings.budget_frames,
             settings.budget_seconds,
         )
+
+    def part(self) -> "Budget":
+        """One question's share: dollars, calls and seconds are counted with all the others',
+        frames are its own, because they decide how closely its video is looked at."""
+        return _Part(self)
 
     @property
     def spent(self) -> Usage:
@@ -112,13 +119,42 @@ class Budget:
             (usd is None and spent > 0.0 and spent >= self.max_usd)
             or (usd and spent + usd > self.max_usd)  # what is free never breaks a dollar limit
         ):
-            _refuse(f"${spent:.4f} of ${self.max_usd:g} spent", "budget_usd")
+            self._refuse(f"${spent:.4f} of ${self.max_usd:g} spent", "budget_usd")
         calls = self._spent.calls + self._calls_in_flight
         if self.max_calls is not None and calls >= self.max_calls:
-            _refuse(f"{calls} of {self.max_calls} model calls made", "budget_calls")
+            self._refuse(f"{calls} of {self.max_calls} model calls made", "budget_calls")
         if self.seconds_left == 0.0:
-            _refuse(f"{self.max_seconds:g} seconds are over", "budget_seconds")
+            self._refuse(f"{self.max_seconds:g} seconds are over", "budget_seconds")
+
+    def _refuse(self, what: str, limit: str) -> None:
+        message = f"budget reached: {what}"
+        self.reached = self.reached or message
+        raise BudgetExceeded(message, hint=_HINT.format(limit=limit))
 
 
-def _refuse(what: str, limit: str) -> None:
-    raise BudgetExceeded(f"budget reached: {what}", hint=_HINT.format(limit=limit))
+class _Part(Budget):
+    """See `Budget.part`."""
+
+    def __init__(self, whole: Budget) -> None:
+        super().__init__(whole.max_usd, whole.max_calls, whole.max_frames, whole.max_seconds)
+        self._whole = whole
+
+    @property
+    def spent(self) -> Usage:
+        return self._whole.spent
+
+    @property
+    def seconds_left(self) -> float | None:
+        return self._whole.seconds_left
+
+    def check(self) -> None:
+        self._whole.check()
+
+    def start(self, usd: float = 0.0) -> None:
+        self._whole.start(usd)
+
+    def finish(self, usd: float = 0.0, usage: Usage | None = None) -> None:
+        self._whole.finish(usd, usage)
+
+    def charge(self, usage: Usage) -> None:
+        self._whole.charge(usage)

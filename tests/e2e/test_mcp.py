@@ -1,0 +1,129 @@
+"""Our MCP server, as a process, asked by the protocol's own client over stdio."""
+
+import asyncio
+import base64
+import importlib.util
+import io
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from videoespresso import mcp_server
+from videoespresso.cli.app import main
+from videoespresso.errors import UserError
+from videoespresso.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOM = str(ROOT / "examples/videos/room.mp4")
+
+extras = pytest.mark.extras
+pytestmark = pytest.mark.timeout(900)
+
+
+def talk(cache: Path, conversation: Callable[[Any], Awaitable[None]]) -> None:
+    """Starts the server, holds the conversation, and ends it."""
+    from mcp import Client, StdioServerParameters  # noqa: PLC0415 - an extra
+
+    server = StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "videoespresso", "mcp"],
+        env={
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT / "src"), *sys.path))),
+            "VIDEOESPRESSO_CACHE_DIR": str(cache),
+        },
+    )
+
+    async def run() -> None:
+        async with Client(server, read_timeout_seconds=600) as client:
+            await conversation(client)
+
+    asyncio.run(run())
+
+
+def said(result: Any) -> str:
+    return " ".join(block.text for block in result.content if block.type == "text")
+
+
+@extras
+def test_every_tool_over_stdio(tmp_path: Path) -> None:
+    async def conversation(client: Any) -> None:
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+        names = {"ask", "find_moments", "list_core_frames", "get_frame", "describe"}
+        assert set(tools) == names
+        assert all(tool.description for tool in tools.values())
+        assert "options" in tools["ask"].input_schema["properties"]
+
+        asked = await client.call_tool("ask", {"video": ROOM, "question": "Who is surprised?"})
+        assert not asked.is_error, said(asked)
+        reply = mcp_server.Reply.model_validate(asked.structured_content)
+        assert reply.core_frames
+        assert reply.evidence
+        assert json.loads(said(asked))["text"] == reply.text
+
+        given = {"video": ROOM, "question": "Who is surprised?"}
+        core = await client.call_tool("list_core_frames", given)
+        frames = core.structured_content["result"]
+        assert frames
+        assert {f["frame_id"] for f in frames} <= {f.frame_id for f in reply.core_frames}
+        assert all(f["why"] for f in frames)
+
+        found = await client.call_tool(
+            "find_moments", {"video": ROOM, "query": "somebody is surprised", "most": 3}
+        )
+        moments = found.structured_content["result"]
+        assert len(moments) == 3
+        assert [m["score"] for m in moments] == sorted((m["score"] for m in moments), reverse=True)
+
+        described = (await client.call_tool("describe", {"video": ROOM})).structured_content
+        assert described["duration_s"] == pytest.approx(20.0, abs=0.5)
+        times = [c["time_s"] for c in described["captions"]]
+        assert times
+        assert times == sorted(times)
+
+        shown = await client.call_tool(
+            "get_frame", {"video": ROOM, "time_s": frames[0]["time_s"], "max_side": 200}
+        )
+        (picture,) = shown.content
+        assert picture.mime_type == "image/jpeg"
+        assert max(Image.open(io.BytesIO(base64.b64decode(picture.data))).size) == 200
+
+    talk(tmp_path, conversation)
+
+
+@extras
+def test_what_is_wrong_is_told_with_the_hint(tmp_path: Path) -> None:
+    async def conversation(client: Any) -> None:
+        missing = await client.call_tool("ask", {"video": "none.mp4", "question": "Who?"})
+        assert missing.is_error
+        assert "no such file" in said(missing)
+        late = await client.call_tool("get_frame", {"video": ROOM, "time_s": 1e6})
+        assert late.is_error
+        assert "It lasts from 0 to" in said(late)
+        wrong = await client.call_tool("find_moments", {"video": ROOM, "query": "x", "most": 0})
+        assert wrong.is_error
+
+    talk(tmp_path, conversation)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mcp") is not None, reason="mcp is installed")
+def test_without_the_package_the_extra_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match="mcp") as caught:
+        mcp_server.build_server(Settings.load())
+    assert "videoespresso[mcp]" in caught.value.hint
+    assert main(["mcp"]) == 2
+
+
+def test_a_port_is_for_http() -> None:
+    assert main(["mcp", "--port", "9000"]) == 2
+
+
+def test_a_picture_is_of_the_instant_and_the_size() -> None:
+    tools = mcp_server.VideoTools(Settings.load())
+    picture = Image.open(io.BytesIO(tools.picture(ROOM, 3.0, 320)))
+    assert max(picture.size) == 320

@@ -1,0 +1,149 @@
+"""`ask --batch`: what it shows, counts and returns. The answering is scripted here."""
+
+import json
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from videoespresso import errors
+from videoespresso.batch import run
+from videoespresso.batch.questions import Asked, Failure
+from videoespresso.cli.app import main
+from videoespresso.cli.console import Exit, err, out
+from videoespresso.types import Answer, Usage, Video
+
+VIDEO = Video(id="ab" * 32, path="a.mp4", duration_s=9, fps=Fraction(25), width=64, height=36)
+
+
+def done(line: int, text: str = "yes\x1b[31m", *, known: bool = False, **more: Any) -> Asked:
+    usage = {"reasoner": Usage(calls=2, usd=0.01)}
+    answer = Answer(question="Who?", text=text, video=VIDEO, usage=usage, **more)
+    return Asked(
+        key=f"{line}", line=line, id=f"q{line}", question="Who?", answer=answer, known=known
+    )
+
+
+def failed(line: int, kind: str = "VideoError") -> Asked:
+    return Asked(key=f"{line}", line=line, question="?", error=Failure(kind=kind, text="no\nfile"))
+
+
+@pytest.fixture(autouse=True)
+def _fresh_streams() -> None:
+    out.cache_clear()
+    err.cache_clear()
+
+
+@pytest.fixture
+def questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of four questions, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    lines = [json.dumps({"video": "a.mp4", "question": f"{k}?"}) for k in range(4)]
+    (tmp_path / "q.jsonl").write_text("\n".join(lines))
+    return tmp_path / "q.jsonl"
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, questions: Path) -> Any:
+    """Puts scripted records, or an error after them, in the place of the real ones."""
+
+    def put(*records: Asked | BaseException) -> dict[str, Any]:
+        called: dict[str, Any] = {}
+
+        def ask_many(batch: Path, **given: Any) -> Iterator[Asked]:
+            called.update(given, batch=batch)
+            for record in records:
+                if isinstance(record, BaseException):
+                    raise record
+                yield record
+
+        monkeypatch.setattr(run, "ask_many", ask_many)
+        return called
+
+    return put
+
+
+LINE = ["ask", "--batch", "q.jsonl", "--out", "a.jsonl"]
+
+
+def test_progress_on_stderr_and_counts_on_stdout(script: Any, capsys: Any) -> None:
+    script(done(1, known=True), done(3), failed(2), done(4, "not seen", answered=False))
+    assert main([*LINE, "--profile", "openai"]) == Exit.USER
+    shown = capsys.readouterr()
+    assert shown.err.splitlines() == [
+        "[2/4] q3: yes[31m",
+        "[3/4] line 2: error: no file",
+        "[4/4] q4: not seen",
+    ]
+    assert shown.out.splitlines() == [
+        "2 answered, 1 not answered, 1 failed of 4 (1 known from before)",
+        "4 model calls (0 from cache), $0.0200 · a.jsonl",
+    ]
+
+
+def test_everything_given_arrives(script: Any, capsys: Any) -> None:
+    called = script(*(done(k) for k in range(1, 5)))
+    more = "--jobs 3 --retry-errors --max-calls 7 --tool count --select all --json -q"
+    assert main([*LINE, *more.split()]) == Exit.ANSWERED
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    summary = json.loads(shown.out)
+    assert (summary["answered"], summary["left"], summary["ended"]) == (4, 0, "done")
+    assert summary["usage"]["calls"] == 8
+    assert (called["batch"], called["out"]) == (Path("q.jsonl"), Path("a.jsonl"))
+    assert (called["jobs"], called["retry_errors"], called["tools"]) == (3, True, ["count"])
+    assert (called["settings"].budget_calls, called["settings"].select) == (7, "all")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "code"),
+    [(["VideoError", "UserError"], 2), (["ModelError"], 4), (["VideoError", "ToolError"], 4)],
+)
+def test_errors_decide_the_code(script: Any, capsys: Any, kinds: list[str], code: int) -> None:
+    script(*(failed(k, kind) for k, kind in enumerate(kinds)), done(3), done(4))
+    assert main(LINE) == code
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "ended"),
+    [
+        (KeyboardInterrupt(), Exit.INTERRUPTED, "interrupted"),
+        (errors.BudgetExceeded("budget reached", hint="Raise it."), Exit.BUDGET, "budget"),
+    ],
+)
+def test_a_run_that_ends_early_says_how_to_go_on(
+    script: Any, capsys: Any, end: BaseException, code: Exit, ended: str
+) -> None:
+    script(done(1), end)
+    assert main([*LINE, "--json", "-q"]) == code
+    shown = capsys.readouterr()
+    summary = json.loads(shown.out)
+    assert (summary["ended"], summary["answered"], summary["left"]) == (ended, 1, 3)
+    assert (
+        "the same command asks the rest" if ended == "interrupted" else "Raise it."
+    ) in shown.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ask", "--batch", "q.jsonl"],
+        ["ask", "clip.mp4", "Who?", "--out", "a.jsonl"],
+        ["ask", "clip.mp4"],
+        [*LINE, "clip.mp4"],
+        [*LINE, "--option", "a"],
+        [*LINE, "--report", "r.html"],
+        [*LINE, "--jobs", "0"],
+        ["ask", "--batch", "none.jsonl", "--out", "a.jsonl"],
+    ],
+    ids=" ".join,
+)
+def test_the_two_forms_do_not_mix(script: Any, capsys: Any, arguments: list[str]) -> None:
+    called = script(done(1))
+    assert main(arguments) == Exit.USER
+    shown = capsys.readouterr()
+    assert called == {}
+    assert shown.out == ""
+    assert shown.err
