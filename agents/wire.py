@@ -130,3 +130,9 @@ def check_parts(question: str, evidence: Sequence[tuple[float, str]], answer: st
     lines += [f"{n} ({t:.1f} s) {text}" for n, (t, text) in enumerate(evidence, 1)] or ["none"]
     lines.append(f"Answer: {answer}")
     return ("\n".join(lines),)
+
+
+def follow_parts(said: str, told: Sequence[str], videos: Sequence[str]) -> tuple[str]:
+    """The videos by number, the conversation so far, and the new question last."""
+    lines = ["Videos:", *(f"{n} {name}" for n, name in enumerate(videos, 1)), "Conversation:"]
+    return ("\n".join([*lines, *(told or ("nothing yet",)), f"New question: {said}"]),)
