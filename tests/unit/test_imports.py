@@ -16,7 +16,7 @@ ORDER = (
     ("agents",),
     ("graphs",),
     ("asking",),
-    ("training", "evaluation", "report"),
+    ("training", "evaluation", "report", "chatting"),
     ("",),  # videoespresso/__init__.py: the public names
     ("cli", "__main__"),
 )
