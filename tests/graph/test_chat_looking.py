@@ -21,7 +21,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Script:
-    """Captions by counting, keeps the middle caption, answers the same, follows as told ("": as typed)."""
+    """Captions by counting, keeps one caption, answers the same, follows as told ("": as typed)."""
 
     def __init__(self, follows: str) -> None:
         self.follows = follows

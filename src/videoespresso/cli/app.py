@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from videoespresso.cli import ask, cache, doctor, memory, models, synthetic
+from videoespresso.cli import ask, cache, chat, doctor, memory, models, synthetic
 from videoespresso.cli.console import Exit, err, examples, exit_code, say_error
 from videoespresso.errors import VideoEspressoError
 
@@ -43,6 +43,7 @@ app = typer.Typer(
     epilog=examples(
         'ask clip.mp4 "Why does the red car stop?"',
         'ask clip.mp4 "Who is first?" --option Ann --option Bo --report r.html',
+        "chat clip.mp4",
         "doctor",
         codes=True,
     ),
@@ -52,6 +53,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 ask.add_to(app)
+chat.add_to(app)
 doctor.add_to(app)
 for part in (models, cache, memory, synthetic):
     app.add_typer(part.app)
