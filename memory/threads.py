@@ -9,7 +9,7 @@ import re
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -86,6 +86,8 @@ class ThreadStore:
             yield
         finally:
             lock.release()
+            if not self._exists(name):  # names are never used again, so nobody waits for it
+                self._lock_file(name).unlink(missing_ok=True)
 
     def values(self, name: str) -> dict[str, Any]:
         """The newest state of a thread. Raises UserError for one that does not exist."""
@@ -127,16 +129,22 @@ class ThreadStore:
 
         One that is open in another process stays."""
         oldest = (time.time() if now_s is None else now_s) - KEEP_DAYS * 86400
-        infos = self.infos()
+        return self._remove(
+            info.name
+            for rank, info in enumerate(self.infos())
+            if rank >= MOST_THREADS or info.used_s < oldest
+        )
+
+    def clear(self) -> list[str]:
+        """Removes all threads but those that are open in another process; returns their names."""
+        return self._remove(self._names())
+
+    def _remove(self, names: Iterable[str]) -> list[str]:
         gone = []
-        for rank, info in enumerate(infos):
-            if rank < MOST_THREADS and info.used_s >= oldest:
-                continue
-            with contextlib.suppress(UserError), self.hold(info.name):
-                self.saver.delete_thread(info.name)
-                gone.append(info.name)
-        for name in gone:
-            self._lock_file(name).unlink(missing_ok=True)
+        for name in names:
+            with contextlib.suppress(UserError), self.hold(name):
+                self.saver.delete_thread(name)
+                gone.append(name)
         return gone
 
     def bytes(self) -> int:

@@ -59,6 +59,10 @@ def test_a_pipe_gets_one_answer_a_line_and_the_chat_can_be_resumed(tmp_path: Pat
     assert "2 turns  room.mp4  and after that?" in again.stdout
     assert "no command /nothing" in again.stderr
     assert "Traceback" not in again.stderr
+    clear = [sys.executable, "-m", "videoespresso", "cache", "clear", "--chats", "--yes"]
+    subprocess.run(clear, env=environment(tmp_path), cwd=tmp_path, check=True)
+    gone = piped(tmp_path, "/threads\n", "--resume")
+    assert "no chat to resume" in gone.stderr
 
 
 def test_a_chat_that_cannot_be(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from typing_extensions import TypedDict
 from videoespresso import chatting
 from videoespresso.agents.base import Agent
 from videoespresso.chatting import Chat
-from videoespresso.errors import ModelError, UserError
+from videoespresso.cli.chat_commands import Session, run
+from videoespresso.errors import ModelError, SettingsError, UserError
 from videoespresso.graphs import chat as chat_graph
 from videoespresso.graphs.context import Context
 from videoespresso.memory import threads as threads_module
@@ -218,6 +219,7 @@ def test_a_chat_without_an_answer_is_not_kept(threads: ThreadStore, settings: Se
     with Chat.begin(threads, ["/v/room.mp4"], settings) as chat, pytest.raises(ModelError):
         chat.ask("Fail?")
     assert rows(threads) == []
+    assert not list(threads.folder.glob("[!n]*.lock"))
     with pytest.raises(UserError, match="no chat to resume"):
         Chat.resume(threads, "", settings)
 
@@ -255,6 +257,54 @@ def test_old_threads_and_threads_beyond_the_limit_go(
     later = time.time() + (threads_module.KEEP_DAYS + 1) * 86400
     assert set(threads.prune(later)) == set(names[2:])
     assert rows(threads) == []
+    assert not list(threads.folder.glob("[!n]*.lock"))
+
+
+def test_clear_begins_anew_and_resume_goes_back(threads: ThreadStore, settings: Settings) -> None:
+    session = Session(threads, Chat.begin(threads, ["/v/room.mp4"], settings))
+    session.chat.ask("First?")
+    first = session.chat.name
+    assert first in str(list(run(session, "/clear")))
+    assert (session.chat.turns, session.chat.videos) == ([], ["/v/room.mp4"])
+    with pytest.raises(UserError, match="no chat"):
+        list(run(session, "/resume ffffff"))
+    assert session.chat.name != first, "the chat that is open stays open"
+    assert list(run(session, "/resume"))[1:] == ["> First?", "  the woman in red"]
+    assert session.chat.name == first
+    assert [info.name for info in threads.infos()] == [first]
+    session.chat.close()
+
+
+def test_the_answer_of_an_earlier_session_is_asked_for_again(
+    threads: ThreadStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def ask(video: str, question: str, **_given: Any) -> Answer:
+        asked.append(f"{video} {question}")
+        return answer_to(question)
+
+    monkeypatch.setattr(chatting, "ask", ask)
+    with Chat.begin(threads, ["/v/room.mp4"], settings) as chat:
+        chat.ask("Who drops it?")
+        chat.ask("who is she?")
+        assert chat.answer(1).question == "who is the woman in red?"
+        assert asked == [], "this session's answers are at hand"
+        name = chat.name
+    with Chat.resume(threads, name, settings) as again:
+        assert again.answer(1).question == "who is the woman in red?"
+        assert asked == ["/v/room.mp4 who is the woman in red?"]
+
+
+def test_a_setting_that_cannot_be_changes_nothing(threads: ThreadStore, settings: Settings) -> None:
+    with Chat.begin(threads, ["/v/room.mp4"], settings) as chat:
+        before = chat.context
+        for changed in ({"budget_calls": "many"}, {"reasoner": "https://u:secret@h/v1"}):
+            with pytest.raises(SettingsError):
+                chat.configure(**changed)
+        assert chat.context is before
+        chat.configure(budget_calls="7")
+        assert chat.context.renewed().budget.max_calls == 7
 
 
 WRITER = """

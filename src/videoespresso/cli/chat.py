@@ -34,7 +34,7 @@ EPILOG = examples(
     "chat before.mp4 after.mp4 --profile openai",
     "chat --resume",
     "chat --resume 3f9a1c",
-    'echo "Who falls?" | videoespresso chat clip.mp4 --json',
+    "chat clip.mp4 --json < questions.txt",
     codes=True,
 )
 
