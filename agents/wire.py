@@ -154,3 +154,9 @@ def check_parts(question: str, evidence: Sequence[tuple[float, str]], answer: st
     ]
     lines.append(f"Answer: {answer}")
     return ("\n".join(lines),)
+
+
+def follow_parts(said: str, told: Sequence[str], videos: Sequence[str]) -> tuple[str]:
+    """The videos by number, the conversation so far, and the new question last."""
+    lines = ["Videos:", *(f"{n} {name}" for n, name in enumerate(videos, 1)), "Conversation:"]
+    return ("\n".join([*lines, *(told or ("nothing yet",)), f"New question: {said}"]),)

@@ -8,7 +8,7 @@ outside; nothing is built at import.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.runnables import RunnableLambda
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -331,12 +331,13 @@ def build_ask_graph(
     context: Context,
     tools: Sequence[Given] = (),
     *,
-    checkpointer: BaseCheckpointSaver[Any] | None = None,
+    checkpointer: BaseCheckpointSaver[Any] | Literal[False] | None = None,
 ) -> CompiledStateGraph[State, None, Ask, Answered]:
     """The graph, ready for `invoke`, `ainvoke`, `stream` and `astream` with an `Ask`.
 
     tools: more tools than the context has. With a checkpointer, give a thread_id in the config;
-    state holds ids and text only, so checkpoints stay small.
+    state holds ids and text only, so checkpoints stay small. None inside another graph's node
+    means that graph's checkpointer (LangGraph); False means none.
     """
     if tools:
         context = _with_tools(context, tools)

@@ -1,8 +1,9 @@
 """What a graph works with, made outside and handed in: models, stores, tools, limits."""
 
+import copy
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from videoespresso.agents.base import Agent
 from videoespresso.agents.prompts import load
@@ -42,6 +43,16 @@ class Context:
         """Whether the pack looks or reasons: then unknown kinds of video must be declined."""
         return any(self.agents[r].spec.provider == "embedded" for r in ("captioner", "reasoner"))
 
+    def renewed(self) -> "Context":
+        """The same means with an empty ledger and the whole budget: those of the next question."""
+        ledger, budget = Ledger(), Budget.of(self.settings)
+        agents = {role: _charging(a, a.role, ledger, budget) for role, a in self.agents.items()}
+        return replace(self, agents=agents, ledger=ledger, budget=budget)
+
+    def follower(self) -> Agent:
+        """Who understands follow-up questions: the reasoner's model in another role."""
+        return _charging(self.agents["reasoner"], "follower", self.ledger, self.budget)
+
     def memory_key(self, video_id: str) -> str:
         """Captions are remembered by video, captioner and prompt: another captioner looks anew."""
         agent = self.agents["captioner"]
@@ -67,6 +78,13 @@ class Context:
             "prompts": hashlib.sha256(prompts.encode()).hexdigest()[:12],
             **used,
         }
+
+
+def _charging(agent: Agent, role: str, ledger: Ledger, budget: Budget) -> Agent:
+    """The agent under that role, with somebody else's ledger and budget."""
+    mine = copy.copy(agent)  # what it learned of its model's inabilities stays shared
+    mine.role, mine.ledger, mine.budget = role, ledger, budget
+    return mine
 
 
 def open_context(

@@ -78,7 +78,7 @@ class FrameStore:
         """
         data = _jpeg(picture)
         sha = hashlib.sha256(data).hexdigest()
-        file = self._file(video.id, sha)
+        file = self.file(video.id, sha)
         if not _touched(file):
             _write(file, data)
             self._grew(len(data), file)
@@ -97,7 +97,7 @@ class FrameStore:
 
     def image(self, ref: FrameRef) -> Image.Image:
         """The pixels, RGB. Raises `MemoryStoreError` if they were evicted or damaged."""
-        file = self._file(ref.video_id, ref.sha)
+        file = self.file(ref.video_id, ref.sha)
         try:
             data = file.read_bytes()
         except FileNotFoundError:
@@ -129,7 +129,7 @@ class FrameStore:
             return None
         except (ValidationError, ValueError):  # another version's records: made anew
             return None
-        if all(_touched(self._file(ref.video_id, ref.sha)) for ref in refs):
+        if all(_touched(self.file(ref.video_id, ref.sha)) for ref in refs):
             return refs
         return None
 
@@ -157,7 +157,8 @@ class FrameStore:
             self._bytes = None
         return gone
 
-    def _file(self, video_id: str, sha: str) -> Path:
+    def file(self, video_id: str, sha: str) -> Path:
+        """Where the pixels of a frame are; gone, if they were evicted."""
         return self.root / video_id / f"{sha}.jpg"
 
     def _sampling_file(self, video_id: str, key: str) -> Path:

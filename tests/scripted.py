@@ -40,7 +40,7 @@ class ScriptedModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         first = str(messages[0].content).partition("\n")[0]
-        role = next(r for r in CHAT_ROLES if r in first)
+        role = next(r for r in (*CHAT_ROLES, "follower") if r in first)
         self.asked[role] = self.asked.get(role, 0) + 1
         reply = AIMessage(self.script[role](messages))
         return ChatResult(generations=[ChatGeneration(message=reply)])

@@ -136,10 +136,14 @@ def _prepared(
 
 def _told(update: dict[str, Any]) -> Iterator[Step | Answer]:
     for node, wrote in update.items():
-        if node == "finish":
-            yield Answer.model_validate(wrote["answer"])
-        else:
-            yield Step(node=node, text=_sentence(node, wrote or {}), data=_numbers(wrote or {}))
+        yield told(node, wrote or {})
+
+
+def told(node: str, wrote: dict[str, Any]) -> Step | Answer:
+    """What a node of the ask graph wrote, as callers are told it; `finish` gives the answer."""
+    if node == "finish":
+        return Answer.model_validate(wrote["answer"])
+    return Step(node=node, text=_sentence(node, wrote), data=_numbers(wrote))
 
 
 def _numbers(wrote: dict[str, Any]) -> dict[str, Any]:

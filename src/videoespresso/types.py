@@ -187,3 +187,31 @@ class Answer(Record):
     settings: dict[str, str] = Field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+class SeenFrame(Record):
+    """A core frame as a chat remembers it: enough to find its pixels in the frame store."""
+
+    id: str
+    video_id: str
+    time_s: float
+    sha: str
+
+
+class ChatTurn(Record):
+    """A question of a chat and what came of it: ids, text and numbers, so that a thread is small.
+
+    said: the question as typed. question: as understood, standing alone. video: path of the file
+    it is about. usage: over all roles.
+    """
+
+    said: str
+    question: str
+    video: str
+    answer: str
+    answered: bool = True
+    checked: bool = False
+    frames: tuple[SeenFrame, ...] = ()
+    evidence: tuple[EvidenceStep, ...] = ()
+    work: Work = Work()
+    usage: Usage = Usage()

@@ -237,7 +237,7 @@ def test_no_arguments_show_the_help(capsys: Any) -> None:
 COMMANDS = [
     [], ["ask"], ["doctor"], ["models"], ["models", "list"], ["models", "test"], ["cache"],
     ["cache", "show"], ["cache", "clear"], ["memory"], ["memory", "stats"], ["memory", "rebuild"],
-    ["mcp"], ["synthetic"], ["synthetic", "render"], ["synthetic", "build"],
+    ["mcp"], ["synthetic"], ["synthetic", "render"], ["synthetic", "build"], ["chat"],
 ]  # fmt: skip
 
 

@@ -18,7 +18,10 @@ OTHERS = {"langchain": "another provider's package is asked for by name (models/
 COMES_WITH = {"openai": "langchain-openai", "httpx": "chromadb", "typing-extensions": "pydantic"}
 """Part of the interface of a package we declare: its errors, its types. That one's range rules."""
 
-NAMES = {"langgraph": "langgraph"}
+NAMES = {
+    "langgraph": "langgraph",
+    "langgraph.checkpoint.sqlite": "langgraph-checkpoint-sqlite",
+}
 """Namespaces of several distributions; whose the rest is, is read off what is installed."""
 
 INSTALLED = packages_distributions()
@@ -48,10 +51,15 @@ def imports() -> dict[str, set[str]]:
                 if isinstance(node, ast.ImportFrom) and not node.level
                 else []
             )
-            for module in (name.partition(".")[0] for name in modules):
+            for module in map(owned, modules):
                 if module not in sys.stdlib_module_names and module != "videoespresso":
                     found.setdefault(module, set()).add(str(file.relative_to(ROOT)))
     return found
+
+
+def owned(name: str) -> str:
+    """The part of a module's name that says whose it is: mostly the first."""
+    return name if name in NAMES else name.partition(".")[0]
 
 
 def distribution(module: str) -> str:

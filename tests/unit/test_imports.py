@@ -17,7 +17,7 @@ ORDER = (
     ("graphs",),
     ("asking",),
     ("batch",),
-    ("training", "evaluation", "report", "mcp_server"),
+    ("training", "evaluation", "report", "mcp_server", "chatting"),
     ("",),  # videoespresso/__init__.py: the public names
     ("cli", "__main__"),
 )

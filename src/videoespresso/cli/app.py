@@ -9,7 +9,17 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from videoespresso.cli import ask, cache, doctor, mcp, memory, models, synthetic, tools
+from videoespresso.cli import (
+    ask,
+    cache,
+    chat,
+    doctor,
+    mcp,
+    memory,
+    models,
+    synthetic,
+    tools,
+)
 from videoespresso.cli.console import Exit, err, examples, exit_code, say_error
 from videoespresso.errors import VideoEspressoError
 
@@ -43,6 +53,7 @@ app = typer.Typer(
     epilog=examples(
         'ask clip.mp4 "Why does the red car stop?"',
         'ask clip.mp4 "Who is first?" --option Ann --option Bo --report r.html',
+        "chat clip.mp4",
         "doctor",
         codes=True,
     ),
@@ -52,6 +63,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 ask.add_to(app)
+chat.add_to(app)
 doctor.add_to(app)
 mcp.add_to(app)
 for part in (models, tools, cache, memory, synthetic):

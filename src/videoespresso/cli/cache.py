@@ -11,7 +11,7 @@ from videoespresso.settings import Settings
 
 app = typer.Typer(
     name="cache",
-    help="What was kept: frames, captions, model replies.",
+    help="What was kept: frames, captions, model replies, chats.",
     no_args_is_help=True,
     epilog=examples("cache show", "cache clear --frames --yes"),
 )
@@ -35,6 +35,7 @@ def show() -> None:
             size(replies.bytes),
             f"{money(replies.usage.usd)} to make again",
         ),
+        ("chats", "", size(folder_bytes(folder / "chats")), "`chat --resume` goes on with one"),
     ]
     out().print(f"{folder}\n")
     show_table("Kept", "Number#", "Size#", "", rows=rows)
@@ -50,18 +51,23 @@ def clear(
     replies: Annotated[
         bool, typer.Option("--replies", help="Model replies; paid ones will be paid again.")
     ] = False,
+    chats: Annotated[
+        bool, typer.Option("--chats", help="What was asked and answered in chats.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Clear what is kept. Without a choice: frames and captions, never replies that were paid."""
-    if not (frames or captions or replies):
+    """Clear what is kept. Without a choice: frames and captions, never what was paid or said."""
+    if not (frames or captions or replies or chats):
         frames = captions = True
-    chosen = {"frames": frames, "captions": captions, "replies": replies}
+    chosen = {"frames": frames, "captions": captions, "replies": replies, "chats": chats}
     names = " and ".join(name for name, on in chosen.items() if on)
     folder = Settings.load().cache_dir
     if not yes and not typer.confirm(f"Clear {names} in {folder}?", err=True):
         err().print("nothing cleared")
         raise typer.Exit(Exit.ANSWERED)
     _clear(folder, frames=frames, captions=captions, replies=replies)
+    if chats:
+        _clear_chats(folder / "chats")
     out().print(f"cleared {names}")
 
 
@@ -79,6 +85,15 @@ def _clear(folder: Path, *, frames: bool, captions: bool, replies: bool) -> None
             memory.forget(video_id)
     if replies:
         ReplyCache(folder / "replies.sqlite").clear()
+
+
+def _clear_chats(folder: Path) -> None:
+    """The threads and the history of the prompt; a chat that is open elsewhere stays."""
+    from videoespresso.memory.threads import ThreadStore
+
+    with ThreadStore(folder) as threads:
+        threads.clear()
+    (folder / "history").unlink(missing_ok=True)
 
 
 def folder_bytes(folder: Path) -> int:

@@ -102,12 +102,13 @@ def one_line(text: str) -> str:
     return " ".join(printable(text).split())
 
 
-def write_json(record: BaseModel) -> None:
-    """A record as JSON on stdout: no colour, no wrapping, nothing left out.
+def write_json(record: BaseModel, *, indent: int | None = 2) -> None:
+    """A record as JSON on stdout: no colour, no wrapping, nothing left out. indent: None is one
+    line, for those who read line by line.
 
     What a terminal obeys and what UTF-8 cannot hold (a file name that is no text) is escaped.
     """
-    text = json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False)
+    text = json.dumps(record.model_dump(mode="json"), indent=indent, ensure_ascii=False)
     escaped = _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     sys.stdout.write(escaped + "\n")
     sys.stdout.flush()

@@ -1,0 +1,213 @@
+"""`videoespresso chat`: questions about videos, one after the other, on a terminal or a pipe."""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from videoespresso.cli.ask import code_of, roles, show
+from videoespresso.cli.chat_commands import Session, Still, run
+from videoespresso.cli.console import (
+    Exit,
+    err,
+    examples,
+    exit_code,
+    one_line,
+    out,
+    say_error,
+    say_warning,
+    write_json,
+)
+from videoespresso.errors import UserError, VideoEspressoError
+from videoespresso.settings import Settings
+
+if TYPE_CHECKING:
+    from videoespresso.asking import Step
+    from videoespresso.chatting import Chat
+    from videoespresso.memory.threads import ThreadStore
+
+STOPPED = "stopped; what was seen and paid for so far is kept, and the chat is as before"
+EPILOG = examples(
+    "chat clip.mp4",
+    "chat before.mp4 after.mp4 --profile openai",
+    "chat --resume",
+    "chat --resume 3f9a1c",
+    "chat clip.mp4 --json < questions.txt",
+    codes=True,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Registers the command."""
+    app.command("chat", epilog=EPILOG)(chat)
+
+
+def chat(
+    videos: Annotated[
+        list[Path] | None,
+        typer.Argument(help="The video files; with --resume a chat's name.", show_default=False),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a chat: the one named, or the last one.")
+    ] = False,
+    select: Annotated[
+        str | None,
+        typer.Option(help="paper, retrieval, uniform:K, keyframes or all.", show_default="paper"),
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="A named set of models; `models list` shows them.")
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", metavar="ROLE=SPEC", help="A model for one role."),
+    ] = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="onnx:PATH, yolo:PATH.pt, hf:NAME, embedded: or off."),
+    ] = None,
+    tool: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A tool to use; may be repeated.")
+    ] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames a second on static parts.")] = None,
+    max_usd: Annotated[float | None, typer.Option(help="Dollars a question.")] = None,
+    max_calls: Annotated[int | None, typer.Option(help="Model calls a question.")] = None,
+    max_frames: Annotated[int | None, typer.Option(help="Frames a question.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="Seconds a question.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One typed answer a line, only.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show the steps.")] = False,
+) -> None:
+    """Ask videos questions that may refer to each other; the chat is kept and can be resumed."""
+    settings = Settings.load(
+        {
+            "profile": profile,
+            **roles(model or ()),
+            "detector": detector,
+            "select": select,
+            "fps": fps,
+            "budget_usd": max_usd,
+            "budget_calls": max_calls,
+            "budget_frames": max_frames,
+            "budget_seconds": max_seconds,
+        }
+    )
+    from videoespresso.memory.threads import ThreadStore
+
+    with ThreadStore(settings.cache_dir / "chats") as threads:
+        threads.prune()
+        opened = _opened(threads, videos or [], settings, tool or [], resume=resume)
+        session = Session(threads, opened)
+        try:
+            code = _talk(session, settings, quiet=quiet, as_json=json)
+        finally:
+            session.chat.close()
+    raise typer.Exit(code)
+
+
+def _opened(
+    threads: "ThreadStore",
+    videos: list[Path],
+    settings: Settings,
+    tools: list[str],
+    *,
+    resume: bool,
+) -> "Chat":
+    from videoespresso.chatting import Chat
+
+    if not resume:
+        return Chat.begin(threads, videos, settings, tools)
+    if len(videos) > 1:
+        raise UserError(
+            "--resume takes one chat, and its videos come with it",
+            hint="videoespresso chat --resume NAME, or leave --resume out for a new chat.",
+        )
+    return Chat.resume(threads, str(videos[0]) if videos else "", settings, tools)
+
+
+def _talk(session: Session, settings: Settings, *, quiet: bool, as_json: bool) -> Exit:
+    """On a terminal until Ctrl-D; on a pipe line by line, and then the first code that is not 0."""
+    from videoespresso.models.profiles import UNCONFIGURED, configured
+
+    for warning in settings.warnings:
+        say_warning(warning)
+    if not configured(settings) and not quiet:
+        err().print(f"note: {UNCONFIGURED}", style="dim")
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        codes = [turn(session, line, quiet, as_json) for line in sys.stdin if line.strip()]
+        return next((code for code in codes if code), Exit.ANSWERED)
+    from videoespresso.cli.chat_terminal import TOLD, lines
+
+    _recall(session)
+    err().print(TOLD, style="dim")
+    for line in lines(session, settings.cache_dir / "chats" / "history"):
+        if line.strip():
+            try:
+                turn(session, line, quiet, as_json)
+            except KeyboardInterrupt:
+                err().print(STOPPED, style="yellow")
+    err().print(f"chat {session.chat.name}: videoespresso chat --resume {session.chat.name}")
+    return Exit.ANSWERED
+
+
+def _recall(session: Session) -> None:
+    """What was said before, in a chat that is resumed."""
+    for said in session.chat.turns:
+        out().print(f"> {one_line(said.said)}")
+        out().print(one_line(said.answer), style="bold" if said.answered else "yellow")
+
+
+def turn(session: Session, line: str, quiet: bool, as_json: bool) -> Exit:
+    """One line: a command or a question. A known error is told, and the chat goes on."""
+    try:
+        if line.startswith("/"):
+            tell(run(session, line.strip()), to_err=as_json)
+            return Exit.ANSWERED
+        return question(session, line.strip(), quiet=quiet, as_json=as_json)
+    except VideoEspressoError as error:
+        say_error(error)
+        return exit_code(error)
+
+
+def question(session: Session, said: str, *, quiet: bool, as_json: bool) -> Exit:
+    """Asks; the steps on stderr as they happen, the answer on stdout."""
+
+    def on_step(step: "Step") -> None:
+        err().print(f"{step.node:<10} {one_line(step.text)}", style="dim")
+
+    answer = session.chat.ask(said, None if quiet else on_step)
+    if as_json:
+        write_json(answer, indent=None)
+    else:
+        show(answer, quiet=quiet)
+    for warning in answer.warnings:
+        say_warning(warning)
+    for gap in answer.gaps:
+        say_warning(f"not known ({gap.stage}): {gap.reason}")
+    return code_of(answer)
+
+
+def tell(shown: Iterable[str | Still], *, to_err: bool) -> None:
+    """Lines, and frames as pictures where the terminal shows them, else as paths.
+
+    to_err: stdout belongs to the answers.
+    """
+    from videoespresso.cli.pictures import drawn, protocol
+
+    console = err() if to_err else out()
+    how = protocol() if console.is_terminal else ""
+    for piece in shown:
+        if isinstance(piece, str):
+            console.print(_kept(piece))
+            continue
+        picture = drawn(piece.file, how)
+        if picture:
+            console.file.write(f"{picture}\n")
+        console.print(_kept(piece.line) if picture else f"{_kept(piece.line)}  {piece.file}")
+
+
+def _kept(line: str) -> str:
+    """One line that cannot command the terminal, its columns kept."""
+    from videoespresso.report.text import printable
+
+    return printable(line).replace("\n", " ")
