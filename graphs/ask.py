@@ -28,7 +28,6 @@ from videoespresso.graphs.tool_use import perceive, tool_request
 from videoespresso.tools.base import Given
 from videoespresso.tools.grounding import match_items
 from videoespresso.tools.registry import load_tools
-from videoespresso.tools.sampling import refine
 from videoespresso.tools.semantic_filter import semantic_filter
 from videoespresso.tools.video import open_video
 from videoespresso.tools.video import probe as probe_file
@@ -87,11 +86,10 @@ def caption(state: State, context: Context) -> dict[str, Any]:
     frames = _frames(state)
     leader = looking.leaders(context, frames)
     captions, shown = looking.captioned(context, frames, leader, _captions(state))
-    shared = sum(c.shared_from is not None for c in captions)
     return {
         "captions": [dump(c) for c in captions],
         "leaders": leader,
-        "work": {"captioned": shown, "shared": shared},
+        "work": {"captioned": shown, "shared": _shared(captions)},
     }
 
 
@@ -247,25 +245,33 @@ def check(state: State, context: Context) -> dict[str, Any]:
 
 
 def look_again(state: State, context: Context) -> dict[str, Any]:
-    """Closer frames around what was found, captioned and remembered, for a second selection."""
+    """Closer frames around what was found, captioned and remembered, for a second selection.
+
+    What an earlier question looked at this closely is neither decoded nor captioned again.
+    """
     video = Video.model_validate(state["video"])
     old = _frames(state)
     around = _core(state) or [CoreFrame(frame=f) for f in old[len(old) // 2 : len(old) // 2 + 1]]
-    refs: list[FrameRef] = []
-    with open_video(state["path"]) as reader:
-        for core in around[:2]:
-            start = max(0.0, core.frame.time_s - AGAIN_S)
-            closer = refine(reader, start, core.frame.time_s + AGAIN_S, context.plan)
-            refs += looking.stored(context, video, closer)
+    spans = [
+        (max(0.0, core.frame.time_s - AGAIN_S), core.frame.time_s + AGAIN_S) for core in around[:2]
+    ]
+    refs, decoded = looking.closer(context, state["path"], video, spans)
     known = {f.id for f in old}
     new = [f for f in {f.id: f for f in refs}.values() if f.id not in known]
+    said = {c.frame_id: c for c in context.memory.captions(context.memory_key(video.id))}
     leader = looking.leaders(context, new)
-    captions, shown = looking.captioned(context, new, leader, ())
+    captions, shown = looking.captioned(
+        context, new, leader, [said[f.id] for f in new if f.id in said]
+    )
     return {
         "frames": [dump(f) for f in new],
         "captions": [dump(c) for c in captions],
-        "work": {"decoded": len(new), "captioned": shown, "shared": len(new) - shown},
+        "work": {"decoded": decoded, "captioned": shown, "shared": _shared(captions)},
     }
+
+
+def _shared(captions: Sequence[Caption]) -> int:
+    return sum(c.shared_from is not None for c in captions)
 
 
 def dump(record: Any) -> Json:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from videoespresso.agents import captioner
 from videoespresso.graphs.context import Context
 from videoespresso.tools.same import Fingerprint, fingerprint, same_to_the_eye
-from videoespresso.tools.sampling import Sampled, SamplingPlan, sample
-from videoespresso.tools.video import VideoReader
+from videoespresso.tools.sampling import Sampled, SamplingPlan, refine, sample
+from videoespresso.tools.video import VideoReader, open_video
 from videoespresso.types import Caption, FrameRef, Video
 
 COMPARED = 6
@@ -49,6 +49,24 @@ def stored(context: Context, video: Video, seen: Iterable[Sampled]) -> list[Fram
         refs.append(context.store.put(video, picture, rule))
         context.budget.charge_frames(1)
     return refs
+
+
+def closer(
+    context: Context, path: str, video: Video, spans: Sequence[tuple[float, float]]
+) -> tuple[list[FrameRef], int]:
+    """Frames of those intervals (seconds) at the dynamic rate, and how many were decoded now."""
+    refs: list[FrameRef] = []
+    decoded = 0
+    for start, end in spans:
+        key = f"closer-{start:.3f}-{end:.3f}-{context.plan.key()}"
+        frames = context.store.sampling(video.id, key)
+        if frames is None:
+            with open_video(path) as reader:
+                frames = stored(context, video, refine(reader, start, end, context.plan))
+            context.store.record_sampling(video.id, key, frames)
+            decoded += len(frames)
+        refs += frames
+    return refs, decoded
 
 
 def leaders(context: Context, frames: Sequence[FrameRef]) -> dict[str, str]:

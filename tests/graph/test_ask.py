@@ -199,6 +199,11 @@ def test_an_unsatisfied_checker_gets_one_more_look(video: Path, tmp_path: Path) 
     assert any("who did it" in w for w in answer.warnings)
     assert model.asked["selector"] == 2
     assert any(f.frame_id not in first for f in answer.dropped), "closer frames were looked at"
+    shown = model.asked["captioner"]
+    again, path = run(context, video)
+    assert path.count("look_again") == 1
+    assert (again.work.decoded, again.work.captioned) == (0, 0), "both looks are remembered"
+    assert model.asked["captioner"] == shown
 
 
 def test_no_answer_is_said_not_guessed(video: Path, tmp_path: Path) -> None:
