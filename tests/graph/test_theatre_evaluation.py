@@ -25,7 +25,8 @@ from videoespresso.evaluation.items import Item
 from videoespresso.evaluation.summary import write_summary
 from videoespresso.graphs import looking
 from videoespresso.synthetic import SPLITS, make_story
-from videoespresso.synthetic.questions import TASKS, questions
+from videoespresso.synthetic.questions import questions
+from videoespresso.tasks import TASKS
 from videoespresso.tools.video import probe
 from videoespresso.types import Caption
 

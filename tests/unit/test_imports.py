@@ -11,12 +11,12 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[2] / "src/videoespresso"
 
 ORDER = (
-    ("types", "errors", "settings"),
+    ("types", "errors", "settings", "tasks", "items"),
     ("tools", "memory", "models", "synthetic"),
     ("agents",),
     ("graphs",),
     ("asking",),
-    ("batch",),
+    ("batch", "dataset"),
     ("training", "evaluation", "report", "mcp_server", "chatting"),
     ("",),  # videoespresso/__init__.py: the public names
     ("cli", "__main__"),

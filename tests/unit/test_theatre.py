@@ -13,8 +13,9 @@ from functools import cache
 import pytest
 
 from videoespresso.synthetic import LABELS, SPLITS, Story, make_story
-from videoespresso.synthetic.questions import FAMILIES, TASKS, Question, questions
+from videoespresso.synthetic.questions import FAMILIES, Question, questions
 from videoespresso.synthetic.style import Style, StyleFamily, make_style
+from videoespresso.tasks import TASKS
 
 SEEDS = range(500)
 TOLD_IN_ORDER = {"narrative_order", "narrative_begin", "narrative_end", "cooking_first"}

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from videoespresso.synthetic import SPLITS, make_story
 from videoespresso.synthetic.film import KEY_EVERY_S, QUALITY, film
-from videoespresso.synthetic.questions import TASKS, Question, questions
+from videoespresso.synthetic.questions import Question, questions
 from videoespresso.synthetic.style import StyleFamily
+from videoespresso.tasks import TASKS
 
 A_STORY = 10
 """Questions asked about one story: a film costs more than a question."""
@@ -54,7 +55,7 @@ def draw(n: int, style: StyleFamily = "train") -> tuple[Item, ...]:
         seed: list(questions(make_story(seed, style), PER_TASK))
         for seed in range(first, min(first + many, end))
     }
-    need = Counter({task: -(-n // len(TASKS)) for task in TASKS})
+    need = Counter[str]({task: -(-n // len(TASKS)) for task in TASKS})
     chosen: list[Item] = []
     while pool and len(chosen) < n:
         best = max(pool, key=lambda s: (_worth(pool[s], need), -s))

@@ -10,7 +10,7 @@ from videoespresso.evaluation import statistics
 from videoespresso.evaluation.bench import Bench
 from videoespresso.evaluation.results import Json
 from videoespresso.evaluation.statistics import Estimate, Paired
-from videoespresso.synthetic.questions import TASKS
+from videoespresso.tasks import TASKS
 
 Records = Sequence[Json]
 BASELINE = "uniform:16"
@@ -210,7 +210,7 @@ def _condition(records: Records) -> Json:
 
 
 def _tasks(records: Records) -> dict[str, Estimate]:
-    found = {}
+    found: dict[str, Estimate] = {}
     for task in TASKS:
         if e := accuracy([r for r in records if r["task"] == task]):
             found[task] = e

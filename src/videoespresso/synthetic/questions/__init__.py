@@ -61,25 +61,7 @@ from videoespresso.synthetic.questions.social import (
 )
 from videoespresso.synthetic.stories import Event, Story
 
-__all__ = ["FAMILIES", "TASKS", "Family", "Question", "ask", "questions"]
-
-
-TASKS: tuple[str, ...] = (
-    "Causal Inference",
-    "Contextual Interpretation",
-    "Event Process",
-    "Interaction Dynamics",
-    "Behavior Profiling",
-    "Emotional Recognition",
-    "Influence Tracing",
-    "Role Identification",
-    "Narrative Structuring",
-    "Thematic Insight",
-    "Situational Awareness",
-    "Cooking Steps",
-    "Ingredient Details",
-    "Traffic Analysis",
-)
+__all__ = ["FAMILIES", "Family", "Question", "ask", "questions"]
 
 
 @dataclass(frozen=True)

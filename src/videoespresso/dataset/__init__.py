@@ -1,0 +1,1 @@
+"""Datasets of questions with core frames and evidence: records, formats, statistics."""

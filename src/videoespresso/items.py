@@ -1,0 +1,194 @@
+"""The records of a dataset, one a question: what it is, what it stands on, who made each part.
+
+A record holds no pixels: its core frames name image files beside the records. What a source does
+not say is None or empty, never made up: the released files, for instance, know no instants and no
+scores.
+"""
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, model_validator
+
+from videoespresso.tasks import Task
+from videoespresso.types import Rate, Record, UnitInterval, Usage
+
+VERSION: Literal[1] = 1
+"""Of the schema. A reader refuses a younger one."""
+LETTERS = "ABCDEFGHIJ"
+
+Letter = Annotated[str, Field(pattern="^[A-J]$")]
+
+
+class SourceVideo(Record):
+    """The video. path: as the builder was given it, or as the source file says it (relative to a
+    root that the source does not name). id: sha256 of the bytes, "" where the file was not seen."""
+
+    path: str
+    id: str = ""
+    duration_s: float | None = None
+    fps: Rate | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+class GroupCaption(Record):
+    """A surviving caption of the group that a question was made from (paper, steps 3 and 4)."""
+
+    text: str
+    frame_id: str = ""
+    time_s: float | None = None
+
+
+class FrameBox(Record):
+    """x0, y0, x1, y1 in 0-1 on the displayed frame. frame: position among the core frames, None
+    where the source does not say; score: None where no detector gave one."""
+
+    xyxy: tuple[UnitInterval, UnitInterval, UnitInterval, UnitInterval]
+    frame: int | None = None
+    score: UnitInterval | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "FrameBox":
+        x0, y0, x1, y1 = self.xyxy
+        if x1 < x0 or y1 < y0:
+            raise ValueError(f"box corners are not ordered: {self.xyxy}")
+        return self
+
+
+class GroundedItem(Record):
+    """A key item: an object named in the evidence. No boxes: looked for and not found."""
+
+    name: str
+    boxes: tuple[FrameBox, ...] = ()
+
+
+class EvidenceSentence(Record):
+    """One sentence of evidence. frame: position among the core frames, None where not said.
+
+    text is plain; the released inline form (<obj_start>…<box_end>) is made and read by formats.
+    """
+
+    text: str
+    frame: int | None = None
+    items: tuple[GroundedItem, ...] = ()
+
+
+class KeyFrame(Record):
+    """A core frame. image: its file, relative to the dataset's folder (or as the source says).
+
+    time_s: exact instant (pts) in seconds. index: position in the stream in display order. rule:
+    why this instant was sampled. sha: of the stored image file's pixels, as in the frame store.
+    caption: what the annotator said of it; captioned: what the captioner had said.
+    score: cosine by which the annotator's caption was placed here (paper, eq. 3).
+    """
+
+    image: str = ""
+    frame_id: str = ""
+    time_s: float | None = None
+    index: int | None = None
+    rule: str = ""
+    sha: str = ""
+    width: int | None = None
+    height: int | None = None
+    caption: str = ""
+    captioned: str = ""
+    score: float | None = None
+
+
+class Made(Record):
+    """Who made a part. model: the spec. snapshot: what the server said it is, "" if it did not.
+
+    prompt: sha256 of the prompt file. how: the rungs of the structured-output ladder.
+    """
+
+    model: str
+    snapshot: str = ""
+    prompt: str = ""
+    how: tuple[str, ...] = ()
+
+
+class Verification(Record):
+    """The verifier's word on a pair. criterion: the one violated, "" when accepted."""
+
+    accepted: bool
+    criterion: str = ""
+    reason: str = ""
+
+
+class DatasetItem(Record):
+    """A question of a dataset, with all that it stands on.
+
+    id: see `item_id`. letter: the right option's, None without options. group: number of the
+    caption group in its video, from 0. made: stage -> who made it ("caption", "generate", "verify",
+    "annotate", "ground_time", "ground_space", "distract"). cost: stage -> what this record's own
+    calls cost when they were made; captions and generation are shared, so they are in the manifest.
+    extra: what a source file had that we have no field for.
+    """
+
+    schema_version: Literal[1] = VERSION
+    id: str
+    video: SourceVideo
+    task: Task | None
+    question: str
+    answer: str
+    options: tuple[str, ...] = ()
+    letter: Letter | None = None
+    evidence: tuple[EvidenceSentence, ...] = ()
+    core_frames: tuple[KeyFrame, ...] = ()
+    captions: tuple[GroupCaption, ...] = ()
+    group: int | None = None
+    verification: Verification | None = None
+    seed: int | None = None
+    made: dict[str, Made] = Field(default_factory=dict)
+    cost: dict[str, Usage] = Field(default_factory=dict)
+    extra: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "DatasetItem":
+        if self.letter is not None and LETTERS.index(self.letter) >= len(self.options):
+            raise ValueError(f"letter {self.letter} but {len(self.options)} options")
+        frames = len(self.core_frames)
+        named = [e.frame for e in self.evidence]
+        named += [b.frame for e in self.evidence for i in e.items for b in i.boxes]
+        if wrong := [n for n in named if n is not None and not 0 <= n < frames]:
+            raise ValueError(f"core frame {wrong[0]} is named, but there are {frames}")
+        return self
+
+    @property
+    def key_items(self) -> tuple[GroundedItem, ...]:
+        """All key items in the order of the evidence, each name once."""
+        found: dict[str, GroundedItem] = {}
+        for item in (i for e in self.evidence for i in e.items):
+            known = found.get(item.name)
+            found[item.name] = (
+                item
+                if known is None
+                else GroundedItem(name=item.name, boxes=known.boxes + item.boxes)
+            )
+        return tuple(found.values())
+
+
+class Reject(Record):
+    """What did not become a record, and why. stage: "probe", "verify", ... criterion: the rule
+    that was violated ("hallucination", "one frame", "unreadable video", ...)."""
+
+    video: str
+    video_id: str = ""
+    stage: str
+    criterion: str
+    reason: str
+    group: int | None = None
+    question: str = ""
+    answer: str = ""
+
+
+def item_id(video: str, question: str, answer: str) -> str:
+    """16 hex digits that name a question about a video (its id, or its path where that is all)."""
+    told = "\x1f".join((video, question.strip(), answer.strip()))
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a record."""
+    return TypeAdapter(DatasetItem).json_schema()
