@@ -20,6 +20,10 @@ DIRECT_CUE = "Please answer the question."
 CALL_CUE = "Please call a tool if one can show what these frames do not; otherwise say: enough."
 """Cue of the turn before the evidence, for a reasoner that can call tools."""
 CAPTION_CUE = "Describe this frame."
+GENERATE_CUE = "Please write question-answer pairs about these captions."
+VERIFY_CUE = "Please check this pair against the captions."
+ANNOTATE_CUE = "Please write down what the answer stands on."
+DISTRACT_CUE = "Please write {count} wrong answers."
 Image = TypeVar("Image")
 Seen = TypeVar("Seen", covariant=True)
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -160,3 +164,24 @@ def follow_parts(said: str, told: Sequence[str], videos: Sequence[str]) -> tuple
     """The videos by number, the conversation so far, and the new question last."""
     lines = ["Videos:", *(f"{n} {name}" for n, name in enumerate(videos, 1)), "Conversation:"]
     return ("\n".join([*lines, *(told or ("nothing yet",)), f"New question: {said}"]),)
+
+
+def generate_parts(captions: Sequence[tuple[float, str]]) -> tuple[str]:
+    """A group's captions, for the generator (paper, step 5)."""
+    return (caption_lines(captions) + GENERATE_CUE,)
+
+
+def pair_parts(
+    captions: Sequence[tuple[float, str]], question: str, answer: str, cue: str
+) -> tuple[str]:
+    """A group's captions and a question-answer pair made from them: for the verifier (paper,
+    step 6) with VERIFY_CUE, for the annotator (step 7) with ANNOTATE_CUE."""
+    pair = f"Question: {one_line(question)}\nAnswer: {one_line(answer)}\n"
+    return (caption_lines(captions) + pair + cue,)
+
+
+def distract_parts(
+    captions: Sequence[tuple[float, str]], question: str, answer: str, count: int
+) -> tuple[str]:
+    """The core captions and a pair, for the author of `count` wrong options."""
+    return pair_parts(captions, question, answer, DISTRACT_CUE.format(count=count))

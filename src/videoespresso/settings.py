@@ -22,7 +22,9 @@ from videoespresso.types import Record
 
 PREFIX = "VIDEOESPRESSO_"
 FILE_NAME = "videoespresso.toml"
-ROLES = ("captioner", "selector", "reasoner", "checker", "detector", "embedder")
+DATASET_ROLES = ("generator", "verifier", "annotator", "distractor")
+"""Chat roles of dataset mode only."""
+ROLES = ("captioner", "selector", "reasoner", "checker", "detector", "embedder", *DATASET_ROLES)
 DEFAULT_SOURCE = "default"
 
 _SECRET = re.compile(
@@ -50,7 +52,7 @@ class Settings(Record):
 
     profile: a named set of models; "" means that nothing was configured (models/profiles.py then
         takes the embedded pack and says so).
-    captioner ... embedder: a spec `provider:model[@base_url]`; "" means what the profile says.
+    captioner ... distractor: a spec `provider:model[@base_url]`; "" means what the profile says.
     fps, dynamic_fps: frames a second on static and on moving stretches (paper: 1 and 2-4).
     max_side: the longer side of a frame in pixels. tau: the semantic filter's threshold, None for
         the calibrated one. select: the selection strategy. one_image: the models take one image a
@@ -70,6 +72,10 @@ class Settings(Record):
     checker: str = ""
     detector: str = ""
     embedder: str = ""
+    generator: str = ""
+    verifier: str = ""
+    annotator: str = ""
+    distractor: str = ""
     fps: float = Field(default=1.0, gt=0, le=60)
     dynamic_fps: float = Field(default=4.0, gt=0, le=60)
     max_side: int = Field(default=640, ge=32, le=4096)

@@ -36,10 +36,7 @@ def chat_model(
     """
     spec = ModelSpec.parse(spec) if isinstance(spec, str) else spec
     if spec.provider == "embedded":
-        # the pack's runtime is slow to import
-        from videoespresso.models.embedded.chat import PackChatModel  # noqa: PLC0415
-
-        return PackChatModel()
+        return _embedded(spec)
     if spec.provider == "hf":
         from videoespresso.models.hf import HfChatModel  # noqa: PLC0415 - langchain_core is slow
 
@@ -47,6 +44,24 @@ def chat_model(
     if spec.provider == "openai":
         return _openai(spec, timeout_s, max_tokens, temperature)
     return _by_langchain(spec, timeout_s, max_tokens, temperature)
+
+
+def _embedded(spec: ModelSpec) -> "BaseChatModel":
+    """The pack, or the rules that stand in for a teacher in dataset mode."""
+    if spec.model == "teacher":
+        # imports langchain_core, which is slow
+        from videoespresso.models.embedded.teacher import TeacherChatModel  # noqa: PLC0415
+
+        return TeacherChatModel()
+    if spec.model:
+        raise SettingsError(
+            f"there is no embedded model {spec.model!r}",
+            hint="Write embedded: for the pack, or embedded:teacher for dataset mode's rules.",
+        )
+    # the pack's runtime is slow to import
+    from videoespresso.models.embedded.chat import PackChatModel  # noqa: PLC0415
+
+    return PackChatModel()
 
 
 def _openai(

@@ -5,12 +5,20 @@ from dataclasses import dataclass
 
 from videoespresso.errors import SettingsError
 from videoespresso.models.specs import ModelSpec
-from videoespresso.settings import ROLES, Settings
+from videoespresso.settings import DATASET_ROLES, ROLES, Settings
 
 CHAT_ROLES = ("captioner", "selector", "reasoner", "checker")
 """Roles filled by a chat model; `detector` and `embedder` have grammars of their own."""
 
 ZERO_SHOT = "hf:IDEA-Research/grounding-dino-tiny"
+TEACHER = "embedded:teacher"
+"""Rules on captions, for dataset mode without a key; no model."""
+_GPT_4O_TEACHES = {
+    **dict.fromkeys(("generator", "annotator", "distractor"), "openai:gpt-4o"),
+    "verifier": "openai:gpt-4.1",
+}
+"""The paper's steps 5 and 7; its verifier is "an additional LLM" that it does not name, so here
+another one than the generator."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,7 @@ PROFILES: dict[str, Profile] = {
             "The models in the package: offline, no key, no torch.",
             "They know the synthetic theatre and nothing else; on other videos they say so.",
             **dict.fromkeys(CHAT_ROLES, "embedded:"),
+            **dict.fromkeys(DATASET_ROLES, TEACHER),
             detector="embedded:",
         ),
         _profile(
@@ -45,12 +54,15 @@ PROFILES: dict[str, Profile] = {
             selector="openai:gpt-4o-mini",
             reasoner="openai:gpt-4o",
             checker="openai:gpt-4o-mini",
+            **_GPT_4O_TEACHES,
         ),
         _profile(
             "local",
             "Any OpenAI-compatible server on this machine (vLLM, llama.cpp, transformers serve).",
             "Start the server first; --model reasoner=openai:NAME@URL for another name or address.",
-            **dict.fromkeys(CHAT_ROLES, "openai:qwen2.5-vl@http://localhost:8000/v1"),
+            **dict.fromkeys(
+                (*CHAT_ROLES, *DATASET_ROLES), "openai:qwen2.5-vl@http://localhost:8000/v1"
+            ),
         ),
         # Paper sections 1 (InternVL2-8B captions, BGE-M3, GroundingDINO, GPT-4o) and 3
         # (InternVL2-1B + QwenLM-0.5B selects). InternVL2's own checkpoints run remote code, which
@@ -66,6 +78,7 @@ PROFILES: dict[str, Profile] = {
             checker="openai:gpt-4o",
             detector="hf:IDEA-Research/grounding-dino-base",
             embedder="hf:BAAI/bge-m3",
+            **_GPT_4O_TEACHES,
         ),
     )
 }
@@ -102,7 +115,8 @@ def profile(name: str) -> Profile:
 
 def configured(settings: Settings) -> bool:
     """Whether anybody chose a model: a profile, or a spec for a chat role."""
-    return bool(settings.profile) or any(getattr(settings, role) for role in CHAT_ROLES)
+    given = (getattr(settings, role) for role in (*CHAT_ROLES, *DATASET_ROLES))
+    return bool(settings.profile) or any(given)
 
 
 def resolve(settings: Settings) -> dict[str, Role]:
@@ -120,7 +134,7 @@ def resolve(settings: Settings) -> dict[str, Role]:
             if own
             else Role(role, chosen.specs[role], source)
         )
-    for role in CHAT_ROLES:
+    for role in (*CHAT_ROLES, *DATASET_ROLES):
         _ = roles[role].model  # a wrong spec is reported now, not after the video was decoded
     return roles
 

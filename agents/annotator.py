@@ -1,0 +1,34 @@
+"""A pair and its captions -> core captions, key items, evidence (paper, step 7)."""
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, Field
+
+from videoespresso.agents import wire
+from videoespresso.agents.base import Agent, Reply, Turn
+from videoespresso.agents.prompts import load
+from videoespresso.types import Caption
+
+
+class Sentence(BaseModel):
+    """A sentence of evidence about one of the core captions (numbered from 1)."""
+
+    text: str
+    core: int
+    items: list[str] = Field(default_factory=list)
+
+
+class Annotation(BaseModel):
+    """What the annotator replies. core: captions as it repeats them, in time order."""
+
+    core: list[str] = Field(default_factory=list)
+    evidence: list[Sentence] = Field(default_factory=list)
+
+
+def annotate(
+    agent: Agent, captions: Sequence[Caption], question: str, answer: str
+) -> Reply[Annotation]:
+    """What the answer stands on. Raises as the agent does."""
+    shown = [(c.time_s, c.text) for c in captions]
+    parts = wire.pair_parts(shown, question, answer, wire.ANNOTATE_CUE)
+    return agent.typed(load("annotator"), [Turn("user", parts)], Annotation)
