@@ -1,5 +1,6 @@
 """A group of captions -> question-answer pairs (paper, step 5)."""
 
+import re
 from collections.abc import Sequence
 
 from pydantic import BaseModel, Field, field_validator
@@ -12,6 +13,9 @@ from videoespresso.types import Caption
 
 MOST_PAIRS = 6
 """Pairs a group at most; the paper does not say how many it asked for."""
+NAMES_A_FRAME = re.compile(r"\b(?:frames?|captions?|images?|pictures?)\s*(?:#|no\.?)?\s*\d+", re.I)
+"""Words by which a pair betrays that it was made from a list; the released data have some, and
+their authors then say that such questions suit only the multi-image form."""
 
 
 class Pair(BaseModel):

@@ -41,7 +41,8 @@ class Context:
     @property
     def embedded(self) -> bool:
         """Whether the pack looks or reasons: then unknown kinds of video must be declined."""
-        return any(self.agents[r].spec.provider == "embedded" for r in ("captioner", "reasoner"))
+        looking = (self.agents[r] for r in ("captioner", "reasoner") if r in self.agents)
+        return any(agent.spec.provider == "embedded" for agent in looking)
 
     def renewed(self) -> "Context":
         """The same means with an empty ledger and the whole budget: those of the next question."""
@@ -88,10 +89,15 @@ def _charging(agent: Agent, role: str, ledger: Ledger, budget: Budget) -> Agent:
 
 
 def open_context(
-    settings: Settings, tools: Sequence[Given] = (), *, budget: Budget | None = None
+    settings: Settings,
+    tools: Sequence[Given] = (),
+    *,
+    budget: Budget | None = None,
+    roles: Sequence[str] = CHAT_ROLES,
 ) -> Context:
     """Builds everything the settings name; weights load and requests are made when used.
 
+    roles: the chat models that are needed; dataset mode has others than a question.
     budget: default one of its own, with the limits of the settings.
     Raises SettingsError for a spec that cannot be, MemoryStoreError for a store that cannot.
     """
@@ -109,7 +115,7 @@ def open_context(
             one_image=settings.one_image or None,
             concurrency=settings.concurrency,
         )
-        for role in CHAT_ROLES
+        for role in roles
     }
     embed = embedder(specs["embedder"].spec)
     loaded = load_tools([*(name for name in settings.tools if name not in tools), *tools])

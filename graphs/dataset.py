@@ -1,0 +1,247 @@
+"""probe -> sample -> caption -> remember -> filter -> group, then for each group: generate, and for
+each pair: verify -> annotate -> ground in time -> ground in space -> distract -> write.
+
+Groups of a video and pairs of a group run side by side. Every stage is done once (see
+DatasetContext.once); what it leaves is a record, a reject with its reason, or a failure which
+another run may mend. Grounding in time comes before grounding in space, other than in the paper's
+list: boxes are drawn on the core frames, and eq. 3 is what says which these are.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any, Literal
+
+from langchain_core.runnables import RunnableLambda
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command, Send
+
+from videoespresso.agents import generator
+from videoespresso.errors import ModelError, ModelOutputError
+from videoespresso.graphs import ask
+from videoespresso.graphs.dataset_context import SHORTEST, DatasetContext, signed
+from videoespresso.graphs.dataset_pair import PAIR_CHAIN, reject
+from videoespresso.graphs.dataset_state import DatasetState, Filmed, GroupState, Outcome, PairState
+from videoespresso.graphs.state import Json, State
+from videoespresso.tasks import TASKS
+from videoespresso.types import Caption
+
+LOOKING = (ask.sample, ask.caption, ask.remember, ask.filter_)
+STRANGE = "the embedded captioner does not know this kind of video, so its captions would be wrong"
+
+
+def probe(state: DatasetState, context: DatasetContext) -> dict[str, Any]:
+    """What the file is, and the video taken: a file with the same bytes is not done twice.
+
+    Raises VideoError for a file that cannot be read, JournalTaken where another process has it.
+    """
+    found = ask.probe(state, context.base)
+    video = found["video"]
+    first = context.journals.claim(video["id"], state["path"])
+    if first:
+        told = reject(video, "probe", "duplicate", f"the same bytes as {first}")
+        return {**found, **told, "stop": "duplicate"}
+    return found
+
+
+def group(state: DatasetState, context: DatasetContext) -> dict[str, Any]:
+    """Surviving captions in rows of `context.group` (paper, step 4); a short remainder joins the
+    group before it."""
+    if state.get("stop") == "strange":
+        return {"groups": [], **reject(state["video"], "caption", "unknown kind of video", STRANGE)}
+    kept = set(state["kept"])
+    rows = [c for c in state["captions"] if c["frame_id"] in kept and c["text"].strip()]
+    size = context.group
+    parts = [rows[k : k + size] for k in range(0, len(rows), size)]
+    if len(parts) > 1 and len(parts[-1]) < min(SHORTEST, size):
+        parts[-2:] = [parts[-2] + parts[-1]]
+    if len(rows) < 2:
+        told = f"{len(rows)} different captions of {len(state['frames'])} frames"
+        return {"groups": [], **reject(state["video"], "filter", "too few captions", told)}
+    return {"groups": [{"number": n, "captions": part} for n, part in enumerate(parts)]}
+
+
+def to_groups(state: DatasetState) -> list[Send] | str:
+    """A branch a group; a video without any is at its end."""
+    frames = {f["id"]: f for f in state["frames"]}
+    sends = [
+        Send(
+            "questions",
+            GroupState(
+                video=state["video"],
+                number=g["number"],
+                captions=g["captions"],
+                frames=[frames[c["frame_id"]] for c in g["captions"]],
+            ),
+        )
+        for g in state["groups"]
+    ]
+    return sends or END
+
+
+def generate(state: GroupState, context: DatasetContext) -> Command[Any]:
+    """Pairs about a group, and a branch for each (paper, step 5)."""
+    captions = [Caption.model_validate(c) for c in state["captions"]]
+    looked = context.looking()
+    identity = context.identity("generator", generator.prompt().sha)
+
+    def make() -> Json:
+        agent = context.agent("generator")
+        reply = generator.generate(agent, captions)
+        pairs = [p.model_dump(mode="json") for p in reply.value.pairs]
+        return {"pairs": pairs, **signed(agent, generator.prompt().sha, reply)}
+
+    told = [[c.time_s, c.text] for c in captions]
+    found = context.once(state["video"]["id"], "generate", identity, [looked, told], make)
+    made = {"caption": {"model": looked["model"], "prompt": looked["prompt"]}}
+    made["generate"] = found["made"]
+    usable, rejects = sifted(found["pairs"], partial(_reject_pair, state))
+    branches = [Send("pair", {**state, **pair, "made": made, "cost": {}}) for pair in usable]
+    return Command(update=rejects, goto=branches or END)
+
+
+def _reject_pair(state: GroupState, pair: Json, criterion: str, reason: str) -> Json:
+    return reject(state["video"], "generate", criterion, reason, state["number"], pair)
+
+
+def sifted(
+    pairs: Sequence[Json], refuse: Callable[[Json, str, str], Json]
+) -> tuple[list[Json], Json]:
+    """The pairs that can be used, and the rejects of those that cannot be, whatever a verifier
+    would say: empty, without one of the 14 tasks, asked twice, or speaking of "frame 3"."""
+    usable: list[Json] = []
+    rejects: list[Json] = []
+    for pair in pairs:
+        fault = fault_of(pair, usable)
+        if fault:
+            rejects += refuse(pair, *fault)["rejects"]
+        else:
+            usable.append(pair)
+    return usable, {"rejects": rejects}
+
+
+def fault_of(pair: Json, before: Sequence[Json]) -> tuple[str, str] | None:
+    """(criterion, reason) of a pair that cannot be used."""
+    question, answer = pair["question"].strip(), pair["answer"].strip()
+    if not question or not answer:
+        return "empty", "question or answer is empty"
+    if pair["task"] not in TASKS:
+        return "task", "none of the 14 tasks was given"
+    if any(p["question"].strip().casefold() == question.casefold() for p in before):
+        return "asked twice", "the group has this question already"
+    if found := generator.NAMES_A_FRAME.search(f"{question} {answer}"):
+        return "names a frame", f"speaks of {found[0]!r}: whoever watches a video has no numbers"
+    return None
+
+
+def settled(run: Callable[[], Any], state: GroupState, stage: str, pair: Json | None) -> Any:
+    """Runs a stage. A model that fails leaves a failure, a reply of no use a reject; what ends
+    the whole run (a limit, a wrong setting, a full disk) passes through."""
+    try:
+        return run()
+    except ModelOutputError as error:
+        number = state.get("number")
+        told = reject(state["video"], stage, "unusable reply", str(error), number, pair)
+        return {**told, "over": True}
+    except ModelError as error:
+        failure = {"stage": stage, "reason": str(error), "video": state["video"]["path"]}
+        failure |= {"group": state.get("number"), "question": (pair or {}).get("question", "")}
+        return {"failures": [failure], "over": True}
+
+
+def _pair_node(node: Callable[[PairState, DatasetContext], Json], context: DatasetContext) -> Any:
+    def run(state: PairState) -> Any:
+        pair = {"question": state["question"], "answer": state["answer"]}
+        return settled(lambda: node(state, context), state, node.__name__, pair)
+
+    return RunnableLambda(run, name=node.__name__)
+
+
+def _group_node(context: DatasetContext) -> Any:
+    def run(state: GroupState) -> Any:
+        came = settled(lambda: generate(state, context), state, "generate", None)
+        if isinstance(came, Command):
+            return came
+        return Command(update={k: v for k, v in came.items() if k != "over"}, goto=END)
+
+    return RunnableLambda(run, name="generate")
+
+
+def _looking_node(node: ask.Node, context: DatasetContext) -> Any:
+    def run(state: State) -> Any:
+        return node(state, context.base)
+
+    return RunnableLambda(run, name=node.__name__.rstrip("_"))
+
+
+def _video_node(
+    node: Callable[[DatasetState, DatasetContext], dict[str, Any]], context: DatasetContext
+) -> Any:
+    def run(state: DatasetState) -> Any:
+        return node(state, context)
+
+    return RunnableLambda(run, name=node.__name__)
+
+
+def build_pair_graph(context: DatasetContext) -> CompiledStateGraph[Any, None, Any, Any]:
+    """A pair's way to a record; it ends early when it is rejected or fails."""
+    builder = StateGraph(PairState, output_schema=Outcome)
+    for node in PAIR_CHAIN:
+        builder.add_node(node.__name__, _pair_node(node, context))
+    builder.add_edge(START, PAIR_CHAIN[0].__name__)
+    for a, b in pairwise(node.__name__ for node in PAIR_CHAIN):
+        builder.add_conditional_edges(a, _unless_over(b), [b, END])
+    builder.add_edge(PAIR_CHAIN[-1].__name__, END)
+    return builder.compile(name="pair", checkpointer=False)
+
+
+def _unless_over(onward: str) -> Callable[[PairState], str]:
+    def route(state: PairState) -> str:
+        return END if state.get("over") else onward
+
+    return route
+
+
+def build_questions_graph(context: DatasetContext) -> CompiledStateGraph[Any, None, Any, Any]:
+    """A group's way to pairs, and the pairs' side by side."""
+    builder = StateGraph(GroupState, output_schema=Outcome)
+    builder.add_node("generate", _group_node(context), destinations=("pair", END))
+    builder.add_node("pair", build_pair_graph(context))
+    builder.add_edge(START, "generate")
+    builder.add_edge("pair", END)
+    return builder.compile(name="questions", checkpointer=False)
+
+
+def build_dataset_graph(
+    context: DatasetContext,
+) -> CompiledStateGraph[DatasetState, None, Filmed, Outcome]:
+    """The whole: a video's path -> its records, rejects and failures.
+
+    Raises, when invoked, VideoError for a video that cannot be read, ModelError where its frames
+    cannot be captioned, BudgetExceeded at a limit, JournalTaken where another process is at work on
+    the video, and Stopped when the run was asked to stop. Whoever invokes it calls
+    `context.journals.release(path)` afterwards.
+    """
+    builder = StateGraph(DatasetState, input_schema=Filmed, output_schema=Outcome)
+    builder.add_node("probe", _video_node(probe, context))
+    for node in LOOKING:
+        builder.add_node(node.__name__.rstrip("_"), _looking_node(node, context))
+    builder.add_node("group", _video_node(group, context))
+    builder.add_node("questions", build_questions_graph(context))
+    builder.add_edge(START, "probe")
+    builder.add_conditional_edges("probe", _new, ["sample", END])
+    builder.add_conditional_edges("sample", _known, ["caption", "group"])
+    for a, b in pairwise(("caption", "remember", "filter", "group")):
+        builder.add_edge(a, b)
+    builder.add_conditional_edges("group", to_groups, ["questions", END])
+    builder.add_edge("questions", END)
+    return builder.compile(name="dataset")
+
+
+def _new(state: DatasetState) -> str:
+    return END if state.get("stop") else "sample"
+
+
+def _known(state: DatasetState) -> Literal["caption", "group"]:
+    return "group" if state.get("stop") else "caption"

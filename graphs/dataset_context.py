@@ -1,0 +1,111 @@
+"""What the dataset graph works with, made outside and handed in."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from videoespresso.agents.base import Agent, Reply
+from videoespresso.errors import VideoEspressoError
+from videoespresso.graphs.context import Context
+from videoespresso.memory.journal import Journals, stage_key
+from videoespresso.tools.semantic_filter import TAU
+from videoespresso.types import Usage
+
+GROUP = 15
+"""Captions a group (paper, step 4)."""
+SHORTEST = 5
+"""A remainder of fewer captions joins the group before it, where there is one: it could hardly
+carry a question of its own. The paper does not say what becomes of remainders."""
+
+Json = dict[str, Any]
+
+
+class Event(NamedTuple):
+    """A stage of a video is done. known: it was in the journal; cost: what it has just cost."""
+
+    video: str
+    stage: str
+    known: bool
+    cost: Usage
+
+
+class Stopped(VideoEspressoError):
+    """Raised at the next stage of a run that was asked to stop."""
+
+
+@dataclass(frozen=True)
+class DatasetContext:
+    """One run's means. base: models, stores and limits, as for questions. keep_image: puts a core
+    frame's picture beside the records and returns its name there. tell: hears of every stage.
+
+    journals: what was done before. seed: decides the order of options.
+    """
+
+    base: Context
+    keep_image: Callable[[Json], str]
+    journals: Journals
+    tell: Callable[[Event], None] = lambda _event: None
+    seed: int = 0
+    group: int = GROUP
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def agent(self, role: str) -> Agent:
+        """Who fills a role."""
+        return self.base.agents[role]
+
+    def identity(self, role: str, prompt: str) -> Json:
+        """What a role's replies depend on: spec, local weights, prompt."""
+        agent = self.agent(role)
+        weights = str(getattr(agent.model, "identity", ""))
+        return {"model": str(agent.spec), "weights": weights, "prompt": prompt}
+
+    def looking(self) -> Json:
+        """What the captions of a video depend on."""
+        from videoespresso.agents.prompts import load  # noqa: PLC0415 - beside its only use
+
+        settings = self.base.settings
+        return self.identity("captioner", load("captioner").sha) | {
+            "sampling": self.base.plan.key(),
+            "select": settings.select if settings.select == "keyframes" else "",
+            "tau": TAU if settings.tau is None else settings.tau,
+            "embedder": self.base.embed.name,
+            "group": self.group,
+        }
+
+    def once(
+        self,
+        video_id: str,
+        stage: Literal[
+            "generate", "verify", "annotate", "ground_time", "ground_space", "distract", "write"
+        ],
+        identity: Json,
+        payload: object,
+        make: Callable[[], Json],
+    ) -> Json:
+        """A stage's result from the journal, else made and kept.
+
+        Raises Stopped when the run is to end, and whatever `make` raises; then nothing is kept.
+        """
+        key = stage_key(stage, identity, payload)
+        journal = self.journals[video_id]
+        known = journal.get(key)
+        if known is not None:
+            self.tell(Event(video_id, stage, True, Usage()))
+            return dict(known)
+        if self.stopping.is_set():
+            raise Stopped("the run was stopped")
+        made = make()
+        journal.put(key, stage, made)
+        spent = made.get("cost")
+        self.tell(Event(video_id, stage, False, Usage.model_validate(spent) if spent else Usage()))
+        return made
+
+
+def signed(agent: Agent, prompt: str, reply: Reply[Any]) -> Mapping[str, Any]:
+    """Who made a reply and what it cost when it was made, for the record. Seconds are left out:
+    they differ from run to run, and records must not."""
+    made = {"model": str(agent.spec), "snapshot": reply.snapshot, "prompt": prompt}
+    how = [rung for rung in reply.how if rung != "cache"]
+    cost = reply.cost.model_copy(update={"seconds": 0.0, "cached_calls": 0})
+    return {"made": {**made, "how": how}, "cost": cost.model_dump(mode="json")}

@@ -1,0 +1,328 @@
+"""`build_dataset`: many videos, several at a time, resumable at every stage."""
+
+import json
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from videoespresso.agents import generator
+from videoespresso.agents.prompts import load
+from videoespresso.dataset.folder import Folder, written
+from videoespresso.dataset.videos import find_videos
+from videoespresso.dataset.work import Outcome, Worker
+from videoespresso.errors import BudgetExceeded, ModelError, UserError, VideoEspressoError
+from videoespresso.graphs.context import Context, open_context
+from videoespresso.graphs.dataset_context import GROUP, Event
+from videoespresso.items import VERSION
+from videoespresso.settings import DATASET_ROLES, Settings
+from videoespresso.types import Record, Usage
+
+JOBS = 4
+"""Videos at a time: enough for the calls of the next to fill the gaps of one, few enough that
+decoders do not crowd out each other."""
+BREAK_AFTER = 8
+"""Videos in a row that fail on their models, none between that succeeds: the server is down or the
+key is wrong, and the next thousand would only fail too."""
+_WAIT_S = 0.5
+
+Json = dict[str, Any]
+
+
+class Built(Record):
+    """What a run did. records and rejects: in the folder now. failures: what to run again for.
+
+    usage: of this run, by role. done: videos finished in this run, of `videos` given. ended: why
+    it stopped early, "" if it did not.
+    """
+
+    out: str
+    videos: int
+    done: int
+    records: int
+    rejects: int
+    failures: tuple[str, ...] = ()
+    busy: tuple[str, ...] = ()
+    usage: dict[str, Usage] = Field(default_factory=dict)
+    seconds: float = 0.0
+    ended: str = ""
+
+
+@dataclass
+class Progress:
+    """Where a run is; what a progress line is made of."""
+
+    videos: int
+    done: int = 0
+    records: int = 0
+    rejects: int = 0
+    failures: int = 0
+    stages: Counter[str] = field(default_factory=Counter)
+    known: Counter[str] = field(default_factory=Counter)
+    usd: float = 0.0
+    calls: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds left at the present rate; None before the first video is done."""
+        if not self.done:
+            return None
+        return self.seconds / self.done * (self.videos - self.done)
+
+
+def open_dataset_context(settings: Settings) -> Context:
+    """Models, stores and limits of dataset mode. Raises SettingsError, MemoryStoreError."""
+    return open_context(settings, roles=("captioner", *DATASET_ROLES))
+
+
+def build_dataset(
+    videos: str | Path | Iterable[str | Path],
+    out: str | Path,
+    *,
+    settings: Settings | None = None,
+    seed: int = 0,
+    group: int = GROUP,
+    jobs: int = JOBS,
+    on_progress: Callable[[Progress], None] = lambda _progress: None,
+) -> Built:
+    """Makes a dataset of questions with evidence from videos, or goes on with one.
+
+    videos: files, folders, "@list.txt". out: the dataset's folder (see dataset/folder.py). What an
+    earlier run did there is not done again; a stage whose model or prompt has changed is, and what
+    follows it. Ctrl-C lets the calls under way finish, writes what is complete and raises
+    KeyboardInterrupt; a second one leaves at once.
+
+    Raises BudgetExceeded when a limit ended the run, and ModelError when video after video failed
+    on its models; in both cases records.jsonl holds what is complete. Raises UserError for a
+    folder that holds something else, SettingsError and MemoryStoreError.
+    """
+    if jobs < 1 or group < 2:
+        raise UserError(
+            f"jobs is {jobs} and group {group}", hint="At least 1 job, and 2 captions a group."
+        )
+    settings = settings or Settings.load()
+    paths = find_videos([videos] if isinstance(videos, str | Path) else videos)
+    folder = Folder(Path(out))
+    context = open_dataset_context(settings)
+    folder.open()
+    return _Run(folder, context, paths, seed, group, on_progress).run(jobs)
+
+
+class _Run:
+    """One call of `build_dataset`."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        context: Context,
+        paths: Sequence[str],
+        seed: int,
+        group: int,
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        self._folder, self._context, self._paths = folder, context, paths
+        self._progress = Progress(videos=len(paths))
+        self._on_progress = on_progress
+        self._failures: list[str] = []
+        self._busy: list[str] = []
+        self._ended = ""
+        self._lost_in_a_row = 0
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._made_with = made_with(context, seed, group)
+        self._worker = Worker(
+            folder,
+            context,
+            seed=seed,
+            group=group,
+            concurrency=context.settings.concurrency,
+            tell=self._events.put,
+        )
+
+    def run(self, jobs: int) -> Built:
+        failed: BaseException | None = None
+        try:
+            for outcome in self._outcomes(jobs):
+                self._take(outcome)
+        except (KeyboardInterrupt, VideoEspressoError) as error:
+            failed = error
+            self._ended = self._ended or type(error).__name__
+        built = self._close()
+        if failed is not None:
+            raise failed
+        if self._ended == "budget":
+            raise BudgetExceeded(
+                f"{self._context.budget.reached}; {built.done} of {built.videos} videos are done",
+                hint=f"{built.records} records are in {self._folder.records}; the same command "
+                "with a higher limit goes on.",
+            )
+        return built
+
+    def _take(self, outcome: Outcome) -> None:
+        progress = self._progress
+        if outcome.busy:
+            self._busy.append(outcome.told)
+        self._failures += [f"{f['video']}: {f['reason']}" for f in outcome.failures.values()]
+        progress.done += outcome.complete
+        progress.records += len(outcome.items)
+        progress.rejects += len(outcome.rejects)
+        progress.failures += len(outcome.failures)
+        if outcome.ended:
+            self._ended = self._ended or outcome.ended
+            self._worker.stop()
+        self._lost_in_a_row = 0 if outcome.items else self._lost_in_a_row + bool(outcome.failures)
+        if self._lost_in_a_row >= BREAK_AFTER:
+            self._worker.stop()
+            raise ModelError(
+                f"{self._lost_in_a_row} videos in a row failed: {self._failures[-1]}",
+                hint="Try `videoespresso models test`; then the same command goes on.",
+            )
+        self._on_progress(progress)
+
+    def _outcomes(self, jobs: int) -> Iterator[Outcome]:
+        """Outcomes as they come. On Ctrl-C the stages under way are waited for, once."""
+        todo: queue.SimpleQueue[str] = queue.SimpleQueue()
+        for path in self._paths:
+            todo.put(path)
+        done: queue.SimpleQueue[Outcome | BaseException | None] = queue.SimpleQueue()
+        working = min(jobs, len(self._paths))
+        for n in range(working):
+            name = f"videoespresso-dataset-{n}"
+            threading.Thread(target=self._work, args=(todo, done), name=name, daemon=True).start()
+        interrupted = False
+        while working:
+            try:
+                outcome = self._next(done)
+            except KeyboardInterrupt:
+                if interrupted:
+                    raise
+                interrupted, self._ended = True, "interrupted"
+                self._worker.stop()
+                continue
+            if isinstance(outcome, BaseException):
+                self._worker.stop()
+                raise outcome
+            if outcome is None:
+                working -= 1
+            else:
+                yield outcome
+        if interrupted:
+            raise KeyboardInterrupt
+
+    def _next(
+        self, done: "queue.SimpleQueue[Outcome | BaseException | None]"
+    ) -> Outcome | BaseException | None:
+        while True:
+            self._hear()
+            try:
+                return done.get(timeout=_WAIT_S)
+            except queue.Empty:
+                self._on_progress(self._progress)
+
+    def _hear(self) -> None:
+        """Takes in what the stages told since the last time."""
+        progress = self._progress
+        while True:
+            try:
+                event = self._events.get_nowait()
+            except queue.Empty:
+                break
+            (progress.known if event.known else progress.stages)[event.stage] += 1
+        spent = self._context.budget.spent
+        progress.calls, progress.usd = spent.calls, spent.usd or 0.0
+
+    def _work(
+        self,
+        todo: "queue.SimpleQueue[str]",
+        done: "queue.SimpleQueue[Outcome | BaseException | None]",
+    ) -> None:
+        try:
+            while not self._worker.context.stopping.is_set():
+                done.put(self._worker.do(todo.get_nowait()))
+        except queue.Empty:
+            pass
+        except BaseException as error:  # noqa: BLE001 - raised again where outcomes are read
+            done.put(error)
+        done.put(None)
+
+    def _close(self) -> Built:
+        """Merges the shards and writes what was done with what."""
+        self._hear()
+        counts = self._folder.merge()
+        usage = self._context.ledger.by_role()
+        built = Built(
+            out=str(self._folder.root),
+            videos=len(self._paths),
+            done=self._progress.done,
+            records=counts["records"],
+            rejects=counts["rejects"],
+            failures=tuple(self._failures),
+            busy=tuple(self._busy),
+            usage=usage,
+            seconds=round(self._progress.seconds, 3),
+            ended=self._ended,
+        )
+        write_manifest(self._folder, self._made_with, counts, built)
+        return built
+
+
+def made_with(context: Context, seed: int, group: int) -> Json:
+    """What the records of a run depend on: models, prompts, sampling, seed."""
+    settings = context.settings
+    prompts = {"generator": generator.prompt().sha}  # the only one with something to fill in
+    prompts |= {r: load(r).sha for r in ("captioner", "verifier", "annotator", "distractor")}
+    return {
+        "models": {role: str(agent.spec) for role, agent in context.agents.items()}
+        | {"detector": context.detector.name, "embedder": context.embed.name},
+        "prompts": dict(sorted(prompts.items())),
+        "sampling": {
+            "fps": settings.fps,
+            "dynamic_fps": settings.dynamic_fps,
+            "max_side": settings.max_side,
+            "max_frames": context.plan.max_frames,
+            "tau": "default" if settings.tau is None else settings.tau,
+        },
+        "group": group,
+        "seed": seed,
+    }
+
+
+def write_manifest(folder: Folder, settings: Json, counts: Json, built: Built) -> None:
+    """dataset.json: the latest settings, the counts, and a line for each run."""
+    before = _runs(folder)
+    run = {
+        "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "made_with": settings,
+        **built.model_dump(mode="json", exclude={"out", "failures"}),
+        "failures": len(built.failures),
+    }
+    with written(folder.manifest) as file:
+        told = {
+            "schema_version": VERSION,
+            "videoespresso": version("videoespresso"),
+            "made_with": settings,
+            "counts": counts,
+            "runs": [*before, run],
+        }
+        json.dump(told, file, indent=2)
+
+
+def _runs(folder: Folder) -> list[Json]:
+    try:
+        told = json.loads(folder.manifest.read_text(encoding="utf-8"))
+        runs = told["runs"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return runs if isinstance(runs, list) else []

@@ -1,0 +1,62 @@
+"""Which videos a run is about: files, folders, lists of names."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from videoespresso.errors import UserError
+
+SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("3gp", "asf", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4"),
+        *("mpeg", "mpg", "mts", "ogv", "ts", "webm", "wmv"),
+    )
+)
+"""What counts as a video in a folder; a file that is named itself may be called anything."""
+
+
+def find_videos(given: Iterable[str | Path]) -> list[str]:
+    """Absolute paths, each once, in a stable order: the files named, those in the folders named
+    (and in folders below), those in the text files named with a leading @, one a line.
+
+    A file that is named but missing stays in the list: it becomes a reject and not the end of the
+    run. Raises UserError where nothing is found at all, and for a list that cannot be read.
+    """
+    found = dict.fromkeys(os.path.abspath(path) for one in given for path in _of(str(one)))
+    if not found:
+        raise UserError(
+            "there is no video in what was given",
+            hint=f"Name files, or folders with {', '.join(sorted(SUFFIXES))} in them.",
+        )
+    return list(found)
+
+
+def _of(given: str) -> Iterator[str]:
+    if given.startswith("@"):
+        yield from _listed(Path(given[1:]))
+        return
+    path = Path(given).expanduser()
+    if not path.is_dir():
+        yield str(path)
+        return
+    for folder, inner, names in os.walk(path):
+        inner.sort()
+        yield from (
+            os.path.join(folder, name)
+            for name in sorted(names)
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+        )
+
+
+def _listed(file: Path) -> Iterator[str]:
+    """The names in a list, relative to the list's folder."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{file} cannot be read as a list: {error}", hint="One path a line, in UTF-8."
+        ) from error
+    for line in lines:
+        if name := line.strip():
+            yield str(file.parent / Path(name).expanduser())

@@ -1,0 +1,162 @@
+"""One video from its path to its shard: what a thread does here and a worker on another machine."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from videoespresso.dataset.folder import Folder
+from videoespresso.errors import BudgetExceeded, ModelError, SettingsError, UserError, VideoError
+from videoespresso.graphs.context import Context
+from videoespresso.graphs.dataset import build_dataset_graph
+from videoespresso.graphs.dataset_context import GROUP, DatasetContext, Event, Stopped
+from videoespresso.items import Reject
+from videoespresso.memory.journal import Journals, JournalTaken
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Outcome:
+    """What became of a video. complete: every pair of it is a record or a reject.
+
+    ended: why the run must end ("budget", "stopped"), empty while it goes on; told: what to say
+    about it. busy: another process is at work on it.
+    """
+
+    path: str
+    video_id: str = ""
+    items: dict[str, Json] = field(default_factory=dict)
+    rejects: dict[str, Json] = field(default_factory=dict)
+    failures: dict[str, Json] = field(default_factory=dict)
+    complete: bool = False
+    busy: bool = False
+    ended: str = ""
+    told: str = ""
+
+    @property
+    def name(self) -> str:
+        """What its shard is called: by its bytes, or by its path where these are unknown or are
+        another file's."""
+        path = hashlib.sha256(self.path.encode(errors="surrogateescape")).hexdigest()
+        return self.video_id[:16] or f"path-{path[:16]}"
+
+    def take(self, update: Json) -> None:
+        """Takes in what a node wrote; the same record may come by way of several graphs."""
+        for item in update.get("items") or ():
+            self.items[item["id"]] = item
+        for told in update.get("rejects") or ():
+            self.rejects[repr(sorted(told.items(), key=str))] = told
+        for failure in update.get("failures") or ():
+            self.failures[repr(sorted(failure.items(), key=str))] = failure
+        if video := update.get("video"):
+            self.video_id = "" if update.get("stop") == "duplicate" else str(video["id"])
+
+    def shard(self) -> Json:
+        """As the folder keeps it."""
+        return {
+            "path": self.path,
+            "video_id": self.video_id,
+            "complete": self.complete,
+            "items": list(self.items.values()),
+            "rejects": list(self.rejects.values()),
+            "failures": list(self.failures.values()),
+        }
+
+
+class Worker:
+    """Does videos, one a call; several threads may share one.
+
+    context: models, stores, limits. tell: hears of every stage that is done.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        context: Context,
+        *,
+        seed: int = 0,
+        group: int = GROUP,
+        concurrency: int = 16,
+        tell: Callable[[Event], None] = lambda _event: None,
+    ) -> None:
+        self._folder = folder
+        self.context = DatasetContext(
+            base=context,
+            keep_image=self._keep_image,
+            journals=Journals(folder.work),
+            tell=tell,
+            seed=seed,
+            group=group,
+        )
+        self._concurrency = concurrency
+        self._graph = build_dataset_graph(self.context)
+
+    def _keep_image(self, frame: Json) -> str:
+        source = self.context.base.store.file(frame["video_id"], frame["sha"])
+        return self._folder.keep_image(source, frame["sha"])
+
+    def stop(self) -> None:
+        """Ends at the next stages; what is under way is finished and kept."""
+        self.context.stopping.set()
+
+    def do(self, path: str) -> Outcome:
+        """The outcome of a video; its shard is written. Raises only what is about the run and not
+        about the video: SettingsError, MemoryStoreError."""
+        outcome = Outcome(path)
+        try:
+            self._run(outcome)
+            outcome.complete = not outcome.failures
+        except JournalTaken as error:
+            outcome.busy, outcome.told = True, str(error)
+            return outcome
+        except BudgetExceeded as error:
+            outcome.ended, outcome.told = "budget", str(error)
+        except Stopped:
+            outcome.ended = "stopped"
+        except (VideoError, ModelError) as error:
+            _lost(outcome, error)
+        finally:
+            self.context.journals.release(path)
+        if outcome.complete or outcome.items or outcome.rejects or outcome.failures:
+            self._folder.write_shard(outcome.name, outcome.shard())
+        return outcome
+
+    def _run(self, outcome: Outcome) -> None:
+        try:
+            for update in self._updates(outcome.path):
+                outcome.take(update)
+        except (SettingsError, VideoError, ModelError, BudgetExceeded, Stopped, JournalTaken):
+            raise
+        except UserError as error:
+            raise VideoError(str(error), hint=error.hint) from error
+
+    def _updates(self, path: str) -> Iterator[Json]:
+        """What each node writes, of the graphs inside too, as it comes: if the run ends in the
+        middle of a video, what was finished is known."""
+        stream: Iterator[Any] = self._graph.stream(
+            {"path": path},
+            {"max_concurrency": self._concurrency},
+            stream_mode="updates",
+            subgraphs=True,
+        )
+        for _, updates in stream:
+            for update in updates.values():
+                if isinstance(update, dict):
+                    yield update
+
+
+def _lost(outcome: Outcome, error: VideoError | ModelError) -> None:
+    """A video that cannot be read is a reject; one whose model failed may be done another time."""
+    if isinstance(error, VideoError):
+        told = Reject(
+            video=outcome.path,
+            stage="probe",
+            criterion="unreadable video",
+            reason=f"{error}. {error.hint}".strip(),
+        )
+        outcome.take({"rejects": [told.model_dump(mode="json")]})
+        outcome.complete = True
+    else:
+        failure = {"stage": "caption", "reason": str(error), "video": outcome.path}
+        outcome.take({"failures": [failure]})
