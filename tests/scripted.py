@@ -1,6 +1,6 @@
 """A chat model that follows a script: a function a role, from the messages to the reply."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from videoespresso.agents.base import Agent
 from videoespresso.graphs.context import Context, open_context
 from videoespresso.models.profiles import CHAT_ROLES
 from videoespresso.models.specs import ModelSpec
-from videoespresso.settings import Settings
+from videoespresso.settings import DATASET_ROLES, Settings
 from videoespresso.synthetic import Story, make_story
 from videoespresso.tools.base import Tool
 
@@ -40,7 +40,7 @@ class ScriptedModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         first = str(messages[0].content).partition("\n")[0]
-        role = next(r for r in (*CHAT_ROLES, "follower") if r in first)
+        role = next(r for r in (*CHAT_ROLES, *DATASET_ROLES, "follower") if r in first)
         self.asked[role] = self.asked.get(role, 0) + 1
         reply = AIMessage(self.script[role](messages))
         return ChatResult(generations=[ChatGeneration(message=reply)])
@@ -54,13 +54,17 @@ def text_of(messages: list[BaseMessage], which: int = -1) -> str:
 
 
 def scripted_context(
-    cache: Path, script: Script, tools: tuple[Tool | str, ...] = (), **given: Any
+    cache: Path,
+    script: Script,
+    tools: tuple[Tool | str, ...] = (),
+    roles: Sequence[str] = CHAT_ROLES,
+    **given: Any,
 ) -> tuple[Context, ScriptedModel]:
     """A real context in which only the chat model is scripted."""
     settings = Settings.load(
         {"detector": "off", "cache_dir": cache, "dynamic_fps": 1.0, **given}, environ={}
     )
-    context = open_context(settings, tools)
+    context = open_context(settings, tools, roles=roles)
     model = ScriptedModel(script=script, asked={})
     spec = ModelSpec.parse("hf:scripted")
     agents = {
@@ -68,7 +72,7 @@ def scripted_context(
             role, spec, model, ledger=context.ledger, budget=context.budget,
             replies=context.agents[role].replies,
         )
-        for role in CHAT_ROLES
+        for role in roles
     }  # fmt: skip
     return replace(context, agents=agents), model
 

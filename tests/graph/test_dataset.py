@@ -1,0 +1,259 @@
+"""The dataset graph on a scripted model and a real video: records, rejects, failures."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import BaseMessage
+from tests.scripted import ScriptedModel, film, scripted_context, story_with, text_of
+
+from videoespresso.dataset.folder import Folder
+from videoespresso.dataset.work import Outcome, Worker
+from videoespresso.errors import ModelError
+from videoespresso.graphs.dataset import fault_of, group
+from videoespresso.items import DatasetItem
+from videoespresso.settings import DATASET_ROLES
+from videoespresso.synthetic import Story
+
+ROLES = ("captioner", *DATASET_ROLES)
+
+
+@pytest.fixture(scope="module")
+def story() -> Story:
+    return story_with("vase breaks")
+
+
+@pytest.fixture(scope="module")
+def video(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return film(story, tmp_path_factory.mktemp("film") / "räume #1.mp4")
+
+
+def lines(messages: list[BaseMessage]) -> list[str]:
+    """The captions that a role was shown."""
+    return re.findall(r"^\([\d.]+ s\) (.*) \[\d+\]$", text_of(messages), re.MULTILINE)
+
+
+class Teacher:
+    """A script that captions by counting and asks one question about the first and last caption."""
+
+    def __init__(self, **fixed: Any) -> None:
+        self.fixed = fixed
+        self.seen = 0
+
+    def captioner(self, messages: list[BaseMessage]) -> str:
+        self.seen += 1
+        return f"room: scene number {self.seen} of things"
+
+    def generator(self, messages: list[BaseMessage]) -> str:
+        shown = lines(messages)
+        pair = {
+            "question": f"How does {shown[0]} lead to the end?",
+            "answer": f"After it comes {shown[-1]}.",
+            "task": "Causal Analysis",
+        }
+        return json.dumps({"pairs": [pair, *self.fixed.get("more", [])]})
+
+    def verifier(self, messages: list[BaseMessage]) -> str:
+        return json.dumps({"reason": "fits", "criterion": "", "accepted": True})
+
+    def annotator(self, messages: list[BaseMessage]) -> str:
+        shown = lines(messages)
+        core = [shown[-1], shown[0]]
+        sentences = [
+            {"text": "It ends.", "core": 1, "items": ["vase"]},
+            {"text": "It begins.", "core": 2, "items": []},
+        ]
+        return json.dumps({"core": core, "evidence": sentences})
+
+    def distractor(self, messages: list[BaseMessage]) -> str:
+        wrong = [{"text": f"After it comes another thing {k}.", "error": "it"} for k in "abc"]
+        return json.dumps({"wrong": wrong})
+
+    def script(self, **replies: Any) -> dict[str, Any]:
+        return {role: replies.get(role, getattr(self, role)) for role in ROLES}
+
+
+def outcome(video: Path, tmp_path: Path, **replies: Any) -> tuple[Outcome, ScriptedModel, Folder]:
+    """One video done with the teacher, some of whose replies are others."""
+    more = {"more": replies.pop("more", [])}
+    context, model = scripted_context(
+        tmp_path / "cache", Teacher(**more).script(**replies), roles=ROLES, detector="embedded:"
+    )
+    folder = Folder(tmp_path / "out")
+    folder.open()
+    return Worker(folder, context, seed=3).do(str(video)), model, folder
+
+
+@pytest.fixture(scope="module")
+def made(video: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    return outcome(video, tmp_path_factory.mktemp("made"))
+
+
+def test_a_record_says_what_it_stands_on(made: Any, video: Path) -> None:
+    done, _, folder = made
+    assert done.complete
+    assert not done.rejects
+    item = DatasetItem.model_validate(next(iter(done.items.values())))
+    assert item.task == "Causal Inference"
+    assert item.video.path == str(video)
+    assert item.options[ord(item.letter or "") - ord("A")] == item.answer
+    assert len(item.options) == 4
+    times = [f.time_s for f in item.core_frames]
+    assert times == sorted(times)
+    assert all((folder.root / f.image).is_file() for f in item.core_frames)
+    assert set(item.made) == {
+        "caption", "generate", "verify", "annotate", "ground_time", "ground_space", "distract",
+    }  # fmt: skip
+
+
+def test_evidence_follows_its_frame_when_core_captions_come_out_of_order(made: Any) -> None:
+    done, _, _ = made
+    item = DatasetItem.model_validate(next(iter(done.items.values())))
+    by_text = {e.text: e.frame for e in item.evidence}
+    assert by_text == {"It ends.": 1, "It begins.": 0}
+
+
+def test_a_second_run_asks_nobody(made: Any, video: Path, tmp_path: Path) -> None:
+    done, _, folder = made
+    context, model = scripted_context(
+        folder.root.parent / "cache", {}, roles=ROLES, detector="embedded:"
+    )
+    again = Worker(folder, context, seed=3).do(str(video))
+    assert model.asked == {}
+    assert again.items == done.items
+
+
+def test_a_changed_seed_only_mixes_the_options_anew(made: Any, video: Path) -> None:
+    _done, _, folder = made
+    context, model = scripted_context(
+        folder.root.parent / "cache", {}, roles=ROLES, detector="embedded:"
+    )
+    orders = {
+        tuple(next(iter(Worker(folder, context, seed=s).do(str(video)).items.values()))["options"])
+        for s in range(6)
+    }
+    assert model.asked == {}
+    assert len(orders) > 1
+
+
+def test_a_rejected_pair_keeps_its_reason(video: Path, tmp_path: Path) -> None:
+    told = json.dumps({"reason": "no such thing", "criterion": "hallucination", "accepted": False})
+    done, model, _ = outcome(video, tmp_path, verifier=lambda _: told)
+    (reject,) = done.rejects.values()
+    assert (reject["stage"], reject["criterion"]) == ("verify", "hallucination")
+    assert reject["reason"] == "no such thing"
+    assert done.complete
+    assert "annotator" not in model.asked
+
+
+@pytest.mark.parametrize(
+    ("pair", "criterion"),
+    [
+        ({"question": " ", "answer": "b", "task": "Causal Inference"}, "empty"),
+        ({"question": "Why?", "answer": "b", "task": None}, "task"),
+        ({"question": "WHY so?", "answer": "b", "task": "Causal Inference"}, "asked twice"),
+        ({"question": "What is in frame 3?", "answer": "b", "task": "Causal Inference"},
+         "names a frame"),
+    ],
+)  # fmt: skip
+def test_a_pair_nobody_can_use_is_refused(pair: dict[str, Any], criterion: str) -> None:
+    before = [{"question": "Why so?", "answer": "x", "task": "Causal Inference"}]
+    found = fault_of(pair, before)
+    assert found is not None
+    assert found[0] == criterion
+
+
+def test_a_pair_that_can_be_used_is_not() -> None:
+    good = {"question": "Why does she frame it?", "answer": "b", "task": "Causal Inference"}
+    assert fault_of(good, []) is None
+
+
+def test_core_captions_of_one_frame_are_no_record(video: Path, tmp_path: Path) -> None:
+    def same(messages: list[BaseMessage]) -> str:
+        first = lines(messages)[0]
+        return json.dumps(
+            {"core": [first, first], "evidence": [{"text": "It.", "core": 1, "items": []}]}
+        )
+
+    done, _, _ = outcome(video, tmp_path, annotator=same)
+    (reject,) = done.rejects.values()
+    assert (reject["stage"], reject["criterion"]) == ("ground_time", "single frame")
+
+
+def test_options_that_give_the_answer_away_are_asked_again_then_refused(
+    video: Path, tmp_path: Path
+) -> None:
+    told = json.dumps({"wrong": [{"text": "After it comes"}, {"text": "a"}, {"text": "a"}]})
+    done, model, _ = outcome(video, tmp_path, distractor=lambda _: told)
+    (reject,) = done.rejects.values()
+    assert reject["stage"] == "distract"
+    assert model.asked["distractor"] == 2
+
+
+def test_a_model_that_fails_leaves_a_failure_and_the_next_run_mends_it(
+    video: Path, tmp_path: Path
+) -> None:
+    def down(_: list[BaseMessage]) -> str:
+        raise ModelError("the server is down")
+
+    done, model, folder = outcome(video, tmp_path, verifier=down)
+    assert not done.complete
+    (failure,) = done.failures.values()
+    assert failure["stage"] == "verify"
+    assert "the server is down" in failure["reason"]
+    teacher = Teacher()
+    context, model = scripted_context(
+        tmp_path / "cache", teacher.script(), roles=ROLES, detector="embedded:"
+    )
+    mended = Worker(folder, context, seed=3).do(str(video))
+    assert mended.complete
+    assert set(model.asked) == {"verifier", "annotator", "distractor"}
+
+
+def test_a_reply_without_json_is_a_reject_with_its_stage(video: Path, tmp_path: Path) -> None:
+    done, _, _ = outcome(video, tmp_path, annotator=lambda _: "I would rather not.")
+    (reject,) = done.rejects.values()
+    assert (reject["stage"], reject["criterion"]) == ("annotate", "unusable reply")
+
+
+def test_a_file_that_is_no_video_is_a_reject(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.mp4"
+    wrong.write_text("no video")
+    done, _, folder = outcome(wrong, tmp_path)
+    (reject,) = done.rejects.values()
+    assert reject["criterion"] == "unreadable video"
+    assert done.complete
+    assert folder.merge() == {"videos": 1, "complete": 1, "records": 0, "rejects": 1}
+
+
+def test_the_same_bytes_are_done_once(video: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(video.read_bytes())
+    context, _ = scripted_context(tmp_path / "cache", Teacher().script(), roles=ROLES)
+    folder = Folder(tmp_path / "out")
+    folder.open()
+    worker = Worker(folder, context)
+    first, second = worker.do(str(video)), worker.do(str(copy))
+    assert len(first.items) == 1
+    (reject,) = second.rejects.values()
+    assert reject["criterion"] == "duplicate"
+    assert folder.merge()["records"] == 1
+
+
+@pytest.mark.parametrize(
+    ("captions", "sizes"),
+    [(15, [15]), (19, [19]), (20, [15, 5]), (34, [15, 19]), (3, [3]), (30, [15, 15])],
+)
+def test_groups_have_fifteen_and_a_short_rest_joins_the_last(
+    captions: int, sizes: list[int], tmp_path: Path
+) -> None:
+    context, _ = scripted_context(tmp_path, {}, roles=ROLES)
+    worker = Worker(Folder(tmp_path), context)
+    rows = [{"frame_id": str(k), "time_s": k, "text": f"caption {k}"} for k in range(captions)]
+    state: Any = {"kept": [r["frame_id"] for r in rows], "captions": rows, "video": {}}
+    found = group(state, worker.context)["groups"]
+    assert [len(g["captions"]) for g in found] == sizes
+    assert [c["frame_id"] for g in found for c in g["captions"]] == [r["frame_id"] for r in rows]
