@@ -13,6 +13,7 @@ from videoespresso.cli import (
     ask,
     cache,
     chat,
+    dataset,
     doctor,
     mcp,
     memory,
@@ -66,7 +67,7 @@ ask.add_to(app)
 chat.add_to(app)
 doctor.add_to(app)
 mcp.add_to(app)
-for part in (models, tools, cache, memory, synthetic):
+for part in (models, tools, cache, memory, synthetic, dataset):
     app.add_typer(part.app)
 
 

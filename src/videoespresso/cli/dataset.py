@@ -1,0 +1,17 @@
+"""`videoespresso dataset`: videos in, questions with evidence out, and what is done with them."""
+
+import typer
+
+from videoespresso.cli import dataset_convert
+from videoespresso.cli.console import examples
+
+app = typer.Typer(
+    name="dataset",
+    help="Datasets of questions with core frames and evidence: convert, export.",
+    no_args_is_help=True,
+    epilog=examples(
+        "dataset convert bench_hard.json --out test-set",
+        "dataset export my-dataset --to trl --out my-dataset-trl",
+    ),
+)
+dataset_convert.add_to(app)
