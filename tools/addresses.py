@@ -133,13 +133,10 @@ def reachable(
 def public(ip: Ip) -> bool:
     """Whether an address is of the public internet, through every way of wrapping IPv4 in IPv6."""
     if isinstance(ip, ipaddress.IPv6Address):
-        inner = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
-        if ip in _NAT64:
-            inner.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
-        if any(inside is not None and not public(inside) for inside in inner):
+        if ip.ipv4_mapped is not None or ip in _NAT64:
+            return public(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
+        if any(inner and not public(inner) for inner in (ip.sixtofour, *(ip.teredo or ()))):
             return False
-        if ip.ipv4_mapped is not None:
-            return True
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
 
 

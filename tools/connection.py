@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any, Self
 from urllib.parse import urljoin
 
@@ -40,10 +39,16 @@ class Limits:
 class Wire:
     """Requests under one deadline. Use it in a `with` statement."""
 
-    def __init__(self, limits: Limits, resolve: Resolve = resolved) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        resolve: Resolve = resolved,
+        network: httpcore.NetworkBackend | None = None,
+    ) -> None:
         self.limits, self.resolve = limits, resolve
         self.deadline = time.monotonic() + limits.total_s
-        self._pool = httpcore.ConnectionPool(network_backend=_Backend(limits, self.left, resolve))
+        backend = _Backend(limits, self.left, resolve, network or httpcore.SyncBackend())
+        self._pool = httpcore.ConnectionPool(network_backend=backend)
 
     def left(self, seconds: float | None = None) -> float:
         """The time a step may take, at least a little so that a timeout names the cause."""
@@ -120,7 +125,7 @@ class Wire:
 def _headers(address: Address, first: Address, more: dict[str, str]) -> list[tuple[str, str]]:
     given = {
         "Host": address.authority,
-        "User-Agent": f"videoespresso/{version('videoespresso')}",
+        "User-Agent": "videoespresso",
         "Accept": "video/*, */*;q=0.5",
         "Accept-Encoding": "identity",  # the bytes as they are: ranges and sizes count those
         **more,
@@ -140,10 +145,14 @@ class _Backend(httpcore.NetworkBackend):
     """Connects to the IP addresses that were checked, and to nothing else."""
 
     def __init__(
-        self, limits: Limits, left: Callable[[float | None], float], resolve: Resolve
+        self,
+        limits: Limits,
+        left: Callable[[float | None], float],
+        resolve: Resolve,
+        network: httpcore.NetworkBackend,
     ) -> None:
         self._limits, self._left, self._resolve = limits, left, resolve
-        self._inner = httpcore.SyncBackend()
+        self._inner = network
 
     def connect_tcp(
         self,
