@@ -25,6 +25,7 @@ from videoespresso.graphs.selection import Candidates, evenly, strategy
 from videoespresso.graphs.state import Answered, Ask, Json, State
 from videoespresso.graphs.tool_calls import call_tools, told
 from videoespresso.graphs.tool_use import perceive, tool_request
+from videoespresso.memory.downloads import Downloads
 from videoespresso.tools.base import Given
 from videoespresso.tools.grounding import match_items
 from videoespresso.tools.registry import load_tools
@@ -45,7 +46,10 @@ Node = Callable[[State, Context], dict[str, Any]]
 
 def probe(state: State, context: Context) -> dict[str, Any]:
     """What the file is. Raises VideoError where it cannot be read."""
-    return {"video": dump(probe_file(state["path"])), "warnings": list(context.warnings)}
+    video = probe_file(state["path"])
+    source = Downloads(context.settings.cache_dir / "downloads").source(video.path)
+    video = video.model_copy(update={"source": source})
+    return {"video": dump(video), "warnings": list(context.warnings)}
 
 
 def sample(state: State, context: Context) -> dict[str, Any]:

@@ -191,7 +191,7 @@ def _checked(path: str | Path) -> str:
 
 def _near(file: Path) -> str:
     if "://" in str(file) or ":/" in str(file):
-        return "addresses are not read: download the video and give the file"
+        return "`ask` and `chat` take http(s) addresses, as text and not as a Path"
     try:
         names = os.listdir(file.parent)
     except OSError:

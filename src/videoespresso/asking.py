@@ -1,10 +1,13 @@
-"""`ask`: a question about a video file, through the graph, as one call."""
+"""`ask`: a question about a video, through the graph, as one call."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from videoespresso.settings import Settings
 from videoespresso.types import Answer, Record
@@ -12,6 +15,8 @@ from videoespresso.types import Answer, Record
 if TYPE_CHECKING:
     from videoespresso.models.budget import Budget
     from videoespresso.tools.base import Given
+    from videoespresso.tools.download import Local
+    from videoespresso.tools.transfer import Progress
 
 
 class Step(Record):
@@ -22,6 +27,17 @@ class Step(Record):
     data: dict[str, Any] = Field(default_factory=dict)
 
 
+class Asking(TypedDict, total=False):
+    """What goes with a question; `ask` says what each means."""
+
+    options: Sequence[str]
+    select: str | None
+    settings: Settings | None
+    tools: "Sequence[Given]"
+    budget: "Budget | None"
+    on_progress: "Callable[[Progress], None] | None"
+
+
 def ask(
     video: str | Path,
     question: str,
@@ -30,15 +46,18 @@ def ask(
     select: str | None = None,
     settings: Settings | None = None,
     tools: "Sequence[Given]" = (),
-    on_step: Callable[[Step], None] | None = None,
     budget: "Budget | None" = None,
+    on_step: Callable[[Step], None] | None = None,
+    on_progress: "Callable[[Progress], None] | None" = None,
 ) -> Answer:
     """Answers a question about a video, with core frames, evidence and boxes.
 
-    options: possible answers; the answer's `choice` is the position of one of them. select: the
-    selection strategy (paper, retrieval, uniform:K, keyframes, all). settings: default
-    `Settings.load()`. on_step: called as each node ends. budget: limits shared with other
-    questions; default those of the settings, for this question alone.
+    video: a path or an http(s) address (tools/download.py). options: possible answers; the answer's
+    `choice` is the position of one of them. select: the selection strategy (paper, retrieval,
+    uniform:K, keyframes, all). settings: default `Settings.load()`. tools: more tools than the
+    settings name. budget: limits shared with other questions; default those of the settings, for
+    this question alone. on_step: called as each node ends. on_progress: called while a video is
+    downloaded.
 
     Raises VideoError, SettingsError, ModelError. A reached budget is no error: the answer says so
     and keeps what was found.
@@ -52,6 +71,7 @@ def ask(
         settings=settings,
         tools=tools,
         budget=budget,
+        on_progress=on_progress,
     ):
         if isinstance(step, Answer):
             found = step
@@ -61,77 +81,70 @@ def ask(
     return found
 
 
-def stream(
-    video: str | Path,
-    question: str,
-    *,
-    options: Sequence[str] = (),
-    select: str | None = None,
-    settings: Settings | None = None,
-    tools: "Sequence[Given]" = (),
-    budget: "Budget | None" = None,
-) -> Iterator[Step | Answer]:
-    """The steps as they happen, and the answer last."""
-    graph, given = _prepared(video, question, options, select, settings, tools, budget)
+def stream(video: str | Path, question: str, **asking: Unpack[Asking]) -> Iterator[Step | Answer]:
+    """The steps as they happen, and the answer last. Takes what `ask` takes."""
+    settings = _settings(asking)
+    file = _local(video, settings, asking)
+    yield from _fetched(file)
+    graph, given = _prepared(file, question, settings, asking)
     for update in graph.stream(given, stream_mode="updates"):
         yield from _told(update)
 
 
-async def aask(
-    video: str | Path,
-    question: str,
-    *,
-    options: Sequence[str] = (),
-    select: str | None = None,
-    settings: Settings | None = None,
-    tools: "Sequence[Given]" = (),
-) -> Answer:
+async def aask(video: str | Path, question: str, **asking: Unpack[Asking]) -> Answer:
     """`ask`, awaited; the nodes run in threads."""
     found: Answer | None = None
-    async for step in astream(
-        video, question, options=options, select=select, settings=settings, tools=tools
-    ):
+    async for step in astream(video, question, **asking):
         found = step if isinstance(step, Answer) else found
     assert found is not None, "the graph always ends in `finish`"
     return found
 
 
 async def astream(
-    video: str | Path,
-    question: str,
-    *,
-    options: Sequence[str] = (),
-    select: str | None = None,
-    settings: Settings | None = None,
-    tools: "Sequence[Given]" = (),
+    video: str | Path, question: str, **asking: Unpack[Asking]
 ) -> AsyncIterator[Step | Answer]:
     """`stream`, awaited."""
-    graph, given = _prepared(video, question, options, select, settings, tools)
+    settings = _settings(asking)
+    file = await asyncio.to_thread(_local, video, settings, asking)
+    for step in _fetched(file):
+        yield step
+    graph, given = _prepared(file, question, settings, asking)
     async for update in graph.astream(given, stream_mode="updates"):
         for told in _told(update):
             yield told
 
 
-def _prepared(
-    video: str | Path,
-    question: str,
-    options: Sequence[str],
-    select: str | None,
-    settings: Settings | None,
-    tools: "Sequence[Given]",
-    budget: "Budget | None" = None,
-) -> tuple[Any, Any]:
+def _settings(asking: Asking) -> Settings:
+    """Raises SettingsError for a selection strategy that does not exist, before anything else."""
+    from videoespresso.graphs.selection import strategy  # noqa: PLC0415 - slow to import
+
+    settings = asking.get("settings") or Settings.load()
+    if (select := asking.get("select")) is not None:
+        settings = settings.model_copy(update={"select": select})
+    strategy(settings.select)
+    return settings
+
+
+def _local(video: str | Path, settings: Settings, asking: Asking) -> "Local":
+    from videoespresso.tools.download import local  # noqa: PLC0415 - slow to import
+
+    return local(video, settings, asking.get("on_progress"))
+
+
+def _fetched(file: "Local") -> Iterator[Step]:
+    if file.told:
+        yield Step(node="fetch", text=file.told)
+
+
+def _prepared(file: "Local", question: str, settings: Settings, asking: Asking) -> tuple[Any, Any]:
     # langgraph and chromadb take seconds to import; `import videoespresso` must not
     from videoespresso.graphs.ask import build_ask_graph  # noqa: PLC0415
     from videoespresso.graphs.context import open_context  # noqa: PLC0415
-    from videoespresso.graphs.selection import strategy  # noqa: PLC0415
 
-    settings = settings or Settings.load()
-    if select is not None:
-        settings = settings.model_copy(update={"select": select})
-    strategy(settings.select)  # a wrong name is said before anything is decoded
-    graph = build_ask_graph(open_context(settings, tools, budget=budget))
-    return graph, {"path": str(video), "question": question, "options": list(options)}
+    context = open_context(settings, asking.get("tools", ()), budget=asking.get("budget"))
+    context = replace(context, warnings=(*context.warnings, *file.warnings))
+    options = list(asking.get("options", ()))
+    return build_ask_graph(context), {"path": file.path, "question": question, "options": options}
 
 
 def _told(update: dict[str, Any]) -> Iterator[Step | Answer]:

@@ -22,8 +22,10 @@ from videoespresso.graphs.selection import strategy
 from videoespresso.memory.threads import ThreadStore, config
 from videoespresso.report.text import clock
 from videoespresso.settings import Settings
+from videoespresso.tools.download import local
 from videoespresso.tools.registry import load_tools
 from videoespresso.tools.sampling import refine
+from videoespresso.tools.transfer import OnProgress
 from videoespresso.tools.video import open_video, probe
 from videoespresso.types import Answer, Caption, ChatTurn, FrameRef, Usage
 
@@ -56,13 +58,20 @@ class Chat:
         videos: Sequence[str | Path],
         settings: Settings,
         tools: Sequence[str] = (),
+        on_progress: OnProgress | None = None,
     ) -> "Chat":
-        """A new thread about videos. Raises VideoError for one that cannot be read."""
+        """A new thread about videos, files or http(s) addresses, which are fetched now.
+
+        Raises VideoError for one that cannot be read."""
         if not videos:
             raise UserError("a chat needs a video", hint="videoespresso chat clip.mp4")
         strategy(settings.select)  # a wrong name is said before anything is decoded
-        paths = [probe(video).path for video in videos]
-        return cls(threads, threads.new_name(), paths, open_context(settings, tools))
+        files = [local(video, settings, on_progress) for video in videos]
+        paths = [probe(file.path).path for file in files]
+        context = open_context(settings, tools)
+        said = [warning for file in files for warning in file.warnings]
+        context = replace(context, warnings=(*context.warnings, *said))
+        return cls(threads, threads.new_name(), paths, context)
 
     @classmethod
     def resume(

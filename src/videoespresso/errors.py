@@ -3,6 +3,8 @@
 VideoEspressoError
 ├── UserError            you: a file, a flag, a key
 │   ├── VideoError       the video cannot be read (missing, truncated, audio only, …)
+│   │   └── DownloadError    the video's address cannot be fetched; `retryable` as below
+│   │       └── AddressError it is refused: neither http nor https, or not public
 │   └── SettingsError    a spec, profile or setting is wrong
 ├── ToolError            a tool or detector failed; the run goes on with a typed gap
 ├── MemoryStoreError     the frame store or the caption index is unusable
@@ -31,6 +33,22 @@ class UserError(VideoEspressoError):
 
 class VideoError(UserError):
     """The video cannot be read; the message names the file and what is wrong with it."""
+
+
+class DownloadError(VideoError):
+    """An address cannot be fetched, or what it gives is no video within the limits. `status` is
+    what the server said, where it said anything."""
+
+    def __init__(
+        self, message: str, *, hint: str = "", retryable: bool = False, status: int | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.retryable = retryable
+        self.status = status
+
+
+class AddressError(DownloadError):
+    """The address is refused before anything is sent there."""
 
 
 class SettingsError(UserError):

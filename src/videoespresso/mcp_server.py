@@ -21,6 +21,7 @@ from videoespresso.graphs.ask import select
 from videoespresso.graphs.context import open_context
 from videoespresso.graphs.look import look
 from videoespresso.settings import Settings
+from videoespresso.tools.download import local
 from videoespresso.tools.video import open_video
 from videoespresso.types import Box, Caption, EvidenceStep, Gap, Record
 
@@ -29,7 +30,10 @@ INSTRUCTIONS = (
     "stands on; `get_frame` shows the picture at an instant. Instants are seconds from the start."
 )
 
-VideoPath = Annotated[str, Field(description="The path of a video file on the server's machine.")]
+VideoPath = Annotated[
+    str,
+    Field(description="The path of a video file on the server's machine, or an http(s) address."),
+]
 Asked = Annotated[str, Field(description="What you want to know.", min_length=1)]
 
 
@@ -124,7 +128,7 @@ class VideoTools:
     ) -> list[Moment]:
         """Find the instants of a video that look like what is described, the nearest first."""
         context = open_context(self.settings)
-        state = look(context, video)
+        state = look(context, self._file(video))
         key = context.memory_key(state["video"]["id"])
         shown = {f["id"] for f in state["frames"]}
         found = [
@@ -138,7 +142,7 @@ class VideoTools:
     def list_core_frames(self, video: VideoPath, question: Asked) -> list[Seen]:
         """List the few frames of a video that matter for a question, and why."""
         context = open_context(self.settings)
-        state = look(context, video, question)
+        state = look(context, self._file(video), question)
         times = {f["id"]: f["time_s"] for f in state["frames"]}
         said = {c["frame_id"]: c["text"] for c in state["captions"]}
         return [
@@ -148,7 +152,7 @@ class VideoTools:
 
     def describe(self, video: VideoPath) -> Description:
         """Say what a video is and what can be seen in it, in time order."""
-        state = look(open_context(self.settings), video)
+        state = look(open_context(self.settings), self._file(video))
         kept = set(state["kept"])
         file = state["video"]
         return Description(
@@ -159,9 +163,12 @@ class VideoTools:
             ),
         )
 
+    def _file(self, video: str) -> str:
+        return local(video, self.settings).path
+
     def picture(self, video: str, time_s: float, max_side: int) -> bytes:
         """The frame on screen at an instant, as JPEG. Raises VideoError for one outside."""
-        with open_video(video) as reader:
+        with open_video(self._file(video)) as reader:
             end = reader.video.duration_s
             if not 0 <= time_s <= end:
                 raise VideoError(

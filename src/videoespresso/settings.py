@@ -62,6 +62,8 @@ class Settings(Record):
     memory: a folder or the http(s) URL of a Chroma server; "" is a folder in the cache.
     budget_*: limits of one question: dollars, model calls, frames, seconds; None is no limit. Of
         a batch all but frames are limits of the whole.
+    download_*: limits of a video given by its address: bytes, seconds of video, seconds for all of
+        it, seconds without a byte. allow_private_addresses: it may be on this machine or network.
     timeout_s: how long one model call may take. concurrency: model calls at a time.
     """
 
@@ -88,6 +90,11 @@ class Settings(Record):
     budget_calls: int | None = Field(default=None, ge=0)
     budget_frames: int | None = Field(default=None, ge=1)
     budget_seconds: float | None = Field(default=None, gt=0)
+    download_max_bytes: int = Field(default=2 * 1024**3, ge=1)
+    download_max_duration_s: float = Field(default=4 * 3600.0, gt=0)
+    download_timeout_s: float = Field(default=3600.0, gt=0)
+    download_stall_s: float = Field(default=30.0, gt=0)
+    allow_private_addresses: bool = False
     timeout_s: float = Field(default=120.0, gt=0)
     concurrency: int = Field(default=4, ge=1, le=256)
     cache_dir: Path = Field(default_factory=cache_dir)
@@ -140,7 +147,7 @@ def find_file() -> Path | None:
 
 
 def _from_file(path: Path) -> dict[str, Any]:
-    """Reads the file; `[budget] usd = 1` and `budget_usd = 1` are the same."""
+    """Reads the file; `[budget] usd = 1` and `budget_usd = 1` are the same, and [download] too."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -149,12 +156,14 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise SettingsError(
             f"{path} cannot be read: {error.strerror}", hint="Check the path and its permissions."
         ) from error
-    budget = data.pop("budget", {})
-    if not isinstance(budget, dict):
-        raise SettingsError(
-            f"{path}: `budget` is a table", hint="Write [budget] and under it usd = 1."
-        )
-    return data | {f"budget_{key}": value for key, value in budget.items()}
+    for name, example in (("budget", "usd = 1"), ("download", "timeout_s = 600")):
+        table = data.pop(name, {})
+        if not isinstance(table, dict):
+            raise SettingsError(
+                f"{path}: `{name}` is a table", hint=f"Write [{name}] and under it {example}."
+            )
+        data |= {f"{name}_{key}": value for key, value in table.items()}
+    return data
 
 
 def _from_environment(environ: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -26,7 +26,10 @@ class Record(BaseModel):
 
 
 class Video(Record):
-    """A video file. `id` is the sha256 of its bytes; size is as displayed, after rotation."""
+    """A video file. `id` is the sha256 of its bytes; size is as displayed, after rotation.
+
+    source: the address it was fetched from, without login and keys; "" for a file of yours.
+    """
 
     id: str
     path: str
@@ -37,6 +40,7 @@ class Video(Record):
     rotation: Literal[0, 90, 180, 270] = 0
     has_audio: bool = False
     codec: str = ""
+    source: str = ""
 
 
 class FrameRef(Record):

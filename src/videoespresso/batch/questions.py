@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from videoespresso.errors import UserError, VideoEspressoError
+from videoespresso.tools.addresses import is_address, shown
 from videoespresso.types import Answer, Record
 
 EXPECTED = (
@@ -84,6 +85,8 @@ class Planned(NamedTuple):
         """The record of a question with its outcome."""
         assert self.question is not None, "a wrong line has its record already"
         told = self.question.model_dump()
+        if is_address(self.question.video):
+            told["video"] = shown(self.question.video)
         return Asked(key=self.key, line=self.line, **told, answer=answer, error=error)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 JOBS = 2
 """Questions at a time: decoding and the embedded models fill two cores; a server takes more."""
 
-LOOKING = ("probe", "sample", "caption")
+LOOKING = ("fetch", "probe", "sample", "caption")
 """Until these are done a second question about the same video would only do the same work again."""
 
 _WAIT_S = 1.0

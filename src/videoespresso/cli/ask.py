@@ -11,14 +11,30 @@ from videoespresso.cli.console import (
     Exit,
     err,
     examples,
+    fetching,
     one_line,
     out,
     say_warning,
     write_json,
 )
+from videoespresso.cli.options import (
+    Detector,
+    Fps,
+    MaxCalls,
+    MaxFrames,
+    MaxSeconds,
+    MaxUsd,
+    Model,
+    Private,
+    Profile,
+    Quiet,
+    Select,
+    Tool,
+    settings_of,
+)
 from videoespresso.errors import UserError
 from videoespresso.report.text import clock, letter, money, printable, total
-from videoespresso.settings import ROLES, Settings
+from videoespresso.settings import Settings
 from videoespresso.types import Answer
 
 if TYPE_CHECKING:
@@ -29,6 +45,7 @@ EPILOG = examples(
     'ask clip.mp4 "Who wins?" --option Ann --option Bo --select uniform:16',
     'ask clip.mp4 "What falls?" --model reasoner=openai:gpt-4o --max-usd 1',
     'ask clip.mp4 "What falls?" --json --quiet > answer.json',
+    'ask https://example.org/clip.mp4 "What falls?"',
     'ask --report r.html -- -odd-name.mp4 "What falls?"',
     "ask --batch questions.jsonl --out answers.jsonl --jobs 4",
     codes=True,
@@ -42,7 +59,8 @@ def add_to(app: typer.Typer) -> None:
 
 def ask(
     video: Annotated[
-        Path | None, typer.Argument(help="The video file.", show_default=False)
+        str | None,
+        typer.Argument(help="The video file, or an http(s) address.", show_default=False),
     ] = None,
     question: Annotated[
         str | None, typer.Argument(help="What you want to know.", show_default=False)
@@ -51,41 +69,20 @@ def ask(
         list[str] | None,
         typer.Option("--option", "-o", help="A possible answer; give it once for each."),
     ] = None,
-    select: Annotated[
-        str | None,
-        typer.Option(help="paper, retrieval, uniform:K, keyframes or all.", show_default="paper"),
-    ] = None,
-    profile: Annotated[
-        str | None, typer.Option(help="A named set of models; `models list` shows them.")
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option("--model", "-m", metavar="ROLE=SPEC", help="A model for one role."),
-    ] = None,
-    detector: Annotated[
-        str | None,
-        typer.Option(metavar="SPEC", help="onnx:PATH, yolo:PATH.pt, hf:NAME, embedded: or off."),
-    ] = None,
-    tool: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="A tool, or package.module:name; may be repeated."),
-    ] = None,
-    fps: Annotated[float | None, typer.Option(help="Frames a second on static parts.")] = None,
-    max_usd: Annotated[
-        float | None, typer.Option(help="Spend no more dollars (a batch: in all).")
-    ] = None,
-    max_calls: Annotated[
-        int | None, typer.Option(help="Make no more model calls (a batch: in all).")
-    ] = None,
-    max_frames: Annotated[
-        int | None, typer.Option(help="Look at no more frames of a video.")
-    ] = None,
-    max_seconds: Annotated[
-        float | None, typer.Option(help="Take no longer (a batch: in all).")
-    ] = None,
+    select: Select = None,
+    profile: Profile = None,
+    model: Model = None,
+    detector: Detector = None,
+    tool: Tool = None,
+    fps: Fps = None,
+    max_usd: MaxUsd = None,
+    max_calls: MaxCalls = None,
+    max_frames: MaxFrames = None,
+    max_seconds: MaxSeconds = None,
+    private: Private = False,
     json: Annotated[bool, typer.Option("--json", help="Print the typed answer, only.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write an HTML page of the evidence.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show the steps.")] = False,
+    quiet: Quiet = False,
     batch: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="JSON lines: video, question, options, id."),
@@ -99,18 +96,17 @@ def ask(
     ] = False,
 ) -> None:
     """Ask a video a question and see the evidence: core frames, timestamps, boxes."""
-    settings = Settings.load(
-        {
-            "profile": profile,
-            **roles(model or ()),
-            "detector": detector,
-            "select": select,
-            "fps": fps,
-            "budget_usd": max_usd,
-            "budget_calls": max_calls,
-            "budget_frames": max_frames,
-            "budget_seconds": max_seconds,
-        }
+    settings = settings_of(
+        select=select,
+        profile=profile,
+        model=model,
+        detector=detector,
+        fps=fps,
+        max_usd=max_usd,
+        max_calls=max_calls,
+        max_frames=max_frames,
+        max_seconds=max_seconds,
+        private=private,
     )
     if batch is not None:
         only_batch(out, video, question, option, report)
@@ -152,7 +148,7 @@ def one_question_or_many() -> UserError:
 
 
 def run(
-    video: Path,
+    video: str,
     question: str,
     options: Sequence[str],
     tools: Sequence[str],
@@ -183,29 +179,17 @@ def run(
             settings=settings,
             tools=tuple(tools),
             on_step=None if quiet else on_step,
+            on_progress=None if status is None else fetching(status.update),
         )
 
 
-def roles(given: Sequence[str]) -> dict[str, str]:
-    """('reasoner=openai:gpt-4o', …) as settings. Raises UserError for anything else."""
-    specs: dict[str, str] = {}
-    for text in given:
-        role, equals, spec = text.partition("=")
-        if role not in ROLES or not equals or not spec:
-            raise UserError(
-                f"--model {text!r} does not name a role and a model",
-                hint=f"Write --model ROLE=SPEC, with a role of: {', '.join(ROLES)}.",
-            )
-        specs[role] = spec
-    return specs
-
-
-def check_report(report: Path, video: Path) -> None:
+def check_report(report: Path, video: str) -> None:
     """Raises UserError where the report cannot go, before anything is paid for."""
     from videoespresso.report.page import check_target
+    from videoespresso.tools.addresses import is_address
 
     check_target(report)
-    if report.resolve() == video.resolve():
+    if not is_address(video) and report.resolve() == Path(video).resolve():
         raise UserError("the report would replace the video", hint="Give --report another name.")
 
 

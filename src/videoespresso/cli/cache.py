@@ -11,7 +11,7 @@ from videoespresso.settings import Settings
 
 app = typer.Typer(
     name="cache",
-    help="What was kept: frames, captions, model replies, chats.",
+    help="What was kept: frames, captions, model replies, downloads, chats.",
     no_args_is_help=True,
     epilog=examples("cache show", "cache clear --frames --yes"),
 )
@@ -20,12 +20,14 @@ app = typer.Typer(
 @app.command("show", epilog=examples("cache show"))
 def show() -> None:
     """Show what is kept, and what the kept replies would cost again."""
+    from videoespresso.memory.downloads import Downloads
     from videoespresso.memory.frames import FrameStore
     from videoespresso.memory.replies import ReplyCache
 
     folder = Settings.load().cache_dir
     frames = FrameStore(folder / "frames").stats()
     replies = ReplyCache(folder / "replies.sqlite").stats()
+    downloads = Downloads(folder / "downloads").stats()
     rows = [
         ("frames", f"{frames.frames:,}", size(frames.bytes), f"{frames.videos} videos"),
         ("captions", "", size(folder_bytes(folder / "memory")), "rebuilt from frames and replies"),
@@ -34,6 +36,12 @@ def show() -> None:
             f"{replies.replies:,}",
             size(replies.bytes),
             f"{money(replies.usage.usd)} to make again",
+        ),
+        (
+            "downloads",
+            f"{downloads.videos:,}",
+            size(downloads.bytes),
+            f"{downloads.addresses} addresses",
         ),
         ("chats", "", size(folder_bytes(folder / "chats")), "`chat --resume` goes on with one"),
     ]
@@ -51,21 +59,33 @@ def clear(
     replies: Annotated[
         bool, typer.Option("--replies", help="Model replies; paid ones will be paid again.")
     ] = False,
+    downloads: Annotated[bool, typer.Option("--downloads", help="Videos from addresses.")] = False,
     chats: Annotated[
         bool, typer.Option("--chats", help="What was asked and answered in chats.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Clear what is kept. Without a choice: frames and captions, never what was paid or said."""
-    if not (frames or captions or replies or chats):
+    """Clear what is kept. Without a choice: frames and captions, never what was paid, said or
+    fetched."""
+    from videoespresso.memory.downloads import Downloads
+
+    if not (frames or captions or replies or downloads or chats):
         frames = captions = True
-    chosen = {"frames": frames, "captions": captions, "replies": replies, "chats": chats}
+    chosen = {
+        "frames": frames,
+        "captions": captions,
+        "replies": replies,
+        "downloads": downloads,
+        "chats": chats,
+    }
     names = " and ".join(name for name, on in chosen.items() if on)
     folder = Settings.load().cache_dir
     if not yes and not typer.confirm(f"Clear {names} in {folder}?", err=True):
         err().print("nothing cleared")
         raise typer.Exit(Exit.ANSWERED)
     _clear(folder, frames=frames, captions=captions, replies=replies)
+    if downloads:
+        Downloads(folder / "downloads").clear()
     if chats:
         _clear_chats(folder / "chats")
     out().print(f"cleared {names}")

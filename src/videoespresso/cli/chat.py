@@ -2,23 +2,38 @@
 
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from videoespresso.cli.ask import code_of, roles, show
+from videoespresso.cli.ask import code_of, show
 from videoespresso.cli.chat_commands import Session, Still, run
 from videoespresso.cli.console import (
     Exit,
     err,
     examples,
     exit_code,
+    fetching,
     one_line,
     out,
     say_error,
     say_warning,
     write_json,
+)
+from videoespresso.cli.options import (
+    Detector,
+    Fps,
+    MaxCalls,
+    MaxFrames,
+    MaxSeconds,
+    MaxUsd,
+    Model,
+    Private,
+    Profile,
+    Quiet,
+    Select,
+    Tool,
+    settings_of,
 )
 from videoespresso.errors import UserError, VideoEspressoError
 from videoespresso.settings import Settings
@@ -46,51 +61,41 @@ def add_to(app: typer.Typer) -> None:
 
 def chat(
     videos: Annotated[
-        list[Path] | None,
-        typer.Argument(help="The video files; with --resume a chat's name.", show_default=False),
+        list[str] | None,
+        typer.Argument(
+            help="The video files, or http(s) addresses; with --resume a chat's name.",
+            show_default=False,
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a chat: the one named, or the last one.")
     ] = False,
-    select: Annotated[
-        str | None,
-        typer.Option(help="paper, retrieval, uniform:K, keyframes or all.", show_default="paper"),
-    ] = None,
-    profile: Annotated[
-        str | None, typer.Option(help="A named set of models; `models list` shows them.")
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option("--model", "-m", metavar="ROLE=SPEC", help="A model for one role."),
-    ] = None,
-    detector: Annotated[
-        str | None,
-        typer.Option(metavar="SPEC", help="onnx:PATH, yolo:PATH.pt, hf:NAME, embedded: or off."),
-    ] = None,
-    tool: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A tool to use; may be repeated.")
-    ] = None,
-    fps: Annotated[float | None, typer.Option(help="Frames a second on static parts.")] = None,
-    max_usd: Annotated[float | None, typer.Option(help="Dollars a question.")] = None,
-    max_calls: Annotated[int | None, typer.Option(help="Model calls a question.")] = None,
-    max_frames: Annotated[int | None, typer.Option(help="Frames a question.")] = None,
-    max_seconds: Annotated[float | None, typer.Option(help="Seconds a question.")] = None,
+    select: Select = None,
+    profile: Profile = None,
+    model: Model = None,
+    detector: Detector = None,
+    tool: Tool = None,
+    fps: Fps = None,
+    max_usd: MaxUsd = None,
+    max_calls: MaxCalls = None,
+    max_frames: MaxFrames = None,
+    max_seconds: MaxSeconds = None,
+    private: Private = False,
     json: Annotated[bool, typer.Option("--json", help="One typed answer a line, only.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show the steps.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Ask videos questions that may refer to each other; the chat is kept and can be resumed."""
-    settings = Settings.load(
-        {
-            "profile": profile,
-            **roles(model or ()),
-            "detector": detector,
-            "select": select,
-            "fps": fps,
-            "budget_usd": max_usd,
-            "budget_calls": max_calls,
-            "budget_frames": max_frames,
-            "budget_seconds": max_seconds,
-        }
+    settings = settings_of(
+        select=select,
+        profile=profile,
+        model=model,
+        detector=detector,
+        fps=fps,
+        max_usd=max_usd,
+        max_calls=max_calls,
+        max_frames=max_frames,
+        max_seconds=max_seconds,
+        private=private,
     )
     from videoespresso.memory.threads import ThreadStore
 
@@ -107,7 +112,7 @@ def chat(
 
 def _opened(
     threads: "ThreadStore",
-    videos: list[Path],
+    videos: list[str],
     settings: Settings,
     tools: list[str],
     *,
@@ -116,13 +121,14 @@ def _opened(
     from videoespresso.chatting import Chat
 
     if not resume:
-        return Chat.begin(threads, videos, settings, tools)
+        with err().status("opening") as status:
+            return Chat.begin(threads, videos, settings, tools, fetching(status.update))
     if len(videos) > 1:
         raise UserError(
             "--resume takes one chat, and its videos come with it",
             hint="videoespresso chat --resume NAME, or leave --resume out for a new chat.",
         )
-    return Chat.resume(threads, str(videos[0]) if videos else "", settings, tools)
+    return Chat.resume(threads, videos[0] if videos else "", settings, tools)
 
 
 def _talk(session: Session, settings: Settings, *, quiet: bool, as_json: bool) -> Exit:

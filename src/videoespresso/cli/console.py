@@ -4,7 +4,7 @@ import functools
 import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,8 @@ from videoespresso.report.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from videoespresso.tools.transfer import Progress
 
 
 class Exit(IntEnum):
@@ -100,6 +102,20 @@ def say_warning(text: str) -> None:
 def one_line(text: str) -> str:
     """Printable and without line breaks."""
     return " ".join(printable(text).split())
+
+
+def fetching(say: Callable[[str], None]) -> "Callable[[Progress], None]":
+    """Tells how far a download is, in one line: bytes, rate, time to go."""
+
+    def hear(progress: "Progress") -> None:
+        whole = "" if progress.total is None else f" of {progress.total / 1e6:.1f}"
+        left = progress.left_s
+        say(
+            f"fetching {progress.received / 1e6:.1f}{whole} MB, {progress.rate / 1e6:.1f} MB/s"
+            + ("" if left is None else f", {left // 60:.0f}:{left % 60:02.0f} left")
+        )
+
+    return hear
 
 
 def write_json(record: BaseModel, *, indent: int | None = 2) -> None:

@@ -4,10 +4,9 @@ from typing import Annotated
 
 import typer
 
-from videoespresso.cli.ask import roles
 from videoespresso.cli.console import err, examples, say_warning
+from videoespresso.cli.options import MaxCalls, MaxUsd, Model, Private, Profile, settings_of
 from videoespresso.errors import UserError
-from videoespresso.settings import Settings
 
 EPILOG = examples("mcp", "mcp --profile openai --max-usd 0.5", "mcp --http --port 8765")
 HOST = "127.0.0.1"
@@ -26,15 +25,11 @@ def serve(
         int | None,
         typer.Option(min=1, max=65535, help="With --http.", show_default="8765"),
     ] = None,
-    profile: Annotated[
-        str | None, typer.Option(help="A named set of models; `models list` shows them.")
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option("--model", "-m", metavar="ROLE=SPEC", help="A model for one role."),
-    ] = None,
-    max_usd: Annotated[float | None, typer.Option(help="Spend no more dollars a call.")] = None,
-    max_calls: Annotated[int | None, typer.Option(help="Model calls a tool call.")] = None,
+    profile: Profile = None,
+    model: Model = None,
+    max_usd: MaxUsd = None,
+    max_calls: MaxCalls = None,
+    private: Private = False,
 ) -> None:
     """Serve ask, find_moments, list_core_frames, get_frame and describe over MCP (extra `mcp`).
 
@@ -44,13 +39,8 @@ def serve(
 
     if port is not None and not http:
         raise UserError("--port is for --http", hint="Give both, or neither for stdio.")
-    settings = Settings.load(
-        {
-            "profile": profile,
-            **roles(model or ()),
-            "budget_usd": max_usd,
-            "budget_calls": max_calls,
-        }
+    settings = settings_of(
+        profile=profile, model=model, max_usd=max_usd, max_calls=max_calls, private=private
     )
     for warning in settings.warnings:
         say_warning(warning)

@@ -2,7 +2,6 @@
 
 import json as json_
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +10,7 @@ from videoespresso.cli.console import (
     Exit,
     err,
     examples,
+    fetching,
     one_line,
     out,
     say_warning,
@@ -102,7 +102,9 @@ def try_tool(
     name: Annotated[
         str, typer.Argument(metavar="TOOL", help="A tool's name, or package.module:name.")
     ],
-    video: Annotated[Path, typer.Argument(help="The video file.", show_default=False)],
+    video: Annotated[
+        str, typer.Argument(help="The video file, or an http(s) address.", show_default=False)
+    ],
     at: Annotated[float | None, typer.Option(help="Look around this second.")] = None,
     start: Annotated[float | None, typer.Option("--from", help="Look from this second.")] = None,
     end: Annotated[float | None, typer.Option("--to", help="Look up to this second.")] = None,
@@ -116,13 +118,15 @@ def try_tool(
 ) -> None:
     """Run one tool on a few frames of a video, and show what it found or why it did not."""
     from videoespresso.graphs.context import open_context
+    from videoespresso.tools.download import local
     from videoespresso.tools.registry import load_tools, run_tool
 
     settings, arguments = _settings(detector), _arguments(arg or ())
     (tool,) = load_tools([name]).tools
-    with err().status(f"trying {tool.name}"):
+    with err().status(f"trying {tool.name}") as status:
+        file = local(video, settings, fetching(status.update))
         context = open_context(settings.model_copy(update={"tools": ()}))
-        asked = _request(context, video, question, (at, start, end), arguments)
+        asked = _request(context, file.path, question, (at, start, end), arguments)
         ran = run_tool(tool, asked)
     tried = Tried(
         tool=tool.name,
@@ -169,7 +173,7 @@ def _arguments(given: Sequence[str]) -> dict[str, Any]:
 
 def _request(
     context: Any,
-    video: Path,
+    video: str,
     question: str,
     when: tuple[float | None, float | None, float | None],
     arguments: dict[str, Any],

@@ -1,0 +1,119 @@
+"""Addresses: what is refused before anything is sent, and what people see of one."""
+
+from pathlib import Path
+
+import pytest
+
+from videoespresso.errors import AddressError
+from videoespresso.tools.addresses import (
+    is_address,
+    parse,
+    reachable,
+    shown,
+    without_secrets,
+)
+
+PUBLIC = ("93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c")
+PRIVATE = (
+    "127.0.0.1",
+    "127.8.8.8",
+    "0.0.0.0",
+    "10.1.2.3",
+    "172.16.0.1",
+    "192.168.1.1",
+    "169.254.169.254",
+    "100.64.0.1",
+    "192.0.2.1",
+    "198.18.0.1",
+    "224.0.0.1",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "fe80::1",
+    "fc00::1",
+    "fd12:3456::1",
+    "ff02::1",
+    "2001:db8::1",
+    "::ffff:127.0.0.1",
+    "::ffff:10.0.0.1",
+    "::ffff:169.254.169.254",
+    "64:ff9b::7f00:1",
+    "64:ff9b::a9fe:a9fe",
+    "2002:7f00:1::",
+    "2002:a00:1::",
+)
+
+
+@pytest.mark.parametrize("ip", PRIVATE)
+def test_an_address_that_is_not_public_is_refused_by_number_and_by_name(ip: str) -> None:
+    with pytest.raises(AddressError, match="public internet") as caught:
+        reachable(ip, 80, allow_private=False)
+    assert "--allow-private-addresses" in caught.value.hint
+    with pytest.raises(AddressError, match=r"video\.example \("):
+        reachable("video.example", 80, allow_private=False, resolve=lambda *_: [PUBLIC[0], ip])
+    assert reachable(ip, 80, allow_private=True) == [ip]
+
+
+@pytest.mark.parametrize("ip", [*PUBLIC, "::ffff:93.184.215.14", "64:ff9b::5db8:d70e"])
+def test_a_public_address_is_not(ip: str) -> None:
+    assert reachable(ip, 80, allow_private=False) == [ip]
+
+
+@pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "127.1", "0177.0.0.1"])
+def test_other_ways_of_writing_an_address_are_checked_as_they_resolve(host: str) -> None:
+    with pytest.raises(AddressError):
+        reachable(host, 80, allow_private=False, resolve=lambda *_: ["127.0.0.1"])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://example.org/clip.mp4",
+        "file:///etc/passwd",
+        "gopher://example.org/",
+        "data://text/plain,hello",
+        "rtsp://example.org/live",
+        "http:///clip.mp4",
+        "http://exa mple.org/",
+        "http://example.org:99999/",
+        "http://[::1/",
+    ],
+)
+def test_what_is_no_http_address_is_refused(url: str) -> None:
+    assert is_address(url)
+    with pytest.raises(AddressError) as caught:
+        parse(url)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("path", ["clip.mp4", "C:/clip.mp4", "a://b"[2:], Path("https://a/b.mp4")])
+def test_a_path_is_no_address(path: str | Path) -> None:
+    assert not is_address(path)
+
+
+def test_an_address_is_taken_apart() -> None:
+    address = parse("HTTPS://me:p%40ss@Exämple.org:8443/a b/ü.mp4?x=1&y=[2]#part")
+    assert address.host == "xn--exmple-cua.org"
+    assert address.target == "/a%20b/%C3%BC.mp4?x=1&y=[2]"
+    assert address.url == "https://xn--exmple-cua.org:8443/a%20b/%C3%BC.mp4?x=1&y=[2]"
+    assert address.authorization() == "Basic bWU6cEBzcw=="
+    assert parse("http://[::1]:80/").authority == "[::1]"
+
+
+@pytest.mark.parametrize(
+    ("url", "seen"),
+    [
+        ("https://me:hunter2@h.org/a.mp4", "https://h.org/a.mp4"),
+        ("https://hunter2@h.org:81/a.mp4#hunter2", "https://h.org:81/a.mp4"),
+        ("https://h.org/watch?v=abc&t=3&sig=hunter2", "https://h.org/watch?v=abc&t=3&sig=***"),
+        ("https://h.org/a.mp4?X-Amz-Signature=hunter2&e=1", "https://h.org/a.mp4?X-Amz-Signature=***&e=***"),
+        ("https://h.org/a.mp4?hunter2", "https://h.org/a.mp4?***"),
+        ("https://h.org/a\x1b[31m.mp4", "https://h.org/a[31m.mp4"),
+        ("https://me:hunter2@[::1/", "this address"),
+    ],
+)  # fmt: skip
+def test_what_is_shown_has_no_secrets(url: str, seen: str) -> None:
+    assert shown(url) == seen
+    told = without_secrets(f"cannot open '{url}', gave up")
+    assert "hunter2" not in told
