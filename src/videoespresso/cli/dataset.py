@@ -2,16 +2,18 @@
 
 import typer
 
-from videoespresso.cli import dataset_convert
+from videoespresso.cli import dataset_build, dataset_convert
 from videoespresso.cli.console import examples
 
 app = typer.Typer(
     name="dataset",
-    help="Datasets of questions with core frames and evidence: convert, export.",
+    help="Datasets of questions with core frames and evidence: build, convert, export.",
     no_args_is_help=True,
     epilog=examples(
+        "dataset build examples/videos --out demo-dataset",
         "dataset convert bench_hard.json --out test-set",
         "dataset export my-dataset --to trl --out my-dataset-trl",
     ),
 )
+dataset_build.add_to(app)
 dataset_convert.add_to(app)

@@ -58,6 +58,7 @@ def settings_of(
     max_calls: int | None = None,
     max_frames: int | None = None,
     max_seconds: float | None = None,
+    concurrency: int | None = None,
     private: bool = False,
 ) -> Settings:
     """The settings with what was given on top. Raises UserError, SettingsError."""
@@ -72,6 +73,7 @@ def settings_of(
             "budget_calls": max_calls,
             "budget_frames": max_frames,
             "budget_seconds": max_seconds,
+            "concurrency": concurrency,
             "allow_private_addresses": private or None,
         }
     )
