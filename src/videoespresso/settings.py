@@ -60,7 +60,9 @@ class Settings(Record):
     memory: a folder or the http(s) URL of a Chroma server; "" is a folder in the cache.
     budget_*: limits of one question: dollars, model calls, frames, seconds; None is no limit. Of
         a batch all but frames are limits of the whole.
-    timeout_s: how long one model call may take. concurrency: model calls at a time.
+    timeout_s: how long one model call may take. concurrency: calls at a time on one model.
+    requests_per_minute, tokens_per_minute: limits of each model's provider; None is no limit. What
+        a server asks for in Retry-After is heard by every caller whatever is set.
     """
 
     profile: str = ""
@@ -84,6 +86,8 @@ class Settings(Record):
     budget_seconds: float | None = Field(default=None, gt=0)
     timeout_s: float = Field(default=120.0, gt=0)
     concurrency: int = Field(default=4, ge=1, le=256)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
     cache_dir: Path = Field(default_factory=cache_dir)
     sources: dict[str, str] = Field(default_factory=dict)
     warnings: tuple[str, ...] = ()
