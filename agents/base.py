@@ -4,41 +4,34 @@ Replies are cached, calls counted, budgets kept, failures retried and converted,
 climbed for (ladder.py) - here, once, for every role.
 """
 
-import asyncio
-import logging
-import time
 from collections import deque
-from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import count
 from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 from pydantic import BaseModel
 
-from videoespresso.agents.ladder import LADDER, Attempt, Climbed, Rung, Said, climb, read
+from videoespresso.agents.ladder import LADDER, Climbed, Rung, Said, climb, read
 from videoespresso.agents.messages import Turn, as_one_image
 from videoespresso.agents.meter import Meter
 from videoespresso.agents.prompts import Prompt
-from videoespresso.agents.requests import Called, Reply, Request, calling, converse, said
+from videoespresso.agents.requests import Called, Reply, Request, calling, converse
 from videoespresso.agents.retries import Retries
-from videoespresso.errors import ModelError, ModelOutputError
+from videoespresso.agents.turns import Steps, Turns
 from videoespresso.memory.replies import ReplyCache, StoredReply
 from videoespresso.models.budget import Budget
-from videoespresso.models.failures import UnsupportedError, model_errors
 from videoespresso.models.ledger import Entry, Ledger
+from videoespresso.models.pace import Pace
 from videoespresso.models.profiles import takes_one_image
 from videoespresso.models.specs import ModelSpec
 from videoespresso.types import Usage
 
 __all__ = ["Agent", "Called", "Prompt", "Reply", "Retries", "Turn"]
 
-log = logging.getLogger(__name__)
-
 T = TypeVar("T", bound=BaseModel)
 V = TypeVar("V")
-Steps = Generator[Attempt, Any, Climbed[V]]
 
 
 class Agent:
@@ -47,7 +40,8 @@ class Agent:
     replies: the cache, None to ask anew each time. budget: checked before each call, charged
     after. one_image: the model takes one image a request, so several become a labelled grid
     (default: by the model's name). concurrency: calls at a time in `text_batch`; in-process
-    models get one, they use all cores already.
+    models get one, they use all cores already. pace: the line before the provider, shared by all
+    agents on it; by default nobody is waited for.
 
     Every method raises ModelError when the model cannot be reached or refuses, ModelOutputError
     when its reply is no use, and BudgetExceeded before the call that would pass a limit.
@@ -65,6 +59,7 @@ class Agent:
         one_image: bool | None = None,
         concurrency: int = 4,
         retries: Retries | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self.role = role
         self.spec = spec
@@ -75,6 +70,7 @@ class Agent:
         self.one_image = takes_one_image(spec) if one_image is None else one_image
         self.concurrency = 1 if spec.in_process else concurrency
         self.retries = retries or Retries()
+        self.pace = pace or Pace()
         self._unable: set[str] = set()
 
     # ---- what roles call
@@ -152,16 +148,7 @@ class Agent:
             yield hit.raw
             return
         with self._meter(request) as meter:
-            for tried in count(1):
-                try:
-                    with meter.call(), model_errors(self.spec):
-                        for chunk in request.model.stream(request.wire(Attempt("text"))):
-                            if piece := meter.piece(chunk):
-                                yield piece
-                    break
-                except ModelError as error:
-                    wait_s = self._wait_s(error, tried, over=meter.pieces > 0)
-                time.sleep(wait_s)
+            yield from self._turns(request, meter).stream()
             self._keep(request, meter, meter.streamed())
 
     async def astream_text(self, prompt: Prompt, turns: Sequence[Turn]) -> AsyncIterator[str]:
@@ -171,16 +158,8 @@ class Agent:
             yield hit.raw
             return
         with self._meter(request) as meter:
-            for tried in count(1):
-                try:
-                    with meter.call(), model_errors(self.spec):
-                        async for chunk in request.model.astream(request.wire(Attempt("text"))):
-                            if piece := meter.piece(chunk):
-                                yield piece
-                    break
-                except ModelError as error:
-                    wait_s = self._wait_s(error, tried, over=meter.pieces > 0)
-                await asyncio.sleep(wait_s)
+            async for piece in self._turns(request, meter).astream():
+                yield piece
             self._keep(request, meter, meter.streamed())
 
     # ---- how a request is made
@@ -222,67 +201,15 @@ class Agent:
             return self._hit(request) or await self._aask(request, steps)
 
     def _ask(self, request: Request, steps: Steps[V]) -> Reply[V]:
-        """Drives the ladder to its end."""
         with self._meter(request) as meter:
-            attempt = next(steps)
-            while True:
-                came = self._try(request, meter, attempt)
-                try:
-                    attempt = steps.send(came)
-                except StopIteration as done:
-                    return self._keep(request, meter, done.value)
+            return self._keep(request, meter, self._turns(request, meter).climb(steps))
 
     async def _aask(self, request: Request, steps: Steps[V]) -> Reply[V]:
         with self._meter(request) as meter:
-            attempt = next(steps)
-            while True:
-                came = await self._atry(request, meter, attempt)
-                try:
-                    attempt = steps.send(came)
-                except StopIteration as done:
-                    return self._keep(request, meter, done.value)
+            return self._keep(request, meter, await self._turns(request, meter).aclimb(steps))
 
-    def _try(self, request: Request, meter: Meter, attempt: Attempt) -> Said | UnsupportedError:
-        """One rung, with retries: what came, or that the server does not take this form."""
-        sent = request.wire(attempt)
-        for tried in count(1):
-            try:
-                runnable = request.runnable(attempt.rung)
-                with meter.call(), model_errors(self.spec):
-                    meter.came = said(runnable.invoke(sent), attempt.rung)
-                break
-            except (UnsupportedError, ModelOutputError) as error:
-                return _as_outcome(error)
-            except ModelError as error:
-                wait_s = self._wait_s(error, tried)
-            time.sleep(wait_s)
-        return meter.came or Said("")
-
-    async def _atry(
-        self, request: Request, meter: Meter, attempt: Attempt
-    ) -> Said | UnsupportedError:
-        sent = request.wire(attempt)
-        for tried in count(1):
-            try:
-                runnable = request.runnable(attempt.rung)
-                with meter.call(), model_errors(self.spec):
-                    meter.came = said(await runnable.ainvoke(sent), attempt.rung)
-                break
-            except (UnsupportedError, ModelOutputError) as error:
-                return _as_outcome(error)
-            except ModelError as error:
-                wait_s = self._wait_s(error, tried)
-            await asyncio.sleep(wait_s)
-        return meter.came or Said("")
-
-    def _wait_s(self, error: ModelError, tried: int, *, over: bool = False) -> float:
-        """How long to wait before the next try. Raises the error when there is to be none."""
-        wait_s = None if over else self.retries.wait_s(tried, error)
-        if wait_s is None:
-            raise error
-        left = self.budget.seconds_left
-        log.info("try %d failed, waiting %.1f s: %s", tried, wait_s, error)
-        return wait_s if left is None else min(wait_s, left)
+    def _turns(self, request: Request, meter: Meter) -> Turns:
+        return Turns(request, meter, self.pace, self.budget, self.retries)
 
     @contextmanager
     def _meter(self, request: Request) -> Iterator[Meter]:
@@ -300,28 +227,24 @@ class Agent:
         if request.schema is not None:
             value, _ = read(request.schema, Said(kept.text))
             if value is None:
+                self.replies.drop(request.key)
                 return None
         usage, how = Usage(cached_calls=1), ("cache", *kept.how)
         self.ledger.record(Entry(self.role, str(self.spec), usage, how=how))
-        return Reply(value, kept.text, usage, how)
+        return Reply(value, kept.text, usage, how, kept.usage, kept.snapshot)
 
     def _keep(self, request: Request, meter: Meter, climbed: Climbed[V]) -> Reply[V]:
         """Stores a good reply."""
         meter.how = climbed.how
         if self.replies is not None:
-            kept = StoredReply(text=climbed.raw, how=climbed.how, usage=meter.usage)
+            kept = StoredReply(
+                text=climbed.raw, how=climbed.how, usage=meter.usage, snapshot=meter.snapshot
+            )
             self.replies.put(request.key, str(self.spec), self.role, kept)
-        return Reply(climbed.value, climbed.raw, meter.usage, climbed.how)
+        usage = meter.usage
+        return Reply(climbed.value, climbed.raw, usage, climbed.how, usage, meter.snapshot)
 
     def _note_unable(self, rung: Rung) -> None:
         self._unable.add(rung)
         if self.replies is not None:
             self.replies.remember_inability(str(self.spec), rung)
-
-
-def _as_outcome(error: ModelError) -> Said | UnsupportedError:
-    """What the ladder is told: a refused form, or a reply which hit the length limit."""
-    if isinstance(error, ModelOutputError):
-        return Said(error.reply, cut=True)
-    assert isinstance(error, UnsupportedError)
-    return error

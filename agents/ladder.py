@@ -36,12 +36,16 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Said:
-    """What a model answered. cut: it hit its length limit. Tokens are 0 when not reported."""
+    """What a model answered. cut: it hit its length limit. Tokens are 0 when not reported.
+
+    snapshot: which model the server says it was, with its fingerprint; "" when it says nothing.
+    """
 
     text: str
     cut: bool = False
     input_tokens: int = 0
     output_tokens: int = 0
+    snapshot: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,77 +1,78 @@
-"""What one request takes, over all its tries: announced to the budget, written to the ledger."""
+"""What one request takes, over all its tries: told to the budget, written to the ledger."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from videoespresso.agents.ladder import Climbed, Said
+from videoespresso.agents.ladder import Attempt, Climbed, Said
 from videoespresso.agents.requests import Request, said
 from videoespresso.errors import ModelOutputError, SettingsError
 from videoespresso.models.budget import Budget
+from videoespresso.models.chat import MAX_TOKENS
+from videoespresso.models.failures import CutError
 from videoespresso.models.ledger import Entry, Ledger
-from videoespresso.models.prices import price, text_tokens
+from videoespresso.models.prices import Price, price, text_tokens
 from videoespresso.types import Usage
 
 EXPECTED_OUTPUT = 200
-"""Tokens a reply is expected to have when its cost is announced: a typical piece of evidence."""
+"""Tokens a reply is expected to have before it came: a typical piece of evidence."""
 
 
 class Meter:
-    """Accounts for one request; `close` writes the one ledger entry, whatever happened."""
+    """Accounts for one request; `close` writes the one ledger entry, whatever happened.
+
+    Raises SettingsError when there is a limit in dollars and no known price.
+    """
 
     def __init__(self, role: str, request: Request, budget: Budget, ledger: Ledger) -> None:
         self.usage = Usage()
         self.how: tuple[str, ...] = ()
+        self.snapshot = str(getattr(request.model, "identity", ""))
         self._role, self._request = role, request
         self._budget, self._ledger = budget, ledger
-        self._price = price(request.spec)
-        self._expected = (
-            self._price.usd(request.input_tokens, EXPECTED_OUTPUT) if self._price else 0.0
-        )
+        self._price = known_price(request, budget)
         self._image_tokens = 0
         self._reported = True
         self._stream: Any = None
         self.came: Said | None = None
         self.pieces = 0
 
-    @contextmanager
-    def call(self) -> Iterator[None]:
-        """Around one call; `came` is set inside it. A call that fails counts as a call too.
+    @property
+    def expected_tokens(self) -> int:
+        """An estimate of what a call takes, in and out: for its provider's tokens per minute."""
+        return self._request.input_tokens + EXPECTED_OUTPUT
 
-        Raises BudgetExceeded before the call, or SettingsError when there is a limit in dollars
-        and no known price.
+    def most_usd(self, attempt: Attempt) -> float:
+        """No less than the attempt can cost."""
+        return most_usd(self._price, self._request, attempt)
+
+    @contextmanager
+    def call(self, usd: float) -> Iterator[None]:
+        """Around one call announced to the budget with `usd`; `came` is set inside it.
+
+        A call that fails counts as a call too; one that was cut at its limit was paid for.
         """
-        if self._price is None and self._budget.max_usd is not None:
-            raise SettingsError(
-                f"{self._request.spec} has no known price, so a limit in dollars cannot be kept",
-                hint="Limit budget_calls or budget_seconds instead, or choose another model.",
-            )
-        self._budget.start(self._expected)
         self.came, started = None, time.perf_counter()
         try:
             yield
+        except CutError as error:
+            self.came = Said(error.reply, True, error.input_tokens, error.output_tokens)
+            raise
         finally:
             came = said(self._stream) if self.pieces else self.came
             usage = Usage(calls=1, seconds=time.perf_counter() - started)
             if came is not None:
                 usage = usage.model_copy(update=self._tokens(came))
-            self._budget.finish(self._expected, usage)
+                self.snapshot = came.snapshot or self.snapshot
+            self._budget.finish(usd, usage)
             self.usage += usage
 
     def _tokens(self, came: Said) -> dict[str, Any]:
         """Tokens, images and dollars of an answered call; estimated where not reported."""
-        request = self._request
         self._reported = self._reported and came.input_tokens > 0
-        tokens_in = came.input_tokens or request.input_tokens
-        tokens_out = came.output_tokens or text_tokens([came.text])
-        self._image_tokens += request.image_tokens
-        return {
-            "input_tokens": tokens_in,
-            "output_tokens": tokens_out,
-            "images": len(request.sizes),
-            "usd": self._price.usd(tokens_in, tokens_out) if self._price else None,
-        }
+        self._image_tokens += self._request.image_tokens
+        return taken(self._request, came, self._price)
 
     def close(self) -> None:
         """Writes the entry, if any call was made."""
@@ -101,3 +102,35 @@ class Meter:
             raise ModelOutputError("the reply is empty", hint="Try again, or another model.")
         text = said(self._stream).text
         return Climbed(text.strip(), text, ("text: streamed",))
+
+
+def known_price(request: Request, budget: Budget) -> Price | None:
+    """The price of the request's model. Raises SettingsError when a limit in dollars needs one
+    and there is none."""
+    found = price(request.spec)
+    if found is None and budget.max_usd is not None:
+        raise SettingsError(
+            f"{request.spec} has no known price, so a limit in dollars cannot be kept",
+            hint="Limit budget_calls or budget_seconds instead, or choose another model.",
+        )
+    return found
+
+
+def most_usd(per_token: Price | None, request: Request, attempt: Attempt) -> float:
+    """No less than an attempt can cost: every byte a token, and a reply as long as allowed."""
+    if per_token is None or not (per_token.input or per_token.output):
+        return 0.0
+    longest = getattr(request.model, "max_tokens", None) or MAX_TOKENS
+    return per_token.usd(request.most_tokens(attempt), longest)
+
+
+def taken(request: Request, came: Said, per_token: Price | None) -> dict[str, Any]:
+    """Fields of the Usage of an answered call; tokens are estimated where not reported."""
+    tokens_in = came.input_tokens or request.input_tokens
+    tokens_out = came.output_tokens or text_tokens([came.text])
+    return {
+        "input_tokens": tokens_in,
+        "output_tokens": tokens_out,
+        "images": len(request.sizes),
+        "usd": per_token.usd(tokens_in, tokens_out) if per_token else None,
+    }

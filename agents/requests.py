@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -39,17 +39,27 @@ _SAMPLING = (
 )
 """Attributes of a chat model on which its reply depends."""
 
+_FRAMING = 64
+"""Bytes a message takes beside its text (role, separators; the complaint of a second try)."""
+
 
 @dataclass(frozen=True)
 class Reply(Generic[V]):
-    """value: what was asked for. raw: the text it was read from. usage: what it took, failed
+    """value: what was asked for. raw: the text it was read from. usage: what it took now, failed
     tries included. how: the rungs tried, e.g. ("json_schema: refused", "tool: ok"), "cache"
-    first when nothing was sent."""
+    first when nothing was sent.
+
+    For records, the same whether it comes from the model or from the cache: cost, what it took
+    when it was made; snapshot, which model the server said it was, e.g.
+    "gpt-4o-2024-08-06 fp_50cad350e4" (weights in this process: their identity), "" for unknown.
+    """
 
     value: V
     raw: str
     usage: Usage
     how: tuple[str, ...]
+    cost: Usage = field(default_factory=Usage)
+    snapshot: str = ""
 
 
 class Called(BaseModel):
@@ -107,6 +117,16 @@ class Request:
         """An estimate of the whole input."""
         tools = [json.dumps(tool) for tool in self.tools]
         return text_tokens([self.prompt.text, *texts_in(self.turns), *tools]) + self.image_tokens
+
+    def most_tokens(self, attempt: Attempt) -> int:
+        """No fewer than the input of an attempt can have: a token is at least a byte of text."""
+        told = [self.prompt.text, *texts_in(self.turns), *(attempt.again or ())]
+        about: list[Any] = [*self.tools] + (
+            [self.schema.model_json_schema()] if self.schema is not None else []
+        )
+        calls = [call.model_dump() for turn in self.turns for call in turn.calls]
+        text = sum(len(part.encode()) for part in told) + len(json.dumps([*about, *calls]))
+        return text + _FRAMING * (len(self.turns) + 4) + self.image_tokens
 
     def wire(self, attempt: Attempt) -> list[BaseMessage]:
         """The messages of an attempt. Schema instructions go into the system message only."""
@@ -166,6 +186,9 @@ def said(output: Any, rung: Rung = "text") -> Said:
         cut=stop in ("length", "max_tokens", "MAX_TOKENS"),
         input_tokens=tokens["input_tokens"] if tokens else 0,
         output_tokens=tokens["output_tokens"] if tokens else 0,
+        snapshot=" ".join(
+            str(about[name]) for name in ("model_name", "system_fingerprint") if about.get(name)
+        ),
     )
 
 

@@ -24,6 +24,9 @@ class Retries:
             return None
         if error.retry_after_s is not None:
             return error.retry_after_s if error.retry_after_s <= self.longest_s else None
-        backoff = min(self.longest_s, self.base_s * 2.0 ** (tried - 1))
         # jitter: N threads refused together must not come back together
-        return backoff * random.uniform(0.5, 1.0)
+        return self.backoff_s(tried) * random.uniform(0.5, 1.0)
+
+    def backoff_s(self, tried: int) -> float:
+        """Seconds after `tried` failed calls when the server names none."""
+        return min(self.longest_s, self.base_s * 2.0 ** (tried - 1))

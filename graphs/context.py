@@ -14,6 +14,7 @@ from videoespresso.memory.replies import ReplyCache
 from videoespresso.models.budget import Budget
 from videoespresso.models.chat import chat_model
 from videoespresso.models.ledger import Ledger
+from videoespresso.models.pace import Paces
 from videoespresso.models.profiles import CHAT_ROLES, resolve
 from videoespresso.settings import Settings
 from videoespresso.tools.base import Given, Tool
@@ -114,6 +115,7 @@ def open_context(
             budget=budget,
             one_image=settings.one_image or None,
             concurrency=settings.concurrency,
+            pace=Paces.of(settings).pace(specs[role].model),
         )
         for role in roles
     }

@@ -105,9 +105,7 @@ class DatasetContext:
 def signed(agent: Agent, prompt: str, reply: Reply[Any]) -> Mapping[str, Any]:
     """Who made a reply and what it cost when it was made, for the record. Seconds are left out:
     they differ from run to run, and records must not."""
-    made = {"model": str(agent.spec), "snapshot": getattr(reply, "snapshot", ""), "prompt": prompt}
+    made = {"model": str(agent.spec), "snapshot": reply.snapshot, "prompt": prompt}
     how = [rung for rung in reply.how if rung != "cache"]
-    cost = getattr(reply, "cost", reply.usage).model_copy(
-        update={"seconds": 0.0, "cached_calls": 0}
-    )
+    cost = reply.cost.model_copy(update={"seconds": 0.0, "cached_calls": 0})
     return {"made": {**made, "how": how}, "cost": cost.model_dump(mode="json")}

@@ -64,7 +64,9 @@ class Settings(Record):
         a batch all but frames are limits of the whole.
     download_*: limits of a video given by its address: bytes, seconds of video, seconds for all of
         it, seconds without a byte. allow_private_addresses: it may be on this machine or network.
-    timeout_s: how long one model call may take. concurrency: model calls at a time.
+    timeout_s: how long one model call may take. concurrency: calls at a time on one model.
+    requests_per_minute, tokens_per_minute: limits of each model's provider; None is no limit. What
+        a server asks for in Retry-After is heard by every caller whatever is set.
     """
 
     profile: str = ""
@@ -97,6 +99,8 @@ class Settings(Record):
     allow_private_addresses: bool = False
     timeout_s: float = Field(default=120.0, gt=0)
     concurrency: int = Field(default=4, ge=1, le=256)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
     cache_dir: Path = Field(default_factory=cache_dir)
     sources: dict[str, str] = Field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -132,6 +132,34 @@ def test_threads_cannot_pass_a_limit_together() -> None:
     assert len(made) == budget.spent.calls == 50
 
 
+def test_waiting_for_dollars_that_calls_in_flight_may_leave_over() -> None:
+    budget, rung = Budget(max_usd=1.0), []
+    with budget.watch(lambda: rung.append(1)):
+        assert budget.start(0.7)
+        assert not budget.start(0.7, wait=True)
+        with pytest.raises(BudgetExceeded):
+            budget.start(0.7)
+        with pytest.raises(BudgetExceeded):
+            budget.start(1.1, wait=True)  # would not fit alone either
+        budget.finish(0.7)
+        assert rung == [1]
+        assert budget.start(0.7, wait=True)
+
+
+def test_reserved_calls_count_until_they_come() -> None:
+    budget = Budget(max_usd=1.0, max_calls=5)
+    budget.reserve(0.9, 3)
+    with pytest.raises(BudgetExceeded, match=r"\$0\.9000"):
+        budget.reserve(0.2, 1)
+    with pytest.raises(BudgetExceeded, match="3 of 5"):
+        budget.reserve(0.0, 3)
+    budget.settle(0.3, None)
+    budget.settle(0.3, None)
+    budget.settle(0.3, None)
+    assert (budget.spent.calls, budget.spent.usd) == (0, 0.0)
+    budget.reserve(0.9, 5)
+
+
 def test_the_ledger_adds_up_by_role() -> None:
     ledger = Ledger()
     ledger.record(Entry("selector", "s", Usage(calls=1, usd=0.1, images=2), image_tokens=9))
@@ -143,6 +171,16 @@ def test_the_ledger_adds_up_by_role() -> None:
     assert ledger.image_tokens() == {"captioner": 0, "selector": 10}
     ledger.record(Entry("checker", "x", Usage(calls=1, usd=None)))
     assert ledger.total().usd is None
+
+
+def test_the_ledger_of_a_long_run_adds_up_all_and_keeps_the_last() -> None:
+    ledger = Ledger(kept=10)
+    for n in range(1000):
+        ledger.record(Entry("ab"[n % 2], "s", Usage(calls=1, usd=0.5), image_tokens=n))
+    assert ledger.total() == Usage(calls=1000, usd=500.0)
+    assert {role: usage.calls for role, usage in ledger.by_role().items()} == {"a": 500, "b": 500}
+    assert sum(ledger.image_tokens().values()) == 999 * 500
+    assert [entry.image_tokens for entry in ledger.entries()] == list(range(990, 1000))
 
 
 def asker(spec: str, budget: Budget) -> Agent:

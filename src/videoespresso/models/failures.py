@@ -23,6 +23,17 @@ class UnsupportedError(ModelError):
     """The server refused the request itself (400, 422, not implemented): another form may do."""
 
 
+class BusyError(ModelError):
+    """The server wants fewer calls, from everybody: a 429, or any refusal with Retry-After."""
+
+
+class CutError(ModelOutputError):
+    """A typed reply that reached its length limit: it was paid for all the same."""
+
+    input_tokens = 0
+    output_tokens = 0
+
+
 @contextmanager
 def model_errors(spec: ModelSpec) -> Iterator[None]:
     """Converts whatever a model call raises to ModelError, with keys taken out of the text.
@@ -51,11 +62,15 @@ def convert(error: Exception, spec: ModelSpec) -> ModelError:
     status = _status(error)
     kinds = {cls.__name__ for cls in type(error).__mro__}
     if "LengthFinishReasonError" in kinds:
-        return ModelOutputError(
+        cut = CutError(
             f"{spec} reached its length limit before the reply was complete",
             hint="Raise max_tokens, or ask for less.",
             reply=redact(_partial(error)),
         )
+        usage = getattr(getattr(error, "completion", None), "usage", None)
+        cut.input_tokens = int(getattr(usage, "prompt_tokens", 0) or 0)
+        cut.output_tokens = int(getattr(usage, "completion_tokens", 0) or 0)
+        return cut
     if "ContentFilterFinishReasonError" in kinds or "OpenAIRefusalError" in kinds:
         return ModelError(f"{spec} refused to answer: {said}", hint="Rephrase the question.")
     if "ContextOverflowError" in kinds:
@@ -108,11 +123,13 @@ def _from_status(error: Exception, spec: ModelSpec, status: int, said: str) -> M
         return UnsupportedError(message, hint="The server does not take this form of request.")
     if status == 429 and "insufficient_quota" in f"{getattr(error, 'code', '')} {said}":
         return ModelError(message, hint="The account has no credit left; check its billing.")
-    return ModelError(
+    retryable, wait_s = status in RETRYABLE_STATUS or status >= 500, _retry_after(error)
+    busy = status == 429 or (retryable and wait_s is not None)
+    return (BusyError if busy else ModelError)(
         message,
-        hint="Try again later, or lower `concurrency`.",
-        retryable=status in RETRYABLE_STATUS or status >= 500,
-        retry_after_s=_retry_after(error),
+        hint="Try again later, or lower `concurrency` or `requests_per_minute`.",
+        retryable=retryable,
+        retry_after_s=wait_s,
     )
 
 

@@ -1,0 +1,223 @@
+"""One request's way to its model: in line, within the budget, metered, tried again."""
+
+import logging
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from itertools import count
+from typing import Any, TypeVar
+
+from videoespresso.agents.ladder import Attempt, Climbed, Said
+from videoespresso.agents.meter import Meter
+from videoespresso.agents.requests import Request, said
+from videoespresso.agents.retries import Retries
+from videoespresso.errors import ModelError, ModelOutputError
+from videoespresso.models.budget import Budget
+from videoespresso.models.failures import BusyError, UnsupportedError, model_errors
+from videoespresso.models.pace import Alarm, Pace, Place, TaskAlarm, Wake
+
+log = logging.getLogger(__name__)
+
+V = TypeVar("V")
+Steps = Generator[Attempt, Any, Climbed[V]]
+
+
+class Turns:
+    """Drives a ladder to its end, one paced call after another.
+
+    Raises ModelError when the model cannot be reached or refuses, ModelOutputError when its reply
+    is no use, BudgetExceeded before the call that would pass a limit, and while waiting for a turn
+    when the seconds are over or the run is stopped.
+    """
+
+    def __init__(
+        self, request: Request, meter: Meter, pace: Pace, budget: Budget, retries: Retries
+    ) -> None:
+        self.request, self.meter = request, meter
+        self.pace, self.budget, self.retries = pace, budget, retries
+
+    def climb(self, steps: Steps[V]) -> Climbed[V]:
+        """What the ladder ends with."""
+        attempt = next(steps)
+        while True:
+            came = self._try(attempt)
+            try:
+                attempt = steps.send(came)
+            except StopIteration as done:
+                climbed: Climbed[V] = done.value
+                return climbed
+
+    async def aclimb(self, steps: Steps[V]) -> Climbed[V]:
+        """`climb`, awaited."""
+        attempt = next(steps)
+        while True:
+            came = await self._atry(attempt)
+            try:
+                attempt = steps.send(came)
+            except StopIteration as done:
+                climbed: Climbed[V] = done.value
+                return climbed
+
+    def stream(self) -> Iterator[str]:
+        """The words as they come; tried again only before the first of them."""
+        attempt = Attempt("text")
+        sent = self.request.wire(attempt)
+        with self._line() as (place, alarm):
+            for tried in count(1):
+                try:
+                    with self._turn(place, alarm, attempt, tried):
+                        for chunk in self.request.model.stream(sent):
+                            if piece := self.meter.piece(chunk):
+                                yield piece
+                    return
+                except ModelError as error:
+                    self._pause(place, error, tried, over=self.meter.pieces > 0)
+
+    async def astream(self) -> AsyncIterator[str]:
+        """`stream`, awaited."""
+        attempt = Attempt("text")
+        sent = self.request.wire(attempt)
+        async with self._aline() as (place, alarm):
+            for tried in count(1):
+                try:
+                    async with self._aturn(place, alarm, attempt, tried):
+                        async for chunk in self.request.model.astream(sent):
+                            if piece := self.meter.piece(chunk):
+                                yield piece
+                    return
+                except ModelError as error:
+                    self._pause(place, error, tried, over=self.meter.pieces > 0)
+
+    def _try(self, attempt: Attempt) -> Said | UnsupportedError:
+        """One rung, with retries: what came, or that the server does not take this form."""
+        sent, request = self.request.wire(attempt), self.request
+        with self._line() as (place, alarm):
+            for tried in count(1):
+                try:
+                    runnable = request.runnable(attempt.rung)
+                    with self._turn(place, alarm, attempt, tried):
+                        self.meter.came = said(runnable.invoke(sent), attempt.rung)
+                    break
+                except (UnsupportedError, ModelOutputError) as error:
+                    return _as_outcome(error)
+                except ModelError as error:
+                    self._pause(place, error, tried)
+        return self.meter.came or Said("")
+
+    async def _atry(self, attempt: Attempt) -> Said | UnsupportedError:
+        sent, request = self.request.wire(attempt), self.request
+        async with self._aline() as (place, alarm):
+            for tried in count(1):
+                try:
+                    runnable = request.runnable(attempt.rung)
+                    async with self._aturn(place, alarm, attempt, tried):
+                        self.meter.came = said(await runnable.ainvoke(sent), attempt.rung)
+                    break
+                except (UnsupportedError, ModelOutputError) as error:
+                    return _as_outcome(error)
+                except ModelError as error:
+                    self._pause(place, error, tried)
+        return self.meter.came or Said("")
+
+    # ---- standing in line
+
+    @contextmanager
+    def _line(self) -> Iterator[tuple[Place, Alarm]]:
+        alarm = Alarm()
+        with self._standing(alarm.ring) as place:
+            yield place, alarm
+
+    @asynccontextmanager
+    async def _aline(self) -> AsyncIterator[tuple[Place, TaskAlarm]]:
+        alarm = TaskAlarm()
+        with self._standing(alarm.ring) as place:
+            yield place, alarm
+
+    @contextmanager
+    def _standing(self, ring: Wake) -> Iterator[Place]:
+        """A place in the line, woken by the pace and by the budget, given up in the end."""
+        place = self.pace.place(self.meter.expected_tokens, ring)
+        with self.budget.watch(ring):
+            try:
+                yield place
+            finally:
+                self.pace.leave(place)
+
+    @contextmanager
+    def _turn(self, place: Place, alarm: Alarm, attempt: Attempt, tried: int) -> Iterator[None]:
+        """Around one call: waits until it may be made."""
+        usd = self.meter.most_usd(attempt)
+        for wait_s in self._waits(place, usd):
+            alarm.wait(wait_s)
+        with self._flying(place, usd, tried):
+            yield
+
+    @asynccontextmanager
+    async def _aturn(
+        self, place: Place, alarm: TaskAlarm, attempt: Attempt, tried: int
+    ) -> AsyncIterator[None]:
+        usd = self.meter.most_usd(attempt)
+        for wait_s in self._waits(place, usd):
+            await alarm.wait(wait_s)
+        with self._flying(place, usd, tried):
+            yield
+
+    def _waits(self, place: Place, usd: float) -> Iterator[float | None]:
+        """Seconds to wait (None: until the alarm rings), again and again until the call may be
+        made: its turn has come, and the budget, which is told of it, allows it."""
+        while True:
+            self.budget.alive()
+            held_s, why = self.pace.held
+            if held_s > self.retries.longest_s:
+                raise BusyError(
+                    why or f"{self.request.spec} asked to wait {held_s:.0f} s",
+                    hint="Try again later.",
+                    retryable=True,
+                    retry_after_s=held_s,
+                )
+            wait_s = self.pace.ask(place)
+            if wait_s == 0.0:
+                try:
+                    may = self.budget.start(usd, wait=True)
+                except BaseException:
+                    self.pace.undo(place)
+                    raise
+                if may:
+                    return
+                self.pace.undo(place)
+                wait_s = None
+            left = self.budget.seconds_left
+            yield wait_s if left is None else left if wait_s is None else min(wait_s, left)
+
+    @contextmanager
+    def _flying(self, place: Place, usd: float, tried: int) -> Iterator[None]:
+        """The call itself. A busy server's gate is closed before the place is free again."""
+        before, refused = self.meter.usage, False
+        try:
+            with self.meter.call(usd), model_errors(self.request.spec):
+                yield
+        except BusyError as error:
+            refused = True
+            wait_s = error.retry_after_s
+            self.pace.hold(self.retries.backoff_s(tried) if wait_s is None else wait_s, str(error))
+            raise
+        finally:
+            now = self.meter.usage
+            tokens = now.input_tokens + now.output_tokens
+            tokens -= before.input_tokens + before.output_tokens
+            self.pace.done(place, tokens or None, refused=refused)
+
+    def _pause(self, place: Place, error: ModelError, tried: int, *, over: bool = False) -> None:
+        """Keeps the place until the next try. Raises the error when there is to be none."""
+        wait_s = None if over else self.retries.wait_s(tried, error)
+        if wait_s is None:
+            raise error
+        log.info("try %d failed, waiting %.1f s: %s", tried, wait_s, error)
+        self.pace.pause(place, wait_s)
+
+
+def _as_outcome(error: ModelError) -> Said | UnsupportedError:
+    """What the ladder is told: a refused form, or a reply which hit the length limit."""
+    if isinstance(error, ModelOutputError):
+        return Said(error.reply, cut=True)
+    assert isinstance(error, UnsupportedError)
+    return error
