@@ -18,6 +18,7 @@ from videoespresso.agents.ladder import (
     Said,
     complaint,
     instructions,
+    json_schema,
     strict_schema,
 )
 from videoespresso.agents.messages import Call, Turn, fingerprint, images_in, messages, texts_in
@@ -92,7 +93,7 @@ class Request:
                 "prompt": self.prompt.text,
                 "prompt_sha": self.prompt.sha,
                 "turns": fingerprint(self.turns),
-                "schema": self.schema.model_json_schema() if self.schema else None,
+                "schema": json_schema(self.schema) if self.schema else None,
                 "sampling": {
                     name: str(value)
                     for name in _SAMPLING
@@ -122,7 +123,7 @@ class Request:
         """No fewer than the input of an attempt can have: a token is at least a byte of text."""
         told = [self.prompt.text, *texts_in(self.turns), *(attempt.again or ())]
         about: list[Any] = [*self.tools] + (
-            [self.schema.model_json_schema()] if self.schema is not None else []
+            [json_schema(self.schema)] if self.schema is not None else []
         )
         calls = [call.model_dump() for turn in self.turns for call in turn.calls]
         text = sum(len(part.encode()) for part in told) + len(json.dumps([*about, *calls]))

@@ -76,7 +76,7 @@ def rate(agent: Agent, calls: int, callers: int) -> float:
     return calls / (time.perf_counter() - started)
 
 
-def faster(server_s: float, callers: int, calls: int, rounds: int = 4) -> dict[str, Any]:
+def faster(server_s: float, callers: int, calls: int, rounds: int = 2) -> dict[str, Any]:
     """The ratio of the rates, over rounds of one caller and of many in turn."""
     with tempfile.TemporaryDirectory() as folder, serving(server_s) as url:
         agent = asker(url, Path(folder) / "replies.sqlite", callers)
@@ -115,7 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--callers", type=int, default=16)
     parser.add_argument("--server-s", type=float, default=0.5)
-    parser.add_argument("--calls", type=int, default=640)
+    parser.add_argument("--calls", type=int, default=960)
     parser.add_argument("--items", type=int, default=0)
     given = parser.parse_args()
     told = faster(given.server_s, given.callers, given.calls)
