@@ -202,7 +202,7 @@ def roles(given: Sequence[str]) -> dict[str, str]:
 
 def check_report(report: Path, video: Path) -> None:
     """Raises UserError where the report cannot go, before anything is paid for."""
-    from videoespresso.report.page import check_target
+    from videoespresso.report.parts import check_target
 
     check_target(report)
     if report.resolve() == video.resolve():
