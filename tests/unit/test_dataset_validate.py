@@ -110,7 +110,7 @@ def test_a_line_that_is_no_record_is_named_and_the_rest_is_read(tmp_path: Path) 
     assert found.counts == {"unreadable": 4}
     assert [problem.line for problem in found.problems] == [3, 4, 6, 7]
     assert "task" in found.problems[1].what
-    assert "schema 9" in found.problems[2].what
+    assert "schema_version" in found.problems[2].what
 
 
 def test_two_records_with_one_id(tmp_path: Path) -> None:

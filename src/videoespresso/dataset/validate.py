@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from PIL import Image
+from pydantic import ValidationError
 
 from videoespresso.dataset.checks import CHECKS, MEND, Check, Fault, faults
-from videoespresso.dataset.files import lines_of, parse, records_file
+from videoespresso.dataset.files import lines_of, records_file
 from videoespresso.dataset.stats import right_and_wrong, words_in
-from videoespresso.errors import UserError
 from videoespresso.items import LETTERS, DatasetItem, KeyFrame, SourceVideo
 from videoespresso.types import Record
 
@@ -93,11 +93,10 @@ class _Checking:
         """All problems, those of the whole last. Raises UserError when the file cannot be read."""
         for number, line in lines_of(records):
             self.records += 1
-            try:
-                item = parse(json.loads(line), DatasetItem, records, number)
-            except UserError as error:
-                what = str(error).partition(f"line {number}")[2].lstrip(": ")
-                yield _problem("unreadable", what, number)
+            try:  # by way of plain values: they hold the escapes of a file name that is no text
+                item = DatasetItem.model_validate(json.loads(line))
+            except ValidationError as error:
+                yield _problem("unreadable", _told(error), number)
             except (ValueError, RecursionError) as error:
                 yield _problem("unreadable", f"is not JSON: {error}", number)
             else:
@@ -235,3 +234,10 @@ def _sha(file: Path) -> str:
 
 def _problem(check: Check, what: str, line: int | None = None, id: str = "") -> Problem:
     return Problem(line=line, id=id, check=check, what=what, mend=MEND[check])
+
+
+def _told(error: ValidationError) -> str:
+    """The first faults of a line that does not fit the schema."""
+    found = error.errors(include_url=False, include_input=False)
+    told = [": ".join((".".join(map(str, e["loc"])) or "line", e["msg"])) for e in found[:3]]
+    return "; ".join(told) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")

@@ -155,13 +155,6 @@ def template(name: str) -> jinja2.Template:
         lstrip_blocks=True,
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
-    environment.filters |= {
-        "number": number,
-        "percent": percent,
-        "instant": instant,
-        "clip": clip,
-        "clock": clock,
-        "money": money,
-        "letter": letter,
-    }
+    shown = (clip, clock, instant, letter, money, number, percent)
+    environment.filters |= {how.__name__: how for how in shown}
     return environment.get_template(name)
