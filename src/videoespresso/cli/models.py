@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from videoespresso.cli.options import roles
 from videoespresso.cli.console import Exit, err, examples, one_line, out, say_warning, show_table
+from videoespresso.cli.options import roles
 from videoespresso.errors import VideoEspressoError
 from videoespresso.settings import Settings
 
