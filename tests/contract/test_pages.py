@@ -1,6 +1,7 @@
 """Videos on web pages, with the real yt-dlp on pages of localhost."""
 
 import gc
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,11 @@ from videoespresso.tools.connection import Limits, Wire
 from videoespresso.tools.download import fetch
 from videoespresso.tools.pages import PageReader
 
-pytestmark = pytest.mark.extras
+pytestmark = [
+    pytest.mark.extras,
+    # yt-dlp leaves its files to the garbage collector when it is stopped in the middle
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+]
 
 PAGE = "<!doctype html><html><head><title>A page</title></head><body>{}</body></html>"
 
@@ -28,6 +33,13 @@ def pieces(count: int, where: str = "") -> web.Page:
     lines = "".join(f"#EXTINF:1,\n{where}/{n}.mp4\n" for n in range(count))
     text = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n{lines}#EXT-X-ENDLIST\n"
     return web.html(text, "application/vnd.apple.mpegurl")
+
+
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    """Here and not during some other test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +85,6 @@ def test_a_video_in_pieces_is_put_together(tmp_path: Path, clip: bytes) -> None:
             fetch(site.url("/list.m3u8?a-piece-is-gone"), tmp_path, LOCAL)
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # yt-dlp's, when it is stopped
 def test_a_video_in_pieces_has_a_size_too(tmp_path: Path, clip: bytes) -> None:
     with Site() as site:
         site.pages["/list.m3u8"] = pieces(2)
@@ -81,8 +92,6 @@ def test_a_video_in_pieces_has_a_size_too(tmp_path: Path, clip: bytes) -> None:
         with pytest.raises(DownloadError, match="larger than") as caught:
             fetch(site.url("/list.m3u8"), tmp_path, replace(LOCAL, size=len(clip) + 1))
     assert "download_max_bytes" in caught.value.hint
-    del caught
-    gc.collect()
 
 
 @pytest.mark.parametrize(
