@@ -8,19 +8,22 @@ import contextvars
 import queue
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from itertools import islice
 from typing import Any, NamedTuple, cast
 
 from videoespresso.errors import UserError
 from videoespresso.models.secrets import redact
+from videoespresso.settings import McpServer
 from videoespresso.tools.base import NEEDS, Finding, Given, Tool, ToolRequest
 from videoespresso.tools.from_langchain import LangChainTool, is_langchain
 from videoespresso.types import Gap
 
 GROUP = "videoespresso.tools"
 """The entry point group of others' tools."""
+
+Servers = Mapping[str, McpServer]
 
 BUILT_IN: tuple[EntryPoint, ...] = tuple(
     EntryPoint(name=name, value=f"videoespresso.tools.{value}", group=GROUP)
@@ -83,38 +86,44 @@ class Known(NamedTuple):
     reason: str = ""
 
 
-def survey(more: Iterable[str] = ()) -> list[Known]:
-    """Every known tool, each tried: built-ins, then plug-ins, then `more` ("package.module:name").
+def survey(more: Iterable[str] = (), servers: Servers | None = None) -> list[Known]:
+    """Every known tool, each tried: built-ins, plug-ins, `more` ("package.module:name", "mcp:..."),
+    and what the MCP servers offer.
 
-    One that cannot be imported is listed with the reason; it stops nobody else's.
+    One that cannot be imported, or reached, is listed with the reason; it stops nobody else's.
     """
-    known = known_tools()
+    known, servers = known_tools(), servers or {}
     built_in = {entry.name for entry in BUILT_IN}
-    found = []
-    for name in dict.fromkeys((*known, *more)):
+    found: dict[str, Known] = {}
+    for name in dict.fromkeys((*known, *more, *(f"mcp:{server}" for server in servers))):
         entry = known.get(name)
         source = "built in" if name in built_in else _source(entry) if entry else "settings"
+        source = name.partition("#")[0] if name.startswith("mcp:") else source
         try:
-            tool = _named(name, known)
+            tools = _named(name, known, servers)
         except UserError as error:
-            found.append(Known(name, source, None, str(error)))
+            found[name] = Known(name, source, None, str(error))
         else:
-            found.append(Known(tool.name if entry is None else name, source, tool))
-    return found
+            for tool in tools:
+                called = tool.name if entry is None else name
+                found.setdefault(called, Known(called, source, tool))
+    return list(found.values())
 
 
-def load_tools(asked: Iterable[Given] = (), *, installed: bool = False) -> Loaded:
+def load_tools(
+    asked: Iterable[Given] = (), *, installed: bool = False, servers: Servers | None = None
+) -> Loaded:
     """The tools asked for, in that order, and with `installed` every plug-in that can be loaded.
 
-    An item is a known name ("count"), "package.module:name", or a tool itself (an object, a class
-    without arguments, or a tool of LangChain's). Raises `UserError` when something asked for cannot
+    An item is a known name ("count"), "package.module:name", "mcp:..." (from_mcp.py; `servers` are
+    the settings'), or a tool itself (an object, a class without arguments, or a tool of
+    LangChain's). Raises `UserError` when something asked for cannot
     be had, or when two have one name. An installed plug-in nobody asked for that cannot be loaded
     is skipped with a warning which names it.
     """
     known = known_tools()
     tools: dict[str, Tool] = {}
-    for item in asked:
-        tool = _named(item, known) if isinstance(item, str) else check_tool(item, "the tool given")
+    for tool in (tool for item in asked for tool in _given(item, known, servers or {})):
         if tool.name in tools:
             raise UserError(
                 f"two tools are called {tool.name!r}",
@@ -226,15 +235,26 @@ def _placed(item: object, request: ToolRequest) -> Finding | str:
     return item.model_copy(update={"text": redact(item.text)})
 
 
-def _named(item: str, known: dict[str, EntryPoint]) -> Tool:
+def _given(item: Given, known: dict[str, EntryPoint], servers: Servers) -> Sequence[Tool]:
+    if isinstance(item, str):
+        return _named(item, known, servers)
+    return (check_tool(item, "the tool given"),)
+
+
+def _named(item: str, known: dict[str, EntryPoint], servers: Servers) -> Sequence[Tool]:
+    """What a name stands for: one tool, or those of an MCP server."""
     if item in known:
-        return _load(known[item])
+        return (_load(known[item]),)
+    if item.startswith("mcp:"):
+        from videoespresso.tools.from_mcp import mcp_tools  # noqa: PLC0415 - asyncio, an extra
+
+        return mcp_tools(item, servers)
     module, colon, name = item.partition(":")
     if colon and module and name:
-        return _load(EntryPoint(name=item, value=item, group=GROUP))
+        return (_load(EntryPoint(name=item, value=item, group=GROUP)),)
     raise UserError(
         f"there is no tool {item!r}",
-        hint=f"Known: {', '.join(sorted(known))}. Or give package.module:name.",
+        hint=f"Known: {', '.join(sorted(known))}. Or give package.module:name, or mcp:SERVER.",
     )
 
 
