@@ -70,7 +70,7 @@ def known_tools() -> dict[str, EntryPoint]:
     A name is taken once: built-ins first, then by distribution name, so that installing a package
     never replaces a tool silently.
     """
-    others = sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, _source(entry)))
+    others = sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, source_of(entry)))
     known: dict[str, EntryPoint] = {}
     for entry in (*BUILT_IN, *others):
         known.setdefault(entry.name, entry)
@@ -97,7 +97,7 @@ def survey(more: Iterable[str] = (), servers: Servers | None = None) -> list[Kno
     found: dict[str, Known] = {}
     for name in dict.fromkeys((*known, *more, *(f"mcp:{server}" for server in servers))):
         entry = known.get(name)
-        source = "built in" if name in built_in else _source(entry) if entry else "settings"
+        source = "built in" if name in built_in else source_of(entry) if entry else "settings"
         source = name.partition("#")[0] if name.startswith("mcp:") else source
         try:
             tools = _named(name, known, servers)
@@ -157,7 +157,7 @@ def check_tool(candidate: object, source: str) -> Tool:
             tool = candidate()
         except Exception as error:  # others' code
             raise UserError(
-                f"{source} cannot be made: {_told(error)}", hint="Its class must take no arguments."
+                f"{source} cannot be made: {told(error)}", hint="Its class must take no arguments."
             ) from error
     tool = LangChainTool(tool) if is_langchain(tool) else tool
     name = getattr(tool, "name", None)
@@ -196,7 +196,7 @@ def run_tool(tool: Tool, request: ToolRequest, *, timeout_s: float = TOOL_TIMEOU
             # listed here, because a generator does its work, and may hang, while it is read
             results.put(list(islice(tool.run(request), MAX_FINDINGS + 1)))
         except BaseException as error:  # noqa: BLE001 - others' code; even SystemExit ends here
-            results.put(Gap(stage=stage, reason=f"failed: {_told(error)}"))
+            results.put(Gap(stage=stage, reason=f"failed: {told(error)}"))
 
     context = contextvars.copy_context()  # tracing and callbacks follow into the thread
     threading.Thread(target=context.run, args=(work,), name=stage, daemon=True).start()
@@ -260,22 +260,22 @@ def _named(item: str, known: dict[str, EntryPoint], servers: Servers) -> Sequenc
 
 def _load(entry: EntryPoint) -> Tool:
     """Imports what an entry point names. Raises `UserError` naming the tool and who brought it."""
-    source = f"the tool {entry.name!r} ({_source(entry)})"
+    source = f"the tool {entry.name!r} ({source_of(entry)})"
     try:
         candidate = entry.load()
     except Exception as error:  # others' code runs on import
         raise UserError(
-            f"{source} cannot be imported: {_told(error)}",
+            f"{source} cannot be imported: {told(error)}",
             hint="Repair or uninstall the package that brings it.",
         ) from error
     return check_tool(candidate, source)
 
 
-def _source(entry: EntryPoint) -> str:
+def source_of(entry: EntryPoint) -> str:
     return entry.dist.name if entry.dist is not None else entry.value
 
 
-def _told(error: BaseException) -> str:
+def told(error: BaseException) -> str:
     """An exception in one line, short, without keys: others' errors quote what they were sent."""
     lines = redact(str(error)).strip().splitlines()
     return f"{type(error).__name__}{f': {lines[0]}' if lines else ''}"[:_REASON_CHARS]
