@@ -11,10 +11,12 @@ from collections import deque
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from itertools import count
 from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import RunnableConfig
 from pydantic import BaseModel
 
 from videoespresso.agents.ladder import LADDER, Attempt, Climbed, Rung, Said, climb, read
@@ -29,6 +31,7 @@ from videoespresso.models.budget import Budget
 from videoespresso.models.failures import UnsupportedError, model_errors
 from videoespresso.models.ledger import Entry, Ledger
 from videoespresso.models.profiles import takes_one_image
+from videoespresso.models.secrets import redact
 from videoespresso.models.specs import ModelSpec
 from videoespresso.types import Usage
 
@@ -122,7 +125,8 @@ class Agent:
         with ThreadPoolExecutor(self.concurrency) as pool:
             try:
                 for turns in list_of_turns:
-                    waiting.append(pool.submit(self.text, prompt, turns))
+                    context = copy_context()  # tracing and callbacks follow into the thread
+                    waiting.append(pool.submit(context.run, self.text, prompt, turns))
                     if len(waiting) > 2 * self.concurrency:
                         replies.append(waiting.popleft().result())
                 replies += [future.result() for future in waiting]
@@ -155,7 +159,8 @@ class Agent:
             for tried in count(1):
                 try:
                     with meter.call(), model_errors(self.spec):
-                        for chunk in request.model.stream(request.wire(Attempt("text"))):
+                        sent = request.wire(Attempt("text"))
+                        for chunk in request.model.stream(sent, self._told(request)):
                             if piece := meter.piece(chunk):
                                 yield piece
                     break
@@ -174,7 +179,8 @@ class Agent:
             for tried in count(1):
                 try:
                     with meter.call(), model_errors(self.spec):
-                        async for chunk in request.model.astream(request.wire(Attempt("text"))):
+                        sent = request.wire(Attempt("text"))
+                        async for chunk in request.model.astream(sent, self._told(request)):
                             if piece := meter.piece(chunk):
                                 yield piece
                     break
@@ -194,6 +200,11 @@ class Agent:
     ) -> Request:
         sent = as_one_image(turns) if self.one_image else tuple(turns)
         return Request(self.spec, self.model, prompt, sent, schema, tools)
+
+    def _told(self, request: Request) -> RunnableConfig:
+        """What a trace says of a call, if somebody traces."""
+        metadata = {"role": self.role, "spec": redact(str(self.spec)), "prompt": request.prompt.sha}
+        return {"run_name": self.role, "tags": [self.role], "metadata": metadata}
 
     def _rungs(self) -> tuple[Rung, ...]:
         """The rungs worth paying for; in-process models write text and nothing else."""
@@ -249,7 +260,7 @@ class Agent:
             try:
                 runnable = request.runnable(attempt.rung)
                 with meter.call(), model_errors(self.spec):
-                    meter.came = said(runnable.invoke(sent), attempt.rung)
+                    meter.came = said(runnable.invoke(sent, self._told(request)), attempt.rung)
                 break
             except (UnsupportedError, ModelOutputError) as error:
                 return _as_outcome(error)
@@ -266,7 +277,9 @@ class Agent:
             try:
                 runnable = request.runnable(attempt.rung)
                 with meter.call(), model_errors(self.spec):
-                    meter.came = said(await runnable.ainvoke(sent), attempt.rung)
+                    meter.came = said(
+                        await runnable.ainvoke(sent, self._told(request)), attempt.rung
+                    )
                 break
             except (UnsupportedError, ModelOutputError) as error:
                 return _as_outcome(error)

@@ -68,7 +68,7 @@ class LangChainTool:
         if isinstance(result, list | tuple) and any(isinstance(item, Finding) for item in result):
             return list(result)
         time_s = request.frames[0].frame.time_s if request.frames else 0.0
-        text = _text(result)
+        text = _text(result) if result != [] else ""  # [] is also no content block
         return [Finding(text=text, time_s=time_s)] if text else []
 
     def _called(self, arguments: dict[str, Any]) -> Any:

@@ -18,7 +18,7 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -193,7 +193,9 @@ class Link:
             async with AsyncExitStack() as stack:
                 session = await _session(self._server, stack, log)
                 about = await session.initialize()
-                tools = await load(session, handle_tool_errors=False)
+                tools = await load(
+                    session, handle_tool_errors=False, tool_interceptors=[_words_only]
+                )
                 if not ready.done():
                     ready.set_result((about.serverInfo.name, {tool.name: tool for tool in tools}))
                 await leave.wait()
@@ -214,6 +216,17 @@ class Link:
             _, slow = await asyncio.wait(waiting, timeout=_CLOSING_S)
             for task in slow:
                 task.cancel()
+
+
+async def _words_only(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+    """A reply without pictures and other data: no finding can hold them, and no trace should."""
+    from langchain_core.tools import ToolException  # noqa: PLC0415 - slow to import
+
+    came = await handler(request)
+    words = [b for b in came.content if hasattr(getattr(b, "resource", b), "text")]
+    if came.content and not words:
+        raise ToolException(f"it returned {came.content[0].type} content and no text")
+    return came.model_copy(update={"content": words})
 
 
 async def _session(server: McpServer, stack: AsyncExitStack, log: IO[str]) -> Any:
