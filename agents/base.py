@@ -8,9 +8,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import RunnableConfig
 from pydantic import BaseModel
 
 from videoespresso.agents.ladder import LADDER, Climbed, Rung, Said, climb, read
@@ -25,6 +27,7 @@ from videoespresso.models.budget import Budget
 from videoespresso.models.ledger import Entry, Ledger
 from videoespresso.models.pace import Pace
 from videoespresso.models.profiles import takes_one_image
+from videoespresso.models.secrets import redact
 from videoespresso.models.specs import ModelSpec
 from videoespresso.types import Usage
 
@@ -118,7 +121,8 @@ class Agent:
         with ThreadPoolExecutor(self.concurrency) as pool:
             try:
                 for turns in list_of_turns:
-                    waiting.append(pool.submit(self.text, prompt, turns))
+                    context = copy_context()  # tracing and callbacks follow into the thread
+                    waiting.append(pool.submit(context.run, self.text, prompt, turns))
                     if len(waiting) > 2 * self.concurrency:
                         replies.append(waiting.popleft().result())
                 replies += [future.result() for future in waiting]
@@ -174,6 +178,11 @@ class Agent:
         sent = as_one_image(turns) if self.one_image else tuple(turns)
         return Request(self.spec, self.model, prompt, sent, schema, tools)
 
+    def _told(self, request: Request) -> RunnableConfig:
+        """What a trace says of a call, if somebody traces."""
+        metadata = {"role": self.role, "spec": redact(str(self.spec)), "prompt": request.prompt.sha}
+        return {"run_name": self.role, "tags": [self.role], "metadata": metadata}
+
     def _rungs(self) -> tuple[Rung, ...]:
         """The rungs worth paying for; in-process models write text and nothing else."""
         if self.spec.in_process:
@@ -209,7 +218,7 @@ class Agent:
             return self._keep(request, meter, await self._turns(request, meter).aclimb(steps))
 
     def _turns(self, request: Request, meter: Meter) -> Turns:
-        return Turns(request, meter, self.pace, self.budget, self.retries)
+        return Turns(request, meter, self.pace, self.budget, self.retries, told=self._told(request))
 
     @contextmanager
     def _meter(self, request: Request) -> Iterator[Meter]:

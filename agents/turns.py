@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager, contextmanager
 from itertools import count
 from typing import Any, TypeVar
 
+from langchain_core.runnables import RunnableConfig
+
 from videoespresso.agents.ladder import Attempt, Climbed, Said
 from videoespresso.agents.meter import Meter
 from videoespresso.agents.requests import Request, said
@@ -22,7 +24,7 @@ Steps = Generator[Attempt, Any, Climbed[V]]
 
 
 class Turns:
-    """Drives a ladder to its end, one paced call after another.
+    """Drives a ladder to its end, one paced call after another. told: what a trace says of it.
 
     Raises ModelError when the model cannot be reached or refuses, ModelOutputError when its reply
     is no use, BudgetExceeded before the call that would pass a limit, and while waiting for a turn
@@ -30,9 +32,16 @@ class Turns:
     """
 
     def __init__(
-        self, request: Request, meter: Meter, pace: Pace, budget: Budget, retries: Retries
+        self,
+        request: Request,
+        meter: Meter,
+        pace: Pace,
+        budget: Budget,
+        retries: Retries,
+        *,
+        told: RunnableConfig,
     ) -> None:
-        self.request, self.meter = request, meter
+        self.request, self.meter, self.told = request, meter, told
         self.pace, self.budget, self.retries = pace, budget, retries
 
     def climb(self, steps: Steps[V]) -> Climbed[V]:
@@ -65,7 +74,7 @@ class Turns:
             for tried in count(1):
                 try:
                     with self._turn(place, alarm, attempt, tried):
-                        for chunk in self.request.model.stream(sent):
+                        for chunk in self.request.model.stream(sent, self.told):
                             if piece := self.meter.piece(chunk):
                                 yield piece
                     return
@@ -80,7 +89,7 @@ class Turns:
             for tried in count(1):
                 try:
                     async with self._aturn(place, alarm, attempt, tried):
-                        async for chunk in self.request.model.astream(sent):
+                        async for chunk in self.request.model.astream(sent, self.told):
                             if piece := self.meter.piece(chunk):
                                 yield piece
                     return
@@ -95,7 +104,7 @@ class Turns:
                 try:
                     runnable = request.runnable(attempt.rung)
                     with self._turn(place, alarm, attempt, tried):
-                        self.meter.came = said(runnable.invoke(sent), attempt.rung)
+                        self.meter.came = said(runnable.invoke(sent, self.told), attempt.rung)
                     break
                 except (UnsupportedError, ModelOutputError) as error:
                     return _as_outcome(error)
@@ -110,7 +119,8 @@ class Turns:
                 try:
                     runnable = request.runnable(attempt.rung)
                     async with self._aturn(place, alarm, attempt, tried):
-                        self.meter.came = said(await runnable.ainvoke(sent), attempt.rung)
+                        came = await runnable.ainvoke(sent, self.told)
+                        self.meter.came = said(came, attempt.rung)
                     break
                 except (UnsupportedError, ModelOutputError) as error:
                     return _as_outcome(error)

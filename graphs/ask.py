@@ -373,5 +373,5 @@ def build_ask_graph(
 
 
 def _with_tools(context: Context, tools: Sequence[Given]) -> Context:
-    loaded = load_tools([*context.tools, *tools])
+    loaded = load_tools([*context.tools, *tools], servers=context.settings.mcp)
     return replace(context, tools=loaded.tools, warnings=(*context.warnings, *loaded.warnings))

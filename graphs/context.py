@@ -120,7 +120,8 @@ def open_context(
         for role in roles
     }
     embed = embedder(specs["embedder"].spec)
-    loaded = load_tools([*(name for name in settings.tools if name not in tools), *tools])
+    asked = [*(name for name in settings.tools if name not in tools), *tools]
+    loaded = load_tools(asked, servers=settings.mcp)
     return Context(
         settings=settings,
         agents=agents,

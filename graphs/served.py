@@ -11,15 +11,21 @@ import asyncio
 from langgraph.graph.state import CompiledStateGraph
 
 from videoespresso.graphs.ask import build_ask_graph
-from videoespresso.graphs.context import open_context
+from videoespresso.graphs.chat import ChatState, Noted, Said, build_chat_graph
+from videoespresso.graphs.context import Context, open_context
 from videoespresso.graphs.state import Answered, Ask, State
 from videoespresso.settings import Settings
 
 
 async def ask() -> CompiledStateGraph[State, None, Ask, Answered]:
     """The ask graph with what the settings name; every run has a budget of its own."""
-    return await asyncio.to_thread(_ask)
+    return await asyncio.to_thread(lambda: build_ask_graph(_context()))
 
 
-def _ask() -> CompiledStateGraph[State, None, Ask, Answered]:
-    return build_ask_graph(open_context(Settings.load()))
+async def chat() -> CompiledStateGraph[ChatState, None, Said, Noted]:
+    """The chat graph, likewise; the runs of one thread are the questions of one chat."""
+    return await asyncio.to_thread(lambda: build_chat_graph(_context()))
+
+
+def _context() -> Context:
+    return open_context(Settings.load())

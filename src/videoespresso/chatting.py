@@ -155,7 +155,7 @@ class Chat:
 
     def use_tools(self, names: Sequence[str]) -> None:
         """These tools and no others from the next question on."""
-        loaded = load_tools(names)
+        loaded = load_tools(names, servers=self.context.settings.mcp)
         self.context = replace(self.context, tools=loaded.tools, warnings=loaded.warnings)
 
     def video(self) -> str:
