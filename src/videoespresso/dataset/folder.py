@@ -7,18 +7,22 @@ index.html        the evidence, to look at
 work/             what is needed to go on: a journal a video, and its finished shard
 """
 
+import contextlib
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from videoespresso.errors import MemoryStoreError, UserError
 
 Json = dict[str, Any]
+
+LEFT_OVER_S = 3600.0
+"""No file takes that long to write."""
 
 
 class Folder:
@@ -49,6 +53,17 @@ class Folder:
             raise UserError(
                 f"{self.root} cannot be made: {error.strerror}", hint="Choose another --out."
             ) from error
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Removes what killed runs left half-written; what a run beside this one is writing now is
+        younger than that."""
+        old = time.time() - LEFT_OVER_S
+        for folder in (self.root, self.frames, self.work):
+            for file in folder.glob(".*"):
+                with contextlib.suppress(OSError):  # another run has just swept it
+                    if file.is_file() and file.stat().st_mtime < old:
+                        file.unlink()
 
     def keep_image(self, source: Path, sha: str) -> str:
         """Puts a stored frame beside the records; its name relative to the folder.
@@ -57,10 +72,16 @@ class Folder:
         """
         target = self.frames / f"{sha}{source.suffix}"
         if not target.exists():
-            made = target.with_name(f".{target.name}.{os.getpid()}")
             try:
-                shutil.copyfile(source, made)
-                os.replace(made, target)
+                handle, made = tempfile.mkstemp(dir=self.frames, prefix=f".{target.name}.")
+                try:
+                    with os.fdopen(handle, "wb") as to, source.open("rb") as of:
+                        shutil.copyfileobj(of, to)
+                    os.chmod(made, 0o644)
+                    os.replace(made, target)
+                except BaseException:
+                    Path(made).unlink(missing_ok=True)
+                    raise
             except OSError as error:
                 raise MemoryStoreError(
                     f"the picture of a core frame cannot be kept: {error.strerror or error}",
@@ -106,7 +127,7 @@ def _place(item: Json) -> tuple[int, str]:
     return item["group"] or 0, item["id"]
 
 
-@contextmanager
+@contextlib.contextmanager
 def written(path: Path) -> Iterator[IO[str]]:
     """A text file that appears under its name when it is whole. Raises MemoryStoreError."""
     try:
