@@ -79,6 +79,7 @@ class Settings(Record):
     profile: a named set of models; "" means that nothing was configured (models/profiles.py then
         takes the embedded pack and says so).
     captioner ... distractor: a spec `provider:model[@base_url]`; "" means what the profile says.
+    label_check: of dataset mode: a CLIP, `hf:ID_OR_PATH`, that checks boxes; "" is none.
     fps, dynamic_fps: frames a second on static and on moving stretches (paper: 1 and 2-4).
     max_side: the longer side of a frame in pixels. tau: the semantic filter's threshold, None for
         the calibrated one. select: the selection strategy. one_image: the models take one image a
@@ -107,6 +108,7 @@ class Settings(Record):
     verifier: str = ""
     annotator: str = ""
     distractor: str = ""
+    label_check: str = ""
     fps: float = Field(default=1.0, gt=0, le=60)
     dynamic_fps: float = Field(default=4.0, gt=0, le=60)
     max_side: int = Field(default=640, ge=32, le=4096)

@@ -285,7 +285,8 @@ def made_with(context: Context, seed: int, group: int) -> Json:
     prompts |= {r: load(r).sha for r in ("captioner", "verifier", "annotator", "distractor")}
     return {
         "models": {role: str(agent.spec) for role, agent in context.agents.items()}
-        | {"detector": context.detector.name, "embedder": context.embed.name},
+        | {"detector": context.detector.name, "embedder": context.embed.name}
+        | {"label_check": settings.label_check or "off"},
         "prompts": dict(sorted(prompts.items())),
         "sampling": {
             "fps": settings.fps,

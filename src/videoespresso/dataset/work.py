@@ -12,6 +12,7 @@ from videoespresso.graphs.dataset import build_dataset_graph
 from videoespresso.graphs.dataset_context import GROUP, DatasetContext, Event, Stopped
 from videoespresso.items import Reject
 from videoespresso.memory.journal import Journals, JournalTaken
+from videoespresso.tools.label_check import label_check
 
 Json = dict[str, Any]
 
@@ -85,6 +86,7 @@ class Worker:
             base=context,
             keep_image=self._keep_image,
             journals=Journals(folder.work),
+            label_check=label_check(context.settings.label_check),
             tell=tell,
             seed=seed,
             group=group,
