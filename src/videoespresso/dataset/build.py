@@ -23,6 +23,7 @@ from videoespresso.errors import BudgetExceeded, ModelError, UserError, VideoEsp
 from videoespresso.graphs.context import Context, open_context
 from videoespresso.graphs.dataset_context import GROUP, Event
 from videoespresso.items import VERSION
+from videoespresso.report.dataset_page import write_page
 from videoespresso.settings import DATASET_ROLES, Settings
 from videoespresso.types import Record, Usage
 
@@ -275,6 +276,7 @@ class _Run:
             ended=self._ended,
         )
         write_manifest(self._folder, self._made_with, counts, built)
+        write_page(self._folder.root, self._folder.page)
         return built
 
 

@@ -10,7 +10,6 @@ work/             what is needed to go on: a journal a video, and its finished s
 import contextlib
 import json
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -64,30 +63,6 @@ class Folder:
                 with contextlib.suppress(OSError):  # another run has just swept it
                     if file.is_file() and file.stat().st_mtime < old:
                         file.unlink()
-
-    def keep_image(self, source: Path, sha: str) -> str:
-        """Puts a stored frame beside the records; its name relative to the folder.
-
-        Raises MemoryStoreError where the frame store has evicted it, or the disk is full.
-        """
-        target = self.frames / f"{sha}{source.suffix}"
-        if not target.exists():
-            try:
-                handle, made = tempfile.mkstemp(dir=self.frames, prefix=f".{target.name}.")
-                try:
-                    with os.fdopen(handle, "wb") as to, source.open("rb") as of:
-                        shutil.copyfileobj(of, to)
-                    os.chmod(made, 0o644)
-                    os.replace(made, target)
-                except BaseException:
-                    Path(made).unlink(missing_ok=True)
-                    raise
-            except OSError as error:
-                raise MemoryStoreError(
-                    f"the picture of a core frame cannot be kept: {error.strerror or error}",
-                    hint="Free the disk, or raise the frame store's size cap; then go on.",
-                ) from error
-        return target.relative_to(self.root).as_posix()
 
     def shard(self, name: str) -> Path:
         """Where the outcome of one video lies."""

@@ -95,8 +95,9 @@ class Worker:
         self._graph = build_dataset_graph(self.context)
 
     def _keep_image(self, frame: Json) -> str:
-        source = self.context.base.store.file(frame["video_id"], frame["sha"])
-        return self._folder.keep_image(source, frame["sha"])
+        frames = self._folder.frames
+        name = self.context.base.store.keep(frame["video_id"], frame["sha"], frames)
+        return f"{frames.name}/{name}"
 
     def stop(self) -> None:
         """Ends at the next stages; what is under way is finished and kept."""
