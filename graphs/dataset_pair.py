@@ -122,7 +122,7 @@ def ground_time(state: PairState, context: DatasetContext) -> Json:
     frames = [FrameRef.model_validate(f) for f in state["frames"]]
 
     def make() -> Json:
-        located = locate(said["core"], _captions(state), embed, frames)
+        located = locate(said["core"], _captions(state), embed, frames, in_order=True)
         return {
             "located": [p and {"frame_id": p.frame_id, "score": p.score} for p in located],
             "made": {"model": embed.name},
