@@ -140,7 +140,8 @@ def roles(film: Film, rng: random.Random) -> Iterator[Draft]:
             (a.clause, b.clause, "before") if first else (b.clause, a.clause, "after")
         )
         actors = {h.clause.who for h in film.happenings if h.clause.act == asked.act}
-        if kind(asked.who) != "person" or asked.mood or len(actors) > 1:
+        same = asked.who == other.who or asked.who in other.act
+        if kind(asked.who) != "person" or asked.mood or same or len(actors) > 1:
             continue
         question = rng.choice(
             (
