@@ -241,11 +241,13 @@ def _caused(pair: _Pair, cause: Said, effect: Said) -> str:
     if not effects:
         raise _UndecidableError("the story does not say what brings it about")
     for e in effects:
-        at: Event | None = e
-        while at is not None and at.cause is not None:
+        at = e
+        while at.cause is not None:
             at = pair.story.events[at.cause]
             if at in causes:
                 return "the story says so"
+            if "direct" in pair.plain:
+                break
     raise _FalseError(f"{effect.who} {effect.act} is not because {cause.who} {cause.act}")
 
 
@@ -306,10 +308,15 @@ def _thread(pair: _Pair) -> str:
 _KINDS: tuple[tuple[re.Pattern[str], Callable[[_Pair], str]], ...] = (
     (re.compile(r"\bingredients?\b"), _ingredients),
     (re.compile(r"^which (?:thing|object)\b.*\b(?:links|both|common)\b"), _thread),
-    (re.compile(r"\border\b|one thing after the other|one after the other"), _order),
+    (re.compile(r"\border\b|after the other|follow each other|\bsequence\b"), _order),
     (re.compile(r"\bchanges?\b"), _change),
     (re.compile(r"^why\b|\breason\b|what (?:makes|causes)|what turns"), _cause),
-    (re.compile(r"leads? to|\bresult\b|consequence|happens because|\binfluence"), _effect),
+    (
+        re.compile(
+            r"leads? to|leads? directly to|\bresult\b|consequence|happens because|\binfluence"
+        ),
+        _effect,
+    ),
     (re.compile(r"\bbetween\b"), _between),
     (re.compile(r"\b(?:before|after)\b"), _sequence),
 )

@@ -87,6 +87,10 @@ _RAIN = re.compile(
     r"\bit (?:starts?|begins?|started|began) (?:to rain|raining)|\brain (?:starts|begins)"
 )
 _WHO = re.compile(rf"\b{NAME}\b")
+_TURNED = re.compile(
+    rf"(?:is|does) (?:the )?({NAME}) (?:feel )?({'|'.join(MOODS)}|red|green|on|off)\b"
+)
+"""A state asked after: "why is the man in blue sad"."""
 _AUX = re.compile(r"(?: (?:is|are|then|and|now|does|also))? ")
 
 
@@ -97,7 +101,8 @@ weather place person people vehicle vehicles animal object ingredient ingredient
 state step steps food prepare prepares cooking take takes use uses work works with one other come
 comes deal deals both link links have has common from back video scene story kind part about road
 immediately directly until while once so by be was what's its their his her must put consequence
-makes make causes cause caused turns turn influence influenced react reacts all"""
+makes make causes cause caused turns turn influence influenced react reacts all seen
+direct directly follow follows each sequence begin begins start starts end ends yes"""
 QUESTION_WORDS = frozenset((*_ASKING.split(), *WEATHERS, *SETTINGS, *MOODS, *OBJECTS.split("|")))
 """Words that questions and short answers may have besides what is told of somebody."""
 
@@ -135,6 +140,8 @@ def _at(text: str, at: int) -> Said | None:
         return None
     if rain := _RAIN.match(text, at):
         return Said("it", "starts to rain", at, rain.end())
+    if turned := _TURNED.match(text, at):
+        return Said(turned[1].replace(" in a ", " in "), f"is {turned[2]}", at, turned.end())
     if who := _WHO.match(text, at):
         name = who[0].replace(" in a ", " in ")
         gap = _AUX.match(text, who.end())

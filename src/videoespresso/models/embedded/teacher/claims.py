@@ -18,7 +18,7 @@ _TIES = (
 _CUT = re.compile(
     rf"\s*(?P<near>\b(?:right|just|immediately|directly|straight)\s+)?\b{_TIES}\b\s*"
     r"|\s*(?P<stop>[;:,.?!]+(?=\s|$))\s*"
-    r"|\s+(?P<that>and that|that|if)\s+"
+    r"|\s+(?P<that>and that|that|if|why)\s+"
 )
 _FILLER = re.compile(
     r"^(?:and\b|so\b|but\b|first(?:ly)?\b|second(?:ly)?\b|next\b|at last\b|at the end\b|finally\b"
@@ -42,7 +42,8 @@ all also again another make makes turn turns become becomes get gets influence i
 affect affects react reacts reaction chain sets off part plays role kind sort way doing will the a
 an if only along same different later earlier afterwards immediately directly following follows
 follow subsequently road whether than put behavior behaviour action actions situation show shows
-shown see seen visible process occurs occur whole sequence anybody nobody animal animals"""
+shown see seen visible process occurs occur whole sequence anybody nobody animal animals
+most yes seen direct each"""
 NEUTRAL = frozenset(map(w.stem, _ASKING.split()))
 """Stems of words with which questions are asked: they claim nothing of the scene."""
 
@@ -85,17 +86,27 @@ def answer_claims(answer: str, film: Film) -> list[Claim]:
 def _claims(text: str, film: Film, *, asking: bool) -> Iterator[Claim]:
     first = True
     for tie, near, piece in _pieces(w.plain(text)):
-        if asking and first:
-            claim = _asked(piece, film)
+        for part in _parted(piece, film):
+            claim = _asked(part, film) if asking and first else _stated(part, film)
             first = False
+            yield claim._replace(tie=tie, near=near)
+
+
+def _parted(piece: str, film: Film) -> list[str]:
+    """A piece, parted at each "and" behind which somebody else does something."""
+    parts: list[str] = []
+    for part in piece.split(" and "):
+        who, act = subject(part, film)
+        if parts and not (who and _tells(act, film) and all(subject(parts[-1], film))):
+            parts[-1] += f" and {part}"
         else:
-            claim = _stated(piece, film)
-        yield claim._replace(tie=tie, near=near)
+            parts.append(part)
+    return parts
 
 
 def _pieces(text: str) -> Iterator[tuple[str, bool, str]]:
     """(tie, whether "right" stands before it, words) of each piece; a tie holds to the next stop
-    that is no colon."""
+    that is no colon, and "after the moment when" is "after"."""
     tie, near, at = "", False, 0
     for cut in [*_CUT.finditer(text), None]:
         piece = text[at : cut.start() if cut else len(text)].strip()
@@ -106,7 +117,7 @@ def _pieces(text: str) -> Iterator[tuple[str, bool, str]]:
         if cut is None:
             return
         at = cut.end()
-        if cut["tie"]:
+        if cut["tie"] and (piece or not tie or cut["tie"] not in ("when", "while")):
             tie, near = _tie(cut["tie"]), bool(cut["near"])
         elif cut["stop"] and cut["stop"][0] in ",.?!":
             tie, near = "", False

@@ -23,7 +23,7 @@ from videoespresso.models.embedded.teacher.reading import Film, stems, things
 _SEVERAL = re.compile(
     r"\b(?:after|before|then|order|why|because|reason|causes?|leads? to|result|consequence|changes?"
     r"|first|last|next|until|between|turns?|becomes?|follow\w*|one after the other|steps?"
-    r"|influence\w*|affects?|links?|in common|begins?|ends?|once|set(?:s)? off|from \w+ to)\b"
+    r"|influence\w*|affects?|links?|in common|both|begins?|ends?|once|set(?:s)? off|from \w+ to)\b"
 )
 """Words of questions that one caption cannot answer."""
 _FORWARD = re.compile(
