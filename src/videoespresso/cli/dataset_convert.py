@@ -131,11 +131,6 @@ def _choices(
             raise SettingsError(
                 f"{name} {folder} is no folder", hint="Give the folder they are in."
             )
-    if show == "video" and replies == "json":
-        raise SettingsError(
-            "our reasoner's JSON names core frames by number, and a video has none",
-            hint="Add --replies text.",
-        )
     return Choices(
         replies=replies, shows=show, images=images, videos=videos, embed=embed, replace=force
     )
