@@ -1,9 +1,10 @@
 """`videoespresso dataset stats|validate|show|split|check`: look at a dataset, and divide it."""
 
 import tempfile
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,12 +15,26 @@ from videoespresso.report.text import printable
 if TYPE_CHECKING:
     from videoespresso.items import DatasetItem
 
-Together = Literal["stem", "images", "questions"]
-Kind = Literal["video", "stem", "image", "question"]
-# Written out, as their own modules load numpy; a test holds them equal.
-
 ID_LENGTH = 16
 """Digits of a record's id: fewer, and it is a number."""
+
+
+class Together(StrEnum):
+    """division.TOGETHER, written out, as that module loads numpy; a test holds them equal."""
+
+    STEM = "stem"
+    IMAGES = "images"
+    QUESTIONS = "questions"
+
+
+class Kind(StrEnum):
+    """leaks.KINDS, likewise."""
+
+    VIDEO = "video"
+    STEM = "stem"
+    IMAGE = "image"
+    QUESTION = "question"
+
 
 FolderArgument = Annotated[
     Path, typer.Argument(help="The dataset's folder.", show_default=False, metavar="DIR")
@@ -180,11 +195,11 @@ def split(
 ) -> None:
     """Divide a dataset by video: by a hash of its content, so new videos do not move old ones."""
     from videoespresso.cli.dataset_tables import show_split
-    from videoespresso.dataset.division import parse_ratios
+    from videoespresso.dataset.division import TOGETHER, parse_ratios
     from videoespresso.dataset.split import split as divide
     from videoespresso.memory.embedders import embedder
 
-    chosen = together or []
+    chosen = [what for what in TOGETHER if what in (together or [])]
     done = divide(
         folder, target, parse_ratios(ratios), seed=seed, together=chosen, stratify=stratify,
         like=like, embed=embedder() if "questions" in chosen else None, replace=force,

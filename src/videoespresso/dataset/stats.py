@@ -264,7 +264,7 @@ class _Counting:
     def _task_rows(self) -> Iterator[TaskRow]:
         """The 14 tasks in the paper's order, and what has none where there is any."""
         group_of: dict[str, str] = {t: group for group, tasks in GROUPS.items() for t in tasks}
-        paper: dict[str, tuple[int, int]] = {**PAPER}
+        paper = {str(task): counts for task, counts in PAPER.items()}
         whole = sum(train + test for train, test in PAPER.values())
         for task in (*TASKS, NO_TASK):
             train, test = paper.get(task, (0, 0))
