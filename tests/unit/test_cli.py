@@ -110,7 +110,7 @@ def test_everything_given_arrives(script: Any, capsys: Any) -> None:
     line += " --detector off --tool count --fps 2 --max-usd 1.5 --max-calls 9 --max-frames 99"
     assert main([*line.split(), "--max-seconds", "60", "--quiet", "--", "-c.mp4", "-Who?"]) == 0
     settings = called["settings"]
-    assert (called["video"], called["question"]) == (Path("-c.mp4"), "-Who?")
+    assert (called["video"], called["question"]) == ("-c.mp4", "-Who?")
     assert (called["options"], called["tools"]) == (("Ann", "Bo"), ("count",))
     assert (called["select"], called["on_step"]) == ("uniform:8", None)
     assert (settings.profile, settings.reasoner) == ("openai", "openai:x")
