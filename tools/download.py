@@ -194,7 +194,11 @@ class _Download:
 
     def _check_head(self, part: Path) -> None:
         """Before the rest is fetched in vain."""
-        self._check_duration(declared_duration(part) or 0.0)
+        try:
+            self._check_duration(declared_duration(part) or 0.0)
+        except DownloadError:
+            part.unlink()
+            raise
 
     def _check_duration(self, seconds: float) -> None:
         limit = self.wire.limits.duration_s

@@ -176,6 +176,7 @@ def test_a_long_video_is_refused_as_soon_as_its_header_is_there(
     site.pages["/long.mkv"] = web.stalling(long[: len(long) // 2])
     with pytest.raises(DownloadError, match="lasts"):
         fetch(site.url("/long.mkv"), folder, replace(LOCAL, duration_s=10))
+    assert list(folder.glob("parts/*/*.mkv")) == []
     limits = replace(LOCAL, duration_s=30, stall_s=0.3)
     with pytest.raises(DownloadError, match="nothing for"):
         fetch(site.url("/long.mkv"), folder, limits)
