@@ -1,5 +1,6 @@
 """`fetch`: what is kept, what is asked for again, and what is refused; all from localhost."""
 
+import importlib.util
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +15,7 @@ from videoespresso.errors import AddressError, DownloadError, MemoryStoreError
 from videoespresso.memory import downloads
 from videoespresso.memory.downloads import Downloads
 from videoespresso.settings import Settings
-from videoespresso.tools import pages, transfer
+from videoespresso.tools import transfer
 from videoespresso.tools.connection import Limits
 from videoespresso.tools.download import fetch, limits_of, local, name_of
 from videoespresso.tools.transfer import Progress
@@ -185,7 +186,7 @@ def test_a_long_video_is_refused_as_soon_as_its_header_is_there(
 def test_a_page_without_the_extra_names_it(
     site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     site.pages["/watch"] = web.html("<!doctype html><p>")
     with pytest.raises(DownloadError, match="web page") as caught:
         fetch(site.url("/watch"), folder, LOCAL)
