@@ -46,6 +46,16 @@ def test_a_budget_table_and_flat_keys_are_the_same(file: Path) -> None:
     assert (settings.budget_usd, settings.budget_frames) == (0.5, 100)
 
 
+def test_limits_of_downloads_may_be_a_table_too(file: Path) -> None:
+    file.write_text("allow_private_addresses = true\n[download]\nmax_bytes = 1000\nstall_s = 5\n")
+    settings = Settings.load(environ={"VIDEOESPRESSO_DOWNLOAD_STALL_S": "6"})
+    assert (settings.download_max_bytes, settings.download_stall_s) == (1000, 6.0)
+    assert settings.allow_private_addresses
+    file.write_text("download = 5\n")
+    with pytest.raises(SettingsError, match="is a table"):
+        Settings.load(environ={})
+
+
 @pytest.mark.parametrize(
     ("text", "near"),
     [("capshioner = 'x'", "captioner"), ("[budget]\nuds = 1", "budget_usd"), ("tua = 1", "tau")],
