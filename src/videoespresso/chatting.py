@@ -15,7 +15,7 @@ from typing import Any, Self
 from videoespresso.asking import Step, ask, told
 from videoespresso.errors import UserError
 from videoespresso.graphs import looking
-from videoespresso.graphs.chat import build_chat_graph
+from videoespresso.graphs.chat import Said, build_chat_graph
 from videoespresso.graphs.context import Context, open_context
 from videoespresso.graphs.selection import strategy
 from videoespresso.memory.threads import ThreadStore, config
@@ -93,8 +93,12 @@ class Chat:
             raise
         return chat
 
-    def ask(self, said: str, on_step: Heard | None = None) -> Answer:
+    def ask(
+        self, said: str, on_step: Heard | None = None, *, options: Sequence[str] = ()
+    ) -> Answer:
         """The answer to a question, which may refer to earlier ones; the thread then has it.
+
+        options: possible answers, for this question alone.
 
         Raises as `videoespresso.ask`. Interrupted or failed, it leaves the thread as it was.
         """
@@ -110,9 +114,8 @@ class Chat:
         graph = build_chat_graph(self.context.renewed(), checkpointer=self.threads.saver, told=hear)
         try:
             # "exit": one checkpoint a turn, instead of one a node
-            state = graph.invoke(
-                {"said": said, "videos": self.videos}, config(self.name), durability="exit"
-            )
+            given: Said = {"said": said, "videos": self.videos, "options": list(options)}
+            state = graph.invoke(given, config(self.name), durability="exit")
         finally:
             self.threads.settle(self.name)
         self.turns = [ChatTurn.model_validate(turn) for turn in state["turns"]]
@@ -137,7 +140,13 @@ class Chat:
         if position not in self.answers:
             turn = self.turns[position]
             settings = self.context.settings
-            again = ask(turn.video, turn.question, settings=settings, tools=self.context.tools)
+            again = ask(
+                turn.video,
+                turn.question,
+                options=turn.options,
+                settings=settings,
+                tools=self.context.tools,
+            )
             self.answers[position] = again
         return self.answers[position]
 
