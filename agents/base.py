@@ -151,8 +151,8 @@ class Agent:
         if hit := self._hit(request):
             yield hit.raw
             return
-        with self._meter(request) as meter:
-            yield from self._turns(request, meter).stream()
+        with self._meter(request) as meter, self._turns(request, meter) as turns:
+            yield from turns.stream()
             self._keep(request, meter, meter.streamed())
 
     async def astream_text(self, prompt: Prompt, turns: Sequence[Turn]) -> AsyncIterator[str]:
@@ -161,8 +161,8 @@ class Agent:
         if hit := self._hit(request):
             yield hit.raw
             return
-        with self._meter(request) as meter:
-            async for piece in self._turns(request, meter).astream():
+        with self._meter(request) as meter, self._turns(request, meter) as turns:
+            async for piece in turns.astream():
                 yield piece
             self._keep(request, meter, meter.streamed())
 
@@ -210,12 +210,12 @@ class Agent:
             return self._hit(request) or await self._aask(request, steps)
 
     def _ask(self, request: Request, steps: Steps[V]) -> Reply[V]:
-        with self._meter(request) as meter:
-            return self._keep(request, meter, self._turns(request, meter).climb(steps))
+        with self._meter(request) as meter, self._turns(request, meter) as turns:
+            return self._keep(request, meter, turns.climb(steps))
 
     async def _aask(self, request: Request, steps: Steps[V]) -> Reply[V]:
-        with self._meter(request) as meter:
-            return self._keep(request, meter, await self._turns(request, meter).aclimb(steps))
+        with self._meter(request) as meter, self._turns(request, meter) as turns:
+            return self._keep(request, meter, await turns.aclimb(steps))
 
     def _turns(self, request: Request, meter: Meter) -> Turns:
         return Turns(request, meter, self.pace, self.budget, self.retries, told=self._told(request))

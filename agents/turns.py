@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
+from types import TracebackType
 from typing import Any, TypeVar
 
 from langchain_core.runnables import RunnableConfig
@@ -43,6 +44,24 @@ class Turns:
     ) -> None:
         self.request, self.meter, self.told = request, meter, told
         self.pace, self.budget, self.retries = pace, budget, retries
+        self._landed: tuple[Place, int | None] | None = None
+
+    def __enter__(self) -> "Turns":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._land()
+
+    def _land(self) -> None:
+        """The call that came last is over in every respect."""
+        if self._landed is not None:
+            (place, tokens), self._landed = self._landed, None
+            self.pace.done(place, tokens)
 
     def climb(self, steps: Steps[V]) -> Climbed[V]:
         """What the ladder ends with."""
@@ -174,6 +193,7 @@ class Turns:
     def _waits(self, place: Place, usd: float) -> Iterator[float | None]:
         """Seconds to wait (None: until the alarm rings), again and again until the call may be
         made: its turn has come, and the budget, which is told of it, allows it."""
+        self._land()
         while True:
             self.budget.alive()
             held_s, why = self.pace.held
@@ -201,10 +221,11 @@ class Turns:
     @contextmanager
     def _flying(self, place: Place, usd: float, tried: int) -> Iterator[None]:
         """The call itself. A busy server's gate is closed before the place is free again."""
-        before, refused = self.meter.usage, False
+        before, refused, came = self.meter.usage, False, False
         try:
             with self.meter.call(usd), model_errors(self.request.spec):
                 yield
+            came = True
         except BusyError as error:
             refused = True
             wait_s = error.retry_after_s
@@ -214,7 +235,10 @@ class Turns:
             now = self.meter.usage
             tokens = now.input_tokens + now.output_tokens
             tokens -= before.input_tokens + before.output_tokens
-            self.pace.done(place, tokens or None, refused=refused)
+            if came:
+                self._landed = place, tokens or None
+            else:
+                self.pace.done(place, tokens or None, refused=refused)
 
     def _pause(self, place: Place, error: ModelError, tried: int, *, over: bool = False) -> None:
         """Keeps the place until the next try. Raises the error when there is to be none."""

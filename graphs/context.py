@@ -105,11 +105,13 @@ def open_context(
     specs = resolve(settings)
     ledger, budget = Ledger(), budget or Budget.of(settings)
     replies = ReplyCache(settings.cache_dir / "replies.sqlite")
+    wanted = {specs[role].model for role in roles}
+    chats = {spec: chat_model(spec, timeout_s=settings.timeout_s) for spec in wanted}
     agents = {
         role: Agent(
             role,
             specs[role].model,
-            chat_model(specs[role].model, timeout_s=settings.timeout_s),
+            chats[specs[role].model],  # roles on one model share its connections
             ledger=ledger,
             replies=replies,
             budget=budget,

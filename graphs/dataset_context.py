@@ -9,6 +9,7 @@ from videoespresso.agents.base import Agent, Reply
 from videoespresso.errors import VideoEspressoError
 from videoespresso.graphs.context import Context
 from videoespresso.memory.journal import Journals, stage_key
+from videoespresso.memory.probes import Probes
 from videoespresso.tools.label_check import LabelCheck, Unchecked
 from videoespresso.tools.semantic_filter import TAU
 from videoespresso.types import Usage
@@ -52,6 +53,11 @@ class DatasetContext:
     seed: int = 0
     group: int = GROUP
     stopping: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def probes(self) -> Probes:
+        """What files are; a run that goes on need not open them all again."""
+        return Probes(self.base.settings.cache_dir / "probes")
 
     def agent(self, role: str) -> Agent:
         """Who fills a role."""
