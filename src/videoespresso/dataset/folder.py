@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,7 +58,7 @@ class Folder:
         """
         target = self.frames / f"{sha}{source.suffix}"
         if not target.exists():
-            made = target.with_name(f".{target.name}.{os.getpid()}")
+            made = target.with_name(f".{target.name}.{uuid.uuid4().hex}")  # of any machine
             try:
                 shutil.copyfile(source, made)
                 os.replace(made, target)
