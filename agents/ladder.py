@@ -4,10 +4,12 @@ Written as a generator that asks for attempts and is sent what came of them, so 
 the async driver in base.py climb the same ladder and tests climb it without a model.
 """
 
+import copy
 import json
 import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -24,6 +26,8 @@ V = TypeVar("V")
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
 _THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
 _FAULTS_SHOWN = 5
+_SCHEMAS = 64
+"""JSON schemas remembered: pydantic takes a millisecond for each."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,7 @@ def _faults(error: ValidationError) -> str:
 
 def instructions(schema: type[BaseModel]) -> str:
     """What the prompt rung adds to the system message."""
-    text = json.dumps(schema.model_json_schema(), ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(json_schema(schema), ensure_ascii=False, separators=(",", ":"))
     return (
         "\n\nReply with one JSON object and nothing else: no prose, no code fence. "
         f"It must fit this JSON Schema:\n{text}"
@@ -161,10 +165,21 @@ def complaint(fault: str) -> str:
     return f"That reply cannot be used: {fault}. Reply again with only the JSON object."
 
 
+@lru_cache(_SCHEMAS)
+def json_schema(schema: type[BaseModel]) -> dict[str, Any]:
+    """The schema as pydantic writes it; not to be changed."""
+    return schema.model_json_schema()
+
+
 def strict_schema(schema: type[BaseModel]) -> dict[str, Any]:
     """The JSON schema as OpenAI's strict mode wants it: all fields required, no others, no
     defaults."""
-    plain: dict[str, Any] = schema.model_json_schema()
+    return copy.deepcopy(_strict(schema))
+
+
+@lru_cache(_SCHEMAS)
+def _strict(schema: type[BaseModel]) -> dict[str, Any]:
+    plain = copy.deepcopy(json_schema(schema))
     _tighten(plain)
     plain.setdefault("title", schema.__name__)
     return plain

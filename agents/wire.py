@@ -31,10 +31,13 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 @dataclass(frozen=True)
 class Shown(Generic[Seen]):
-    """A frame as the reasoner sees it: pixels, instant in seconds, caption, detector's boxes."""
+    """A frame as the reasoner sees it: pixels, instant in seconds, caption, detector's boxes.
+
+    time_s is None where a data set does not say it; a run always knows it.
+    """
 
     image: Seen
-    time_s: float
+    time_s: float | None
     caption: str = ""
     boxes: tuple[Box, ...] = ()
 
@@ -90,7 +93,7 @@ def frame_parts(frames: Sequence[Shown[Image]]) -> tuple[str | Image, ...]:
     """Core frames in time order, each with its image, instant, caption and boxes."""
     parts: list[str | Image] = []
     for n, frame in enumerate(frames, 1):
-        lines = [f"Frame {n} ({frame.time_s:.1f} s)"]
+        lines = [f"Frame {n}" if frame.time_s is None else f"Frame {n} ({frame.time_s:.1f} s)"]
         if frame.caption:
             lines.append(f"Caption: {one_line(frame.caption)} [{n}]")
         if frame.boxes:

@@ -8,8 +8,11 @@ import asyncio
 import hashlib
 import json
 import logging
+import os
 import sqlite3
+import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -70,11 +73,58 @@ def reply_key(request: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+class _Idle:
+    """Open connections that nobody uses now.
+
+    Opening one a call would be simpler, but whenever the last is closed sqlite writes its journal
+    back and waits for the disk: 10 ms a reply. A connection is not given out any more when the
+    file has been replaced, nor to a forked child.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._open: list[tuple[sqlite3.Connection, tuple[int, ...]]] = []
+        weakref.finalize(self, _close, self._open)
+
+    def take(self) -> sqlite3.Connection | None:
+        """One that may be used, or None."""
+        while True:
+            with self._lock:
+                if not self._open:
+                    return None
+                db, file = self._open.pop()
+            if file == self._file():
+                return db
+            if file[0] == os.getpid():  # a parent's connection is the parent's to close
+                db.close()
+
+    def give(self, db: sqlite3.Connection) -> None:
+        """Puts one back."""
+        file = self._file()
+        with self._lock:
+            self._open.append((db, file))
+
+    def _file(self) -> tuple[int, ...]:
+        """Whose connection it is, to which file."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return (os.getpid(),)
+        return os.getpid(), found.st_dev, found.st_ino
+
+
+def _close(idle: list[tuple[sqlite3.Connection, tuple[int, ...]]]) -> None:
+    while idle:
+        idle.pop()[0].close()
+
+
 class ReplyCache:
-    """The store. Connections are opened a call: sqlite's are bound to their thread."""
+    """The store. It keeps a connection open for each thread that was in it at a time."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or cache_dir() / "replies.sqlite"
+        self._idle = _Idle(self.path)
 
     def get(self, key: str) -> StoredReply | None:
         """The reply under that key, or None."""
@@ -160,12 +210,14 @@ class ReplyCache:
     def _connect(self) -> Iterator[sqlite3.Connection]:
         """A connection in a transaction. Raises MemoryStoreError when the file is unusable."""
         try:
-            db = self._open()
+            db = self._idle.take() or self._open()
             try:
                 with db:
                     yield db
-            finally:
+            except BaseException:
                 db.close()
+                raise
+            self._idle.give(db)
         except (sqlite3.Error, OSError) as error:
             raise MemoryStoreError(
                 f"the reply cache {self.path} cannot be used: {error}",
@@ -194,7 +246,7 @@ class ReplyCache:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=_BUSY_S)
+    db = sqlite3.connect(path, timeout=_BUSY_S, check_same_thread=False)
     try:
         db.execute("PRAGMA synchronous = NORMAL")
         if db.execute("PRAGMA user_version").fetchone()[0] != FORMAT:

@@ -26,6 +26,8 @@ FORMAT = "/".join(
     for size in (ENOUGH, "")
     for kind in ("b", "bv*")  # with sound, else without
 )
+_NAMELESS = ("Generic", "HTML5MediaEmbed")
+"""Extractors whose id is the page's name, whatever it shows."""
 _PIECES = ("m3u8_native", "http_dash_segments")
 
 
@@ -67,11 +69,15 @@ class PageReader:
                 f"{shown(self.page)} sends its video by {protocol or 'no way we know'}",
                 hint="Download it by other means and give the file.",
             )
+        url = "" if protocol in _PIECES else str(info["url"])
+        parts = [info.get("extractor"), info.get("id"), info.get("format_id")]
+        if info.get("extractor_key") in _NAMELESS:
+            parts.append(shown(url))
         return OnPage(
             name=f"{info.get('id') or 'video'}.{info.get('ext') or 'mp4'}",
-            version=":".join(str(info.get(k)) for k in ("extractor", "id", "format_id")),
+            version=":".join(map(str, parts)),
             duration_s=info.get("duration"),
-            url="" if protocol in _PIECES else str(info["url"]),
+            url=url,
             headers=_harmless(info.get("http_headers") or {}),
             info=info,
         )
@@ -121,6 +127,9 @@ class PageReader:
                 "socket_timeout": self.wire.limits.stall_s,
                 "cachedir": False,
                 "fixup": "never",
+                "retries": 3,
+                "fragment_retries": 3,
+                "skip_unavailable_fragments": False,  # a video with holes is no answer's ground
                 # it would connect by itself, unchecked
                 "ffmpeg_location": "/nonexistent/ffmpeg",
                 **({"proxy": ""} if not self.wire.limits.allow_private else {}),
@@ -132,7 +141,11 @@ class PageReader:
         def checked(request: Any) -> Any:
             self._check(request if isinstance(request, str) else request.url)
             response = send(request)
-            self._check(response.url)
+            try:
+                self._check(response.url)
+            except DownloadError:
+                response.close()
+                raise
             return response
 
         ydl.urlopen = checked

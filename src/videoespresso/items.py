@@ -57,9 +57,13 @@ class FrameBox(Record):
 
 
 class GroundedItem(Record):
-    """A key item: an object named in the evidence. No boxes: looked for and not found."""
+    """A key item: an object named in the evidence. No boxes: looked for and not found.
+
+    at: the character of its sentence where the name begins, None where not said.
+    """
 
     name: str
+    at: int | None = None
     boxes: tuple[FrameBox, ...] = ()
 
 

@@ -1,14 +1,15 @@
 """Guided decoding: an answer is one of the options, and its letter is that option's."""
 
 import json
-from collections.abc import Callable
 
 import numpy as np
+import pytest
 from tokenizers import Tokenizer
 
 from videoespresso.agents import wire
 from videoespresso.models.embedded import PACK_LVLM
 from videoespresso.models.embedded.guide import FREE, guide
+from videoespresso.models.embedded.runtime import PackRuntime, Prompted
 
 OPTIONS = ("the man in blue waves", "the man in red waves", "the light is red", 'a "sign"')
 TOKENIZER = Tokenizer.from_file(str(PACK_LVLM / "tokenizer.json"))
@@ -20,40 +21,71 @@ def asked(options: tuple[str, ...]) -> str:
     return BEFORE + wire.answer_parts(options)[0] + "<|assistant|>"
 
 
-def said(prompt: str, wish: Callable[[int], str]) -> str:
-    """What is written by a model that gives `wish(n)`'s n-th token the highest score."""
-    found = guide(prompt, TOKENIZER)
-    rng, row = np.random.default_rng(0), list[int]()
-    while not row or row[-1] != END:
-        wanted = [*TOKENIZER.encode(wish(len(row)), add_special_tokens=False).ids, END]
-        scores = rng.random(TOKENIZER.get_vocab_size())
-        if len(row) < len(wanted):
-            scores[wanted[len(row)]] = 2.0
-        row.append(found.pick(scores, row))
-        assert len(row) < 200
-    return str(TOKENIZER.decode(row[:-1]))
+class Wishing:
+    """A decoder that wants to say a text, token for token, and everything else equally little.
+
+    Its cache holds what it was given: the number of tokens that were said so far.
+    """
+
+    def __init__(self, wish: str, runtime: PackRuntime, prompt: str) -> None:
+        self.wanted = [*TOKENIZER.encode(wish, add_special_tokens=False).ids, END]
+        self.start = runtime.count(prompt)
+
+    def run(self, _: None, given: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        rows = len(given["embeds"])
+        said = int(given["seen"].shape[1]) - self.start
+        scores = np.zeros((rows, TOKENIZER.get_vocab_size()), np.float32)
+        if said < len(self.wanted):
+            scores[:, self.wanted[said]] = 9.0
+        return scores, given["cache"]
 
 
-def test_what_is_no_option_becomes_the_nearest_one() -> None:
-    wish = '{"answered":true,"answer":"the man in green","choice":"D"}'
-    reply = json.loads(said(asked(OPTIONS), lambda n: wish))
+def said(prompt: str, wish: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What the runtime writes with such a decoder."""
+    runtime = PackRuntime(PACK_LVLM)
+    monkeypatch.setitem(runtime.__dict__, "_decoder", Wishing(wish, runtime, prompt))
+    return runtime.generate([Prompted(prompt, ())], 200)[0]
+
+
+def test_what_is_no_option_becomes_one_with_its_own_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    wish = '{"answered":true,"answer":"the man in green waves","choice":"D"}'
+    reply = json.loads(said(asked(OPTIONS), wish, monkeypatch))
     assert reply["answer"] in OPTIONS[:2]
     assert wire.LETTERS[OPTIONS.index(reply["answer"])] == reply["choice"]
 
 
-def test_an_option_is_written_as_it_is_with_its_own_letter() -> None:
-    for letter, option in zip("ABCD", OPTIONS, strict=True):
-        text = json.dumps({"answered": True, "answer": option, "choice": "A"}, separators=",:")
-        reply = json.loads(said(asked(OPTIONS), lambda n, text=text: text))  # type: ignore[misc]
-        assert (reply["answer"], reply["choice"]) == (option, letter)
+@pytest.mark.parametrize(("letter", "option"), list(zip("ABCD", OPTIONS, strict=True)))
+def test_an_option_is_written_as_it_is_with_its_own_letter(
+    letter: str, option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = json.dumps({"answered": True, "answer": option, "choice": None}, separators=(",", ":"))
+    reply = json.loads(said(asked(OPTIONS), text, monkeypatch))
+    assert (reply["answer"], reply["choice"]) == (option, letter)
 
 
-def test_declining_is_not_forced_into_an_option() -> None:
+def test_an_option_counts_as_a_whole_and_not_by_its_first_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first words point to the first option, all the others to the second."""
+    options = ("a dog sits", "two cats run past the red car")
+    wish = '{"answered":true,"answer":"a cats run past the red car","choice":"B"}'
+    reply = json.loads(said(asked(options), wish, monkeypatch))
+    assert reply["answer"] == options[1]
+
+
+def test_declining_is_not_forced_into_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
     wish = '{"answered":false,"answer":"the frames do not show this","choice":null}'
-    assert said(asked(OPTIONS), lambda n: wish) == wish
+    assert said(asked(OPTIONS), wish, monkeypatch) == wish
 
 
 def test_without_options_nothing_is_guided() -> None:
     assert guide(asked(()), TOKENIZER) == FREE
     # nor by options of an earlier turn
     assert guide(asked(OPTIONS) + "ok<|end|><|user|>More?<|assistant|>", TOKENIZER) == FREE
+
+
+def test_the_packs_own_weights_give_an_option() -> None:
+    """The real decoder, without pictures."""
+    reply = json.loads(PackRuntime(PACK_LVLM).generate([Prompted(asked(OPTIONS), ())], 200)[0])
+    if reply["answered"]:
+        assert wire.LETTERS[OPTIONS.index(reply["answer"])] == reply["choice"]

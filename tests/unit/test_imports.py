@@ -16,8 +16,8 @@ ORDER = (
     ("agents",),
     ("graphs",),
     ("asking",),
-    ("batch", "dataset"),
-    ("training", "evaluation", "report", "mcp_server", "chatting"),
+    ("batch",),
+    ("training", "evaluation", "dataset", "report", "mcp_server", "chatting"),
     ("",),  # videoespresso/__init__.py: the public names
     ("cli", "__main__"),
 )

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -11,11 +12,13 @@ import pytest
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from PIL import Image
 from pydantic import BaseModel
+from tests import misbehaving as bad
 
-from videoespresso.agents.base import Agent, Prompt, Turn
+from videoespresso.agents.base import Agent, Prompt, Retries, Turn
 from videoespresso.agents.requests import Request
 from videoespresso.errors import MemoryStoreError
 from videoespresso.memory.replies import REMEMBER_S, ReplyCache, StoredReply, reply_key
+from videoespresso.models.chat import chat_model
 from videoespresso.models.ledger import Ledger
 from videoespresso.models.specs import ModelSpec
 from videoespresso.types import Usage
@@ -115,6 +118,58 @@ def test_a_stored_reply_that_no_longer_fits_is_asked_again(tmp_path: Path) -> No
     key = Request(SPEC, model, PROMPT, tuple(turns), A).key
     cache.put(key, str(SPEC), "captioner", StoredReply(text='{"x": "no"}'))
     assert agent.typed(PROMPT, turns, A).value.x == 1
+
+
+def dated(exchange: bad.Exchange) -> None:
+    """A server that says which model it is."""
+    reply = bad.completion({"role": "assistant", "content": '{"x": 1}'}, "tester-2026-01-01")
+    exchange.send_json(200, reply | {"system_fingerprint": "fp_1"})
+
+
+@pytest.mark.parametrize("typed", [False, True])
+def test_cost_and_snapshot_are_the_same_from_the_cache(tmp_path: Path, typed: bool) -> None:
+    turns, cache = [Turn("user", ("hi",))], ReplyCache(tmp_path / "r.sqlite")
+    with bad.Server([bad.status(500), dated]) as server:
+        spec = ModelSpec.parse(f"openai:tester@{server.url}")
+        agent = Agent(
+            "captioner", spec, chat_model(spec), ledger=Ledger(), replies=cache,
+            retries=Retries(base_s=0.0),
+        )  # fmt: skip
+        made, again = (
+            agent.typed(PROMPT, turns, A) if typed else agent.text(PROMPT, turns) for _ in range(2)
+        )
+        assert len(server.requests) == 2
+    assert again.how[0] == "cache"
+    assert (made.snapshot, again.snapshot) == ("tester-2026-01-01 fp_1",) * 2
+    assert made.cost == again.cost == made.usage
+    assert (made.cost.calls, made.cost.input_tokens) == (2, 100)
+    assert (again.usage.calls, again.usage.cached_calls) == (0, 1)
+
+
+def test_weights_in_this_process_are_their_own_snapshot() -> None:
+    agent = Agent("captioner", ModelSpec.parse("hf:x"), Warm(responses=["hi"]), ledger=Ledger())
+    assert agent.text(PROMPT, [Turn("user", ("hi",))]).snapshot == "these weights"
+
+
+def test_replies_stored_before_there_were_snapshots_are_read(tmp_path: Path) -> None:
+    cache = ReplyCache(tmp_path / "r.sqlite")
+    cache.put("k", str(SPEC), "captioner", StoredReply(text="?"))
+    with sqlite3.connect(tmp_path / "r.sqlite") as db:
+        old = '{"text": "old", "how": ["text: ok"], "usage": {"calls": 1, "usd": 0.25}}'
+        db.execute("UPDATE replies SET reply = ?", (old,))
+    db.close()
+    found = cache.get("k")
+    assert found == StoredReply(text="old", how=("text: ok",), usage=Usage(calls=1, usd=0.25))
+
+
+def test_a_reply_that_no_longer_fits_is_paid_for_once_and_not_at_every_run(tmp_path: Path) -> None:
+    cache = ReplyCache(tmp_path / "r.sqlite")
+    model = FakeListChatModel(responses=['{"x": 1}', '{"x": 2}'])
+    agent = Agent("captioner", SPEC, model, ledger=Ledger(), replies=cache)
+    turns = [Turn("user", ("hi",))]
+    key = Request(SPEC, model, PROMPT, tuple(turns), A).key
+    cache.put(key, str(SPEC), "captioner", StoredReply(text='{"x": "no"}'))
+    assert [agent.typed(PROMPT, turns, A).value.x for _ in range(2)] == [1, 1]
 
 
 def test_a_damaged_file_is_moved_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

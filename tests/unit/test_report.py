@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from videoespresso.errors import MemoryStoreError, UserError
-from videoespresso.report import page
+from videoespresso.report import page, parts
 from videoespresso.report.text import clock, letter, money, printable
 from videoespresso.types import (
     Answer,
@@ -146,7 +146,7 @@ def test_pictures_are_inlined_and_reduced() -> None:
         head, _, data = str(image["src"]).partition(",")
         assert head == "data:image/jpeg;base64"
         with Image.open(io.BytesIO(base64.b64decode(data))) as decoded:
-            assert max(decoded.size) == page.PICTURE_SIDE
+            assert max(decoded.size) == parts.PICTURE_SIDE
 
 
 def test_the_page_is_alone() -> None:

@@ -18,6 +18,7 @@ def test_frames_come_with_instant_caption_and_boxes_left_to_right() -> None:
 
 def test_what_is_not_known_is_not_said() -> None:
     assert wire.frame_parts([wire.Shown("I", 0.0)]) == ("I", "Frame 1 (0.0 s)\n")
+    assert wire.frame_parts([wire.Shown("I", None)]) == ("I", "Frame 1\n")
 
 
 def test_options_are_lettered_and_the_cues_are_the_paper_s() -> None:

@@ -185,7 +185,7 @@ def run(
 
 def check_report(report: Path, video: str) -> None:
     """Raises UserError where the report cannot go, before anything is paid for."""
-    from videoespresso.report.page import check_target
+    from videoespresso.report.parts import check_target
     from videoespresso.tools.addresses import is_address
 
     check_target(report)

@@ -161,7 +161,8 @@ def budget(session: Session, given: str) -> Shown:
 
 
 def report(session: Session, given: str) -> Shown:
-    from videoespresso.report.page import check_target, write
+    from videoespresso.report.page import write
+    from videoespresso.report.parts import check_target
 
     path = _target(given, "report.html")
     check_target(path)

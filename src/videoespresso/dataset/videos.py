@@ -20,19 +20,23 @@ SUFFIXES = frozenset(
 
 
 def find_videos(given: Iterable[str | Path]) -> list[str]:
-    """Absolute paths, each once, in a stable order: the files named, those in the folders named
-    (and in folders below), those in the text files named with a leading @, one a line.
+    """Paths as they were given, each file once, in a stable order: the files named, those in the
+    folders named (and in folders below), those in the text files named with a leading @, one a
+    line.
 
     A file that is named but missing stays in the list: it becomes a reject and not the end of the
     run. Raises UserError where nothing is found at all, and for a list that cannot be read.
     """
-    found = dict.fromkeys(os.path.abspath(path) for one in given for path in _of(str(one)))
+    found: dict[str, str] = {}
+    for one in given:
+        for path in _of(str(one)):
+            found.setdefault(os.path.abspath(path), path)
     if not found:
         raise UserError(
             "there is no video in what was given",
             hint=f"Name files, or folders with {', '.join(sorted(SUFFIXES))} in them.",
         )
-    return list(found)
+    return list(found.values())
 
 
 def _of(given: str) -> Iterator[str]:

@@ -1,9 +1,17 @@
 """Instants, money and letters as a person reads them; the page and the terminal share them."""
 
+import math
 import string
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from videoespresso.types import Usage
+
+if TYPE_CHECKING:
+    from videoespresso.dataset.spreads import Share
+
+LONG = 2000
+"""Characters of a text shown; no caption is longer, and a page must stay small."""
 
 
 def clock(seconds: float) -> str:
@@ -17,6 +25,29 @@ def clock(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     rest = f"{tenths // 10:02d}.{tenths % 10}"
     return f"{sign}{hours}:{minutes:02d}:{rest}" if hours else f"{sign}{minutes}:{rest}"
+
+
+def instant(seconds: float | None) -> str:
+    """`clock`, or "?" for an instant that is not known or is no number."""
+    return "?" if seconds is None or not math.isfinite(seconds) else clock(seconds)
+
+
+def number(value: float) -> str:
+    """Three digits, and no more zeros than there are: '0.125', '3', '12.5', '12,345'."""
+    whole = abs(value) >= 1000 or value == round(value)
+    return f"{value:,.0f}" if whole else f"{value:.3g}"
+
+
+def percent(share: "Share | None") -> str:
+    """A share with its 95 % interval: '12.0 % (9.8-14.6)'; '-' for a share of nothing."""
+    if share is None:
+        return "-"
+    return f"{100 * share.value:.1f} % ({100 * share.low:.1f}-{100 * share.high:.1f})"
+
+
+def clip(text: str) -> str:
+    """At most LONG characters; a text that is cut ends in '…'."""
+    return text if len(text) <= LONG else text[: LONG - 1] + "…"
 
 
 def money(usd: float | None) -> str:

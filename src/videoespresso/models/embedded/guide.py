@@ -1,9 +1,13 @@
 """Guided decoding of multiple choice: an answer is one of the options, word for word.
 
 The reasoner's prompt lists options as "(A) text" lines under "Options:" (agents/wire.py); the reply
-is `{"answered":true,"answer":"text","choice":"A"}`. From the answer's first word on, only tokens
-that continue one of those replies may be chosen, so the letter is always the letter of the text.
+is `{"answered":true,"answer":"text","choice":"A"}`. From the answer's first word on, the reply is
+that option which the model finds likeliest as a whole, so the letter is always the text's letter.
 Nothing is forced on a reply that declines to answer.
+
+As a whole, because the first word that differs often says little: going by it, word for word, 225
+of 300 questions about validation stories were right (core frames and their captions given), by the
+mean log-likelihood of a whole option 239, by its sum 237.
 """
 
 import json
@@ -11,9 +15,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 _OPENING = '{"answered":true,"answer":"'
 _LISTED = re.compile(r"Options:\n((?:\([A-Z]\) [^\n]*\n)+)")
@@ -27,17 +28,14 @@ class Guide:
     replies: tuple[tuple[int, ...], ...]
     free: int
 
-    def allowed(self, said: Sequence[int]) -> frozenset[int]:
-        """Tokens that may follow what was said; empty where any may."""
-        if len(said) < self.free:
-            return frozenset()
-        n = len(said)
-        return frozenset(r[n] for r in self.replies if len(r) > n and r[:n] == tuple(said))
+    def asks(self, said: Sequence[int]) -> bool:
+        """Whether the reply has come to the answer's first word, where options are weighed."""
+        n = self.free
+        return len(said) == n and any(r[:n] == tuple(said) for r in self.replies)
 
-    def pick(self, scores: NDArray[np.floating[Any]], said: Sequence[int]) -> int:
-        """The best token of those that may follow. scores: (vocabulary,)."""
-        some = sorted(self.allowed(said))
-        return int(some[int(scores[some].argmax())]) if some else int(scores.argmax())
+    def rests(self) -> list[tuple[int, ...]]:
+        """What of each reply comes after the free beginning."""
+        return [reply[self.free :] for reply in self.replies]
 
 
 FREE = Guide((), 0)

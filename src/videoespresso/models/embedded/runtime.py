@@ -7,7 +7,7 @@ logits + cache), embeddings.npy, tokenizer.json, chat_template.jinja, pack.json 
 import hashlib
 import json
 import os
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -177,12 +177,17 @@ class PackRuntime:
         cache = np.zeros((layers, 2, n, heads, 0, size), np.float32)
         positions = np.maximum(np.cumsum(seen, 1) - 1, 0)
         alive = np.ones(n, bool)
+        forced: list[deque[int]] = [deque() for _ in prompts]
         for _ in range(max_tokens):
             logits, cache = self._decoder.run(
                 None, {"embeds": step, "positions": positions, "seen": seen, "cache": cache}
             )
-            picked = zip(guides, logits, said, strict=True)
-            tokens = np.array([g.pick(scores, row) for g, scores, row in picked])
+            for i, found in enumerate(guides):
+                if found.asks(said[i]):
+                    state = logits[i], cache[:, :, [i]], seen[[i]], int(positions[i, -1])
+                    forced[i].extend(self._likeliest(found.rests(), *state))
+            best = logits.argmax(-1)
+            tokens = np.array([f.popleft() if f else b for f, b in zip(forced, best, strict=True)])
             for row, token in zip(said, tokens, strict=True):
                 row.append(int(token))
             alive &= tokens != self.end
@@ -192,3 +197,39 @@ class PackRuntime:
             step = self._embeddings[tokens][:, None]
             positions = positions[:, -1:] + 1
             seen = np.concatenate([seen, np.ones((n, 1), np.int64)], 1)
+
+    def _likeliest(
+        self,
+        rests: Sequence[tuple[int, ...]],
+        logits: Floats,
+        cache: Floats,
+        seen: NDArray[np.int64],
+        position: int,
+    ) -> tuple[int, ...]:
+        """Which of several continuations has the highest mean log-likelihood a token.
+
+        logits: (vocabulary,), of what comes next; cache, seen: of one row; position: of its last
+        token. All continuations are read side by side.
+        """
+        n = len(rests)
+        scores = np.repeat(logits[None], n, 0)
+        cache, seen = np.repeat(cache, n, 2), np.repeat(seen, n, 0)
+        sums = np.zeros(n)
+        for at in range(max(len(rest) for rest in rests)):
+            for i, rest in enumerate(rests):
+                if at < len(rest):
+                    sums[i] += _log_likelihood(scores[i], rest[at])
+            tokens = [rest[min(at, len(rest) - 1)] for rest in rests]
+            step = self._embeddings[tokens][:, None]
+            seen = np.concatenate([seen, np.ones((n, 1), np.int64)], 1)
+            positions = np.full((n, 1), position + 1 + at)
+            scores, cache = self._decoder.run(
+                None, {"embeds": step, "positions": positions, "seen": seen, "cache": cache}
+            )
+        means = sums / [len(rest) for rest in rests]
+        return rests[int(means.argmax())]
+
+
+def _log_likelihood(logits: Floats, token: int) -> float:
+    top = float(logits.max())
+    return float(logits[token]) - top - float(np.log(np.exp(logits - top).sum()))

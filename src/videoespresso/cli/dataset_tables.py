@@ -1,0 +1,160 @@
+"""Statistics, problems and records of a dataset as text in the terminal."""
+
+from collections.abc import Iterator, Mapping
+
+from videoespresso.cli.console import one_line, out, show_table
+from videoespresso.dataset.spreads import Share, Spread
+from videoespresso.dataset.stats import DatasetStats, TaskRow
+from videoespresso.dataset.validate import Validation
+from videoespresso.items import DatasetItem, FrameBox
+from videoespresso.report.text import instant, letter, money, number, percent, total
+
+SHOWN = 30
+"""Problems a person reads in a terminal; --json has more."""
+
+
+def show_stats(stats: DatasetStats) -> None:
+    """The statistics, the paper's beside them. Shares carry Wilson's 95 % interval."""
+    hours = stats.video_seconds / 3600
+    out().print(
+        f"{stats.records:,} records about {stats.videos:,} videos ({hours:.1f} h), "
+        f"{stats.groups:,} caption groups\n"
+    )
+    header = (
+        "Task",
+        "Records#",
+        "Share (95 %)#",
+        "Paper train#",
+        "test#",
+        "share#",
+        "Distance, s#",
+    )
+    show_table(*header, rows=(_task(row) for row in stats.tasks))
+    _heading("Numbers")
+    header = ("", "n#", "mean#", "5 %#", "25 %#", "median#", "75 %#", "95 %#", "most#")
+    show_table(*header, rows=(_spread(name, s) for name, s in spreads(stats).items() if s))
+    _heading("Shares")
+    show_table("", "n#", "Share (95 %)#", rows=_shares(stats))
+    for what, words in stats.words.items():
+        listed = ", ".join(f"{word.word} {word.n}" for word in words)
+        out().print(f"\nFrequent in {what}s: {one_line(listed) or '-'}")
+    _heading("Sources")
+    rows = ((row.source, f"{row.videos:,}", f"{row.records:,}") for row in stats.sources)
+    show_table("Folder", "Videos#", "Records#", rows=rows)
+    if stats.rejects:
+        _heading("Rejects")
+        refused = ((r.stage, r.criterion, f"{r.n:,}", percent(r.share)) for r in stats.rejects)
+        show_table("Stage", "Criterion", "n#", "Share of rejects (95 %)#", rows=refused)
+    whole = total(stats.cost.values())
+    out().print(
+        f"\nRecords' own calls: {whole.calls:,} ({whole.cached_calls:,} from cache), "
+        f"{whole.input_tokens:,} tokens in, {whole.output_tokens:,} out, {money(whole.usd)}"
+    )
+
+
+def _heading(text: str) -> None:
+    out().print(f"\n{text}", style="bold")
+
+
+def _task(row: TaskRow) -> tuple[str, ...]:
+    far = f"{number(row.distances.median)} (n {row.distances.n:,})" if row.distances else "-"
+    paper = (f"{row.paper_train:,}", f"{row.paper_test:,}", f"{100 * row.paper_share:.1f} %")
+    return (row.task, f"{row.n:,}", percent(row.share), *paper, far)
+
+
+def spreads(stats: DatasetStats) -> Mapping[str, Spread | None]:
+    """All spreads under the names a person reads."""
+    words = {f"words: {name}": spread for name, spread in stats.lengths.items()}
+    return {
+        "core frames a record": stats.core_frames,
+        "s between core frames": stats.distances,
+        "key items a record": stats.key_items,
+        **words,
+        "right minus longest wrong option, words": stats.longest_by,
+        "box score": stats.box_scores,
+        "placement score (eq. 3)": stats.placement_scores,
+        "records a video": stats.records_per_video,
+        "captions a group": stats.group_captions,
+    }
+
+
+def _spread(name: str, s: Spread) -> tuple[str, ...]:
+    seen = (s.mean, s.p5, s.p25, s.median, s.p75, s.p95, s.most)
+    return (name, f"{s.n:,}", *(number(value) for value in seen))
+
+
+def _shares(stats: DatasetStats) -> Iterator[tuple[str, ...]]:
+    told: dict[str, Share | None] = {
+        "key items with a box": stats.items_found,
+        "accepted by the verifier": stats.accepted,
+        "rejected of all": stats.rejected,
+    }
+    told |= {f"{name} is right": share for name, share in stats.letters.items()}
+    for name, share in told.items():
+        if share:
+            yield name, f"{share.n:,}", percent(share)
+
+
+def show_validation(found: Validation) -> None:
+    """The first problems of each kind, how to mend them, and how many there are."""
+    if found.ok:
+        out().print(f"{found.records:,} records, no problem")
+        return
+    many = max(3, SHOWN // len(found.counts))
+    shown = [
+        problem
+        for check in found.counts
+        for problem in [p for p in found.problems if p.check == check][:many]
+    ]
+    rows = (
+        (str(p.line or "all"), p.id, p.check, p.what, p.mend)
+        for p in sorted(shown, key=lambda p: (p.line is None, p.line or 0))
+    )
+    show_table("Line#", "Record", "Check", "What", "How to mend it", rows=rows)
+    told = ", ".join(f"{n:,} {check}" for check, n in found.counts.items())
+    count = sum(found.counts.values())
+    out().print(f"\n{found.records:,} records, {count:,} problems: {told}", style="bold red")
+    if count > len(shown):
+        out().print(f"{len(shown)} are shown; --json lists up to {len(found.problems):,}")
+
+
+def show_item(item: DatasetItem) -> None:
+    """A record as text: question, options, evidence, core frames, who made it."""
+    said = out().print
+    said(f"{item.id} · {item.task or 'no task'} · {one_line(item.video.path)}", style="dim")
+    said(one_line(item.question), style="bold")
+    for k, option in enumerate(item.options):
+        mark = "*" if letter(k) == item.letter else " "
+        said(f" {mark} {letter(k)}  {one_line(option)}")
+    said(f"Answer: {one_line(item.answer)}\n")
+    for step in item.evidence:
+        at = f"[{step.frame + 1}] " if step.frame is not None else ""
+        said(f"{at}{one_line(step.text)}")
+        for thing in step.items:
+            said(f"      {one_line(thing.name)}: {_boxes(thing.boxes)}", style="dim")
+    said("")
+    show_table(
+        "#", "Instant#", "Caption", "Rule", "Image",
+        rows=(
+            (str(k), instant(f.time_s), f.caption, f.rule, f.image)
+            for k, f in enumerate(item.core_frames, 1)
+        ),
+    )  # fmt: skip
+    if item.verification is not None:
+        verdict = "accepted" if item.verification.accepted else "refused"
+        why = " · ".join(x for x in (item.verification.criterion, item.verification.reason) if x)
+        said(f"\nVerification: {verdict}{f': {one_line(why)}' if why else ''}")
+    for stage in dict.fromkeys((*item.made, *item.cost)):
+        by = item.made[stage].model if stage in item.made else "-"
+        spent = f" · {money(item.cost[stage].usd)}" if stage in item.cost else ""
+        said(f"{one_line(stage)}: {one_line(by)}{spent}", style="dim")
+
+
+def _boxes(boxes: tuple[FrameBox, ...]) -> str:
+    told = []
+    for box in boxes:
+        corners = ", ".join(f"{v:.2f}" for v in box.xyxy)
+        on = f" on [{box.frame + 1}]" if box.frame is not None else ""
+        score = f" {box.score:.2f}" if box.score is not None else ""
+        told.append(f"({corners}){on}{score}")
+    return "; ".join(told) or "not found"

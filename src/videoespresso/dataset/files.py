@@ -1,0 +1,166 @@
+"""Our own files: records.jsonl and rejects.jsonl in a dataset's folder, one record a line.
+
+Read and written line by line, so memory does not grow with the number of records. A file appears
+whole or not at all.
+"""
+
+import contextlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from videoespresso.errors import UserError
+from videoespresso.items import VERSION, DatasetItem, Reject
+
+RECORDS = "records.jsonl"
+REJECTS = "rejects.jsonl"
+LONGEST = 64 * 1024**2
+"""Bytes of a line at most: what is longer is no record, and would be read into memory whole."""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def records_file(path: str | Path) -> Path:
+    """The records of a dataset: its folder, or the file itself. Raises UserError for neither."""
+    place = Path(path)
+    file = place / RECORDS if place.is_dir() else place
+    if not file.is_file():
+        what = f"has no {RECORDS}" if place.is_dir() else "is not a file or a folder"
+        raise UserError(f"{place} {what}", hint="Give a dataset's folder or its records.jsonl.")
+    return file
+
+
+def read_items(path: str | Path) -> Iterator[DatasetItem]:
+    """The records of a folder or file, in order. Raises UserError that names file and line."""
+    return read_lines(records_file(path), DatasetItem)
+
+
+def read_rejects(folder: str | Path) -> Iterator[Reject]:
+    """The rejects of a dataset's folder; none where the file is missing."""
+    file = Path(folder) / REJECTS
+    return read_lines(file, Reject) if file.is_file() else iter(())
+
+
+def read_lines(file: Path, model: type[Model]) -> Iterator[Model]:
+    """Each line as a record; blank lines are skipped. Raises UserError that names file and line."""
+    return (record for _, record in numbered(file, model))
+
+
+def numbered(file: Path, model: type[Model]) -> Iterator[tuple[int, Model]]:
+    """`read_lines` with the number of each line, from 1."""
+    for number, line in lines_of(file):
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise _wrong(file, number, f"is not JSON: {error}") from error
+        yield number, _record(value, model, file, number)
+
+
+def lines_of(file: Path) -> Iterator[tuple[int, bytes]]:
+    """(number from 1, bytes) of each line that is not blank. Raises UserError as `read_lines`."""
+    with _opened(file) as source:
+        for number, line in enumerate(iter(lambda: source.readline(LONGEST), b""), start=1):
+            if len(line) >= LONGEST:
+                raise _wrong(file, number, f"is longer than {LONGEST // 1024**2} MiB")
+            if line.strip():
+                yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+
+
+def _record(value: object, model: type[Model], file: Path, number: int) -> Model:
+    """A line's value as a record. Raises UserError for a younger schema and for what does not fit.
+
+    By way of plain values: they hold the escapes of a file name that is no text.
+    """
+    version = value.get("schema_version", VERSION) if isinstance(value, dict) else VERSION
+    if isinstance(version, int) and version > VERSION:
+        raise UserError(
+            f"{file} line {number} has schema {version}; this version reads up to {VERSION}",
+            hint="Update videoespresso: pip install --upgrade videoespresso.",
+        )
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise _wrong(
+            file, number, f"`{where}`: {first['msg']}" if where else first["msg"]
+        ) from error
+
+
+def _wrong(file: Path, number: int, what: str) -> UserError:
+    return UserError(
+        f"{file} line {number}: {what}",
+        hint="Mend or delete the line; `videoespresso dataset schema` says what a record is.",
+    )
+
+
+def _opened(file: Path) -> IO[bytes]:
+    try:
+        return file.open("rb")
+    except OSError as error:
+        raise UserError(
+            f"{file} cannot be read: {error.strerror}", hint="Check the path and its permissions."
+        ) from error
+
+
+class Writer:
+    """Writes lines of JSON. Text that UTF-8 cannot hold (a file name, for instance) is escaped."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.written = 0
+
+    def record(self, record: BaseModel) -> None:
+        """One of our records as a line."""
+        self.value(record.model_dump(mode="json"))
+
+    def value(self, value: object) -> None:
+        """Anything JSON as a line."""
+        self._file.write(dump(value) + b"\n")
+        self.written += 1
+
+
+def dump(value: object, indent: int | None = None) -> bytes:
+    """JSON as UTF-8, readable where it can be."""
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=indent).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent).encode()
+
+
+@contextlib.contextmanager
+def writing(file: Path, *, replace: bool = False) -> Iterator[IO[bytes]]:
+    """Gives a file to write that takes its name when the block ends without an error.
+
+    Raises UserError for a file that exists already (unless replace) and for one that cannot be
+    written.
+    """
+    if file.exists() and not replace:
+        raise UserError(f"{file} exists", hint="Give another --out, or --force to replace it.")
+    unfinished = file.with_name(f".{file.name}.{uuid.uuid4().hex}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("xb") as target:
+            yield target
+            target.flush()
+            os.fsync(target.fileno())
+        os.replace(unfinished, file)
+    except OSError as error:
+        raise UserError(
+            f"{file} cannot be written: {error.strerror or error}",
+            hint="Check the folder, its permissions and the room on the disk.",
+        ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing_lines(file: Path, *, replace: bool = False) -> Iterator[Writer]:
+    """`writing`, line by line."""
+    with writing(file, replace=replace) as target:
+        yield Writer(target)

@@ -1,0 +1,58 @@
+"""From any form to any other: one pass, and one before it where the boxes' scale is not known."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from videoespresso.dataset.formats import reading, writing
+from videoespresso.dataset.formats.boxes import Scale
+from videoespresso.dataset.formats.clock import Clock
+from videoespresso.dataset.formats.tally import Converted, Tally
+from videoespresso.errors import UserError
+
+
+def convert(
+    source: str | Path,
+    out: str | Path,
+    *,
+    form: Literal["auto"] | reading.Form = "auto",
+    to: writing.Target = "ours",
+    scale: Scale | None = None,
+    choices: writing.Choices | None = None,
+) -> Converted:
+    """Reads `source` in its form and writes it as `to` below or at `out`.
+
+    scale: of the boxes that are read; None finds it out from all of them. Records that cannot be
+    read or written are left out and counted; for "ours" they are in rejects.jsonl.
+    Raises UserError for a source that is no such file, for files that exist, and where no record
+    is left. Then nothing is written.
+    """
+    place, tally, chosen = Path(source), Tally(), choices or writing.Choices()
+    if not place.exists():
+        raise UserError(f"{place}: no such file", hint="Check the path.")
+    known = reading.detect(place) if form == "auto" else form
+    boxes = 0
+    if known == "ours":
+        if to == "ours":
+            raise UserError(f"{place} is ours already", hint="Give another --to.")
+        folder = place if place.is_dir() else place.parent
+        chosen = replace(chosen, images=chosen.images or folder, local=True)
+        records = reading.own(place, tally)
+    else:
+        if scale is None:
+            scale, boxes = reading.scale_of(place)
+        records = reading.released(place, scale, Clock(chosen.videos), tally)
+    written = writing.write(writing.Job(records, Path(out), to, chosen, tally))
+    return Converted(
+        source=str(source),
+        form=known,
+        to=to,
+        files=tuple(map(str, written)),
+        read=tally.read,
+        written=tally.written,
+        boxes=boxes,
+        scale=scale,
+        variants=dict(tally.variants),
+        changed=dict(+tally.changed),
+        left_out=tally.left_out,
+    )

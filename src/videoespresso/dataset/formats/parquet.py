@@ -1,0 +1,119 @@
+"""Our records as Parquet for Hugging Face `datasets`, images inside or by path.
+
+A row is a record; what has no fixed shape (made, cost, extra, verification) is JSON in a text
+column. The schema carries the features, so that `load_dataset("parquet", …)` gives pictures.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import IO, TYPE_CHECKING, Any
+
+from videoespresso.dataset.formats.tally import Unusable
+from videoespresso.errors import UserError
+from videoespresso.items import DatasetItem, KeyFrame
+
+if TYPE_CHECKING:
+    import pyarrow
+
+BATCH = 64
+"""Rows written at a time: images of some 60 kB, three a row, keep this near 12 MB."""
+AS_JSON = ("verification", "made", "cost", "extra")
+
+
+def write(rows: Iterable[dict[str, Any]], target: IO[bytes]) -> None:
+    """Writes rows as Parquet. Raises UserError where pyarrow is not installed."""
+    pa = needed()
+    import pyarrow.parquet  # noqa: PLC0415 - an extra
+
+    schema = _schema(pa)
+    with pyarrow.parquet.ParquetWriter(target, schema) as writer:
+        batch: list[dict[str, Any]] = []
+        for row in rows:
+            batch.append(row)
+            if len(batch) == BATCH:
+                writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+                batch = []
+        if batch:
+            writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+
+
+def needed() -> Any:
+    """pyarrow. Raises UserError where it is not installed."""
+    try:
+        import pyarrow  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise UserError(
+            "Parquet needs pyarrow", hint='Install it: pip install "videoespresso[data]".'
+        ) from error
+    return pyarrow
+
+
+def row(item: DatasetItem, images: list[bytes] | None) -> dict[str, Any]:
+    """A record as a row. images: the files of its core frames, None to name them by path.
+
+    Raises Unusable for half surrogates, which Parquet has no place for.
+    """
+    told = item.model_dump(mode="json")
+    try:
+        json.dumps(told, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise Unusable("text that UTF-8 cannot hold", error.reason) from error
+    for name in AS_JSON:
+        told[name] = json.dumps(told[name], ensure_ascii=True)
+    held: list[bytes | None] = list(images) if images else [None] * len(item.core_frames)
+    for frame, told_frame, data in zip(item.core_frames, told["core_frames"], held, strict=True):
+        told_frame["image"] = _image(frame, data)
+    return told
+
+
+def _image(frame: KeyFrame, data: bytes | None) -> dict[str, Any] | None:
+    return {"bytes": data, "path": frame.image} if frame.image else None
+
+
+def _schema(pa: Any) -> "pyarrow.Schema":
+    """The columns, and in "huggingface" what `datasets` is to make of them."""
+    text, number, whole = pa.string(), pa.float64(), pa.int64()
+    picture = pa.struct([("bytes", pa.binary()), ("path", text)])
+    box = pa.struct([("xyxy", pa.list_(number)), ("frame", whole), ("score", number)])
+    named = pa.struct([("name", text), ("at", whole), ("boxes", pa.list_(box))])
+    sentence = pa.struct([("text", text), ("frame", whole), ("items", pa.list_(named))])
+    frame = pa.struct(
+        [
+            ("image", picture), ("frame_id", text), ("time_s", number), ("index", whole),
+            ("rule", text), ("sha", text), ("width", whole), ("height", whole),
+            ("caption", text), ("captioned", text), ("score", number),
+        ]
+    )  # fmt: skip
+    video = pa.struct(
+        [
+            ("path", text), ("id", text), ("duration_s", number), ("fps", text),
+            ("width", whole), ("height", whole),
+        ]
+    )  # fmt: skip
+    caption = pa.struct([("text", text), ("frame_id", text), ("time_s", number)])
+    schema = pa.schema(
+        [
+            ("schema_version", whole), ("id", text), ("video", video), ("task", text),
+            ("question", text), ("answer", text), ("options", pa.list_(text)), ("letter", text),
+            ("evidence", pa.list_(sentence)), ("core_frames", pa.list_(frame)),
+            ("captions", pa.list_(caption)), ("group", whole), ("seed", whole),
+            *((name, text) for name in AS_JSON),
+        ]
+    )  # fmt: skip
+    features = {field.name: _feature(field.type, picture) for field in schema}
+    told = json.dumps({"info": {"features": features}})
+    return schema.with_metadata({"huggingface": told})
+
+
+def _feature(kind: Any, picture: Any) -> Any:
+    """A column's type as `datasets` writes it down."""
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+
+    if kind == picture:
+        return {"_type": "Image"}
+    if pa.types.is_struct(kind):
+        return {field.name: _feature(field.type, picture) for field in kind}
+    if pa.types.is_list(kind):
+        return {"feature": _feature(kind.value_type, picture), "_type": "List"}
+    names = {pa.string(): "string", pa.int64(): "int64", pa.float64(): "float64"}
+    return {"dtype": names[kind], "_type": "Value"}

@@ -1,0 +1,104 @@
+"""What a file is, and its records as ours, one at a time."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+from videoespresso.dataset.files import numbered, records_file
+from videoespresso.dataset.formats import inline
+from videoespresso.dataset.formats.boxes import Scale, ScaleVote
+from videoespresso.dataset.formats.clock import Clock
+from videoespresso.dataset.formats.fields import texts
+from videoespresso.dataset.formats.released import ReleasedReader
+from videoespresso.dataset.formats.source import Row, rows
+from videoespresso.dataset.formats.tally import Tally, Unusable
+from videoespresso.errors import UserError
+from videoespresso.items import DatasetItem, Reject
+
+Form = Literal["videoespresso-train", "videoespresso-test", "ours"]
+FORMS: tuple[Form, ...] = get_args(Form)
+PEEKED = 20
+"""Records looked at to tell what a file is: the first may be broken."""
+
+
+class Placed(NamedTuple):
+    """A record and where it stood ("record 7", "line 7")."""
+
+    where: str
+    item: DatasetItem
+
+
+def detect(source: Path) -> Form:
+    """What a source is, by its first records. Raises UserError for what is none of the forms."""
+    if source.is_dir():
+        records_file(source)
+        return "ours"
+    keys: set[str] = set()
+    for row in itertools.islice(rows(source), PEEKED):
+        found = set(row.value) if isinstance(row.value, dict) else set()
+        if found >= {"schema_version", "question"}:
+            return "ours"
+        if "question" in found:
+            return "videoespresso-test" if found & {"options", "correct_answer"} else FORMS[0]
+        keys |= found
+    told = ", ".join(sorted(keys)[:8]) or "nothing with names"
+    raise UserError(
+        f"{source} is none of {', '.join(FORMS)}: its records have {told}",
+        hint="Released records have a `question`. Is this the annotation file?",
+    )
+
+
+def scale_of(source: Path) -> tuple[Scale, int]:
+    """(scale, number of boxes) of a released file, from all its boxes. Raises UserError."""
+    vote = ScaleVote()
+    for row in rows(source):
+        evidence = row.value.get("evidence") if isinstance(row.value, dict) else None
+        for text in texts(evidence) or ():
+            for box in inline.raw_boxes(text):
+                vote.add(box)
+    return vote.scale(), vote.boxes
+
+
+def own(source: Path, tally: Tally) -> Iterator[Placed]:
+    """Our records. Raises UserError that names the line for one that is not."""
+    for number, item in numbered(records_file(source), DatasetItem):
+        tally.read += 1
+        yield Placed(f"line {number}", item)
+
+
+def released(source: Path, scale: Scale, clock: Clock, tally: Tally) -> Iterator[Placed]:
+    """Released records as ours; those that cannot be read are counted and told."""
+    reader = ReleasedReader(scale, clock, tally)
+    seen: set[str] = set()
+    for row in rows(source):
+        tally.read += 1
+        try:
+            if row.fault:
+                raise Unusable("not JSON", row.fault)
+            item = reader.read(row.value)
+        except Unusable as why:
+            tally.leave(row.where, why)
+            tally.rejected(_reject(row, why))
+            continue
+        tally.changed["the same question twice, kept"] += item.id in seen
+        seen.add(item.id)
+        yield Placed(row.where, item)
+    tally.changed.update(clock.missed)
+
+
+def _reject(row: Row, why: Unusable) -> Reject:
+    told = row.value if isinstance(row.value, dict) else {}
+    return Reject(
+        video=_said(told, "video_path"),
+        stage="convert",
+        criterion=why.criterion,
+        reason=f"{row.where}: {why}",
+        question=_said(told, "question"),
+        answer=_said(told, "answer"),
+    )
+
+
+def _said(record: dict[str, Any], name: str) -> str:
+    value = record.get(name)
+    return value if isinstance(value, str) else ""

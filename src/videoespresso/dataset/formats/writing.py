@@ -1,0 +1,228 @@
+"""Each target: the files it has and what goes into them, record by record."""
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal, cast, get_args
+
+from videoespresso.dataset import files
+from videoespresso.dataset.formats import lessons, parquet, release, trainers
+from videoespresso.dataset.formats.boxes import RELEASED, Scale
+from videoespresso.dataset.formats.clock import below
+from videoespresso.dataset.formats.reading import Placed
+from videoespresso.dataset.formats.tally import Tally, Unusable
+from videoespresso.errors import UserError
+from videoespresso.items import DatasetItem
+
+Target = Literal[
+    "ours",
+    "videoespresso-train",
+    "videoespresso-train-images",
+    "videoespresso-test",
+    "trl",
+    "trl-selector",
+    "llama-factory",
+    "ms-swift",
+    "parquet",
+]
+TARGETS: tuple[Target, ...] = get_args(Target)
+NAMES = {
+    "videoespresso-train": "videoespresso_train_video.json",
+    "videoespresso-train-images": "merged_ano_all.json",
+    "videoespresso-test": "bench_final.json",
+    "parquet": "data.parquet",
+}
+"""Files of targets that are one file, where `--out` is a folder; the authors' names for theirs."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How to write. box_scale: of released boxes. images, videos: folders that paths in the records
+    are relative to; None leaves the paths as they are. local: the paths are files of this machine,
+    so they are looked for. embed: images go into the Parquet file. replace: files may exist."""
+
+    box_scale: Scale = RELEASED
+    replies: lessons.Replies = "json"
+    shows: lessons.Shows = "frames"
+    images: Path | None = None
+    videos: Path | None = None
+    local: bool = False
+    embed: bool = False
+    replace: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a writer gets."""
+
+    records: Iterable[Placed]
+    out: Path
+    to: Target
+    choices: Choices
+    tally: Tally
+
+    def each(self, make: Callable[[DatasetItem], Any]) -> Iterator[Any]:
+        """What is made of each record; those of which nothing can be made are counted."""
+        for placed in self.records:
+            try:
+                made = make(placed.item)
+            except Unusable as why:
+                self.tally.leave(placed.where, why)
+                continue
+            self.tally.written += 1
+            yield made
+
+    @property
+    def file(self) -> Path:
+        """The one file of a target that has one: `out`, or its usual name in that folder."""
+        return self.out if self.out.suffix else self.out / NAMES[self.to]
+
+    def lines(self, stack: contextlib.ExitStack, name: str) -> files.Writer:
+        """A file of lines in the folder."""
+        place = files.writing_lines(self.out / name, replace=self.choices.replace)
+        return stack.enter_context(place)
+
+
+def write(job: Job) -> tuple[Path, ...]:
+    """Writes the records and says which files. Raises UserError; then no file is there."""
+    if job.to == "ours":
+        return _ours(job)
+    if job.to == "parquet":
+        return _parquet(job)
+    if job.to in NAMES:
+        return _released(job)
+    return _selector(job) if job.to == "trl-selector" else _reasoner(job)
+
+
+def _some(job: Job) -> None:
+    """Raises UserError where nothing was written: a file without records helps nobody."""
+    if job.tally.written:
+        return
+    why = "; ".join(f"{left.criterion} ({left.reason})" for left in job.tally.left_out[:3])
+    raise UserError(
+        f"no record can be written as {job.to}: {why or 'there are none'}",
+        hint="docs/dataset-formats.md says what each format needs.",
+    )
+
+
+def _ours(job: Job) -> tuple[Path, ...]:
+    with contextlib.ExitStack() as stack:
+        records, rejects = (job.lines(stack, name) for name in (files.RECORDS, files.REJECTS))
+        job.tally.rejected = rejects.record
+        for item in job.each(lambda item: item):
+            records.record(item)
+        _some(job)
+    return job.out / files.RECORDS, job.out / files.REJECTS
+
+
+def _released(job: Job) -> tuple[Path, ...]:
+    """One list, as the authors' files are; a record a line where the file is called so."""
+    form = cast(release.Released, job.to)
+    made = job.each(lambda item: release.released(item, form, job.choices.box_scale))
+    with files.writing(job.file, replace=job.choices.replace) as target:
+        if job.file.suffix == ".jsonl":
+            writer = files.Writer(target)
+            for record in made:
+                writer.value(record)
+        else:
+            _list(made, target)
+        _some(job)
+    return (job.file,)
+
+
+def _list(records: Iterable[Any], target: IO[bytes]) -> None:
+    between = b"[\n"
+    for record in records:
+        target.write(between + files.dump(record))
+        between = b",\n"
+    target.write(b"\n]\n" if between == b",\n" else b"[]\n")
+
+
+def _parquet(job: Job) -> tuple[Path, ...]:
+    parquet.needed()
+    media = _Media(job.choices)
+
+    def row(item: DatasetItem) -> dict[str, Any]:
+        paths = [frame.image for frame in item.core_frames]
+        return parquet.row(item, media.bytes(paths) if job.choices.embed else None)
+
+    with files.writing(job.file, replace=job.choices.replace) as target:
+        parquet.write(job.each(row), target)
+        _some(job)
+    return (job.file,)
+
+
+def _reasoner(job: Job) -> tuple[Path, ...]:
+    """Two files, one a stage, because the stages have learning rates of their own (Table 8)."""
+    media, shaped = _Media(job.choices), trainers.trl if job.to == "trl" else trainers.tagged
+    replies, shows = job.choices.replies, job.choices.shows
+
+    def rows(item: DatasetItem) -> tuple[dict[str, Any], dict[str, Any]]:
+        first = lessons.evidence_lesson(item, replies, shows)
+        second = lessons.answer_lesson(item, replies, shows)
+        return shaped(media.found(first)), shaped(media.found(second))
+
+    names: tuple[str, ...] = ("evidence.jsonl", "answer.jsonl")
+    with contextlib.ExitStack() as stack:
+        evidence, answer = (job.lines(stack, name) for name in names)
+        for first, second in job.each(rows):
+            evidence.value(first)
+            answer.value(second)
+        if job.to == "llama-factory":
+            stem = {f"videoespresso_{name.partition('.')[0]}": name for name in names}
+            told = trainers.dataset_info(stem, "videos" if shows == "video" else "images")
+            names = (*names, "dataset_info.json")
+            info = files.writing(job.out / names[-1], replace=job.choices.replace)
+            stack.enter_context(info).write(json.dumps(told, indent=2).encode() + b"\n")
+        _some(job)
+    return tuple(job.out / name for name in names)
+
+
+def _selector(job: Job) -> tuple[Path, ...]:
+    replies = job.choices.replies
+    with contextlib.ExitStack() as stack:
+        writer = job.lines(stack, "select.jsonl")
+        for row in job.each(lambda item: trainers.trl(lessons.select_lesson(item, replies))):
+            writer.value(row)
+        _some(job)
+    return (job.out / "select.jsonl",)
+
+
+class _Media:
+    """Finds the files that records name."""
+
+    def __init__(self, choices: Choices) -> None:
+        self._choices = choices
+
+    def found(self, lesson: lessons.Lesson) -> lessons.Lesson:
+        """The lesson with paths that can be opened. Raises Unusable for a file that is missing."""
+        return tuple(
+            lessons.Said(turn.role, tuple(self._part(part) for part in turn.parts))
+            for turn in lesson
+        )
+
+    def bytes(self, paths: Iterable[str]) -> list[bytes]:
+        """The files' contents. Raises Unusable for one that is missing or cannot be read."""
+        try:
+            return [Path(self._file("image", path)).read_bytes() for path in paths]
+        except OSError as error:
+            raise Unusable("image cannot be read", str(error)) from error
+
+    def _part(self, part: lessons.Part) -> lessons.Part:
+        if isinstance(part, str):
+            return part
+        return lessons.Medium(self._file(part.kind, part.path), part.kind)
+
+    def _file(self, kind: str, path: str) -> str:
+        root = self._choices.images if kind == "image" else self._choices.videos
+        if root is None and not self._choices.local:
+            return path
+        file = Path(path) if root is None else below(root, path)
+        if file is None:
+            raise Unusable(f"{kind} outside its folder", path)
+        if not file.is_file():
+            raise Unusable(f"{kind} not found", str(file))
+        return os.path.abspath(file)

@@ -1,0 +1,316 @@
+"""What a dataset is made of: the paper's Table 7 and Figures 3 and 4, for your own records.
+
+Everything is counted in one pass: memory holds a few bytes a video and a group, none a record.
+"""
+
+import hashlib
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import PurePath
+from typing import Final
+
+from videoespresso.dataset.spreads import Frequent, Share, Spread, Tally, Word, share
+from videoespresso.items import DatasetItem, Reject
+from videoespresso.tasks import GROUPS, TASKS, Task
+from videoespresso.types import Record, Usage
+
+PAPER: Final[dict[Task, tuple[int, int]]] = {
+    "Causal Inference": (87_009, 426),
+    "Contextual Interpretation": (20_057, 109),
+    "Event Process": (29_227, 174),
+    "Interaction Dynamics": (7_322, 62),
+    "Behavior Profiling": (660, 57),
+    "Emotional Recognition": (3_505, 65),
+    "Influence Tracing": (5_749, 72),
+    "Role Identification": (9_134, 63),
+    "Narrative Structuring": (3_940, 62),
+    "Thematic Insight": (10_650, 61),
+    "Situational Awareness": (1_018, 50),
+    "Cooking Steps": (276, 53),
+    "Ingredient Details": (22_552, 98),
+    "Traffic Analysis": (1_065, 30),
+}
+"""Train and test records a task in the paper's Table 7; 203,546 together."""
+
+NO_TASK: Final = "no task"
+FREQUENT: Final = 25
+SOURCES: Final = 50
+"""Sources listed one by one at most; the paper has seven."""
+
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_COMMON: Final = frozenset(
+    _WORD.findall(
+        """a an and are as at be been being but by can could did do does for from had has have he
+        her him his how i in into is it its of on or she so some than that the their them then
+        there these they this to was we were what when where which while who whose why will with
+        would you"""
+    )
+)
+"""Words that any English text has; Figure 4 is about the others."""
+
+
+class TaskRow(Record):
+    """A task beside the paper's. distances: seconds between neighbouring core frames (Fig. 3a)."""
+
+    task: str
+    group: str
+    n: int
+    share: Share | None
+    paper_train: int
+    paper_test: int
+    paper_share: float
+    distances: Spread | None
+
+
+class SourceRow(Record):
+    """Where videos come from (Fig. 3c): the first folder of a relative path, else the last one."""
+
+    source: str
+    videos: int
+    records: int
+
+
+class RejectRow(Record):
+    """A reason for which pairs were refused; share: of all rejects."""
+
+    stage: str
+    criterion: str
+    n: int
+    share: Share | None
+
+
+class DatasetStats(Record):
+    """All of it. A spread is None when nothing of its kind was there.
+
+    lengths: "question", "answer", "evidence", "right option", "wrong option", in words (split at
+    white space). words: frequent words of questions and answers, counted once a text, common ones
+    left out; words_lost: how far such a count may be too small. longest_by: words of the right
+    option minus those of the longest wrong one (the paper's Figure 12). accepted: by the verifier.
+    rejected: of records and rejects together. cost: what the records' own calls cost, by stage.
+    """
+
+    records: int
+    tasks: tuple[TaskRow, ...]
+    videos: int
+    video_seconds: float
+    records_per_video: Spread | None
+    sources: tuple[SourceRow, ...]
+    other_sources: int
+    groups: int
+    group_captions: Spread | None
+    lengths: dict[str, Spread]
+    words: dict[str, tuple[Word, ...]]
+    words_lost: int
+    core_frames: Spread | None
+    distances: Spread | None
+    placement_scores: Spread | None
+    key_items: Spread | None
+    items_found: Share | None
+    box_scores: Spread | None
+    letters: dict[str, Share]
+    longest_by: Spread | None
+    accepted: Share | None
+    rejected: Share | None
+    rejects: tuple[RejectRow, ...]
+    cost: dict[str, Usage]
+
+
+def words_in(text: str) -> int:
+    """Length in words, split at white space."""
+    return len(text.split())
+
+
+def source_of(path: str) -> str:
+    """The collection a video seems to come from, by its path; "." for a bare file name."""
+    parts = PurePath(path.replace("\\", "/")).parts
+    if len(parts) < 2:
+        return "."
+    return parts[-2] if parts[0] == "/" or parts[0].endswith(":") else parts[0]
+
+
+def gather(items: Iterable[DatasetItem], rejects: Iterable[Reject] = ()) -> DatasetStats:
+    """Counts records and rejects as they come."""
+    counting = _Counting()
+    for item in items:
+        counting.add(item)
+    refused = Counter((reject.stage, reject.criterion) for reject in rejects)
+    return counting.stats(refused)
+
+
+class _Counting:
+    """The counters of one pass."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.tasks: Counter[str] = Counter()
+        self.letters: Counter[str] = Counter()
+        self.sources: Counter[str] = Counter()
+        self.source_videos: Counter[str] = Counter()
+        self.videos: Counter[bytes] = Counter()
+        self.groups: set[bytes] = set()
+        self.seconds = 0.0
+        self.lengths = {
+            name: Tally()
+            for name in ("question", "answer", "evidence", "right option", "wrong option")
+        }
+        self.words = {"question": Frequent(), "answer": Frequent()}
+        names = (
+            "captions", "frames", "distances", "placed", "items", "boxes", "longest",
+        )  # fmt: skip
+        self.tallies = {name: Tally() for name in names}
+        self.task_distances = {task: Tally() for task in (*TASKS, NO_TASK)}
+        self.found = Counter[bool]()
+        self.verified = Counter[bool]()
+        self.cost: dict[str, Usage] = {}
+
+    def add(self, item: DatasetItem) -> None:
+        """Counts a record."""
+        self.records += 1
+        self.tasks[item.task or NO_TASK] += 1
+        self._video(item)
+        self._texts(item)
+        self._options(item)
+        self._frames(item)
+        self._items(item)
+        if item.verification is not None:
+            self.verified[item.verification.accepted] += 1
+        for stage, usage in item.cost.items():
+            self.cost[stage] = self.cost.get(stage, Usage()) + usage
+
+    def _video(self, item: DatasetItem) -> None:
+        key, source = _digest(item.video.id or item.video.path), source_of(item.video.path)
+        if key not in self.videos:
+            self.source_videos[source] += 1
+            length = item.video.duration_s or 0.0
+            self.seconds += length if math.isfinite(length) else 0.0
+        self.videos[key] += 1
+        self.sources[source] += 1
+        if item.captions and item.group is not None:
+            group = _digest(f"{key.hex()} {item.group}")
+            if group not in self.groups:
+                self.groups.add(group)
+                self.tallies["captions"].add(len(item.captions))
+
+    def _texts(self, item: DatasetItem) -> None:
+        for name, text in (("question", item.question), ("answer", item.answer)):
+            self.lengths[name].add(words_in(text))
+            self.words[name].add(w for w in _WORD.findall(text.lower()) if w not in _COMMON)
+        if item.evidence:
+            self.lengths["evidence"].add(sum(words_in(step.text) for step in item.evidence))
+
+    def _options(self, item: DatasetItem) -> None:
+        if item.letter is None:
+            return
+        self.letters[item.letter] += 1
+        right, wrong = right_and_wrong(item)
+        self.lengths["right option"].add(words_in(right))
+        for option in wrong:
+            self.lengths["wrong option"].add(words_in(option))
+        if wrong:
+            self.tallies["longest"].add(words_in(right) - max(map(words_in, wrong)))
+
+    def _frames(self, item: DatasetItem) -> None:
+        self.tallies["frames"].add(len(item.core_frames))
+        for frame in item.core_frames:
+            if frame.score is not None:
+                self.tallies["placed"].add(frame.score)
+        for distance in distances(item):
+            self.tallies["distances"].add(distance)
+            self.task_distances[item.task or NO_TASK].add(distance)
+
+    def _items(self, item: DatasetItem) -> None:
+        named = item.key_items
+        self.tallies["items"].add(len(named))
+        for thing in named:
+            self.found[bool(thing.boxes)] += 1
+            for box in thing.boxes:
+                if box.score is not None:
+                    self.tallies["boxes"].add(box.score)
+
+    def stats(self, refused: Counter[tuple[str, str]]) -> DatasetStats:
+        """What was counted."""
+        spreads = {name: tally.spread() for name, tally in self.tallies.items()}
+        per_video = Tally()
+        for n in self.videos.values():
+            per_video.add(n)
+        listed = self.sources.most_common(SOURCES)
+        letters = sorted(self.letters)
+        given = self.letters.total()
+        return DatasetStats(
+            records=self.records,
+            tasks=tuple(self._task_rows()),
+            videos=len(self.videos),
+            video_seconds=self.seconds,
+            records_per_video=per_video.spread(),
+            sources=tuple(
+                SourceRow(source=name, videos=self.source_videos[name], records=n)
+                for name, n in listed
+            ),
+            other_sources=len(self.sources) - len(listed),
+            groups=len(self.groups),
+            group_captions=spreads["captions"],
+            lengths={k: spread for k, t in self.lengths.items() if (spread := t.spread())},
+            words={name: counted.most(FREQUENT) for name, counted in self.words.items()},
+            words_lost=max(counted.lost for counted in self.words.values()),
+            core_frames=spreads["frames"],
+            distances=spreads["distances"],
+            placement_scores=spreads["placed"],
+            key_items=spreads["items"],
+            items_found=share(self.found[True], self.found.total()),
+            box_scores=spreads["boxes"],
+            letters={x: s for x in letters if (s := share(self.letters[x], given))},
+            longest_by=spreads["longest"],
+            accepted=share(self.verified[True], self.verified.total()),
+            rejected=share(refused.total(), refused.total() + self.records),
+            rejects=tuple(_reject_rows(refused)),
+            cost=self.cost,
+        )
+
+    def _task_rows(self) -> Iterator[TaskRow]:
+        """The 14 tasks in the paper's order, and what has none where there is any."""
+        group_of = {task: group for group, tasks in GROUPS.items() for task in tasks}
+        whole = sum(train + test for train, test in PAPER.values())
+        for task in (*TASKS, NO_TASK):
+            train, test = (0, 0) if task == NO_TASK else PAPER[task]
+            n = self.tasks[task]
+            if n or task != NO_TASK:
+                yield TaskRow(
+                    task=task,
+                    group="" if task == NO_TASK else group_of[task],
+                    n=n,
+                    share=share(n, self.records),
+                    paper_train=train,
+                    paper_test=test,
+                    paper_share=(train + test) / whole,
+                    distances=self.task_distances[task].spread(),
+                )
+
+
+def right_and_wrong(item: DatasetItem) -> tuple[str, tuple[str, ...]]:
+    """The right option and the others. The record must have a letter."""
+    assert item.letter is not None, "asked of a record with a letter"
+    k = ord(item.letter) - ord("A")
+    return item.options[k], item.options[:k] + item.options[k + 1 :]
+
+
+def distances(item: DatasetItem) -> Iterator[float]:
+    """Seconds between neighbouring core frames, where both instants are known."""
+    for one, other in pairwise(item.core_frames):
+        if one.time_s is not None and other.time_s is not None:
+            distance = abs(other.time_s - one.time_s)
+            if math.isfinite(distance):
+                yield distance
+
+
+def _reject_rows(refused: Counter[tuple[str, str]]) -> Iterator[RejectRow]:
+    for (stage, criterion), n in sorted(refused.items(), key=lambda row: (-row[1], row[0])):
+        found = share(n, refused.total())
+        yield RejectRow(stage=stage, criterion=criterion, n=n, share=found)
+
+
+def _digest(text: str) -> bytes:
+    """Eight bytes for a name: two of a million meet with a chance of 3 in 100 million."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()

@@ -1,0 +1,184 @@
+"""What a question and an answer claim: clauses, and how they are tied to each other.
+
+Both are cut at the words that tie clauses together (after, before, because, then, ...), and each
+piece is read as a clause of somebody the captions name, or of "who" the question asks for.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from videoespresso.models.embedded.teacher import words as w
+from videoespresso.models.embedded.teacher.reading import Clause, Film, parse, stems
+
+_TIES = (
+    r"(?P<tie>as soon as|after|before|when|while|once|because|since|until|then|followed by"
+    r"|between the moment|and the moment|ahead of the moment)"
+)
+_CUT = re.compile(
+    rf"\s*(?P<near>\b(?:right|just|immediately|directly|straight)\s+)?\b{_TIES}\b\s*"
+    r"|\s*(?P<stop>[;:,.?!]+(?=\s|$))\s*"
+    r"|\s+(?P<that>and that|that|if)\s+"
+)
+_FILLER = re.compile(
+    r"^(?:and\b|so\b|but\b|first(?:ly)?\b|second(?:ly)?\b|next\b|at last\b|at the end\b|finally\b"
+    r"|lastly\b|in the end\b|it is\b|of the moment\b|the moment\b|when\b|both\b|afterwards\b"
+    r"|later\b|due to\b|by\b|yes\b|no\b|the fact\b|at the same time\b)\s*"
+)
+_ASK = re.compile(
+    r"^(?P<wh>in which \w+|in what \w+|with which \w+|under which \w+|which \w+|what kind of \w+"
+    r"|what|how|why|who|whom|where|when)\b\s*(?:(?P<do>do|does|did|will|is|are|was|were)\b\s*)?"
+)
+_ASKING = """what which who whom whose why how where when do does did is are was be has have happens
+happen happening event events order right just first second third last next then after before
+because since so that reason cause causes caused lead leads result results consequence change
+changes mood feel feels feeling state person people somebody someone something anything vehicle
+vehicles ingredient ingredients step steps dish food use uses used prepare prepares work works
+weather place video scene scenes story moment time thing things object objects begin begins start
+starts end ends finally come comes link links with common deed deeds take takes cooking deal deals
+other else one two three it its they he she him her them his their there this these those between
+while during once until and or not at in on of to from for by as under into about through both each
+all also again another make makes turn turns become becomes get gets influence influenced effect
+affect affects react reacts reaction chain sets off part plays role kind sort way doing will the a
+an if only along same different later earlier afterwards immediately directly following follows
+follow subsequently road whether than put behavior behaviour action actions situation show shows
+shown see seen visible process occurs occur whole sequence anybody nobody animal animals"""
+NEUTRAL = frozenset(map(w.stem, _ASKING.split()))
+"""Stems of words with which questions are asked: they claim nothing of the scene."""
+
+
+class Claim(NamedTuple):
+    """Who does what, as a pair says it. who: "" for the one asked for; act: "" for the deed asked
+    for. tie: the word that brings it in ("after"), "" for the main one. near: "right after"."""
+
+    who: str
+    act: str
+    tie: str = ""
+    near: bool = False
+
+    @property
+    def full(self) -> bool:
+        """Whether it names both."""
+        return bool(self.who and self.act)
+
+    @property
+    def clause(self) -> Clause:
+        """As a clause."""
+        return Clause(self.who, self.act)
+
+
+def question_claims(question: str, film: Film) -> tuple[str, list[Claim]]:
+    """The question's first words ("why", "who", "in which order") and what it claims."""
+    asked = _ASK.match(w.plain(question))
+    wh = asked["wh"] if asked else ""
+    return wh, [c for c in _claims(question, film, asking=True) if c.who or c.act]
+
+
+def answer_claims(answer: str, film: Film) -> list[Claim]:
+    """What the answer claims."""
+    return [c for c in _claims(answer, film, asking=False) if c.who or c.act]
+
+
+def _claims(text: str, film: Film, *, asking: bool) -> Iterator[Claim]:
+    first = True
+    for tie, near, piece in _pieces(w.plain(text)):
+        if asking and first:
+            claim = _asked(piece, film)
+            first = False
+        else:
+            claim = _stated(piece, film)
+        yield claim._replace(tie=tie, near=near)
+
+
+def _pieces(text: str) -> Iterator[tuple[str, bool, str]]:
+    """(tie, whether "right" stands before it, words) of each piece; a tie holds to the next stop
+    that is no colon."""
+    tie, near, at = "", False, 0
+    for cut in [*_CUT.finditer(text), None]:
+        piece = text[at : cut.start() if cut else len(text)].strip()
+        while piece and (filler := _FILLER.match(piece)):
+            piece = piece[filler.end() :].strip()
+        if piece:
+            yield tie, near, piece
+        if cut is None:
+            return
+        at = cut.end()
+        if cut["tie"]:
+            tie, near = _tie(cut["tie"]), bool(cut["near"])
+        elif cut["stop"] and cut["stop"][0] in ",.?!":
+            tie, near = "", False
+
+
+def _tie(word: str) -> str:
+    if word in ("once", "as soon as", "between the moment"):
+        return "after"
+    return "before" if word.endswith("the moment") else "then" if "follow" in word else word
+
+
+def _asked(piece: str, film: Film) -> Claim:
+    """The question's own piece: "why does the red car stop", "who opens an umbrella"."""
+    asked = _ASK.match(piece)
+    if asked is None:
+        return _stated(piece, film)
+    rest = piece[asked.end() :]
+    if asked["do"]:
+        verb = asked["do"] if asked["do"] in w.COPULAS else ""
+        who, act = subject(rest, film)
+        act = f"{verb} {act}".strip() if who and verb and act else act
+        return Claim(who, act if who and set(stems(act)) - NEUTRAL else "")
+    wanted = asked["wh"].split()[-1]
+    if wanted in ("who", "what", "person", "vehicle", "animal", "thing", "object"):
+        return Claim("", rest if set(stems(rest)) - NEUTRAL else "")
+    return _stated(rest, film)
+
+
+def _stated(piece: str, film: Film) -> Claim:
+    who, act = subject(piece, film)
+    if who:
+        return Claim(who, act if act and (set(stems(act)) - NEUTRAL or _started(act)) else "")
+    return Claim("", "")
+
+
+def _started(act: str) -> bool:
+    return act.startswith(("starts to", "begins to"))
+
+
+def subject(piece: str, film: Film) -> tuple[str, str]:
+    """(who, what is said of them): by the captions' own names first, the longest that fits."""
+    told = re.sub(r"^(?:the|an?|his|her|their)\s+", "", piece)
+    for who in sorted((*film.subjects, "it"), key=len, reverse=True):
+        if told == who or told.startswith(f"{who} "):
+            return who, told[len(who) :].strip()
+    clause = parse(piece)
+    if clause:
+        return clause.who, clause.act
+    return "", ""
+
+
+def known_as(who: str, subjects: Sequence[str]) -> list[str]:
+    """Those whom a name may mean: "car" is the red car; "man in green" is not the man in blue."""
+    if who in subjects:
+        return [who]
+    wanted = stems(who)
+    return [s for s in subjects if wanted and _within(wanted, stems(s))]
+
+
+def _within(part: Sequence[str], whole: Sequence[str]) -> bool:
+    rest = iter(whole)
+    return all(word in rest for word in part)
+
+
+def says(claim: Claim, clause: Clause) -> bool:
+    """Whether a caption's clause says what a claim's act says, order of words and all."""
+    wanted = [s for s in stems(w.told(claim.act)) if s not in ("start", "begin", "feel")]
+    return bool(wanted) and _within(wanted, clause.stems)
+
+
+def runs(claim: Claim, film: Film) -> list[tuple[int, int]]:
+    """(first, last) caption, from 0, of each run in which a claim holds."""
+    who = known_as(claim.who, (*film.subjects, "it")) if claim.who else None
+    return [
+        (h.start, h.end)
+        for h in film.happenings
+        if (who is None or h.clause.who in who) and says(claim, h.clause)
+    ]

@@ -1,0 +1,156 @@
+"""The distractor's rules: the right answer with one thing in it made wrong."""
+
+import random
+import re
+from collections.abc import Iterator
+from itertools import permutations, zip_longest
+
+from videoespresso.models.embedded.teacher import words as w
+from videoespresso.models.embedded.teacher.claims import runs
+from videoespresso.models.embedded.teacher.reading import Film, kind, things
+from videoespresso.models.embedded.teacher.verifier import take_apart, verify
+
+_KINDS: tuple[tuple[str, ...], ...] = (
+    ("man in blue", "woman in red", "boy in green", "girl in yellow", "man in white"),
+    ("cook", "officer", "builder"),
+    ("man", "woman", "boy", "girl"),
+    ("dog", "cat", "bird"),
+    ("car", "bus", "truck", "bicycle"),
+    ("red", "blue", "green", "yellow", "white", "purple", "black", "brown"),
+    ("happy", "sad", "angry", "surprised"),
+    ("rain", "snow", "sun", "night"),
+    ("street", "park", "kitchen", "room"),
+    ("box", "balloon", "ball", "book", "gift"),
+    ("carrot", "egg", "fish", "tomato", "onion", "cheese", "bread"),
+    ("soup", "salad", "pizza", "cake"),
+    ("logs", "boxes", "fruit", "sand"),
+    ("chops", "boils", "fries", "mixes", "peels"),
+    ("on", "off"),
+    ("first", "last"),
+    ("left", "right"),
+    ("up", "down"),
+    ("opens", "closes"),
+    ("one", "two", "three", "four", "five"),
+    ("vase", "lamp", "flower", "phone", "pan"),
+    ("stops", "drives past", "turns around", "drives on"),
+    ("waves", "walks", "runs away", "reads a book", "falls asleep", "opens an umbrella"),
+    ("blooms", "wilts", "breaks"),
+    ("crosses the road", "runs past", "sits down"),
+    ("kicks the ball", "drops the box", "holds the balloon"),
+    ("gives", "shows", "throws"),
+    ("smokes", "boils over", "falls down"),
+    ("rings", "falls down", "breaks"),
+)
+"""Words of a kind: one of them in an answer is made wrong by another."""
+_OBJECTS = ("chair", "bag", "bottle", "rope", "ladder")
+"""For answers whose words are all unknown."""
+_NEXT = re.compile(r",? and at last |,? and finally |, then |,? and then ")
+_SAME = (0.5, 2.0)
+"""A wrong answer has between half and twice the right one's words."""
+
+
+def distract(film: Film, question: str, answer: str, count: int, seed: str) -> dict[str, object]:
+    """`count` wrong answers, fewer where the answer has nothing that can be made wrong.
+
+    What the answer says anew is changed before what it takes from the question. seed: decides
+    which of the possible errors are made.
+    """
+    rng = random.Random(seed)
+    asked = w.plain(question)
+    fresh: list[list[tuple[str, str]]] = []
+    given: list[list[tuple[str, str]]] = []
+    for old, swaps in _swaps(film, answer):
+        found = [
+            (t, f"{new!r} instead of {old!r}") for new in swaps for t in _with(answer, old, new)
+        ]
+        (given if old in asked else fresh).append(rng.sample(found, len(found)))
+    orders = list(_orders(answer))
+    chosen: dict[str, str] = {}
+    for pools in ([rng.sample(orders, len(orders))], fresh, given):
+        for text, error in (c for row in zip_longest(*pools) for c in row if c):
+            if len(chosen) < count and _wrong(film, question, answer, text, [*chosen]):
+                chosen[text] = error
+    return {"wrong": [{"text": text, "error": error} for text, error in chosen.items()]}
+
+
+def _orders(answer: str) -> Iterator[tuple[str, str]]:
+    """The steps of an answer in other orders."""
+    body = answer.rstrip(".")
+    turned = re.fullmatch(r"(From )(.+)( to )(.+)", body)
+    if turned:
+        yield f"From {turned[4]} to {turned[2]}.", "the order is turned round"
+    lead = "First " if body.casefold().startswith("first ") else ""
+    parts = _NEXT.split(body.removeprefix(lead))
+    if not 1 < len(parts) <= 5:
+        return
+    if not lead:
+        parts = [parts[0][:1].lower() + parts[0][1:], *parts[1:]]
+    joints = _NEXT.findall(body)
+    for order in permutations(parts):
+        if list(order) != parts:
+            told = order[0] + "".join(j + p for j, p in zip(joints, order[1:], strict=True))
+            text = f"{lead}{told}" if lead else told[:1].upper() + told[1:]
+            yield f"{text}.", "the order is wrong"
+
+
+def _swaps(film: Film, answer: str) -> Iterator[tuple[str, list[str]]]:
+    """(what the answer says, what can stand for it): persons and things of these captions first,
+    then words of the same kind."""
+    plain = w.plain(answer)
+    named = [s for s in film.subjects if _has(plain, s)]
+    whole = [s for s in named if not any(s != o and s in o for o in named)]
+    for name in whole:
+        alike = [s for s in film.subjects if kind(s) == kind(name) and s != name]
+        if kind(name) == "person":
+            alike += [p for p in (*_KINDS[0], *_KINDS[1]) if p != name and p not in alike]
+        yield name, alike
+    for words in _KINDS[1:]:
+        for word in words:
+            if _has(plain, word):
+                yield word, [other for other in words if other != word]
+    seen = [
+        t for s in film.shots for c in s.clauses for t in things(c.act) if t not in film.subjects
+    ]
+    for thing in things(plain.strip(" .")):
+        if not any(thing in words for words in _KINDS) and thing not in whole:
+            yield thing, [t for t in dict.fromkeys((*seen, *_OBJECTS)) if t != thing]
+
+
+def _has(text: str, phrase: str) -> bool:
+    return re.search(rf"\b{re.escape(phrase)}\b", text) is not None
+
+
+def _with(answer: str, old: str, new: str) -> Iterator[str]:
+    """The answer with one occurrence of a phrase replaced, with its article and capital mended."""
+    for found in re.finditer(rf"\b{re.escape(old)}\b", answer, re.IGNORECASE):
+        word = new[:1].upper() + new[1:] if found[0][:1].isupper() else new
+        text = answer[: found.start()] + word + answer[found.end() :]
+        text = re.sub(r"\b([Aa])n? (?=[aeio]|um)", r"\1n ", text)
+        yield re.sub(r"\b([Aa])n (?=[^aeiou\W])", r"\1 ", text)
+
+
+def _wrong(film: Film, question: str, answer: str, text: str, others: list[str]) -> bool:
+    """Whether a candidate is false by the captions, unlike the others, and of the answer's form."""
+    right, plain = _words(answer), _words(text)
+    if plain in right or right in plain or plain in map(_words, others):
+        return False
+    share = len(text.split()) / len(answer.split())
+    if not _SAME[0] <= share <= _SAME[1] or _twice(film, text, answer):
+        return False
+    if verify(film, question, text)["accepted"]:
+        return False
+    if verify(film, question, answer)["accepted"]:
+        return True
+    told = take_apart(film, question, text).told  # the rules cannot judge the pair: be strict
+    news = set(w.words(text)) - {x for s in film.shots for x in w.words(s.text)}
+    return bool(news) or any(c.act and not runs(c, film) for c in told)
+
+
+def _twice(film: Film, text: str, answer: str) -> bool:
+    """Whether somebody is named twice who was not: "gives the box to" himself."""
+    told, right = w.plain(text), w.plain(answer)
+    return any(told.count(s) > 1 and right.count(s) < told.count(s) for s in film.subjects)
+
+
+def _words(text: str) -> str:
+    return " ".join(w.words(text))

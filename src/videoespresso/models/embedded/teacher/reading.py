@@ -1,0 +1,241 @@
+"""Captions as clauses: who, and what they do; and when each clause holds.
+
+"street, rain: red car stops; man in blue is sad" has the place "street", the weather "rain" and
+two clauses. Free captions are parted at sentences, commas, "and" and "while", and read by their
+first verb; what has no subject and verb that can be told is no clause, and nothing is made of it.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from videoespresso.models.embedded.teacher import words as w
+
+MOST_CLAUSES = 12
+"""Clauses of a caption that are read; a longer caption is no caption but a text."""
+LONGEST_CLAUSE = 14
+"""Words of a clause that can be told in a question."""
+_SENTENCES = re.compile(r"[;!?\n]+|\.(?=\s|$)")
+_JOINTS = re.compile(r"(\s*,\s*and\s+|\s*,\s*|\s+and\s+|\s+while\s+|\s+whereas\s+|\s+then\s+)")
+
+
+class Clause(NamedTuple):
+    """Who does what, in the caption's words: ("red car", "stops")."""
+
+    who: str
+    act: str
+
+    @property
+    def text(self) -> str:
+        """As a sentence without its full stop: "the red car stops"."""
+        return f"{the(self.who)} {self.act}"
+
+    @property
+    def idle(self) -> bool:
+        """Whether it says that nothing happens."""
+        return w.stem(self.act.partition(" ")[0]) in w.IDLE
+
+    @property
+    def state(self) -> str:
+        """What it says the subject is ("red", "sad"), "" for an action."""
+        verb, _, rest = w.told(self.act).partition(" ")
+        return "" if verb not in w.COPULAS or w.is_progressive(rest.partition(" ")[0]) else rest
+
+    @property
+    def mood(self) -> str:
+        """The mood it tells of, "" for none."""
+        return self.state if self.state in w.MOODS else ""
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Stems of what is done, in order."""
+        return stems(w.told(self.act))
+
+
+class Shot(NamedTuple):
+    """A caption: its number from 1, its instant in seconds, its words and what they say."""
+
+    number: int
+    time_s: float
+    text: str
+    place: str
+    weather: str
+    clauses: tuple[Clause, ...]
+
+
+class Happening(NamedTuple):
+    """A clause that holds from caption `start` to caption `end` (positions from 0, inclusive)."""
+
+    start: int
+    end: int
+    clause: Clause
+
+
+def the(who: str) -> str:
+    """A subject with its article; numbers and "it" take none."""
+    first = who.partition(" ")[0]
+    return who if first in w.NUMBERS | w.PRONOUNS or first.isdigit() else f"the {who}"
+
+
+_SMALL = w.DETERMINERS | {"be", "and", "or", "to", "of"}
+
+
+def stems(text: str) -> tuple[str, ...]:
+    """Stems of a text's words, articles and the like left out."""
+    return tuple(s for s in map(w.stem, w.words(text)) if s not in _SMALL)
+
+
+def read_shot(number: int, time_s: float, text: str) -> Shot:
+    """A caption, read."""
+    head, colon, body = text.partition(":")
+    place, weather = "", ""
+    if colon and 0 < len(head.split()) <= 4 and not _verb_at(w.words(head)):
+        parts = [w.plain(part) for part in head.split(",")]
+        weather = next((p for p in parts if p in w.WEATHERS), "")
+        place = next((p for p in parts if p and p != weather), "")
+    else:
+        body = text
+    if not colon and 0 < len(text.split()) <= 3 and not _verb_at(w.words(text)):
+        parts = [w.plain(part) for part in text.split(",")]  # an empty stage
+        weather = next((p for p in parts if p in w.WEATHERS), "")
+        place = next((p for p in parts if p and p != weather), "")
+    found = dict.fromkeys(c for part in _SENTENCES.split(body) for c in clauses(part))
+    return Shot(number, time_s, text, place, weather, tuple(found)[:MOST_CLAUSES])
+
+
+def clauses(sentence: str) -> list[Clause]:
+    """The clauses of a sentence; those of pronouns are left out: whom they mean is not known."""
+    pieces = _JOINTS.split(sentence)[: 4 * MOST_CLAUSES]
+    found: list[Clause] = []
+    current = pieces[0]
+    for joint, piece in zip(pieces[1::2], pieces[2::2], strict=False):
+        tokens = w.words(piece)
+        carried = bool(tokens) and w.is_verb(tokens[0]) and bool(found or parse(current))
+        if carried or parse(piece) is not None:
+            subject = parse(current)
+            found += [subject] if subject else []
+            who = subject.who if subject else found[-1].who if found else ""
+            current = f"{who} {piece}" if carried else piece
+        else:
+            current += joint + piece
+    last = parse(current)
+    found += [last] if last else []
+    return [c for c in found if 0 < len(c.text.split()) <= LONGEST_CLAUSE]
+
+
+def parse(piece: str) -> Clause | None:
+    """The clause of a piece with one subject and one verb; None where there is none."""
+    tokens = w.words(piece)
+    while tokens and tokens[0] in ("there", "and", "is", "are", "while", "as", "then"):
+        tokens = tokens[1:]
+    if tokens and tokens[0] in w.DETERMINERS:
+        tokens = tokens[1:]
+    at = _verb_at(tokens)
+    if not at or tokens[0] in w.PRONOUNS | w.PREPOSITIONS or {"not", "no"} & set(tokens):
+        return None
+    act = " ".join(tokens[at:])
+    if w.is_progressive(tokens[at]):
+        act = f"is {act}"
+    return Clause(" ".join(tokens[:at]), act)
+
+
+def _verb_at(tokens: Sequence[str]) -> int:
+    """Position of the first verb after a subject, 0 for none; what a preposition brings is not
+    looked at: "man in glasses walks"."""
+    plural = bool(tokens) and (tokens[0] in w.NUMBERS - {"one"} or tokens[0] in ("people", "men"))
+    at = 1
+    while at < len(tokens):
+        token = tokens[at]
+        if token in w.PREPOSITIONS:
+            at += 1
+            while at < len(tokens) - 1 and (
+                tokens[at] in w.DETERMINERS
+                or (tokens[at] in w.COLORS and not w.is_verb(tokens[at + 1], plural=plural))
+            ):
+                at += 1
+        elif w.is_verb(token, plural=plural) or w.is_progressive(token):
+            return at
+        at += 1
+    return 0
+
+
+@dataclass(frozen=True)
+class Film:
+    """A group of captions in their order."""
+
+    shots: tuple[Shot, ...]
+
+    @cached_property
+    def happenings(self) -> tuple[Happening, ...]:
+        """Every clause in every run of captions that have it, by where it starts."""
+        found: list[Happening] = []
+        open_: dict[Clause, int] = {}
+        for k, clauses_ in enumerate([*self._told(), ()]):
+            for clause in [c for c in open_ if c not in clauses_]:
+                found.append(Happening(open_.pop(clause), k - 1, clause))
+            for clause in clauses_:
+                open_.setdefault(clause, k)
+        return tuple(sorted(found, key=lambda h: (h.start, h.end, h.clause)))
+
+    def _told(self) -> Iterator[tuple[Clause, ...]]:
+        """The clauses of each shot, with a change of weather as one."""
+        before: Shot | None = None
+        rains = ""
+        for shot in self.shots:
+            if before is None or before.place != shot.place or before.weather == "":
+                rains = ""
+            elif before.weather != shot.weather:
+                rains = w.WEATHER_STARTS.get(shot.weather, "")
+            yield (*shot.clauses, *([Clause("it", rains)] if rains else []))
+            before = shot
+
+    @cached_property
+    def events(self) -> tuple[Happening, ...]:
+        """Happenings that are news: neither idle, nor a thing's state on its first sight."""
+        return tuple(h for h in self.happenings if self._is_news(h))
+
+    def _is_news(self, h: Happening) -> bool:
+        if h.clause.idle:
+            return False
+        if not h.clause.state or h.clause.mood:
+            return True
+        return h.start > 0 and any(
+            c.who == h.clause.who and c != h.clause for c in self.shots[h.start - 1].clauses
+        )
+
+    def once(self, clause: Clause) -> bool:
+        """Whether a clause holds in one run of captions only."""
+        return sum(h.clause == clause for h in self.happenings) == 1
+
+    @cached_property
+    def subjects(self) -> tuple[str, ...]:
+        """Everybody and everything that does something, as the captions call them."""
+        return tuple(dict.fromkeys(c.who for s in self.shots for c in s.clauses))
+
+    @cached_property
+    def stems(self) -> frozenset[str]:
+        """Stems of all words of the captions, numbers and instants left out."""
+        return frozenset(s for shot in self.shots for s in map(w.stem, w.words(shot.text)))
+
+
+def kind(who: str) -> str:
+    """ "person", "vehicle" or "thing", by the head of the name."""
+    head = re.split(r"\b(?:in|with|of|on|at|near)\b", who)[0].split()
+    name = w.stem(head[-1]) if head else ""
+    if name in {w.stem(p) for p in w.PERSONS}:
+        return "person"
+    return "vehicle" if name in w.VEHICLES else "thing"
+
+
+_THING = re.compile(
+    r"\b(?:the|an?|his|her|their)\s+((?:[\w-]+\s+)*?[\w-]+)"
+    r"(?=\s+(?:to|from|at|on|into|onto|past|with|over|under|across|through|towards?|and|by|near)\b"
+    r"|\s+(?:the|an?)\b|\s*$)"
+)
+
+
+def things(act: str) -> list[str]:
+    """What an act is done with or to: "gives the box to the man in blue" -> box, man in blue."""
+    return _THING.findall(act)

@@ -1,0 +1,226 @@
+"""The verifier's rules: is a pair, whoever wrote it, borne out by the captions?
+
+The criteria are checked in the prompt's order, and the first that is violated is named.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from videoespresso.models.embedded.teacher import words as w
+from videoespresso.models.embedded.teacher.claims import (
+    NEUTRAL,
+    Claim,
+    answer_claims,
+    known_as,
+    question_claims,
+    runs,
+)
+from videoespresso.models.embedded.teacher.patterns import leads_to
+from videoespresso.models.embedded.teacher.reading import Clause, Film, things
+
+_SEVERAL = re.compile(
+    r"\b(?:after|before|then|order|why|because|reason|causes?|leads? to|result|consequence|changes?"
+    r"|first|last|next|until|between|turns?|becomes?|follow\w*|one after the other|steps?"
+    r"|influence\w*|affects?|links?|in common|begins?|ends?|once|set(?:s)? off|from \w+ to)\b"
+)
+"""Words of questions that one caption cannot answer."""
+_FORWARD = re.compile(
+    r"\b(?:leads? to|result when|result of|consequence|happens because|influence|affected|effect)\b"
+)
+_BACKWARD = re.compile(r"^(?:why|.*\b(?:reason|makes|sets off|brings about|causes?)\b)")
+_OPEN = re.compile(
+    r"^(?:do you|would you|should|is it (?:good|nice)|what if|what might|what could)\b"
+)
+
+
+class Pair(NamedTuple):
+    """A pair taken apart. wh: how it asks; asked, told: what question and answer claim."""
+
+    question: str
+    answer: str
+    wh: str
+    asked: list[Claim]
+    told: list[Claim]
+
+
+def verify(film: Film, question: str, answer: str) -> dict[str, object]:
+    """The verdict, as the verifier's reply."""
+    for criterion, check in _CHECKS:
+        if reason := check(film, take_apart(film, question, answer)):
+            return {"reason": reason, "criterion": criterion, "accepted": False}
+    return {"reason": "The captions bear it out.", "criterion": "", "accepted": True}
+
+
+def take_apart(film: Film, question: str, answer: str) -> Pair:
+    """A pair with the answer's claims completed by what the question asks for."""
+    wh, asked = question_claims(question, film)
+    told = answer_claims(answer, film)
+    plain = w.plain(answer).strip(" .!?")
+    if mood := next((m for m in w.words(plain) if m in w.MOODS), ""):
+        who = next((c.who for c in asked if not c.tie and c.who), "")
+        if who and not any(c.act for c in told):
+            told = [Claim(who, f"is {mood}")]
+    main = next((c for c in asked if not c.tie), None)
+    if main and main.act and not main.who and told and not told[0].act:
+        told = [Claim(c.who, main.act, c.tie) for c in told]
+    return Pair(w.plain(question), plain, wh, asked, told)
+
+
+def _hallucination(film: Film, pair: Pair) -> str:
+    for claim in (*pair.asked, *pair.told):
+        if claim.who and claim.who != "it" and not _named(claim.who, film):
+            return f"The captions show no {claim.who}."
+    known = film.stems | NEUTRAL | {w.stem(o) for o in w.OPINION}
+    known |= {"start"} if "rain" in film.stems or "snow" in film.stems else set()
+    for word in w.words(f"{pair.question} {pair.answer}"):
+        if w.stem(word) not in known and not word.isdigit():
+            return f"The captions do not speak of {word!r}."
+    return _misnamed(film, f"{pair.question} {pair.answer}")
+
+
+def _named(who: str, film: Film) -> bool:
+    objects = [t for s in film.shots for c in s.clauses for t in things(c.act)]
+    return bool(known_as(who, (*film.subjects, *objects)))
+
+
+def _misnamed(film: Film, text: str) -> str:
+    """A colour beside a noun which no caption has beside it."""
+    seen = {_sign(s.text) for s in film.shots}
+    for found in re.finditer(rf"\b(\w+ in )?({'|'.join(sorted(w.COLORS))})\b( \w+)?", text):
+        before, color, after = found.groups()
+        noun = w.stem(after.strip()) if after else ""
+        name = f"{before}{color}" if before else f"{color}{after or ''}"
+        if (before or noun not in NEUTRAL) and not any(_sign(name) in s for s in seen):
+            return f"The captions show no {name}."
+    return ""
+
+
+def _sign(text: str) -> str:
+    return f" {' '.join(map(w.stem, w.words(text)))} "
+
+
+def _accuracy(film: Film, pair: Pair) -> str:
+    for claim in (*pair.asked, *pair.told):
+        if claim.act and claim.act and not runs(claim, film):
+            return f"No caption says that {claim.who or 'anybody'} {claim.act}."
+    if not pair.answer:
+        return "There is no answer."
+    if pair.wh == "why" and not any(c.full for c in pair.told):
+        return "The answer names no reason."
+    if pair.wh in ("who", "which person") and not pair.told:
+        return "The answer names nobody."
+    if "order" in pair.wh:
+        return _incomplete(film, pair)
+    mains = [c for c in pair.asked if c.full]
+    if len(pair.told) == 1 and pair.told[0].full and _same(pair.told[0], mains):
+        return "The answer repeats the question."
+    return ""
+
+
+def _same(claim: Claim, others: Sequence[Claim]) -> bool:
+    return any(c.who == claim.who and c.act == claim.act for c in others)
+
+
+def _incomplete(film: Film, pair: Pair) -> str:
+    named = {tuple(runs(c, film)) for c in pair.asked if c.full}
+    told = {tuple(runs(c, film)) for c in pair.told if c.full}
+    if len(named) > 1 and named != told:
+        return "The answer does not order just what the question names."
+    return "" if len(pair.told) > 1 else "The answer names no order."
+
+
+def _continuity(film: Film, pair: Pair) -> str:
+    """Order and course: in the answer, between question and answer, within the question."""
+    told = [c for c in pair.told if c.full]
+    if len(told) > 1 and any(c.tie in ("then", "") for c in told[1:]) and _ordered_asked(pair):
+        for a, b in pairwise(told):
+            if not _before(film, a, b):
+                return f"It is not so that first {a.who} {a.act}, then {b.who} {b.act}."
+    main = next((c for c in pair.asked if not c.tie and c.act), None)
+    ends = told if main is None or not main.who else [main]
+    for sub in (c for c in pair.asked if c.tie in ("after", "before") and c.full):
+        for end in ends[:1]:
+            first, second = (sub, end) if sub.tie == "after" else (end, sub)
+            if not _before(film, first, second, near=sub.near or "next" in pair.question):
+                return f"{second.who} {second.act} does not come after {first.who} {first.act}."
+    return _cause(film, pair, told) or _edge(film, pair, told)
+
+
+def _ordered_asked(pair: Pair) -> bool:
+    return "first" in pair.answer or "then" in pair.answer.split() or "order" in pair.wh
+
+
+def _cause(film: Film, pair: Pair, told: Sequence[Claim]) -> str:
+    given = [c for c in pair.asked if c.full]
+    if not given or not told:
+        return ""
+    if _BACKWARD.match(pair.question):
+        cause, effect = told[0], given[0]
+    elif _FORWARD.search(pair.question):
+        cause, effect = given[0], told[0]
+    else:
+        return ""
+    if Clause(cause.who, cause.act).idle:
+        return f"That {cause.who} {cause.act} brings about nothing."
+    if not _before(film, cause, effect, near=not _known(film, cause, effect)):
+        return f"{effect.who} {effect.act} does not follow from it that {cause.who} {cause.act}."
+    return ""
+
+
+def _known(film: Film, cause: Claim, effect: Claim) -> bool:
+    """Whether a pattern ties the two, as the captions tell them."""
+    first = [h.clause for h in film.happenings if (h.start, h.end) in runs(cause, film)]
+    second = [h.clause for h in film.happenings if (h.start, h.end) in runs(effect, film)]
+    return any(leads_to(a, b) for a in first for b in second)
+
+
+def _edge(film: Film, pair: Pair, told: Sequence[Claim]) -> str:
+    """The beginning is the first thing that happens, the end the last."""
+    starts = sorted({h.start for h in film.events})
+    if not starts or not told or "order" in pair.wh:
+        return ""
+    where = {r[0] for r in runs(told[0], film)}
+    if (
+        re.search(r"\b(?:begin|start)s?\?*$|\bcomes first\b", pair.question)
+        and starts[0] not in where
+    ):
+        return "That is not how it begins."
+    if re.search(r"\bends?\?*$|\bcomes last\b", pair.question) and starts[-1] not in where:
+        return "That is not how it ends."
+    return ""
+
+
+def _before(film: Film, a: Claim, b: Claim, *, near: bool = False) -> bool:
+    """Whether a run of a starts before a run of b; near: with no other event starting between."""
+    starts = sorted({h.start for h in film.events})
+    for first, _ in runs(a, film):
+        for second, _ in runs(b, film):
+            if first < second and not (near and any(first < s < second for s in starts)):
+                return True
+    return False
+
+
+def _subjective(film: Film, pair: Pair) -> str:
+    found = next((x for x in w.words(f"{pair.question} {pair.answer}") if x in w.OPINION), "")
+    if found:
+        return f"{found!r} is a matter of opinion."
+    return "It asks for an opinion." if _OPEN.match(pair.question) else ""
+
+
+def _single(film: Film, pair: Pair) -> str:
+    if len({s.text for s in film.shots}) < 2:
+        return "There is one caption only."
+    if not _SEVERAL.search(f"{pair.question} {pair.answer}"):
+        return "It asks for what one caption shows."
+    return ""
+
+
+_CHECKS: tuple[tuple[str, Callable[[Film, Pair], str]], ...] = (
+    ("hallucination", _hallucination),
+    ("accuracy", _accuracy),
+    ("continuity", _continuity),
+    ("subjective", _subjective),
+    ("single frame", _single),
+)

@@ -1,0 +1,155 @@
+"""Small plots as numbers: where each bar lies. The template draws them as SVG, without script."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from videoespresso.dataset.spreads import Share, Spread, round_width
+from videoespresso.report.text import number, percent
+
+WIDE, HIGH = 420.0, 150.0
+"""Of a histogram's plot, in the drawing's own units; a page scales it."""
+LABEL, ROW = 170.0, 22.0
+"""Of a bar chart: room for a row's name, and a row's height."""
+NAME = 26
+"""Letters of a row's name; the whole is in its title."""
+
+
+class Column(NamedTuple):
+    """A bar of a histogram; `title` is what a pointer or a screen reader is told."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    title: str
+
+
+class Histogram(NamedTuple):
+    """columns, and (x, text) below the axis. most: the highest column's count."""
+
+    title: str
+    note: str
+    columns: tuple[Column, ...]
+    axis: tuple[tuple[float, str], ...]
+    most: int
+
+
+class Row(NamedTuple):
+    """A row of a bar chart: a bar from x to x + width, whiskers low-high, a mark to compare with.
+
+    Lengths are in the drawing's units; whiskers and mark are None where there are none.
+    """
+
+    name: str
+    y: float
+    x: float
+    width: float
+    low: float | None
+    high: float | None
+    mark: float | None
+    text: str
+    title: str
+
+
+class Rows(NamedTuple):
+    """A bar chart that lies on its side. axis: (x, text) of the ends of the scale."""
+
+    title: str
+    note: str
+    rows: tuple[Row, ...]
+    axis: tuple[tuple[float, str], ...]
+    height: float
+
+
+def histogram(title: str, spread: Spread | None, unit: str) -> Histogram | None:
+    """How a number is spread; None of nothing."""
+    if spread is None:
+        return None
+    bars = spread.bars
+    most = max(bar.n for bar in bars)
+    step = WIDE / len(bars)
+    whole = all(b.low.is_integer() and b.high - b.low == 1 for b in bars)
+    columns = []
+    for k, bar in enumerate(bars):
+        height = HIGH * bar.n / most
+        over = k == len(bars) - 1 and spread.most >= bar.high
+        where = number(bar.low) if whole else f"{number(bar.low)} to {number(bar.high)}"
+        told = f"{number(bar.low)} or more" if over else where
+        columns.append(
+            Column(k * step + 0.5, HIGH - height, step - 1, height, f"{told} {unit}: {bar.n:,}")
+        )
+    every = math.ceil(len(bars) / 8)
+    middle = step / 2 if whole else 0.0
+    axis = tuple((k * step + middle, number(bars[k].low)) for k in range(0, len(bars), every))
+    note = f"n {spread.n:,} · mean {number(spread.mean)} · median {number(spread.median)} {unit}"
+    return Histogram(title, note, tuple(columns), axis, most)
+
+
+def shares(
+    title: str, note: str, told: Sequence[tuple[str, Share | None, float | None]]
+) -> Rows | None:
+    """Shares with their intervals, each beside another share (0-1) where one is given."""
+    if not any(share for _, share, _ in told):
+        return None
+    highest = max(max(share.high if share else 0.0, mark or 0.0) for _, share, mark in told)
+    scale = (WIDE - LABEL) / max(highest, 0.01)
+
+    def row(k: int, name: str, share: Share | None, mark: float | None) -> Row:
+        n = f"{share.hits:,} of {share.n:,}, " if share else ""
+        beside = f"; the paper's: {100 * mark:.1f} %" if mark is not None else ""
+        return Row(
+            name=_short(name),
+            y=k * ROW,
+            x=LABEL,
+            width=share.value * scale if share else 0.0,
+            low=LABEL + share.low * scale if share else None,
+            high=LABEL + share.high * scale if share else None,
+            mark=None if mark is None else LABEL + mark * scale,
+            text=f"{share.hits:,}" if share else "0",
+            title=f"{name}: {n}{percent(share)}{beside}",
+        )
+
+    rows = tuple(row(k, *one) for k, one in enumerate(told))
+    axis = ((LABEL, "0 %"), (WIDE, f"{100 * max(highest, 0.01):.0f} %"))
+    return Rows(title, note, rows, axis, len(rows) * ROW)
+
+
+def counts(title: str, note: str, told: Sequence[tuple[str, int]]) -> Rows | None:
+    """Plain counts, in the order given."""
+    if not told:
+        return None
+    scale = (WIDE - LABEL - 50) / max(max(n for _, n in told), 1)
+    rows = tuple(
+        Row(_short(name), k * ROW, LABEL, n * scale, None, None, None, f"{n:,}", f"{name}: {n:,}")
+        for k, (name, n) in enumerate(told)
+    )
+    return Rows(title, note, rows, (), len(rows) * ROW)
+
+
+def ranges(title: str, unit: str, told: Iterable[tuple[str, Spread | None]]) -> Rows | None:
+    """Spreads side by side: the bar holds the middle half, the whiskers 5 to 95 %, the mark is
+    the median."""
+    known = [(name, spread) for name, spread in told if spread]
+    if not known:
+        return None
+    top = max(spread.p95 for _, spread in known) or 1.0
+    step = round_width(top / 4)
+    top = math.ceil(top / step) * step
+    scale = (WIDE - LABEL - 20) / top
+
+    def row(k: int, name: str, s: Spread) -> Row:
+        x, end, low, high, mark = (LABEL + v * scale for v in (s.p25, s.p75, s.p5, s.p95, s.median))
+        told = f"median {number(s.median)}, half in {number(s.p25)} to {number(s.p75)} {unit}"
+        title = f"{name}: {told}, n {s.n:,}"
+        return Row(_short(name), k * ROW, x, max(end - x, 1.0), low, high, mark, "", title)
+
+    rows = tuple(row(k, *one) for k, one in enumerate(known))
+    steps = range(round(top / step) + 1)
+    axis = tuple((LABEL + k * step * scale, number(k * step)) for k in steps)
+    note = f"middle half, whiskers 5 to 95 %, mark at the median; {unit}"
+    return Rows(title, note, rows, axis, len(rows) * ROW)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= NAME else name[: NAME - 1] + "…"
