@@ -151,8 +151,8 @@ class Agent:
         if hit := self._hit(request):
             yield hit.raw
             return
-        with self._meter(request) as meter, self._turns(request, meter) as turns:
-            yield from turns.stream()
+        with self._meter(request) as meter, self._turns(request, meter) as way:
+            yield from way.stream()
             self._keep(request, meter, meter.streamed())
 
     async def astream_text(self, prompt: Prompt, turns: Sequence[Turn]) -> AsyncIterator[str]:
@@ -161,8 +161,8 @@ class Agent:
         if hit := self._hit(request):
             yield hit.raw
             return
-        with self._meter(request) as meter, self._turns(request, meter) as turns:
-            async for piece in turns.astream():
+        with self._meter(request) as meter, self._turns(request, meter) as way:
+            async for piece in way.astream():
                 yield piece
             self._keep(request, meter, meter.streamed())
 
