@@ -54,7 +54,9 @@ class Offline:
         http = sys.modules[type(openai.DEFAULT_CONNECTION_LIMITS).__module__.partition(".")[0]]
         self._response = http.Response
         self._now = threading.local()
-        client = openai.DefaultHttpxClient(transport=http.MockTransport(self._answer))
+        client = openai.DefaultHttpxClient(
+            transport=http.MockTransport(self._answer), verify=False, trust_env=False
+        )  # nothing goes out, so no certificates are read: 30 ms
         root = _root(model).with_options(http_client=client)
         self._base = root.base_url.path.rstrip("/")
         self.model = model.model_copy(update={"root_client": root, "client": root.chat.completions})
