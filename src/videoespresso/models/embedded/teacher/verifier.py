@@ -15,6 +15,7 @@ from videoespresso.models.embedded.teacher.claims import (
     answer_claims,
     held,
     known_as,
+    masked,
     question_claims,
 )
 from videoespresso.models.embedded.teacher.patterns import leads_to
@@ -23,7 +24,8 @@ from videoespresso.models.embedded.teacher.reading import Film, stems, things
 _SEVERAL = re.compile(
     r"\b(?:after|before|then|order|why|because|reason|causes?|leads? to|result|consequence|changes?"
     r"|first|last|next|until|between|turns?|becomes?|follow\w*|one after the other|steps?"
-    r"|influence\w*|affects?|links?|in common|both|begins?|ends?|once|set(?:s)? off|from \w+ to)\b"
+    r"|influence\w*|affects?|links?|in common|both|reacts?|responds?|begins?|ends?"
+    r"|once|sets? off|from \w+ to)\b"
 )
 """Words of questions that one caption cannot answer."""
 _FORWARD = re.compile(
@@ -62,6 +64,8 @@ def take_apart(film: Film, question: str, answer: str) -> Pair:
         who = next((c.who for c in asked if not c.tie and c.who), "")
         if who and not any(c.act for c in told):
             told = [Claim(who, f"is {mood}")]
+    named = next((c.who for c in asked if c.who), "")
+    told = [c._replace(who=named) if c.act and not c.who else c for c in told]
     main = next((c for c in asked if not c.tie), None)
     if main and main.act and not main.who and told and not told[0].act:
         told = [Claim(c.who, main.act, c.tie) for c in told]
@@ -158,7 +162,8 @@ def _cause(film: Film, pair: Pair, told: Sequence[Claim]) -> str:
     if not given or not told:
         return ""
     if _BACKWARD.match(pair.question):
-        cause, effect = told[0], given[0]
+        cause = next((c for c in told if c.tie in ("because", "since")), told[0])
+        effect = given[0]
     elif _FORWARD.search(pair.question):
         cause, effect = given[0], told[0]
     else:
@@ -212,7 +217,7 @@ def _subjective(film: Film, pair: Pair) -> str:
 def _single(film: Film, pair: Pair) -> str:
     if len({s.text for s in film.shots}) < 2:
         return "There is one caption only."
-    if not _SEVERAL.search(f"{pair.question} {pair.answer}"):
+    if not _SEVERAL.search(masked(f"{pair.question} {pair.answer}", film)):
         return "It asks for what one caption shows."
     return ""
 
