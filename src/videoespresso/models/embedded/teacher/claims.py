@@ -14,7 +14,7 @@ from videoespresso.models.embedded.teacher.reading import Clause, Film, Happenin
 
 _TIES = (
     r"(?P<tie>as soon as|after|before|when|while|once|because|since|until|then|followed by"
-    r"|between the moment|and the moment|ahead of the moment)"
+    r"|between the moment|and the moment|ahead of)"
 )
 _CUT = re.compile(
     rf"\s*(?P<near>\b(?:right|just|immediately|directly|straight)\s+)?\b{_TIES}\b\s*"
@@ -30,6 +30,8 @@ _ASK = re.compile(
     r"^(?P<wh>in which \w+|in what \w+|with which \w+|under which \w+|which \w+|what kind of \w+"
     r"|what|how|why|who|whom|where|when)\b\s*(?:(?P<do>do|does|did|will|is|are|was|were)\b\s*)?"
 )
+_MADE = re.compile(r"(?:makes?|causes?|turns?|lets?|brings?) (?P<whom>.+)")
+"""What brings somebody to do something: "makes the cook feel sad"."""
 _ASKING = """what which who whom whose why how where when do does did is are was be has have happens
 happen happening event events order right just first second third last next then after before
 because since so that reason cause causes caused lead leads result results consequence change
@@ -45,7 +47,7 @@ an if only along same different later earlier afterwards immediately directly fo
 follow subsequently road whether than put behavior behaviour action actions situation show shows
 shown see seen visible process occurs occur whole sequence anybody nobody animal animals
 most yes seen direct each evolve develop progress movement front
-pass passed respond over several various"""
+pass passed respond over several various done meal ahead"""
 NEUTRAL = frozenset(map(w.stem, _ASKING.split()))
 """Stems of words with which questions are asked: they claim nothing of the scene."""
 
@@ -149,7 +151,9 @@ def _pieces(text: str) -> Iterator[tuple[str, bool, str]]:
 def _tie(word: str) -> str:
     if word in ("once", "as soon as", "between the moment"):
         return "after"
-    return "before" if word.endswith("the moment") else "then" if "follow" in word else word
+    return (
+        "before" if word in ("and the moment", "ahead of") else "then" if "follow" in word else word
+    )
 
 
 def _asked(piece: str, film: Film) -> Claim:
@@ -159,9 +163,15 @@ def _asked(piece: str, film: Film) -> Claim:
         return _stated(piece, film)
     rest = piece[asked.end() :]
     if asked["do"]:
+        rest = re.sub(r"^(?:the )?(?:mood|state|feelings?|reaction) of ", "", rest)
         verb = asked["do"] if asked["do"] in w.COPULAS else ""
         who, act = subject(rest, film)
         act = f"{verb} {act}".strip() if who and verb and act else act
+        return Claim(who, act if who and _tells(act, film) else "")
+    made = _MADE.match(rest)
+    if made:
+        who, act = subject(made["whom"], film)
+        act = f"is {act}" if act in w.MOODS else act.removeprefix("to ")
         return Claim(who, act if who and _tells(act, film) else "")
     wanted = asked["wh"].split()[-1]
     if wanted in ("who", "what", "person", "vehicle", "animal", "thing", "object"):
@@ -170,6 +180,7 @@ def _asked(piece: str, film: Film) -> Claim:
 
 
 def _stated(piece: str, film: Film) -> Claim:
+    piece = re.sub(r"^(?:the )?(?:mood|state|feelings?|reaction|behaviou?r) of ", "", piece)
     who, act = subject(piece, film)
     if who:
         return Claim(who, act if _tells(act, film) else "")

@@ -188,16 +188,16 @@ class Film:
         )
 
     def _told(self) -> Iterator[tuple[Clause, ...]]:
-        """The clauses of each shot, with a change of weather as one."""
-        before: Shot | None = None
-        rains = ""
+        """The clauses of each shot, with a change of weather as one, place by place: between two
+        shots of the park there may be one of elsewhere."""
+        known: dict[str, str] = {}
+        falls: dict[str, str] = {}
         for shot in self.shots:
-            if before is None or before.place != shot.place or before.weather == "":
-                rains = ""
-            elif before.weather != shot.weather:
-                rains = w.WEATHER_STARTS.get(shot.weather, "")
-            yield (*shot.clauses, *([Clause("it", rains)] if rains else []))
-            before = shot
+            if shot.weather and known.setdefault(shot.place, shot.weather) != shot.weather:
+                known[shot.place] = shot.weather
+                falls[shot.place] = w.WEATHER_STARTS.get(shot.weather, "")
+            starts = falls.get(shot.place, "") if shot.weather else ""
+            yield (*shot.clauses, *([Clause("it", starts)] if starts else []))
 
     @cached_property
     def events(self) -> tuple[Happening, ...]:

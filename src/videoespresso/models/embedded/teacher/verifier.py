@@ -19,19 +19,21 @@ from videoespresso.models.embedded.teacher.claims import (
     question_claims,
 )
 from videoespresso.models.embedded.teacher.patterns import leads_to
-from videoespresso.models.embedded.teacher.reading import Film, stems, things
+from videoespresso.models.embedded.teacher.reading import Film, kind, stems, things
 
 _SEVERAL = re.compile(
     r"\b(?:after|before|then|order|why|because|reason|causes?|leads? to|result|consequence|changes?"
     r"|first|last|next|until|between|turns?|becomes?|follow\w*|one after the other|steps?"
-    r"|influence\w*|affects?|links?|in common|both|reacts?|responds?|begins?|ends?"
+    r"|influence\w*|affect\w*|effects?|makes?|links?|in common|both|reacts?|responds?|begins?|ends?"
     r"|once|sets? off|from \w+ to)\b"
 )
 """Words of questions that one caption cannot answer."""
 _FORWARD = re.compile(
     r"\b(?:leads? to|result when|result of|consequence|happens because|influence|affected|effect)\b"
 )
-_BACKWARD = re.compile(r"^(?:why|.*\b(?:reason|makes|sets off|brings about|causes?)\b)")
+_BACKWARD = re.compile(
+    r"^(?:why|.*\b(?:reason|makes|turns|sets off|brings|causes?|under which influence|so that)\b)"
+)
 _OPEN = re.compile(
     r"^(?:do you|would you|should|is it (?:good|nice)|what if|what might|what could)\b"
 )
@@ -150,7 +152,7 @@ def _continuity(film: Film, pair: Pair) -> str:
             first, second = (sub, end) if sub.tie == "after" else (end, sub)
             if not _before(film, first, second, near=sub.near or "next" in pair.question):
                 return f"{second.who} {second.act} does not come after {first.who} {first.act}."
-    return _cause(film, pair, told) or _edge(film, pair, told)
+    return _cause(film, pair, told) or _edge(film, pair, [c for c in pair.told if c.who])
 
 
 def _ordered_asked(pair: Pair) -> bool:
@@ -170,7 +172,8 @@ def _cause(film: Film, pair: Pair, told: Sequence[Claim]) -> str:
         return ""
     if cause.clause.idle:
         return f"That {cause.who} {cause.act} brings about nothing."
-    if not _before(film, cause, effect, near=not _known(film, cause, effect)):
+    far = "chain" in pair.question or _known(film, cause, effect)
+    if not _before(film, cause, effect, near=not far):
         return f"{effect.who} {effect.act} does not follow from it that {cause.who} {cause.act}."
     return ""
 
@@ -187,6 +190,8 @@ def _edge(film: Film, pair: Pair, told: Sequence[Claim]) -> str:
     if not starts or not told or "order" in pair.wh:
         return ""
     where = {h.start for h in held(told[0], film)}
+    if told[0].act == "":
+        where, starts = _entries(film, told[0].who)
     if (
         re.search(r"\b(?:begin|start)s?\?*$|\bcomes first\b", pair.question)
         and starts[0] not in where
@@ -195,6 +200,15 @@ def _edge(film: Film, pair: Pair, told: Sequence[Claim]) -> str:
     if re.search(r"\bends?\?*$|\bcomes last\b", pair.question) and starts[-1] not in where:
         return "That is not how it ends."
     return ""
+
+
+def _entries(film: Film, who: str) -> tuple[set[int], list[int]]:
+    """Where somebody is seen first, and where those of the same kind are, in order."""
+    first: dict[str, int] = {}
+    for h in film.happenings:
+        if kind(h.clause.who) == kind(who):
+            first.setdefault(h.clause.who, h.start)
+    return {first[who]} if who in first else set(), sorted(first.values())
 
 
 def _before(film: Film, a: Claim, b: Claim, *, near: bool = False) -> bool:

@@ -80,8 +80,8 @@ type unload unlock unpack untie unwrap use wait wake walk wash watch water wave 
 whip whisk whisper wilt wipe work wrap write yawn yell become feel begin finish seem vanish shut
 switch glide hover nap trip stumble slow speed travel bear own contain help assist teach visit
 rescue save search sort sprint stack surround tackle wander warm wrestle adjust attach aim apply
-blend bump carve comb crouch deliver demonstrate discuss drip embrace exercise frown gesture grin hammer
-harvest hike hurl iron jog juggle lick lock mop mow observe operate perform pitch polish practice
+blend bump carve comb crouch deliver demonstrate discuss drip embrace exercise frown gesture grin
+hammer harvest hike hurl iron jog juggle lick lock mop mow observe operate perform pitch polish practice
 prepare present protect race rake rinse rotate score scratch shave shiver shred sketch slam slap
 sneeze snowboard squat stamp stroll struggle swallow tend tickle tidy toast tow trim tug twirl twist
 unfold vacuum wade whistle wink garnish drain chase hand return move"""
@@ -115,6 +115,7 @@ _BASE_VERBS = frozenset(_VERBS.split())
 COPULAS = frozenset({"is", "are", "was", "were"})
 _TURNING = frozenset(
     {"turns", "becomes", "gets", "feels", "looks", "seems", "turn", "become", "turned", "became"}
+    | {"feel", "look", "get", "felt"}
 )
 """Verbs that say of a state what "is" says of it: "turns red"."""
 
