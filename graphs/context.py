@@ -94,17 +94,22 @@ def open_context(
     tools: Sequence[Given] = (),
     *,
     budget: Budget | None = None,
+    ledger: Ledger | None = None,
+    paces: Paces | None = None,
+    replies: ReplyCache | None = None,
     roles: Sequence[str] = CHAT_ROLES,
 ) -> Context:
     """Builds everything the settings name; weights load and requests are made when used.
 
     roles: the chat models that are needed; dataset mode has others than a question.
-    budget: default one of its own, with the limits of the settings.
+    budget, ledger: default ones of its own, with the limits of the settings. paces: default those
+    of the whole process. replies: default the store in the cache folder.
     Raises SettingsError for a spec that cannot be, MemoryStoreError for a store that cannot.
     """
     specs = resolve(settings)
-    ledger, budget = Ledger(), budget or Budget.of(settings)
-    replies = ReplyCache(settings.cache_dir / "replies.sqlite")
+    ledger, budget = ledger or Ledger(), budget or Budget.of(settings)
+    paces = paces or Paces.of(settings)
+    replies = replies or ReplyCache(settings.cache_dir / "replies.sqlite")
     wanted = {specs[role].model for role in roles}
     chats = {spec: chat_model(spec, timeout_s=settings.timeout_s) for spec in wanted}
     agents = {
@@ -117,7 +122,7 @@ def open_context(
             budget=budget,
             one_image=settings.one_image or None,
             concurrency=settings.concurrency,
-            pace=Paces.of(settings).pace(specs[role].model),
+            pace=paces.pace(specs[role].model),
         )
         for role in roles
     }

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -111,12 +112,15 @@ class Journal:
 
 
 class Journals:
-    """The journals of one run's folder, each open while its video is at work."""
+    """The journals of one run's folder, each open while its video is at work.
 
-    def __init__(self, folder: Path) -> None:
+    claimed: videos that are known to be a path's before anybody asks for them.
+    """
+
+    def __init__(self, folder: Path, claimed: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self._open: dict[str, Journal] = {}
-        self._claimed: dict[str, str] = {}
+        self._claimed: dict[str, str] = dict(claimed or {})
         self._lock = threading.Lock()
 
     def claim(self, video_id: str, path: str) -> str:
@@ -135,6 +139,11 @@ class Journals:
 
     def __getitem__(self, video_id: str) -> Journal:
         return self._open[video_id]
+
+    def open(self) -> list[Journal]:
+        """Those of the videos at work now."""
+        with self._lock:
+            return list(self._open.values())
 
     def release(self, path: str) -> None:
         """Closes the journals that were opened for a path."""

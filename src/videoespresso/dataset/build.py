@@ -1,8 +1,6 @@
 """`build_dataset`: many videos, several at a time, resumable at every stage."""
 
 import json
-import queue
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,18 +8,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from videoespresso.agents import generator
 from videoespresso.agents.prompts import load
+from videoespresso.dataset.engine import Engine, LocalEngine, Report
 from videoespresso.dataset.folder import Folder, written
 from videoespresso.dataset.videos import find_videos
-from videoespresso.dataset.work import Outcome, Worker
+from videoespresso.dataset.work import Outcome
 from videoespresso.errors import BudgetExceeded, ModelError, UserError, VideoEspressoError
 from videoespresso.graphs.context import Context, open_context
-from videoespresso.graphs.dataset_context import GROUP, Event
+from videoespresso.graphs.dataset_context import GROUP
 from videoespresso.items import VERSION
 from videoespresso.report.dataset_page import write_page
 from videoespresso.settings import DATASET_ROLES, Settings
@@ -96,12 +95,16 @@ def build_dataset(
     settings: Settings | None = None,
     seed: int = 0,
     group: int = GROUP,
-    jobs: int = JOBS,
+    jobs: int | None = None,
+    engine: Literal["local", "ray"] = "local",
+    ray_address: str = "",
     on_progress: Callable[[Progress], None] = lambda _progress: None,
 ) -> Built:
     """Makes a dataset of questions with evidence from videos, or goes on with one.
 
-    videos: files, folders, "@list.txt". out: the dataset's folder (see dataset/folder.py). What an
+    videos: files, folders, "@list.txt". out: the dataset's folder (see dataset/folder.py). jobs:
+    videos at a time; None is 4, and on a cluster one a CPU. engine: threads here, or workers of the
+    Ray cluster at `ray_address` (see docs/dataset-cluster.md); the records are the same. What an
     earlier run did there is not done again; a stage whose model or prompt has changed is, and what
     follows it. Ctrl-C lets the calls under way finish, writes what is complete and raises
     KeyboardInterrupt; a second one leaves at once.
@@ -110,7 +113,7 @@ def build_dataset(
     on its models; in both cases records.jsonl holds what is complete. Raises UserError for a
     folder that holds something else, SettingsError and MemoryStoreError.
     """
-    if jobs < 1 or group < 2:
+    if (jobs is not None and jobs < 1) or group < 2:
         raise UserError(
             f"jobs is {jobs} and group {group}", hint="At least 1 job, and 2 captions a group."
         )
@@ -119,7 +122,17 @@ def build_dataset(
     folder = Folder(Path(out))
     context = open_dataset_context(settings)
     folder.open()
-    return _Run(folder, context, paths, seed, group, on_progress).run(jobs)
+    made = made_with(context, seed, group)
+    worked_by: Engine
+    if engine == "ray":
+        # Ray is an extra
+        from videoespresso.dataset.cluster import Plan, RayEngine  # noqa: PLC0415
+
+        plan = Plan(settings, folder.root.absolute(), seed, group, made)
+        worked_by = RayEngine(plan, address=ray_address, jobs=jobs)
+    else:
+        worked_by = LocalEngine(folder, context, seed=seed, group=group, jobs=jobs or JOBS)
+    return _Run(folder, worked_by, paths, made, on_progress).run()
 
 
 class _Run:
@@ -128,44 +141,38 @@ class _Run:
     def __init__(
         self,
         folder: Folder,
-        context: Context,
+        engine: Engine,
         paths: Sequence[str],
-        seed: int,
-        group: int,
+        settings: Json,
         on_progress: Callable[[Progress], None],
     ) -> None:
-        self._folder, self._context, self._paths = folder, context, paths
+        self._folder, self._engine, self._paths = folder, engine, paths
         self._progress = Progress(videos=len(paths))
         self._on_progress = on_progress
         self._failures: list[str] = []
         self._busy: list[str] = []
         self._ended = ""
         self._lost_in_a_row = 0
-        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._made_with = made_with(context, seed, group)
-        self._worker = Worker(
-            folder,
-            context,
-            seed=seed,
-            group=group,
-            concurrency=context.settings.concurrency,
-            tell=self._events.put,
-        )
+        self._made_with = settings
+        self._report = Report()
 
-    def run(self, jobs: int) -> Built:
+    def run(self) -> Built:
         failed: BaseException | None = None
         try:
-            for outcome in self._outcomes(jobs):
+            for outcome in self._outcomes():
                 self._take(outcome)
         except (KeyboardInterrupt, VideoEspressoError) as error:
             failed = error
             self._ended = self._ended or type(error).__name__
-        built = self._close()
+        try:
+            built = self._close()
+        finally:
+            self._engine.close()
         if failed is not None:
             raise failed
         if self._ended == "budget":
             raise BudgetExceeded(
-                f"{self._context.budget.reached}; {built.done} of {built.videos} videos are done",
+                f"{self._report.reached}; {built.done} of {built.videos} videos are done",
                 hint=f"{built.records} records are in {self._folder.records}; the same command "
                 "with a higher limit goes on.",
             )
@@ -182,87 +189,49 @@ class _Run:
         progress.failures += len(outcome.failures)
         if outcome.ended:
             self._ended = self._ended or outcome.ended
-            self._worker.stop()
+            self._engine.stop()
         self._lost_in_a_row = 0 if outcome.items else self._lost_in_a_row + bool(outcome.failures)
         if self._lost_in_a_row >= BREAK_AFTER:
-            self._worker.stop()
+            self._engine.stop()
             raise ModelError(
                 f"{self._lost_in_a_row} videos in a row failed: {self._failures[-1]}",
                 hint="Try `videoespresso models test`; then the same command goes on.",
             )
         self._on_progress(progress)
 
-    def _outcomes(self, jobs: int) -> Iterator[Outcome]:
+    def _outcomes(self) -> Iterator[Outcome]:
         """Outcomes as they come. On Ctrl-C the stages under way are waited for, once."""
-        todo: queue.SimpleQueue[str] = queue.SimpleQueue()
-        for path in self._paths:
-            todo.put(path)
-        done: queue.SimpleQueue[Outcome | BaseException | None] = queue.SimpleQueue()
-        working = min(jobs, len(self._paths))
-        for n in range(working):
-            name = f"videoespresso-dataset-{n}"
-            threading.Thread(target=self._work, args=(todo, done), name=name, daemon=True).start()
+        self._engine.start(self._paths)
         interrupted = False
-        while working:
+        while self._engine.working:
             try:
-                outcome = self._next(done)
+                self._hear()
+                outcome = self._engine.next(_WAIT_S)
             except KeyboardInterrupt:
                 if interrupted:
                     raise
                 interrupted, self._ended = True, "interrupted"
-                self._worker.stop()
+                self._engine.stop()
                 continue
-            if isinstance(outcome, BaseException):
-                self._worker.stop()
-                raise outcome
             if outcome is None:
-                working -= 1
+                self._on_progress(self._progress)
             else:
                 yield outcome
         if interrupted:
             raise KeyboardInterrupt
 
-    def _next(
-        self, done: "queue.SimpleQueue[Outcome | BaseException | None]"
-    ) -> Outcome | BaseException | None:
-        while True:
-            self._hear()
-            try:
-                return done.get(timeout=_WAIT_S)
-            except queue.Empty:
-                self._on_progress(self._progress)
-
     def _hear(self) -> None:
         """Takes in what the stages told since the last time."""
-        progress = self._progress
-        while True:
-            try:
-                event = self._events.get_nowait()
-            except queue.Empty:
-                break
-            (progress.known if event.known else progress.stages)[event.stage] += 1
-        spent = self._context.budget.spent
-        progress.calls, progress.usd = spent.calls, spent.usd or 0.0
-
-    def _work(
-        self,
-        todo: "queue.SimpleQueue[str]",
-        done: "queue.SimpleQueue[Outcome | BaseException | None]",
-    ) -> None:
-        try:
-            while not self._worker.context.stopping.is_set():
-                done.put(self._worker.do(todo.get_nowait()))
-        except queue.Empty:
-            pass
-        except BaseException as error:  # noqa: BLE001 - raised again where outcomes are read
-            done.put(error)
-        done.put(None)
+        progress, self._report = self._progress, self._engine.report()
+        progress.stages += self._report.stages
+        progress.known += self._report.known
+        progress.calls = self._report.spent.calls
+        progress.usd = self._report.spent.usd or 0.0
 
     def _close(self) -> Built:
         """Merges the shards and writes what was done with what."""
         self._hear()
         counts = self._folder.merge()
-        usage = self._context.ledger.by_role()
         built = Built(
             out=str(self._folder.root),
             videos=len(self._paths),
@@ -271,7 +240,7 @@ class _Run:
             rejects=counts["rejects"],
             failures=tuple(self._failures),
             busy=tuple(self._busy),
-            usage=usage,
+            usage=self._report.usage,
             seconds=round(self._progress.seconds, 3),
             ended=self._ended,
         )

@@ -1,7 +1,10 @@
 """Which videos a run is about: files, folders, lists of names."""
 
+import hashlib
 import os
-from collections.abc import Iterable, Iterator
+import stat
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from videoespresso.errors import UserError
@@ -64,3 +67,27 @@ def _listed(file: Path) -> Iterator[str]:
     for line in lines:
         if name := line.strip():
             yield str(file.parent / Path(name).expanduser())
+
+
+def first_paths(paths: Sequence[str]) -> dict[str, str]:
+    """Video id -> the first of the paths, for each video that several of the files hold.
+
+    Whoever does these videos, in whatever order, then calls the same files duplicates. Only files
+    of one size are read. A file that cannot be is left out: it becomes a reject later.
+    """
+    sizes: dict[int, list[str]] = defaultdict(list)
+    for path in paths:
+        try:
+            told = os.stat(path)
+        except OSError:
+            continue
+        if stat.S_ISREG(told.st_mode):
+            sizes[told.st_size].append(path)
+    found: dict[str, list[str]] = defaultdict(list)
+    for path in (path for same in sizes.values() if len(same) > 1 for path in same):
+        try:
+            with open(path, "rb") as file:
+                found[hashlib.file_digest(file, "sha256").hexdigest()].append(path)
+        except OSError:
+            continue
+    return {digest: same[0] for digest, same in found.items() if len(same) > 1}

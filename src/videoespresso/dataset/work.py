@@ -1,7 +1,7 @@
 """One video from its path to its shard: what a thread does here and a worker on another machine."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,7 +68,8 @@ class Outcome:
 class Worker:
     """Does videos, one a call; several threads may share one.
 
-    context: models, stores, limits. tell: hears of every stage that is done.
+    context: models, stores, limits. tell: hears of every stage that is done. first: whose a video
+    is that several files hold (videos.first_paths).
     """
 
     def __init__(
@@ -80,12 +81,13 @@ class Worker:
         group: int = GROUP,
         concurrency: int = 16,
         tell: Callable[[Event], None] = lambda _event: None,
+        first: Mapping[str, str] | None = None,
     ) -> None:
         self._folder = folder
         self.context = DatasetContext(
             base=context,
             keep_image=self._keep_image,
-            journals=Journals(folder.work),
+            journals=Journals(folder.work, first),
             label_check=label_check(context.settings.label_check),
             tell=tell,
             seed=seed,
