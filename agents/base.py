@@ -8,9 +8,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import RunnableConfig
 from pydantic import BaseModel
 
 from videoespresso.agents.ladder import LADDER, Climbed, Rung, Said, climb, read
@@ -25,6 +27,7 @@ from videoespresso.models.budget import Budget
 from videoespresso.models.ledger import Entry, Ledger
 from videoespresso.models.pace import Pace
 from videoespresso.models.profiles import takes_one_image
+from videoespresso.models.secrets import redact
 from videoespresso.models.specs import ModelSpec
 from videoespresso.types import Usage
 
@@ -118,7 +121,8 @@ class Agent:
         with ThreadPoolExecutor(self.concurrency) as pool:
             try:
                 for turns in list_of_turns:
-                    waiting.append(pool.submit(self.text, prompt, turns))
+                    context = copy_context()  # tracing and callbacks follow into the thread
+                    waiting.append(pool.submit(context.run, self.text, prompt, turns))
                     if len(waiting) > 2 * self.concurrency:
                         replies.append(waiting.popleft().result())
                 replies += [future.result() for future in waiting]
@@ -147,8 +151,8 @@ class Agent:
         if hit := self._hit(request):
             yield hit.raw
             return
-        with self._meter(request) as meter:
-            yield from self._turns(request, meter).stream()
+        with self._meter(request) as meter, self._turns(request, meter) as way:
+            yield from way.stream()
             self._keep(request, meter, meter.streamed())
 
     async def astream_text(self, prompt: Prompt, turns: Sequence[Turn]) -> AsyncIterator[str]:
@@ -157,8 +161,8 @@ class Agent:
         if hit := self._hit(request):
             yield hit.raw
             return
-        with self._meter(request) as meter:
-            async for piece in self._turns(request, meter).astream():
+        with self._meter(request) as meter, self._turns(request, meter) as way:
+            async for piece in way.astream():
                 yield piece
             self._keep(request, meter, meter.streamed())
 
@@ -173,6 +177,11 @@ class Agent:
     ) -> Request:
         sent = as_one_image(turns) if self.one_image else tuple(turns)
         return Request(self.spec, self.model, prompt, sent, schema, tools)
+
+    def _told(self, request: Request) -> RunnableConfig:
+        """What a trace says of a call, if somebody traces."""
+        metadata = {"role": self.role, "spec": redact(str(self.spec)), "prompt": request.prompt.sha}
+        return {"run_name": self.role, "tags": [self.role], "metadata": metadata}
 
     def _rungs(self) -> tuple[Rung, ...]:
         """The rungs worth paying for; in-process models write text and nothing else."""
@@ -201,15 +210,15 @@ class Agent:
             return self._hit(request) or await self._aask(request, steps)
 
     def _ask(self, request: Request, steps: Steps[V]) -> Reply[V]:
-        with self._meter(request) as meter:
-            return self._keep(request, meter, self._turns(request, meter).climb(steps))
+        with self._meter(request) as meter, self._turns(request, meter) as turns:
+            return self._keep(request, meter, turns.climb(steps))
 
     async def _aask(self, request: Request, steps: Steps[V]) -> Reply[V]:
-        with self._meter(request) as meter:
-            return self._keep(request, meter, await self._turns(request, meter).aclimb(steps))
+        with self._meter(request) as meter, self._turns(request, meter) as turns:
+            return self._keep(request, meter, await turns.aclimb(steps))
 
     def _turns(self, request: Request, meter: Meter) -> Turns:
-        return Turns(request, meter, self.pace, self.budget, self.retries)
+        return Turns(request, meter, self.pace, self.budget, self.retries, told=self._told(request))
 
     @contextmanager
     def _meter(self, request: Request) -> Iterator[Meter]:

@@ -1,5 +1,6 @@
 """What goes over the wire: turns of text and images as LangChain messages."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 from PIL.Image import Image
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
 
 from videoespresso.models.images import data_uri, grid, pixel_sha
 
@@ -86,6 +87,43 @@ def fingerprint(turns: Sequence[Turn]) -> list[list[Any]]:
     ]
 
 
+class Pictured(HumanMessage):
+    """A user's message that sends its pictures to the model, and shows a name for each to whoever
+    serializes or prints it: traces (LangSmith, OpenTelemetry), logs, LangChain's own caches."""
+
+    @model_serializer(mode="wrap")
+    def _named(self, rest: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {**rest(self), "content": _unseen(self.content)}
+
+    def to_json(self) -> Any:
+        """As LangChain's tracers write it down."""
+        return HumanMessage(content=_unseen(self.content)).to_json()
+
+    def __repr_args__(self) -> Any:
+        return [("content", _unseen(self.content))]
+
+    def pretty_repr(self, html: bool = False) -> str:
+        """As LangChain prints it."""
+        return HumanMessage(content=_unseen(self.content)).pretty_repr(html)
+
+
+def _unseen(content: Any) -> Any:
+    """The blocks, with a name in the place of each picture: as a block of text, since whoever reads
+    the trace would take it for an address."""
+    if isinstance(content, str):
+        return content
+    return [_name(block) if _is_picture(block) else block for block in content]
+
+
+def _is_picture(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") == "image_url"
+
+
+def _name(block: dict[str, Any]) -> dict[str, str]:
+    sha = hashlib.sha256(str(block["image_url"]["url"]).encode()).hexdigest()
+    return {"type": "text", "text": f"[image {sha[:16]}]"}
+
+
 def messages(system: str, turns: Sequence[Turn]) -> list[BaseMessage]:
     """The system message and the turns; images are encoded here and nowhere earlier."""
     sent: list[BaseMessage] = [SystemMessage(system)]
@@ -97,7 +135,7 @@ def messages(system: str, turns: Sequence[Turn]) -> list[BaseMessage]:
             sent.append(ToolMessage("".join(texts_in([turn])), tool_call_id=turn.answers))
         else:
             blocks: list[str | dict[str, Any]] = [_block(part) for part in turn.parts]
-            sent.append(HumanMessage(content=blocks))
+            sent.append(Pictured(content=blocks))
     return sent
 
 

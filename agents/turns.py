@@ -4,7 +4,10 @@ import logging
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
+from types import TracebackType
 from typing import Any, TypeVar
+
+from langchain_core.runnables import RunnableConfig
 
 from videoespresso.agents.ladder import Attempt, Climbed, Said
 from videoespresso.agents.meter import Meter
@@ -22,7 +25,7 @@ Steps = Generator[Attempt, Any, Climbed[V]]
 
 
 class Turns:
-    """Drives a ladder to its end, one paced call after another.
+    """Drives a ladder to its end, one paced call after another. told: what a trace says of it.
 
     Raises ModelError when the model cannot be reached or refuses, ModelOutputError when its reply
     is no use, BudgetExceeded before the call that would pass a limit, and while waiting for a turn
@@ -30,10 +33,35 @@ class Turns:
     """
 
     def __init__(
-        self, request: Request, meter: Meter, pace: Pace, budget: Budget, retries: Retries
+        self,
+        request: Request,
+        meter: Meter,
+        pace: Pace,
+        budget: Budget,
+        retries: Retries,
+        *,
+        told: RunnableConfig,
     ) -> None:
-        self.request, self.meter = request, meter
+        self.request, self.meter, self.told = request, meter, told
         self.pace, self.budget, self.retries = pace, budget, retries
+        self._landed: tuple[Place, int | None] | None = None
+
+    def __enter__(self) -> "Turns":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._land()
+
+    def _land(self) -> None:
+        """The call that came last is over in every respect."""
+        if self._landed is not None:
+            (place, tokens), self._landed = self._landed, None
+            self.pace.done(place, tokens)
 
     def climb(self, steps: Steps[V]) -> Climbed[V]:
         """What the ladder ends with."""
@@ -65,7 +93,7 @@ class Turns:
             for tried in count(1):
                 try:
                     with self._turn(place, alarm, attempt, tried):
-                        for chunk in self.request.model.stream(sent):
+                        for chunk in self.request.model.stream(sent, self.told):
                             if piece := self.meter.piece(chunk):
                                 yield piece
                     return
@@ -80,7 +108,7 @@ class Turns:
             for tried in count(1):
                 try:
                     async with self._aturn(place, alarm, attempt, tried):
-                        async for chunk in self.request.model.astream(sent):
+                        async for chunk in self.request.model.astream(sent, self.told):
                             if piece := self.meter.piece(chunk):
                                 yield piece
                     return
@@ -95,7 +123,7 @@ class Turns:
                 try:
                     runnable = request.runnable(attempt.rung)
                     with self._turn(place, alarm, attempt, tried):
-                        self.meter.came = said(runnable.invoke(sent), attempt.rung)
+                        self.meter.came = said(runnable.invoke(sent, self.told), attempt.rung)
                     break
                 except (UnsupportedError, ModelOutputError) as error:
                     return _as_outcome(error)
@@ -110,7 +138,8 @@ class Turns:
                 try:
                     runnable = request.runnable(attempt.rung)
                     async with self._aturn(place, alarm, attempt, tried):
-                        self.meter.came = said(await runnable.ainvoke(sent), attempt.rung)
+                        came = await runnable.ainvoke(sent, self.told)
+                        self.meter.came = said(came, attempt.rung)
                     break
                 except (UnsupportedError, ModelOutputError) as error:
                     return _as_outcome(error)
@@ -164,6 +193,7 @@ class Turns:
     def _waits(self, place: Place, usd: float) -> Iterator[float | None]:
         """Seconds to wait (None: until the alarm rings), again and again until the call may be
         made: its turn has come, and the budget, which is told of it, allows it."""
+        self._land()
         while True:
             self.budget.alive()
             held_s, why = self.pace.held
@@ -191,10 +221,11 @@ class Turns:
     @contextmanager
     def _flying(self, place: Place, usd: float, tried: int) -> Iterator[None]:
         """The call itself. A busy server's gate is closed before the place is free again."""
-        before, refused = self.meter.usage, False
+        before, refused, came = self.meter.usage, False, False
         try:
             with self.meter.call(usd), model_errors(self.request.spec):
                 yield
+            came = True
         except BusyError as error:
             refused = True
             wait_s = error.retry_after_s
@@ -204,7 +235,10 @@ class Turns:
             now = self.meter.usage
             tokens = now.input_tokens + now.output_tokens
             tokens -= before.input_tokens + before.output_tokens
-            self.pace.done(place, tokens or None, refused=refused)
+            if came:
+                self._landed = place, tokens or None
+            else:
+                self.pace.done(place, tokens or None, refused=refused)
 
     def _pause(self, place: Place, error: ModelError, tried: int, *, over: bool = False) -> None:
         """Keeps the place until the next try. Raises the error when there is to be none."""

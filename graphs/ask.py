@@ -44,9 +44,11 @@ FITS = 0.3
 Node = Callable[[State, Context], dict[str, Any]]
 
 
-def probe(state: State, context: Context) -> dict[str, Any]:
+def probe(
+    state: State, context: Context, look: Callable[[str], Video] = probe_file
+) -> dict[str, Any]:
     """What the file is. Raises VideoError where it cannot be read."""
-    video = probe_file(state["path"])
+    video = look(state["path"])
     source = Downloads(context.settings.cache_dir / "downloads").source(video.path)
     video = video.model_copy(update={"source": source})
     return {"video": dump(video), "warnings": list(context.warnings)}
@@ -373,5 +375,5 @@ def build_ask_graph(
 
 
 def _with_tools(context: Context, tools: Sequence[Given]) -> Context:
-    loaded = load_tools([*context.tools, *tools])
+    loaded = load_tools([*context.tools, *tools], servers=context.settings.mcp)
     return replace(context, tools=loaded.tools, warnings=(*context.warnings, *loaded.warnings))

@@ -5,7 +5,7 @@ text, numbers) enter the chat's checkpoints, never the frames and captions of th
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NotRequired
 
 from langchain_core.runnables import RunnableLambda
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -27,10 +27,12 @@ the ask graph. The answer passes here too, whole; the state keeps what is worth 
 
 
 class Said(TypedDict):
-    """What the caller gives: the question as typed, and the paths of the videos."""
+    """What the caller gives: the question as typed, the paths of the videos, and the possible
+    answers to this question, if it is a choice."""
 
     said: str
     videos: list[str]
+    options: NotRequired[list[str]]
 
 
 class ChatState(Said, total=False):
@@ -72,7 +74,7 @@ def look(state: ChatState, context: Context, told: Told) -> dict[str, Any]:
     """The ask graph on the question as understood. Raises what it raises."""
     graph = build_ask_graph(context, checkpointer=False)
     path = state["videos"][state["video"]]
-    given: Ask = {"path": path, "question": state["question"], "options": []}
+    given: Ask = {"path": path, "question": state["question"], "options": state.get("options", [])}
     answer: Answer | None = None
     for update in graph.stream(given, stream_mode="updates"):
         for node, wrote in update.items():
@@ -85,8 +87,8 @@ def look(state: ChatState, context: Context, told: Told) -> dict[str, Any]:
 
 
 def note(state: ChatState) -> dict[str, Any]:
-    """The turn joins the others."""
-    return {"turns": [*state.get("turns", []), state["found"]], "found": {}}
+    """The turn joins the others; options are this question's alone."""
+    return {"turns": [*state.get("turns", []), state["found"]], "found": {}, "options": []}
 
 
 def turn_of(said: str, path: str, answer: Answer) -> ChatTurn:
@@ -100,6 +102,8 @@ def turn_of(said: str, path: str, answer: Answer) -> ChatTurn:
         question=answer.question,
         video=path,
         answer=answer.text,
+        options=answer.options,
+        choice=answer.choice,
         answered=answer.answered,
         checked=answer.checked,
         frames=frames,

@@ -110,11 +110,13 @@ def open_context(
     ledger, budget = ledger or Ledger(), budget or Budget.of(settings)
     paces = paces or Paces.of(settings)
     replies = replies or ReplyCache(settings.cache_dir / "replies.sqlite")
+    wanted = {specs[role].model for role in roles}
+    chats = {spec: chat_model(spec, timeout_s=settings.timeout_s) for spec in wanted}
     agents = {
         role: Agent(
             role,
             specs[role].model,
-            chat_model(specs[role].model, timeout_s=settings.timeout_s),
+            chats[specs[role].model],  # roles on one model share its connections
             ledger=ledger,
             replies=replies,
             budget=budget,
@@ -125,7 +127,8 @@ def open_context(
         for role in roles
     }
     embed = embedder(specs["embedder"].spec)
-    loaded = load_tools([*(name for name in settings.tools if name not in tools), *tools])
+    asked = [*(name for name in settings.tools if name not in tools), *tools]
+    loaded = load_tools(asked, servers=settings.mcp)
     return Context(
         settings=settings,
         agents=agents,

@@ -36,7 +36,7 @@ def probe(state: DatasetState, context: DatasetContext) -> dict[str, Any]:
 
     Raises VideoError for a file that cannot be read, JournalTaken where another process has it.
     """
-    found = ask.probe(state, context.base)
+    found = ask.probe(state, context.base, context.probes)
     found["video"]["path"] = state["path"]  # as it was given, so that records name no home folder
     video = found["video"]
     first = context.journals.claim(video["id"], state["path"])

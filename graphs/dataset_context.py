@@ -9,6 +9,8 @@ from videoespresso.agents.base import Agent, Reply
 from videoespresso.errors import VideoEspressoError
 from videoespresso.graphs.context import Context
 from videoespresso.memory.journal import Journals, stage_key
+from videoespresso.memory.probes import Probes
+from videoespresso.tools.label_check import LabelCheck, Unchecked
 from videoespresso.tools.semantic_filter import TAU
 from videoespresso.types import Usage
 
@@ -39,16 +41,23 @@ class DatasetContext:
     """One run's means. base: models, stores and limits, as for questions. keep_image: puts a core
     frame's picture beside the records and returns its name there. tell: hears of every stage.
 
-    journals: what was done before. seed: decides the order of options.
+    journals: what was done before. label_check: judges the detector's boxes. seed: decides the
+    order of options.
     """
 
     base: Context
     keep_image: Callable[[Json], str]
     journals: Journals
+    label_check: LabelCheck = field(default_factory=Unchecked)
     tell: Callable[[Event], None] = lambda _event: None
     seed: int = 0
     group: int = GROUP
     stopping: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def probes(self) -> Probes:
+        """What files are; a run that goes on need not open them all again."""
+        return Probes(self.base.settings.cache_dir / "probes")
 
     def agent(self, role: str) -> Agent:
         """Who fills a role."""

@@ -22,7 +22,7 @@ from videoespresso.items import (
 )
 from videoespresso.tools.grounding import match_items
 from videoespresso.tools.temporal import locate
-from videoespresso.types import Caption, FrameRef
+from videoespresso.types import Caption, FrameRef, KeyItem
 
 FEWEST_CORE = 2
 """A question that one frame answers is not of this data (paper, step 5)."""
@@ -122,7 +122,7 @@ def ground_time(state: PairState, context: DatasetContext) -> Json:
     frames = [FrameRef.model_validate(f) for f in state["frames"]]
 
     def make() -> Json:
-        located = locate(said["core"], _captions(state), embed, frames)
+        located = locate(said["core"], _captions(state), embed, frames, in_order=True)
         return {
             "located": [p and {"frame_id": p.frame_id, "score": p.score} for p in located],
             "made": {"model": embed.name},
@@ -194,22 +194,33 @@ def ground_space(state: PairState, context: DatasetContext) -> Json:
         for at, names in sorted(wanted.items()):
             if not names:
                 continue
+            image = context.base.store.image(core[at])
             try:
-                boxes = detector.detect(context.base.store.image(core[at]), names)
+                items = match_items(names, detector.detect(image, names))
+                items = [_checked(item, image, context) for item in items]
             except ToolError as error:
                 faults.append(str(error))
-                boxes = []
-            items = match_items(names, boxes)
+                items = []
             found[str(at)] = {
                 i.name: [{"xyxy": list(b.xyxy), "score": b.score} for b in i.boxes] for i in items
             }
-        return {"found": found, "faults": faults, "made": {"model": detector.name}, "cost": None}
+        how = (
+            [f"checked by {context.label_check.name}"] if context.label_check.name != "off" else []
+        )
+        made = {"model": detector.name, "how": how}
+        return {"found": found, "faults": faults, "made": made, "cost": None}
 
     payload = _payload(state, [f.sha for f in core], [[k, v] for k, v in sorted(wanted.items())])
-    identity = {"detector": detector.name}
+    identity = {"detector": detector.name, "check": context.label_check.name}
     made = context.once(state["video"]["id"], "ground_space", identity, payload, make)
     sentences = [_grounded(s, made["found"].get(str(s["frame"]), {})) for s in state["sentences"]]
     return {"sentences": sentences, "made": state["made"] | {"ground_space": made["made"]}}
+
+
+def _checked(item: KeyItem, image: Any, context: DatasetContext) -> KeyItem:
+    """The item with the boxes that show it, by name: "red car" and not only "car"."""
+    named = [box.model_copy(update={"label": item.name}) for box in item.boxes]
+    return KeyItem(name=item.name, boxes=tuple(context.label_check.keep(image, named)))
 
 
 def _grounded(sentence: Json, found: Json) -> Json:

@@ -116,6 +116,25 @@ class FrameStore:
         _touched(file)
         return Image.open(io.BytesIO(data)).convert("RGB")
 
+    def keep(self, video_id: str, sha: str, folder: Path) -> str:
+        """Copies a picture into a folder, out of reach of the cap; returns the file's name there.
+
+        Raises `MemoryStoreError` if it was evicted, or the disk is full.
+        """
+        source = self.file(video_id, sha)
+        target = folder / source.name
+        if not target.exists():
+            try:
+                _write(target, source.read_bytes())
+            except FileNotFoundError:
+                raise MemoryStoreError(
+                    f"the picture {sha[:12]} is no longer in the frame store",
+                    hint="Raise the store's size cap, then go on with the same command.",
+                ) from None
+            except OSError as error:
+                raise _unusable(target, error) from error
+        return target.name
+
     def record_sampling(self, video_id: str, key: str, refs: Sequence[FrameRef]) -> None:
         """Remembers which frames the plan with this key gave, in order."""
         _write(self._sampling_file(video_id, key), _REFS.dump_json(list(refs)))

@@ -98,6 +98,24 @@ def say(text: str, *, finish: str = "stop", usage: tuple[int, int] | None = (100
     return behave
 
 
+def say_as_ollama(text: str) -> Behaviour:
+    """A good answer of an Ollama server: JSON lines, the last of them with the counts."""
+
+    def behave(exchange: Exchange) -> None:
+        about = {"model": exchange.body["model"], "created_at": "2025-01-01T00:00:00Z"}
+        words = [f"{word} " for word in text.split()]
+        lines: list[Body] = [
+            {**about, "message": {"role": "assistant", "content": word}, "done": False}
+            for word in words
+        ]
+        end = {"done": True, "done_reason": "stop", "prompt_eval_count": 100, "eval_count": 7}
+        lines.append({**about, "message": {"role": "assistant", "content": ""}, **end})
+        data = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+        exchange.send(200, data, "application/x-ndjson")
+
+    return behave
+
+
 def _chunks(text: str, model: str, finish: str) -> list[Body]:
     words = text.split(" ")
     deltas: list[Body] = [

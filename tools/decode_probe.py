@@ -134,6 +134,13 @@ def look(path: str, beat: Beat) -> Facts:
         return _facts(path, container, stream, first, beat)
 
 
+def declared(path: str) -> float | None:
+    """Seconds as the header says, of a file that need not be whole. Raises `VideoError`."""
+    container, stream = open_stream(path)
+    with container:
+        return _declared_duration(container, stream, Fraction(0))
+
+
 def _facts(
     path: str, container: InputContainer, stream: VideoStream, first: VideoFrame, beat: Beat
 ) -> Facts:

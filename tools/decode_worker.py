@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Protocol
 
 from videoespresso.errors import VideoError
 from videoespresso.tools.decode_decord import Decord, fits
-from videoespresso.tools.decode_probe import Facts, look
+from videoespresso.tools.decode_probe import Facts, declared, look
 from videoespresso.tools.decode_pyav import At, Decoded, KeyFrames
 
 BEAT_S = 0.1
@@ -55,6 +55,7 @@ class Worker:
     def answer(self, request: dict[str, Any]) -> None:
         """Carries out one request; a file's fault goes back as {"error", "hint"}."""
         does: dict[str, Callable[..., None]] = {
+            "declared": self._declared,
             "open": self._open,
             "start": self._start,
             "next": self._next,
@@ -64,6 +65,9 @@ class Worker:
             does[request.pop("do")](**request)
         except VideoError as error:
             self._say(error=str(error), hint=error.hint)
+
+    def _declared(self, path: str) -> None:
+        self._say(duration_s=declared(path))
 
     def _open(self, path: str, backend: str, digest: bool) -> None:
         self._path = path

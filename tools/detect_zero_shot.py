@@ -26,6 +26,8 @@ OWL_THRESHOLD = 0.2
 NAMES_AT_ONCE = 12
 """Names a pass: GroundingDINO reads 256 tokens, and its labels blur when many are asked at once."""
 
+KIND, EXAMPLE = "AutoModelForZeroShotObjectDetection", "IDEA-Research/grounding-dino-tiny"
+
 _DINO = ("grounding-dino", "mm-grounding-dino")
 _OWL = ("owlvit", "owlv2")
 
@@ -42,7 +44,7 @@ class ZeroShotDetector:
 
     def __init__(self, where: str) -> None:
         self.name = f"hf:{where}"
-        self._model, self._processor = _load(where)
+        self._model, self._processor = load_pretrained(where, KIND, "zero-shot detector", EXAMPLE)
         self._kind = self._model.config.model_type
         if self._kind not in (*_DINO, *_OWL):
             raise SettingsError(
@@ -128,27 +130,27 @@ def _has(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def _load(where: str) -> tuple[Any, Any]:
-    """Model (in eval mode, on CUDA where there is one) and processor."""
+def load_pretrained(where: str, kind: str, what: str, example: str) -> tuple[Any, Any]:
+    """Model (in eval mode, on CUDA where there is one) and processor. kind: the transformers class.
+
+    Raises SettingsError, which says `what` was expected and gives an `example` id.
+    """
     if not (_has("torch") and _has("transformers")):
         raise SettingsError(
             f"hf:{where} needs torch and transformers, which are not installed",
             hint="pip install 'videoespresso[local]'",
         )
     import torch  # noqa: PLC0415 - the extra `local`
-    from transformers import (  # noqa: PLC0415 - the extra `local`
-        AutoModelForZeroShotObjectDetection,
-        AutoProcessor,
-    )
+    import transformers  # noqa: PLC0415 - the extra `local`
 
     try:
-        processor = AutoProcessor.from_pretrained(where)
-        model = AutoModelForZeroShotObjectDetection.from_pretrained(where)
+        processor = transformers.AutoProcessor.from_pretrained(where)
+        model = getattr(transformers, kind).from_pretrained(where)
     except (OSError, ValueError, KeyError) as error:
         raise SettingsError(
-            f"hf:{where}: no zero-shot detector could be loaded ({str(error).splitlines()[0]})",
-            hint="Give a Hugging Face id such as IDEA-Research/grounding-dino-tiny, or the folder "
-            "of a saved model with its processor.",
+            f"hf:{where}: no {what} could be loaded ({str(error).splitlines()[0]})",
+            hint=f"Give a Hugging Face id such as {example}, or the folder of a saved model with "
+            "its processor.",
         ) from error
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return model.to(device).eval(), processor

@@ -19,7 +19,7 @@ from videoespresso.tools.addresses import Resolve, is_address, parse, resolved, 
 from videoespresso.tools.connection import Limits, Wire
 from videoespresso.tools.pages import OnPage, PageReader
 from videoespresso.tools.transfer import OnProgress, Progress, Stamp, transfer
-from videoespresso.tools.video import probe
+from videoespresso.tools.video import declared_duration, probe
 
 FRESH_S = 300.0
 """A chat or a batch asks an address once in this time, not once a question."""
@@ -123,7 +123,14 @@ class _Download:
         """As a file, else as a page."""
         target = self.store.part(self.key) / name_of(self.url)
         stamp = Stamp(known.etag, known.modified) if known else Stamp()
-        got = transfer(self.wire, self.url, target, known=stamp, on_progress=self.on_progress)
+        got = transfer(
+            self.wire,
+            self.url,
+            target,
+            known=stamp,
+            on_progress=self.on_progress,
+            on_head=self._check_head,
+        )
         if got.kind == "page":
             return self._from_page(known)
         if got.kind == "unchanged":
@@ -147,7 +154,12 @@ class _Download:
 
     def _file_of(self, found: OnPage, target: Path) -> None:
         got = transfer(
-            self.wire, found.url, target, headers=found.headers, on_progress=self.on_progress
+            self.wire,
+            found.url,
+            target,
+            headers=found.headers,
+            on_progress=self.on_progress,
+            on_head=self._check_head,
         )
         if got.kind != "file":
             raise DownloadError(
@@ -179,6 +191,14 @@ class _Download:
         now = known.model_copy(update={"checked_s": time.time()})
         self.store.seen(self.key, now)
         return self.store.file(now)
+
+    def _check_head(self, part: Path) -> None:
+        """Before the rest is fetched in vain."""
+        try:
+            self._check_duration(declared_duration(part) or 0.0)
+        except DownloadError:
+            part.unlink()
+            raise
 
     def _check_duration(self, seconds: float) -> None:
         limit = self.wire.limits.duration_s

@@ -22,6 +22,8 @@ MAX_CHARS = 2000
 """Characters of one result that become a finding, some 500 tokens: a web page would bury what the
 frames show. What is cut says so."""
 
+_MEDIA = ("image", "image_url", "audio", "video", "file")
+
 
 def is_langchain(candidate: object) -> bool:
     """Whether it is a LangChain tool. LangChain is not imported to find out: a tool of its has."""
@@ -66,7 +68,7 @@ class LangChainTool:
         if isinstance(result, list | tuple) and any(isinstance(item, Finding) for item in result):
             return list(result)
         time_s = request.frames[0].frame.time_s if request.frames else 0.0
-        text = _text(result)
+        text = _text(result) if result != [] else ""  # [] is also no content block
         return [Finding(text=text, time_s=time_s)] if text else []
 
     def _called(self, arguments: dict[str, Any]) -> Any:
@@ -78,8 +80,11 @@ class LangChainTool:
 def _text(result: Any) -> str:
     """A result in words; a JSON value as JSON. Raises ToolError for what has none."""
     result = getattr(result, "content", result)  # a ToolMessage or a Document's like
-    if isinstance(result, list) and result and all(_is_text_block(item) for item in result):
-        result = "\n".join(item["text"] for item in result)
+    if isinstance(result, list) and result and all(_is_block(item) for item in result):
+        texts = [item["text"] for item in result if item["type"] == "text"]
+        if not texts:
+            raise ToolError(f"it returned {result[0]['type']} content and no text")
+        result = "\n".join(texts)
     if not isinstance(result, str):
         if not isinstance(result, bool | int | float | Mapping | list | tuple):
             raise ToolError(f"it returned {type(result).__name__}, not text")
@@ -93,5 +98,8 @@ def _text(result: Any) -> str:
     return text
 
 
-def _is_text_block(item: object) -> bool:
-    return isinstance(item, dict) and item.get("type") == "text" and "text" in item
+def _is_block(item: object) -> bool:
+    """Whether it is a content block. Pictures and files are left out of findings: they are text."""
+    if not isinstance(item, dict) or not isinstance(item.get("type"), str):
+        return False
+    return isinstance(item.get("text"), str) if item["type"] == "text" else item["type"] in _MEDIA

@@ -7,6 +7,8 @@ Knows no graph, no model that talks, no file but a detector's weights. A spec na
     yolo:PATH.pt     any ultralytics checkpoint (extra `yolo`; ultralytics is AGPL-3.0)
     hf:ID_OR_PATH    zero-shot by name: GroundingDINO, OWLv2 ... (extra `local`)
     off              finds nothing
+    NAME, NAME:X     a detector that an installed package brings (detect_plugin.py)
+    package.module:name
 """
 
 import math
@@ -152,16 +154,25 @@ _FORMS: dict[str, Callable[[str], Detector]] = {
 def detector(spec: str) -> Detector:
     """The detector a spec names (see the top of this file); its weights are read here, once.
 
-    Raises `SettingsError` when the form is unknown, the weights are missing or no detector, or the
-    extra it needs is not installed.
+    Raises `SettingsError` when the form is unknown, the weights are missing or no detector, the
+    extra it needs is not installed, or a plug-in cannot be imported.
     """
     if spec == "off":
         return Off()
-    kind, colon, where = spec.partition(":")
-    if not colon or kind not in _FORMS or not (where or kind == "embedded"):
+    kind, _, where = spec.partition(":")
+    if kind in _FORMS and (where or kind == "embedded"):
+        return _FORMS[kind](where)
+    from videoespresso.tools.detect_plugin import (  # noqa: PLC0415 - others' packages
+        known_detectors,
+        plugged,
+    )
+
+    found = None if kind in _FORMS else plugged(spec)
+    if found is None:
+        installed = "".join(f"{name}, " for name in known_detectors())
         raise SettingsError(
             f"{spec!r} does not name a detector",
             hint="Known: embedded:, onnx:PATH, yolo:PATH.pt, "
-            "hf:IDEA-Research/grounding-dino-tiny (or a folder), off.",
+            f"hf:IDEA-Research/grounding-dino-tiny (or a folder), {installed}off.",
         )
-    return _FORMS[kind](where)
+    return found

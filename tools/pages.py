@@ -132,7 +132,7 @@ class PageReader:
                 "skip_unavailable_fragments": False,  # a video with holes is no answer's ground
                 # it would connect by itself, unchecked
                 "ffmpeg_location": "/nonexistent/ffmpeg",
-                **({"proxy": ""} if not self.wire.limits.allow_private else {}),
+                "proxy": "",  # it would choose the address
                 **more,
             }
         )

@@ -8,19 +8,22 @@ import contextvars
 import queue
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from itertools import islice
 from typing import Any, NamedTuple, cast
 
 from videoespresso.errors import UserError
 from videoespresso.models.secrets import redact
+from videoespresso.settings import McpServer
 from videoespresso.tools.base import NEEDS, Finding, Given, Tool, ToolRequest
 from videoespresso.tools.from_langchain import LangChainTool, is_langchain
 from videoespresso.types import Gap
 
 GROUP = "videoespresso.tools"
 """The entry point group of others' tools."""
+
+Servers = Mapping[str, McpServer]
 
 BUILT_IN: tuple[EntryPoint, ...] = tuple(
     EntryPoint(name=name, value=f"videoespresso.tools.{value}", group=GROUP)
@@ -67,7 +70,7 @@ def known_tools() -> dict[str, EntryPoint]:
     A name is taken once: built-ins first, then by distribution name, so that installing a package
     never replaces a tool silently.
     """
-    others = sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, _source(entry)))
+    others = sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, source_of(entry)))
     known: dict[str, EntryPoint] = {}
     for entry in (*BUILT_IN, *others):
         known.setdefault(entry.name, entry)
@@ -83,38 +86,44 @@ class Known(NamedTuple):
     reason: str = ""
 
 
-def survey(more: Iterable[str] = ()) -> list[Known]:
-    """Every known tool, each tried: built-ins, then plug-ins, then `more` ("package.module:name").
+def survey(more: Iterable[str] = (), servers: Servers | None = None) -> list[Known]:
+    """Every known tool, each tried: built-ins, plug-ins, `more` ("package.module:name", "mcp:..."),
+    and what the MCP servers offer.
 
-    One that cannot be imported is listed with the reason; it stops nobody else's.
+    One that cannot be imported, or reached, is listed with the reason; it stops nobody else's.
     """
-    known = known_tools()
+    known, servers = known_tools(), servers or {}
     built_in = {entry.name for entry in BUILT_IN}
-    found = []
-    for name in dict.fromkeys((*known, *more)):
+    found: dict[str, Known] = {}
+    for name in dict.fromkeys((*known, *more, *(f"mcp:{server}" for server in servers))):
         entry = known.get(name)
-        source = "built in" if name in built_in else _source(entry) if entry else "settings"
+        source = "built in" if name in built_in else source_of(entry) if entry else "settings"
+        source = name.partition("#")[0] if name.startswith("mcp:") else source
         try:
-            tool = _named(name, known)
+            tools = _named(name, known, servers)
         except UserError as error:
-            found.append(Known(name, source, None, str(error)))
+            found[name] = Known(name, source, None, str(error))
         else:
-            found.append(Known(tool.name if entry is None else name, source, tool))
-    return found
+            for tool in tools:
+                called = tool.name if entry is None else name
+                found.setdefault(called, Known(called, source, tool))
+    return list(found.values())
 
 
-def load_tools(asked: Iterable[Given] = (), *, installed: bool = False) -> Loaded:
+def load_tools(
+    asked: Iterable[Given] = (), *, installed: bool = False, servers: Servers | None = None
+) -> Loaded:
     """The tools asked for, in that order, and with `installed` every plug-in that can be loaded.
 
-    An item is a known name ("count"), "package.module:name", or a tool itself (an object, a class
-    without arguments, or a tool of LangChain's). Raises `UserError` when something asked for cannot
+    An item is a known name ("count"), "package.module:name", "mcp:..." (from_mcp.py; `servers` are
+    the settings'), or a tool itself (an object, a class without arguments, or a tool of
+    LangChain's). Raises `UserError` when something asked for cannot
     be had, or when two have one name. An installed plug-in nobody asked for that cannot be loaded
     is skipped with a warning which names it.
     """
     known = known_tools()
     tools: dict[str, Tool] = {}
-    for item in asked:
-        tool = _named(item, known) if isinstance(item, str) else check_tool(item, "the tool given")
+    for tool in (tool for item in asked for tool in _given(item, known, servers or {})):
         if tool.name in tools:
             raise UserError(
                 f"two tools are called {tool.name!r}",
@@ -148,7 +157,7 @@ def check_tool(candidate: object, source: str) -> Tool:
             tool = candidate()
         except Exception as error:  # others' code
             raise UserError(
-                f"{source} cannot be made: {_told(error)}", hint="Its class must take no arguments."
+                f"{source} cannot be made: {told(error)}", hint="Its class must take no arguments."
             ) from error
     tool = LangChainTool(tool) if is_langchain(tool) else tool
     name = getattr(tool, "name", None)
@@ -187,7 +196,7 @@ def run_tool(tool: Tool, request: ToolRequest, *, timeout_s: float = TOOL_TIMEOU
             # listed here, because a generator does its work, and may hang, while it is read
             results.put(list(islice(tool.run(request), MAX_FINDINGS + 1)))
         except BaseException as error:  # noqa: BLE001 - others' code; even SystemExit ends here
-            results.put(Gap(stage=stage, reason=f"failed: {_told(error)}"))
+            results.put(Gap(stage=stage, reason=f"failed: {told(error)}"))
 
     context = contextvars.copy_context()  # tracing and callbacks follow into the thread
     threading.Thread(target=context.run, args=(work,), name=stage, daemon=True).start()
@@ -226,36 +235,47 @@ def _placed(item: object, request: ToolRequest) -> Finding | str:
     return item.model_copy(update={"text": redact(item.text)})
 
 
-def _named(item: str, known: dict[str, EntryPoint]) -> Tool:
+def _given(item: Given, known: dict[str, EntryPoint], servers: Servers) -> Sequence[Tool]:
+    if isinstance(item, str):
+        return _named(item, known, servers)
+    return (check_tool(item, "the tool given"),)
+
+
+def _named(item: str, known: dict[str, EntryPoint], servers: Servers) -> Sequence[Tool]:
+    """What a name stands for: one tool, or those of an MCP server."""
     if item in known:
-        return _load(known[item])
+        return (_load(known[item]),)
+    if item.startswith("mcp:"):
+        from videoespresso.tools.from_mcp import mcp_tools  # noqa: PLC0415 - asyncio, an extra
+
+        return mcp_tools(item, servers)
     module, colon, name = item.partition(":")
     if colon and module and name:
-        return _load(EntryPoint(name=item, value=item, group=GROUP))
+        return (_load(EntryPoint(name=item, value=item, group=GROUP)),)
     raise UserError(
         f"there is no tool {item!r}",
-        hint=f"Known: {', '.join(sorted(known))}. Or give package.module:name.",
+        hint=f"Known: {', '.join(sorted(known))}. Or give package.module:name, or mcp:SERVER.",
     )
 
 
 def _load(entry: EntryPoint) -> Tool:
     """Imports what an entry point names. Raises `UserError` naming the tool and who brought it."""
-    source = f"the tool {entry.name!r} ({_source(entry)})"
+    source = f"the tool {entry.name!r} ({source_of(entry)})"
     try:
         candidate = entry.load()
     except Exception as error:  # others' code runs on import
         raise UserError(
-            f"{source} cannot be imported: {_told(error)}",
+            f"{source} cannot be imported: {told(error)}",
             hint="Repair or uninstall the package that brings it.",
         ) from error
     return check_tool(candidate, source)
 
 
-def _source(entry: EntryPoint) -> str:
+def source_of(entry: EntryPoint) -> str:
     return entry.dist.name if entry.dist is not None else entry.value
 
 
-def _told(error: BaseException) -> str:
+def told(error: BaseException) -> str:
     """An exception in one line, short, without keys: others' errors quote what they were sent."""
     lines = redact(str(error)).strip().splitlines()
     return f"{type(error).__name__}{f': {lines[0]}' if lines else ''}"[:_REASON_CHARS]

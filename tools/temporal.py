@@ -36,10 +36,14 @@ def locate(
     group: Sequence[Caption],
     embed: Embedder,
     frames: Sequence[FrameRef] = (),
+    *,
+    in_order: bool = False,
 ) -> list[Located | None]:
     """For each text the caption of the group nearest to it; None for a blank text.
 
-    Equal scores go to the earliest caption. With `frames` the result is one of them: the
+    Equal scores go to the earliest caption. in_order: the texts are in the order of time, so of
+    captions with equal scores (a scene that comes back) the first after the text before is taken,
+    where there is one; eq. 3 alone cannot tell them apart. With `frames` the result is one of them: the
     caption's own, or when it is not there the nearest in time (the earlier of two), so that the
     instant is always the pts of a frame that exists. Raises ToolError when the group has no
     caption with words in it.
@@ -56,16 +60,25 @@ def locate(
         return [None] * len(texts)
     cosines = np.round(embed(asked) @ embed(distinct).T, DIGITS)
     column = {text: k for k, text in enumerate(distinct)}
-    found: dict[str, Located] = {}
-    for text, row in zip(asked, cosines, strict=True):
+    row_of = dict(zip(asked, cosines, strict=True))
+    found: list[Located | None] = []
+    after_s = -np.inf
+    for text in texts:
+        if text not in row_of:
+            found.append(None)
+            continue
+        row = row_of[text]
         scores = row[[column[caption.text] for caption in told]]
-        best = told[int(scores.argmax())]
+        equal = [told[k] for k in np.flatnonzero(scores == scores.max())]
+        later = (caption for caption in equal if in_order and caption.time_s > after_s)
+        best = next(later, equal[0])
+        after_s = best.time_s
         others = np.delete(row, column[best.text])
         score = float(row[column[best.text]])
         margin = score - float(others.max()) if others.size else 2.0
         frame_id, time_s = _frame(best, frames)
-        found[text] = Located(text, frame_id, time_s, score, round(margin, DIGITS))
-    return [found.get(text) for text in texts]
+        found.append(Located(text, frame_id, time_s, score, round(margin, DIGITS)))
+    return found
 
 
 def nearest_frame(time_s: float, frames: Sequence[FrameRef]) -> FrameRef:

@@ -15,6 +15,8 @@ from videoespresso.tools.connection import Wire, header
 
 MOST_CUTS = 3
 """Times a connection may be lost in a row without a byte in between."""
+HEAD_BYTES = 4 * 1024**2
+"""Enough for the header of what is made for the web, which puts it first."""
 
 _EVERY_S = 0.1
 _PAGES = ("text/html", "application/xhtml+xml", "mpegurl", "dash+xml")
@@ -40,6 +42,7 @@ class Progress(NamedTuple):
         )
 
 
+OnHead = Callable[[Path], None]
 OnProgress = Callable[[Progress], None]
 
 
@@ -76,13 +79,15 @@ def transfer(
     known: Stamp | None = None,
     headers: dict[str, str] | None = None,
     on_progress: OnProgress | None = None,
+    on_head: OnHead | None = None,
 ) -> Got:
     """Fetches into `target`, going on from what is there; nothing where the server has what is
-    `known`. What is cut off stays for the next time.
+    `known`. What is cut off stays for the next time. on_head: called with the file once its
+    beginning is there; what it raises ends the transfer.
 
     Raises AddressError, DownloadError; MemoryStoreError where the disk is full.
     """
-    run = _Transfer(wire, url, target, headers or {}, on_progress)
+    run = _Transfer(wire, url, target, headers or {}, on_progress, on_head)
     cuts = 0
     while True:
         before = run.received
@@ -118,9 +123,10 @@ class _Transfer:
         target: Path,
         headers: dict[str, str],
         on_progress: OnProgress | None,
+        on_head: OnHead | None,
     ) -> None:
         self.wire, self.url, self.target, self.headers = wire, url, target, headers
-        self.on_progress = on_progress
+        self.on_progress, self.on_head = on_progress, on_head
         self.stamp_file = target.parent / "stamp.json"
         self.received = 0
         self.begun = self.said = time.monotonic()
@@ -165,6 +171,10 @@ class _Transfer:
                 size += file.write(chunk)
                 self.received += len(chunk)
                 self._tell(size, total)
+                if self.on_head is not None and size >= HEAD_BYTES:
+                    file.flush()
+                    self.on_head(self.target)
+                    self.on_head = None
         self._tell(size, total, last=True)
         if total is not None and size < total:
             raise _CutError

@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -63,12 +62,7 @@ class VideoReader(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
 
 class ProcessReader:
@@ -139,12 +133,7 @@ class ProcessReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -167,6 +156,19 @@ def probe(path: str | Path) -> Video:
     """What a video file is, without keeping it open. Raises `VideoError`."""
     with open_video(path) as reader:
         return reader.video
+
+
+def declared_duration(path: str | Path) -> float | None:
+    """Seconds as the header says, of a file that may still be arriving; None where that cannot be
+    known yet."""
+    process = DecodeProcess(Path(path).name, STALL_S)
+    try:
+        found = process.ask(do="declared", path=os.path.abspath(path))["duration_s"]
+    except VideoError:
+        return None
+    finally:
+        process.end()
+    return None if found is None else float(found)
 
 
 def _checked(path: str | Path) -> str:

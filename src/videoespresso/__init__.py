@@ -4,6 +4,8 @@ import videoespresso as ve
 answer = ve.ask("clip.mp4", "Why does the red car stop?")
 """
 
+from typing import TYPE_CHECKING, Any
+
 from videoespresso.asking import Step, aask, ask, astream, stream
 from videoespresso.batch.questions import Asked, Question
 from videoespresso.batch.run import ask_many
@@ -16,6 +18,7 @@ from videoespresso.errors import (
     VideoError,
     VideoEspressoError,
 )
+from videoespresso.items import DatasetItem
 from videoespresso.settings import Settings
 from videoespresso.types import (
     Answer,
@@ -28,12 +31,16 @@ from videoespresso.types import (
     Video,
 )
 
+if TYPE_CHECKING:
+    from videoespresso.dataset.build import build_dataset
+
 __all__ = [
     "Answer",
     "Asked",
     "Box",
     "BudgetExceeded",
     "CoreFrame",
+    "DatasetItem",
     "EvidenceStep",
     "FrameRef",
     "KeyItem",
@@ -52,5 +59,15 @@ __all__ = [
     "ask",
     "ask_many",
     "astream",
+    "build_dataset",
     "stream",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`build_dataset`, which imports langgraph, when it is first asked for."""
+    if name == "build_dataset":
+        from videoespresso.dataset.build import build_dataset  # noqa: PLC0415 - slow
+
+        return build_dataset
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,13 +10,12 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from videoespresso.asking import Step, ask, told
 from videoespresso.errors import UserError
 from videoespresso.graphs import looking
-from videoespresso.graphs.chat import build_chat_graph
+from videoespresso.graphs.chat import Said, build_chat_graph
 from videoespresso.graphs.context import Context, open_context
 from videoespresso.graphs.selection import strategy
 from videoespresso.memory.threads import ThreadStore, config
@@ -94,8 +93,12 @@ class Chat:
             raise
         return chat
 
-    def ask(self, said: str, on_step: Heard | None = None) -> Answer:
+    def ask(
+        self, said: str, on_step: Heard | None = None, *, options: Sequence[str] = ()
+    ) -> Answer:
         """The answer to a question, which may refer to earlier ones; the thread then has it.
+
+        options: possible answers, for this question alone.
 
         Raises as `videoespresso.ask`. Interrupted or failed, it leaves the thread as it was.
         """
@@ -111,9 +114,8 @@ class Chat:
         graph = build_chat_graph(self.context.renewed(), checkpointer=self.threads.saver, told=hear)
         try:
             # "exit": one checkpoint a turn, instead of one a node
-            state = graph.invoke(
-                {"said": said, "videos": self.videos}, config(self.name), durability="exit"
-            )
+            given: Said = {"said": said, "videos": self.videos, "options": list(options)}
+            state = graph.invoke(given, config(self.name), durability="exit")
         finally:
             self.threads.settle(self.name)
         self.turns = [ChatTurn.model_validate(turn) for turn in state["turns"]]
@@ -138,7 +140,13 @@ class Chat:
         if position not in self.answers:
             turn = self.turns[position]
             settings = self.context.settings
-            again = ask(turn.video, turn.question, settings=settings, tools=self.context.tools)
+            again = ask(
+                turn.video,
+                turn.question,
+                options=turn.options,
+                settings=settings,
+                tools=self.context.tools,
+            )
             self.answers[position] = again
         return self.answers[position]
 
@@ -155,7 +163,7 @@ class Chat:
 
     def use_tools(self, names: Sequence[str]) -> None:
         """These tools and no others from the next question on."""
-        loaded = load_tools(names)
+        loaded = load_tools(names, servers=self.context.settings.mcp)
         self.context = replace(self.context, tools=loaded.tools, warnings=loaded.warnings)
 
     def video(self) -> str:
@@ -207,12 +215,7 @@ class Chat:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -190,7 +190,7 @@ class Reject(Record):
 def item_id(video: str, question: str, answer: str) -> str:
     """16 hex digits that name a question about a video (its id, or its path where that is all)."""
     told = "\x1f".join((video, question.strip(), answer.strip()))
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def json_schema() -> dict[str, Any]:

@@ -4,6 +4,7 @@ Every call opens a context of its own, so that budgets and ledgers are a call's;
 is remembered as everywhere else.
 """
 
+import asyncio
 import functools
 import importlib
 import importlib.util
@@ -29,6 +30,9 @@ INSTRUCTIONS = (
     "Tools to look into video files on this machine. `ask` answers a question with the evidence it "
     "stands on; `get_frame` shows the picture at an instant. Instants are seconds from the start."
 )
+
+HOST, PORT = "127.0.0.1", 8765
+"""Where it listens over HTTP: on this machine only."""
 
 VideoPath = Annotated[
     str,
@@ -180,22 +184,20 @@ class VideoTools:
         return data.getvalue()
 
 
-def build_server(settings: Settings) -> Any:
-    """The server, an `MCPServer` of the package mcp. Raises UserError where that is missing."""
+def build_server(settings: Settings, host: str = HOST, port: int = PORT) -> Any:
+    """The server, a `FastMCP` of the package mcp. Raises UserError where that is missing."""
     if importlib.util.find_spec("mcp") is None:
         raise UserError(
             "the MCP server needs the package mcp, which is not part of the core",
             hint='pip install "videoespresso[mcp]"',
         )
     # an optional package, without which the type checker must give the same verdict
-    mcpserver = importlib.import_module("mcp.server.mcpserver")
-    refused = importlib.import_module("mcp.server.mcpserver.exceptions").ToolError
-    server = mcpserver.MCPServer(
-        "videoespresso",
-        instructions=INSTRUCTIONS,
-        version=version("videoespresso"),
-        log_level="WARNING",
+    fastmcp = importlib.import_module("mcp.server.fastmcp")
+    refused = importlib.import_module("mcp.server.fastmcp.exceptions").ToolError
+    server = fastmcp.FastMCP(
+        "videoespresso", instructions=INSTRUCTIONS, log_level="WARNING", host=host, port=port
     )
+    server._mcp_server.version = version("videoespresso")  # else it tells that of the package mcp
     tools = VideoTools(settings)
 
     def get_frame(
@@ -204,7 +206,7 @@ def build_server(settings: Settings) -> Any:
         max_side: Annotated[int, Field(description="Longer side, pixels.", ge=32, le=2048)] = 640,
     ) -> Any:
         """Show the picture that is on screen at an instant of a video."""
-        return mcpserver.Image(data=tools.picture(video, time_s, max_side), format="jpeg")
+        return fastmcp.Image(data=tools.picture(video, time_s, max_side), format="jpeg")
 
     for tool in (tools.ask, tools.find_moments, tools.list_core_frames, tools.describe):
         server.add_tool(_told(tool, refused))
@@ -213,12 +215,13 @@ def build_server(settings: Settings) -> Any:
 
 
 def _told(tool: Callable[..., Any], refused: type[Exception]) -> Callable[..., Any]:
-    """The tool, with our errors as text and hint for the model that called it."""
+    """The tool in a thread, as the server answers others meanwhile; our errors become text and
+    hint for the model that called it."""
 
     @functools.wraps(tool)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    async def call(*args: Any, **kwargs: Any) -> Any:
         try:
-            return tool(*args, **kwargs)
+            return await asyncio.to_thread(tool, *args, **kwargs)
         except VideoEspressoError as error:
             raise refused(" ".join(filter(None, (f"{error}.", error.hint)))) from error
 

@@ -10,12 +10,12 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import platformdirs
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from videoespresso.errors import SettingsError
 from videoespresso.types import Record
@@ -34,6 +34,7 @@ _SECRET = re.compile(
       | [?&](?:api[_-]?)?(?:key|token)=""",
     re.VERBOSE | re.IGNORECASE,
 )
+_SECRET_NAME = re.compile(r"key|token|secret|password|authorization|cookie", re.IGNORECASE)
 
 
 def cache_dir() -> Path:
@@ -47,18 +48,45 @@ def cache_dir() -> Path:
     return Path(platformdirs.user_cache_path("videoespresso", appauthor=False))
 
 
+class McpServer(Record):
+    """How to reach an MCP server: the command that starts it (stdio), or the URL of one that runs.
+
+    env, headers: a value may hold ${VARIABLE}, which is read when the server is reached; one whose
+    name says that it is a secret must. timeout_s: how long connecting and each call may take.
+    """
+
+    command: str = ""
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = Field(default_factory=dict)
+    cwd: str = ""
+    url: str = Field(default="", pattern=r"^(https?://.*)?$")
+    headers: dict[str, str] = Field(default_factory=dict)
+    timeout_s: float = Field(default=30.0, gt=0, le=600)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "McpServer":
+        if bool(self.command) == bool(self.url):
+            raise ValueError("give either `command` (and args, env, cwd) or `url` (and headers)")
+        for name, value in (*self.env.items(), *self.headers.items()):
+            if _SECRET_NAME.search(name) and "${" not in value:
+                raise ValueError(f'`{name}` is a secret: write {name} = "${{VARIABLE}}"')
+        return self
+
+
 class Settings(Record):
     """Everything that can be set, each value with where it came from (`sources`).
 
     profile: a named set of models; "" means that nothing was configured (models/profiles.py then
         takes the embedded pack and says so).
     captioner ... distractor: a spec `provider:model[@base_url]`; "" means what the profile says.
+    label_check: of dataset mode: a CLIP, `hf:ID_OR_PATH`, that checks boxes; "" is none.
     fps, dynamic_fps: frames a second on static and on moving stretches (paper: 1 and 2-4).
     max_side: the longer side of a frame in pixels. tau: the semantic filter's threshold, None for
         the calibrated one. select: the selection strategy. one_image: the models take one image a
         request, several become a labelled grid.
     tools: tools to use on every question, by name or "package.module:name"; in the environment
         separated by commas.
+    mcp: MCP servers by name; "mcp:NAME" in `tools` uses what one offers. Only in the file.
     memory: a folder or the http(s) URL of a Chroma server; "" is a folder in the cache.
     budget_*: limits of one question: dollars, model calls, frames, seconds; None is no limit. Of
         a batch all but frames are limits of the whole.
@@ -80,6 +108,7 @@ class Settings(Record):
     verifier: str = ""
     annotator: str = ""
     distractor: str = ""
+    label_check: str = ""
     fps: float = Field(default=1.0, gt=0, le=60)
     dynamic_fps: float = Field(default=4.0, gt=0, le=60)
     max_side: int = Field(default=640, ge=32, le=4096)
@@ -87,6 +116,7 @@ class Settings(Record):
     select: str = "paper"
     one_image: bool = False
     tools: tuple[str, ...] = ()
+    mcp: dict[str, McpServer] = Field(default_factory=dict)
     memory: str = ""
     budget_usd: float | None = Field(default=None, ge=0)
     budget_calls: int | None = Field(default=None, ge=0)
@@ -142,6 +172,9 @@ class Settings(Record):
 
 KNOWN = tuple(key for key in Settings.model_fields if key not in ("sources", "warnings"))
 
+FILE_ONLY = ("mcp",)
+"""Tables, which no variable can hold well."""
+
 
 def find_file() -> Path | None:
     """`videoespresso.toml` in the current folder, else in the user's config folder, else None."""
@@ -178,7 +211,9 @@ def _from_environment(environ: Mapping[str, str]) -> tuple[dict[str, str], tuple
         if not name.startswith(PREFIX) or value == "":
             continue
         key = name.removeprefix(PREFIX).lower()
-        if key in KNOWN:
+        if key in FILE_ONLY:
+            warnings.append(f"{name} is not read: `{key}` belongs into {FILE_NAME}")
+        elif key in KNOWN:
             values[key] = value
         elif near := difflib.get_close_matches(key, KNOWN, n=1):
             warnings.append(f"{name} is not a setting; did you mean {PREFIX}{near[0].upper()}?")
@@ -193,12 +228,20 @@ def _check(key: str, value: Any, source: str) -> None:
         if re.search(r"key|token|secret|password", key, re.IGNORECASE):
             hint = "Keys do not belong in settings; put them in OPENAI_API_KEY and the like."
         raise SettingsError(f"unknown setting `{key}` ({source})", hint=hint)
-    texts = value if isinstance(value, list | tuple) else [value]
-    if any(isinstance(text, str) and _SECRET.search(text) for text in texts):
+    if any(_SECRET.search(text) for text in _texts(value)):
         raise SettingsError(
             f"the value of `{key}` ({source}) carries a key or a password",
             hint="Put it in the provider's variable, e.g. OPENAI_API_KEY, and leave it out here.",
         )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple | dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)
 
 
 def _build(values: dict[str, Any], sources: dict[str, str], warnings: tuple[str, ...]) -> Settings:
@@ -213,7 +256,12 @@ def _build(values: dict[str, Any], sources: dict[str, str], warnings: tuple[str,
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0])
+        deep = ".".join(map(str, first["loc"]))
+        # a table may hold what should not be quoted
+        what = (
+            f"`{deep}`" if isinstance(values.get(key), dict) else f"`{key}` = {values.get(key)!r}"
+        )
         raise SettingsError(
-            f"`{key}` = {values.get(key)!r} ({sources.get(key, DEFAULT_SOURCE)}): {first['msg']}",
+            f"{what} ({sources.get(key, DEFAULT_SOURCE)}): {first['msg']}",
             hint=f"Correct `{key}`, or leave it out to take the default.",
         ) from error

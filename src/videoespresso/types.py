@@ -206,13 +206,16 @@ class ChatTurn(Record):
     """A question of a chat and what came of it: ids, text and numbers, so that a thread is small.
 
     said: the question as typed. question: as understood, standing alone. video: path of the file
-    it is about. usage: over all roles.
+    it is about. options, choice: the possible answers, and which of them it is, from 0. usage: over
+    all roles.
     """
 
     said: str
     question: str
     video: str
     answer: str
+    options: tuple[str, ...] = ()
+    choice: int | None = None
     answered: bool = True
     checked: bool = False
     frames: tuple[SeenFrame, ...] = ()

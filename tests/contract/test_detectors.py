@@ -5,6 +5,7 @@ find nonsense, but as many boxes of it, in the same form, as the real ones.
 """
 
 import json
+import sys
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from PIL import Image
 from videoespresso.errors import SettingsError, ToolError, UserError
 from videoespresso.models.embedded import PACK
 from videoespresso.synthetic import LABELS, SceneObject, make_story
+from videoespresso.tools.detect_plugin import Plugged
 from videoespresso.tools.grounding import MAX_BOXES, Detector, detector, match_items
 from videoespresso.types import Box
 
@@ -108,6 +110,17 @@ def weights(kind: str, name: str) -> Callable[[Path], str]:
     return spec
 
 
+def plugin(folder: Path) -> str:
+    """The example plug-in's, by module and name."""
+    spec = "videoespresso_brightness.blobs:Blobs"
+    sys.path.insert(0, str(Path(__file__).parents[2] / "examples/plugin"))
+    try:
+        detector(spec)
+    finally:
+        sys.path.pop(0)
+    return spec
+
+
 MAKERS: dict[str, Callable[[Path], str]] = {
     "off": lambda folder: "off",
     "embedded": lambda folder: "embedded:",
@@ -115,6 +128,7 @@ MAKERS: dict[str, Callable[[Path], str]] = {
     "yolo": weights("yolo", "detector.pt"),
     "owl": tiny_owl,
     "dino": tiny_dino,
+    "plugin": plugin,
 }
 ALL = [
     pytest.param(kind, marks=extras if kind in ("yolo", "owl", "dino") else ()) for kind in MAKERS
@@ -320,6 +334,9 @@ def test_zero_shot_boxes_are_read_in_units_of_the_picture(
         pytest.param("yolo:{}/text.pt", marks=extras),
         "hf:{}/missing",
         "hf:{}",
+        "no_such_package:Detector",
+        "pathlib:Path",  # it can be made, and finds nothing
+        "no such name",
     ],
 )
 def test_weights_that_are_missing_or_wrong_are_your_error(spec: str, tmp_path: Path) -> None:
@@ -337,3 +354,29 @@ def test_a_failing_model_is_a_tool_error(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(broken, "_input", "no_such_input")
     with pytest.raises(ToolError, match="failed on a picture"):
         broken.detect(noise(64, 64))
+
+
+class Wrong:
+    """A plug-in whose `detect` does what it is told."""
+
+    labels = ("red",)
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
+
+    def detect(self, image: Image.Image, names: tuple[str, ...] = ()) -> Any:
+        return self.result()
+
+
+@pytest.mark.parametrize(
+    ("result", "why"),
+    [
+        (lambda: 1 / 0, "ZeroDivisionError"),
+        (lambda: None, "TypeError"),
+        (lambda: [(0, 0, 1, 1)], "returned tuple"),
+        (lambda: [Box(label="blue", xyxy=(0, 0, 1, 1), score=1)], "no label of it"),
+    ],
+)
+def test_what_a_plug_in_does_wrong_is_a_tool_error(result: Any, why: str) -> None:
+    with pytest.raises(ToolError, match=why):
+        Plugged(Wrong(result), "wrong").detect(noise(8, 8))

@@ -36,6 +36,7 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(
     params=[
         "openai",
+        pytest.param("ollama", marks=pytest.mark.extras),
         pytest.param("embedded", marks=needs_pack),
         pytest.param("hf", marks=pytest.mark.extras),
         pytest.param("hf pack", marks=[pytest.mark.extras, needs_pack]),
@@ -46,6 +47,10 @@ def agent(request: pytest.FixtureRequest) -> Iterator[Agent]:
     if request.param == "openai":
         with bad.Server([bad.say("a red car stops")]) as server:
             yield of(f"openai:good@{server.url}")
+    elif request.param == "ollama":
+        pytest.importorskip("langchain_ollama")
+        with bad.Server([bad.say_as_ollama("a red car stops")]) as server:
+            yield of(f"ollama:llava-next@{server.url.removesuffix('/v1')}")
     elif request.param == "embedded":
         yield of("embedded:")
     else:

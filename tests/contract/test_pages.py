@@ -85,6 +85,15 @@ def test_a_video_in_pieces_is_put_together(tmp_path: Path, clip: bytes) -> None:
             fetch(site.url("/list.m3u8?a-piece-is-gone"), tmp_path, LOCAL)
 
 
+def test_a_video_that_says_it_is_too_long_is_not_begun(tmp_path: Path) -> None:
+    with Site() as site:
+        site.pages["/list.m3u8"] = pieces(120)
+        with pytest.raises(DownloadError, match="lasts 2 minutes") as caught:
+            fetch(site.url("/list.m3u8"), tmp_path, replace(LOCAL, duration_s=60))
+        assert set(site.paths()) == {"/list.m3u8"}
+    assert "download_max_duration_s" in caught.value.hint
+
+
 def test_a_video_in_pieces_has_a_size_too(tmp_path: Path, clip: bytes) -> None:
     with Site() as site:
         site.pages["/list.m3u8"] = pieces(2)

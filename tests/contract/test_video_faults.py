@@ -81,7 +81,7 @@ def test_missing_folder_pipe_and_address(tmp_path: Path) -> None:
         (tmp_path / "nowhere" / "clip.mp4", "no such file", "there is no folder"),
         (tmp_path, "is a folder", "one video file"),
         (tmp_path / "pipe.mp4", "is a pipe", "save the video to a file"),
-        ("https://example.org/clip.mp4", "no such file", "download the video"),
+        (Path("https://example.org/clip.mp4"), "no such file", "not as a Path"),
         (tmp_path / ("x" * 300), "cannot be reached", "check the path"),
     ]
     for path, says, remedy in cases:

@@ -65,6 +65,17 @@ def test_a_pipe_gets_one_answer_a_line_and_the_chat_can_be_resumed(tmp_path: Pat
     assert "no chat to resume" in gone.stderr
 
 
+def test_a_choice_in_a_chat(tmp_path: Path) -> None:
+    typed = "/option a dog | the man in purple\nWho is surprised?\nWho is surprised?\n"
+    done = piped(tmp_path, typed, str(SAMPLE), "--json")
+    first, second = map(Answer.model_validate_json, done.stdout.splitlines())
+    assert first.options == ("a dog", "the man in purple")
+    assert first.choice is not None
+    assert first.text == first.options[first.choice]
+    assert (second.options, second.choice) == ((), None)
+    assert "(B) the man in purple" in done.stderr
+
+
 def test_a_chat_that_cannot_be(tmp_path: Path) -> None:
     for arguments, said in (
         ((), "a chat needs a video"),

@@ -1,4 +1,4 @@
-"""Our MCP server, as a process, asked by the protocol's own client over stdio."""
+"""Our MCP server, as a process, asked by the protocol's own client over stdio and HTTP."""
 
 import asyncio
 import base64
@@ -6,8 +6,14 @@ import importlib.util
 import io
 import json
 import os
+import signal
+import socket
+import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +26,86 @@ from videoespresso.errors import UserError
 from videoespresso.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
+START_S = 240
 ROOM = str(ROOT / "examples/videos/room.mp4")
 
 extras = pytest.mark.extras
 pytestmark = pytest.mark.timeout(900)
 
 
-def talk(cache: Path, conversation: Callable[[Any], Awaitable[None]]) -> None:
-    """Starts the server, holds the conversation, and ends it."""
-    from mcp import Client, StdioServerParameters  # noqa: PLC0415 - an extra
+Conversation = Callable[[Any], Awaitable[None]]
+
+
+def environment(cache: Path) -> dict[str, str]:
+    paths = os.pathsep.join(filter(None, (str(ROOT / "src"), *sys.path)))
+    return {"PYTHONPATH": paths, "VIDEOESPRESSO_CACHE_DIR": str(cache)}
+
+
+def talk(cache: Path, conversation: Conversation) -> None:
+    """Starts the server over stdio, holds the conversation, and ends it."""
+    from mcp import ClientSession, StdioServerParameters  # noqa: PLC0415 - an extra
+    from mcp.client.stdio import stdio_client  # noqa: PLC0415 - an extra
 
     server = StdioServerParameters(
-        command=sys.executable,
-        args=["-m", "videoespresso", "mcp"],
-        env={
-            "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT / "src"), *sys.path))),
-            "VIDEOESPRESSO_CACHE_DIR": str(cache),
-        },
+        command=sys.executable, args=["-m", "videoespresso", "mcp"], env=environment(cache)
     )
 
     async def run() -> None:
-        async with Client(server, read_timeout_seconds=600) as client:
-            await conversation(client)
+        with (cache / "log").open("w") as log:
+            async with (
+                stdio_client(server, log) as (read, write),
+                ClientSession(read, write, timedelta(seconds=600)) as client,
+            ):
+                await client.initialize()
+                await conversation(client)
 
     asyncio.run(run())
+
+
+def talk_http(cache: Path, conversation: Conversation) -> None:
+    """The same over streamable HTTP."""
+    from mcp import ClientSession  # noqa: PLC0415 - an extra
+    from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415 - an extra
+
+    async def run(url: str) -> None:
+        async with (
+            streamable_http_client(url) as (read, write, _),
+            ClientSession(read, write, timedelta(seconds=600)) as client,
+        ):
+            about = await client.initialize()
+            assert about.serverInfo.version == version("videoespresso")
+            await conversation(client)
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ["-m", "videoespresso", "mcp", "--http", "--port", str(port)]
+    with (cache / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            env={**os.environ, **environment(cache)},
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        give_up = time.monotonic() + START_S
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                assert process.poll() is None, (cache / "log").read_text()
+                assert time.monotonic() < give_up
+                time.sleep(0.1)
+        asyncio.run(run(f"http://127.0.0.1:{port}/mcp"))
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    assert f"http://127.0.0.1:{port}/mcp" in (cache / "log").read_text()
 
 
 def said(result: Any) -> str:
@@ -51,24 +113,25 @@ def said(result: Any) -> str:
 
 
 @extras
-def test_every_tool_over_stdio(tmp_path: Path) -> None:
+@pytest.mark.parametrize("over", [talk, talk_http], ids=["stdio", "http"])
+def test_every_tool(tmp_path: Path, over: Callable[[Path, Conversation], None]) -> None:
     async def conversation(client: Any) -> None:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         names = {"ask", "find_moments", "list_core_frames", "get_frame", "describe"}
         assert set(tools) == names
         assert all(tool.description for tool in tools.values())
-        assert "options" in tools["ask"].input_schema["properties"]
+        assert "options" in tools["ask"].inputSchema["properties"]
 
         asked = await client.call_tool("ask", {"video": ROOM, "question": "Who is surprised?"})
-        assert not asked.is_error, said(asked)
-        reply = mcp_server.Reply.model_validate(asked.structured_content)
+        assert not asked.isError, said(asked)
+        reply = mcp_server.Reply.model_validate(asked.structuredContent)
         assert reply.core_frames
         assert reply.evidence
         assert json.loads(said(asked))["text"] == reply.text
 
         given = {"video": ROOM, "question": "Who is surprised?"}
         core = await client.call_tool("list_core_frames", given)
-        frames = core.structured_content["result"]
+        frames = core.structuredContent["result"]
         assert frames
         assert {f["frame_id"] for f in frames} <= {f.frame_id for f in reply.core_frames}
         assert all(f["why"] for f in frames)
@@ -76,11 +139,11 @@ def test_every_tool_over_stdio(tmp_path: Path) -> None:
         found = await client.call_tool(
             "find_moments", {"video": ROOM, "query": "somebody is surprised", "most": 3}
         )
-        moments = found.structured_content["result"]
+        moments = found.structuredContent["result"]
         assert len(moments) == 3
         assert [m["score"] for m in moments] == sorted((m["score"] for m in moments), reverse=True)
 
-        described = (await client.call_tool("describe", {"video": ROOM})).structured_content
+        described = (await client.call_tool("describe", {"video": ROOM})).structuredContent
         assert described["duration_s"] == pytest.approx(20.0, abs=0.5)
         times = [c["time_s"] for c in described["captions"]]
         assert times
@@ -90,23 +153,23 @@ def test_every_tool_over_stdio(tmp_path: Path) -> None:
             "get_frame", {"video": ROOM, "time_s": frames[0]["time_s"], "max_side": 200}
         )
         (picture,) = shown.content
-        assert picture.mime_type == "image/jpeg"
+        assert picture.mimeType == "image/jpeg"
         assert max(Image.open(io.BytesIO(base64.b64decode(picture.data))).size) == 200
 
-    talk(tmp_path, conversation)
+    over(tmp_path, conversation)
 
 
 @extras
 def test_what_is_wrong_is_told_with_the_hint(tmp_path: Path) -> None:
     async def conversation(client: Any) -> None:
         missing = await client.call_tool("ask", {"video": "none.mp4", "question": "Who?"})
-        assert missing.is_error
+        assert missing.isError
         assert "no such file" in said(missing)
         late = await client.call_tool("get_frame", {"video": ROOM, "time_s": 1e6})
-        assert late.is_error
+        assert late.isError
         assert "It lasts from 0 to" in said(late)
         wrong = await client.call_tool("find_moments", {"video": ROOM, "query": "x", "most": 0})
-        assert wrong.is_error
+        assert wrong.isError
 
     talk(tmp_path, conversation)
 

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import videoespresso as ve
 from videoespresso.cli.app import main
 from videoespresso.cli.console import Exit, err, out
+from videoespresso.errors import SettingsError
 from videoespresso.settings import Settings
+from videoespresso.tools.grounding import detector
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = ROOT / "examples/plugin"
@@ -68,7 +71,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     out.cache_clear()
     err.cache_clear()
     yield target
-    sys.modules.pop("videoespresso_brightness", None)
+    for name in ("videoespresso_brightness", "videoespresso_brightness.blobs"):
+        sys.modules.pop(name, None)
 
 
 @pytest.mark.usefixtures("installed")
@@ -96,3 +100,37 @@ def test_it_is_used_in_an_answer_and_cited() -> None:
     assert {step.frame_id for step in said} == {core.frame.id for core in answer.core_frames}
     assert all(" of 255." in step.text for step in said)
     assert answer.settings["tools"] == "brightness"
+
+
+@pytest.mark.usefixtures("installed")
+def test_its_detector_is_used_in_an_answer_and_its_boxes_are_counted() -> None:
+    settings = Settings.load({"detector": "blobs:red,blue", "tools": ["count"]}, environ={})
+    answer = ve.ask(STREET, "Why does the white car stop?", settings=settings)
+    assert answer.settings["detector"] == "blobs:red,blue"
+    labels = {box.label for core in answer.core_frames for box in core.boxes}
+    assert labels
+    assert labels <= {"red patch", "blue patch"}
+    counted = [step for step in answer.evidence if step.source == "count"]
+    assert counted
+    assert any(label in step.text for step in counted for label in labels)
+
+
+@pytest.mark.usefixtures("installed")
+def test_its_detector_finds_patches_where_they_are() -> None:
+    picture = Image.new("RGB", (400, 200), (90, 90, 90))
+    picture.paste((220, 30, 30), (40, 20, 120, 100))
+    picture.paste((30, 30, 220), (200, 100, 300, 180))
+    found = {box.label: box for box in detector("blobs").detect(picture)}
+    assert set(found) == {"red patch", "blue patch"}
+    assert found["red patch"].xyxy == pytest.approx((0.1, 0.1, 0.3, 0.5), abs=0.02)
+    assert found["blue patch"].xyxy == pytest.approx((0.5, 0.5, 0.75, 0.9), abs=0.02)
+    assert min(box.score for box in found.values()) > 0.9
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_wrong_spec_is_told_with_what_is_installed() -> None:
+    with pytest.raises(SettingsError, match="no colour of"):
+        detector("blobs:pink")
+    with pytest.raises(SettingsError) as caught:
+        detector("blob")
+    assert "blobs, off" in caught.value.hint

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from videoespresso.types import Answer
+from videoespresso.types import Answer, ChatTurn
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOM = ROOT / "examples/videos/room.mp4"
@@ -86,13 +86,25 @@ def wait_for(url: str, process: subprocess.Popen[bytes], folder: Path) -> None:
             time.sleep(0.5)
 
 
-def test_the_graph_is_there_with_its_nodes_and_input(server: str) -> None:
-    assistants = call(f"{server}/assistants/search", {"graph_id": "ask"})
-    name = assistants[0]["assistant_id"]
-    nodes = {node["id"] for node in call(f"{server}/assistants/{name}/graph")["nodes"]}
-    assert {"probe", "select", "evidence", "finish"} <= nodes
+GRAPHS = {
+    "ask": ({"probe", "select", "evidence", "finish"}, {"path", "question", "options"}),
+    "chat": ({"understand", "look", "note"}, {"said", "videos"}),
+}
+"""Nodes and keys of the input by graph."""
+
+
+def test_every_graph_is_tested() -> None:
+    assert set(json.loads((ROOT / "langgraph.json").read_text())["graphs"]) == set(GRAPHS)
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_the_graph_is_there_with_its_nodes_and_input(server: str, graph: str) -> None:
+    (assistant,) = call(f"{server}/assistants/search", {"graph_id": graph})
+    name = assistant["assistant_id"]
+    nodes, keys = GRAPHS[graph]
+    assert nodes <= {node["id"] for node in call(f"{server}/assistants/{name}/graph")["nodes"]}
     schema = call(f"{server}/assistants/{name}/schemas")["input_schema"]
-    assert {"path", "question", "options"} <= set(schema["properties"])
+    assert keys <= set(schema["properties"])
 
 
 @pytest.mark.parametrize("options", [{}, {"options": ["a man", "a dog"]}], ids=["free", "options"])
@@ -106,6 +118,25 @@ def test_a_question_is_answered_with_core_frames(
     assert answer.core_frames
     assert answer.evidence
     assert answer.video.path == str(ROOM)
+    assert "Blocking" not in (folder / "log").read_text(errors="replace")
+
+
+def test_a_follow_up_on_one_thread_knows_what_was_asked(server: str, folder: Path) -> None:
+    thread = call(f"{server}/threads", {})["thread_id"]
+    turns: list[Any] = []
+    for said in ("Who is surprised?", "Why?"):
+        given = {"said": said, "videos": [str(ROOM)]}
+        body = {"assistant_id": "chat", "input": given}
+        values = call(f"{server}/threads/{thread}/runs/wait", body)
+        assert "turns" in values, values
+        turns = [ChatTurn.model_validate(turn) for turn in values["turns"]]
+    first, second = turns
+    assert first.frames
+    assert second.said == "Why?"
+    assert second.question != "Why?", "it is made to stand alone"
+    assert second.work.remembered >= first.work.decoded + first.work.remembered > 0
+    kept = call(f"{server}/threads/{thread}/state")
+    assert [turn["said"] for turn in kept["values"]["turns"]] == ["Who is surprised?", "Why?"]
     assert "Blocking" not in (folder / "log").read_text(errors="replace")
 
 

@@ -1,6 +1,8 @@
 """The ask graph with a reasoner that can call tools: cited, counted, and never stopped by them."""
 
+import asyncio
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,33 @@ def test_a_limit_reached_while_calling_keeps_what_was_found(video: Path, tmp_pat
     assert not answer.answered
     assert [gap.stage for gap in answer.gaps] == ["budget"]
     assert [step.source for step in answer.evidence] == ["weather", "weather"]
+
+
+def test_an_awaited_graph_leaves_the_event_loop_free(video: Path, tmp_path: Path) -> None:
+    """The tool waits for what only the loop does: were the loop waiting for the tool, both would."""
+    begun, go = threading.Event(), threading.Event()
+
+    @tool
+    def waits() -> str:
+        """Waits."""
+        begun.set()
+        return "went on" if go.wait(60) else "was left waiting"
+
+    context, _ = calling_context(tmp_path, in_turn(calls(("waits", {}))))
+    ask: Any = {"path": str(video), "question": "Is it sunny?", "options": []}
+
+    async def run_both() -> Answer:
+        async def meanwhile() -> None:
+            while not begun.is_set():
+                await asyncio.sleep(0.01)
+            go.set()
+
+        graph = build_ask_graph(context, [waits])
+        values, _ = await asyncio.gather(graph.ainvoke(ask), meanwhile())
+        return Answer.model_validate(values["answer"])
+
+    answer = asyncio.run(run_both())
+    assert [step.text for step in answer.evidence if step.source == "waits"] == ["went on"]
 
 
 def test_a_reasoner_that_cannot_call_says_so_and_answers(video: Path, tmp_path: Path) -> None:

@@ -99,7 +99,10 @@ def ask_graph(_context: Any, *, checkpointer: Any = None) -> Any:
         return {"frames": frames, "work": {"decoded": 240}}
 
     def finish(state: Looking) -> dict[str, Any]:
-        return {"answer": answer_to(state["question"]).model_dump(mode="json")}
+        options = tuple(state["options"])
+        choice = {"options": options, "choice": len(options) - 1 if options else None}
+        answer = answer_to(state["question"]).model_copy(update=choice)
+        return {"answer": answer.model_dump(mode="json")}
 
     builder = StateGraph(Looking)
     builder.add_node("sample", sample)
@@ -162,6 +165,15 @@ def test_a_follow_up_is_understood_and_both_are_remembered(
         assert again.videos == ["/v/room.mp4"]
         again.ask("and after that?")
         assert again.turns[-1].question.startswith("What happens right after the woman in red")
+
+
+def test_options_are_of_one_question(threads: ThreadStore, settings: Settings) -> None:
+    with Chat.begin(threads, ["/v/room.mp4"], settings) as chat:
+        chat.ask("Who drops it?", options=["a dog", "the aunt"])
+        chat.ask("who is she?")
+        assert [turn.options for turn in chat.turns] == [("a dog", "the aunt"), ()]
+        assert [turn.choice for turn in chat.turns] == [1, None]
+        assert threads.values(chat.name)["options"] == []
 
 
 def test_only_the_newest_checkpoint_stays_and_nothing_of_the_looking(

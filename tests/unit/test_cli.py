@@ -14,7 +14,8 @@ import pytest
 from videoespresso import errors
 from videoespresso.cli import cache
 from videoespresso.cli.app import main
-from videoespresso.cli.console import Exit, err, exit_code, out
+from videoespresso.cli.console import Exit, err, exit_code, fetching, out
+from videoespresso.tools.transfer import Progress
 from videoespresso.types import Answer, Box, EvidenceStep, Gap, KeyItem, Usage, Video
 
 VIDEO = Video(id="ab" * 32, path="clip.mp4", duration_s=9, fps=Fraction(25), width=64, height=36)
@@ -110,7 +111,7 @@ def test_everything_given_arrives(script: Any, capsys: Any) -> None:
     line += " --detector off --tool count --fps 2 --max-usd 1.5 --max-calls 9 --max-frames 99"
     assert main([*line.split(), "--max-seconds", "60", "--quiet", "--", "-c.mp4", "-Who?"]) == 0
     settings = called["settings"]
-    assert (called["video"], called["question"]) == (Path("-c.mp4"), "-Who?")
+    assert (called["video"], called["question"]) == ("-c.mp4", "-Who?")
     assert (called["options"], called["tools"]) == (("Ann", "Bo"), ("count",))
     assert (called["select"], called["on_step"]) == ("uniform:8", None)
     assert (settings.profile, settings.reasoner) == ("openai", "openai:x")
@@ -291,3 +292,19 @@ def test_json_loses_nothing_and_commands_nothing(script: Any, capsys: Any) -> No
     assert "é" in raw
     assert json.loads(raw)["text"] == text
     assert json.loads(raw)["video"]["path"] == path
+
+
+@pytest.mark.parametrize(
+    ("progress", "line"),
+    [
+        (Progress(12_300_000, 80_000_000, 3.1e6), "fetching 12.3 of 80.0 MB, 3.1 MB/s, 0:22 left"),
+        (Progress(0, 59_600_000, 1e6), "fetching 0.0 of 59.6 MB, 1.0 MB/s, 1:00 left"),
+        (Progress(12_300_000, None, 3_100_000), "fetching 12.3 MB, 3.1 MB/s"),
+        (Progress(0, 5_000_000_000, 1e6), "fetching 0.0 of 5000.0 MB, 1.0 MB/s, 83:20 left"),
+        (Progress(0, 5, 0), "fetching 0.0 of 0.0 MB, 0.0 MB/s"),
+    ],
+)  # fmt: skip
+def test_a_download_is_told_in_a_line(progress: Progress, line: str) -> None:
+    said: list[str] = []
+    fetching(said.append)(progress)
+    assert said == [line]

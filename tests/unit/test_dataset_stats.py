@@ -7,8 +7,9 @@ from statistics import mean, median
 import pytest
 from tests.records import item, reject, video
 
+from videoespresso.dataset.measures import distances, source_of
 from videoespresso.dataset.spreads import Frequent, Tally, round_width, share
-from videoespresso.dataset.stats import PAPER, distances, gather, source_of
+from videoespresso.dataset.stats import PAPER, gather
 from videoespresso.tasks import TASKS
 
 ITEMS = [item(seed) for seed in range(300)]

@@ -1,5 +1,6 @@
 """`fetch`: what is kept, what is asked for again, and what is refused; all from localhost."""
 
+import importlib.util
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +15,7 @@ from videoespresso.errors import AddressError, DownloadError, MemoryStoreError
 from videoespresso.memory import downloads
 from videoespresso.memory.downloads import Downloads
 from videoespresso.settings import Settings
-from videoespresso.tools import pages
+from videoespresso.tools import transfer
 from videoespresso.tools.connection import Limits
 from videoespresso.tools.download import fetch, limits_of, local, name_of
 from videoespresso.tools.transfer import Progress
@@ -168,10 +169,24 @@ def test_a_video_may_be_too_long(site: Site, folder: Path, clips: list[bytes]) -
     assert files(folder) == []
 
 
+def test_a_long_video_is_refused_as_soon_as_its_header_is_there(
+    site: Site, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = square_video(tmp_path / "long.mkv", seconds=20).read_bytes()
+    monkeypatch.setattr(transfer, "HEAD_BYTES", len(long) // 3)
+    site.pages["/long.mkv"] = web.stalling(long[: len(long) // 2])
+    with pytest.raises(DownloadError, match="lasts"):
+        fetch(site.url("/long.mkv"), folder, replace(LOCAL, duration_s=10))
+    assert list(folder.glob("parts/*/*.mkv")) == []
+    limits = replace(LOCAL, duration_s=30, stall_s=0.3)
+    with pytest.raises(DownloadError, match="nothing for"):
+        fetch(site.url("/long.mkv"), folder, limits)
+
+
 def test_a_page_without_the_extra_names_it(
     site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     site.pages["/watch"] = web.html("<!doctype html><p>")
     with pytest.raises(DownloadError, match="web page") as caught:
         fetch(site.url("/watch"), folder, LOCAL)

@@ -7,7 +7,7 @@ import platformdirs
 import pytest
 
 from videoespresso.errors import SettingsError
-from videoespresso.settings import KNOWN, PREFIX, Settings, cache_dir, find_file
+from videoespresso.settings import FILE_ONLY, KNOWN, PREFIX, Settings, cache_dir, find_file
 
 
 @pytest.fixture
@@ -34,7 +34,8 @@ def test_given_beats_environment_beats_file_beats_default(file: Path) -> None:
 def test_every_key_can_be_set_in_the_environment() -> None:
     environ = {PREFIX + key.upper(): "1" for key in KNOWN}
     settings = Settings.load(environ=environ | {"VIDEOESPRESSO_MAX_SIDE": "64"})
-    assert set(settings.sources) == set(KNOWN)
+    assert set(settings.sources) == set(KNOWN) - set(FILE_ONLY)
+    assert [FILE_ONLY[0] in warning for warning in settings.warnings] == [True]
     assert settings.one_image is True
     assert settings.budget_calls == 1
 
@@ -43,6 +44,16 @@ def test_a_budget_table_and_flat_keys_are_the_same(file: Path) -> None:
     file.write_text("[budget]\nusd = 0.5\nframes = 100\n")
     settings = Settings.load(environ={})
     assert (settings.budget_usd, settings.budget_frames) == (0.5, 100)
+
+
+def test_limits_of_downloads_may_be_a_table_too(file: Path) -> None:
+    file.write_text("allow_private_addresses = true\n[download]\nmax_bytes = 1000\nstall_s = 5\n")
+    settings = Settings.load(environ={"VIDEOESPRESSO_DOWNLOAD_STALL_S": "6"})
+    assert (settings.download_max_bytes, settings.download_stall_s) == (1000, 6.0)
+    assert settings.allow_private_addresses
+    file.write_text("download = 5\n")
+    with pytest.raises(SettingsError, match="is a table"):
+        Settings.load(environ={})
 
 
 @pytest.mark.parametrize(
@@ -148,3 +159,45 @@ def test_tools_are_a_list_in_the_file_and_commas_in_the_environment(file: Path) 
     file.write_text('tools = ["x?token=abc"]\n')
     with pytest.raises(SettingsError, match="carries a key"):
         Settings.load(environ={})
+
+
+MCP = """
+[mcp.weather]
+command = "python"
+args = ["server.py"]
+env = {WEATHER_KEY = "${WEATHER_KEY}"}
+
+[mcp.maps]
+url = "https://maps.example/mcp"
+headers = {Authorization = "Bearer ${MAPS_TOKEN}"}
+timeout_s = 5
+"""
+
+
+def test_mcp_servers_are_tables_of_the_file(file: Path) -> None:
+    file.write_text(MCP)
+    servers = Settings.load(environ={}).mcp
+    assert servers["weather"].args == ("server.py",)
+    assert servers["maps"].timeout_s == 5
+    assert servers["maps"].headers == {"Authorization": "Bearer ${MAPS_TOKEN}"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[mcp.w]\ncommand = 'x'\nurl = 'http://h/mcp'", "either `command`"),
+        ("[mcp.w]\nargs = ['x']", "either `command`"),
+        ("[mcp.w]\nurl = 'ftp://h/mcp'", "mcp.w.url"),
+        ("[mcp.w]\nurl = 'http://h/mcp'\nheaders = {X-Api-Key = 'hunter2hunter2'}", "X-Api-Key"),
+        ("[mcp.w]\ncommand = 'x'\nenv = {SOME_TOKEN = 'hunter2hunter2'}", "SOME_TOKEN"),
+        ("[mcp.w]\nurl = 'http://me:hunter2hunter2@h/mcp'", "carries a key or a password"),
+        ("[mcp.w]\ncomand = 'x'", "comand"),
+    ],
+)
+def test_a_wrong_mcp_server_is_told_and_no_secret_is_quoted(
+    file: Path, text: str, said: str
+) -> None:
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=said) as caught:
+        Settings.load(environ={})
+    assert "hunter2" not in f"{caught.value} {caught.value.hint}"

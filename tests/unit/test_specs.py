@@ -257,13 +257,31 @@ def test_what_a_provider_lacks_is_named(
     assert "\n" not in str(caught.value)
 
 
-def test_without_langchain_its_name_and_the_providers_package_are_given(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("spec", "packages"),
+    [
+        ("google_genai:gemini-2.5-flash", "langchain langchain-google-genai"),
+        ("ollama:qwen2.5vl", '"videoespresso[ollama]"'),
+        ("anthropic:claude-sonnet-4-5", '"videoespresso[anthropic]"'),
+    ],
+)
+def test_without_langchain_what_to_install_is_given(
+    spec: str, packages: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ModelError) as caught:
-        chat_model("google_genai:gemini-2.5-flash")
-    assert caught.value.hint == "pip install langchain langchain-google-genai"
+    with pytest.raises(ModelError, match="langchain") as caught:
+        chat_model(spec)
+    assert caught.value.hint == f"pip install {packages}"
+
+
+@pytest.mark.extras
+def test_a_provider_whose_package_is_missing_is_named_by_langchain_itself() -> None:
+    if importlib.util.find_spec("langchain_mistralai") is not None:
+        pytest.skip("it is installed")
+    pytest.importorskip("langchain")
+    with pytest.raises(ModelError, match="langchain-mistralai") as caught:
+        chat_model("mistralai:pixtral")
+    assert caught.value.hint == "pip install langchain-mistralai"
 
 
 def test_hf_without_torch_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,3 +102,17 @@ def test_no_captions_no_place(group: list[Caption]) -> None:
     with pytest.raises(ToolError) as caught:
         locate(["a dog"], group, embedder())
     assert caught.value.hint
+
+
+def test_a_scene_that_comes_back_is_placed_after_the_text_before() -> None:
+    again = Caption(frame_id="v@12000", time_s=12.0, text=GROUP[0].text)
+    texts = [GROUP[1].text, GROUP[0].text]
+    plain = locate(texts, [*GROUP, again], embedder())
+    ordered = locate(texts, [*GROUP, again], embedder(), in_order=True)
+    assert [place.time_s for place in plain if place] == [3.003, 0.0]
+    assert [place.time_s for place in ordered if place] == [3.003, 12.0]
+
+
+def test_in_order_a_text_without_a_later_equal_keeps_its_place() -> None:
+    found = locate([GROUP[2].text, GROUP[0].text], GROUP, embedder(), in_order=True)
+    assert [place.time_s for place in found if place] == [6.006, 0.0]

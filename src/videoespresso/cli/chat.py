@@ -181,7 +181,8 @@ def question(session: Session, said: str, *, quiet: bool, as_json: bool) -> Exit
     def on_step(step: "Step") -> None:
         err().print(f"{step.node:<10} {one_line(step.text)}", style="dim")
 
-    answer = session.chat.ask(said, None if quiet else on_step)
+    answer = session.chat.ask(said, None if quiet else on_step, options=session.options)
+    session.options = ()
     if as_json:
         write_json(answer, indent=None)
     else:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
 from videoespresso.errors import UserError
-from videoespresso.report.text import clock, money
+from videoespresso.report.text import clock, letter, money
 from videoespresso.settings import ROLES
 
 if TYPE_CHECKING:
@@ -22,14 +22,18 @@ if TYPE_CHECKING:
     from videoespresso.types import ChatTurn, Usage
 
 LIMITS = ("usd", "calls", "frames", "seconds")
+MOST_OPTIONS = 26
+"""They have letters."""
 
 
 @dataclass
 class Session:
-    """The chat that is open. `chat` changes with /resume and /clear."""
+    """The chat that is open. `chat` changes with /resume and /clear. options: the possible answers
+    to the next question."""
 
     threads: "ThreadStore"
     chat: "Chat"
+    options: tuple[str, ...] = ()
 
     def last(self) -> "ChatTurn":
         """The last turn. Raises UserError when nothing was asked."""
@@ -102,6 +106,22 @@ def look(session: Session, given: str) -> Shown:
     for frame, caption in session.chat.closer(instant(start), instant(end)):
         file = session.chat.context.store.file(frame.video_id, frame.sha)
         yield Still(file, f"{clock(frame.time_s)}  {caption.text}")
+
+
+def option(session: Session, given: str) -> Shown:
+    texts = tuple(filter(None, (part.strip() for part in given.split("|"))))
+    if given == "off":
+        session.options = ()
+    elif given:
+        if not 2 <= len(texts) <= MOST_OPTIONS or len(set(texts)) < len(texts):
+            raise UserError(
+                f"not a choice: {given!r}",
+                hint=f"Write /option A | B, 2 to {MOST_OPTIONS} different ones, or /option off.",
+            )
+        session.options = texts
+    for position, text in enumerate(session.options):
+        yield f"({letter(position)}) {text}"
+    yield "one of these answers the next question" if session.options else "the answer is free"
 
 
 def tools(session: Session, given: str) -> Shown:
@@ -191,6 +211,8 @@ def export(session: Session, given: str) -> Shown:
 
 def _markdown(turn: "ChatTurn") -> Iterator[str]:
     yield f"**{turn.said}**" + (f" (*{turn.question}*)" if turn.question != turn.said else "")
+    for position, text in enumerate(turn.options):
+        yield f"\n({letter(position)}) {text}"
     yield f"\n{turn.answer}\n"
     for step in turn.evidence:
         yield f"- {PurePath(turn.video).name} {clock(step.time_s)}: {step.text}"
@@ -244,6 +266,7 @@ COMMANDS: dict[str, Command] = {
     "evidence": Command(evidence, "[N]", "its evidence with boxes; N shows one step's frame"),
     "seek": Command(seek, "T", "the frame at an instant: 12.5 or 1:02"),
     "look": Command(look, "A-B", "what is to be seen between two instants, closer together"),
+    "option": Command(option, "[A | B… | off]", "possible answers to the next question"),
     "tools": Command(tools, "[NAME… | off]", "the tools; those named are used from now on"),
     "model": Command(model, "[ROLE SPEC]", "the models; another one for a role"),
     "cost": Command(cost, "", "what each turn took"),

@@ -75,6 +75,8 @@ def completions(session: Session, text: str) -> Sequence[str]:
         return ()
     if not space:
         return tuple(f"/{known}" for known in COMMANDS if f"/{known}".startswith(name))
+    if name == "/option":
+        return _options(session, given)
     word = given.rpartition(" ")[2]
     known: Iterable[str] = ()
     if name == "/model" and " " not in given:
@@ -87,3 +89,14 @@ def completions(session: Session, text: str) -> Sequence[str]:
         except MemoryStoreError:
             known = ()
     return tuple(choice for choice in known if choice.startswith(word))
+
+
+def _options(session: Session, given: str) -> Sequence[str]:
+    """Options of earlier questions that are not there yet, where one begins."""
+    before, bar, begun = given.rpartition("|")
+    if " " in begun.lstrip():
+        return ()
+    there = {part.strip() for part in before.split("|")}
+    earlier = dict.fromkeys(text for turn in session.chat.turns for text in turn.options)
+    known = [*(text for text in earlier if text not in there), *(() if bar else ("off",))]
+    return tuple(text for text in known if text.startswith(begun.lstrip()))

@@ -109,11 +109,11 @@ def fetching(say: Callable[[str], None]) -> "Callable[[Progress], None]":
 
     def hear(progress: "Progress") -> None:
         whole = "" if progress.total is None else f" of {progress.total / 1e6:.1f}"
-        left = progress.left_s
-        say(
-            f"fetching {progress.received / 1e6:.1f}{whole} MB, {progress.rate / 1e6:.1f} MB/s"
-            + ("" if left is None else f", {left // 60:.0f}:{left % 60:02.0f} left")
-        )
+        rate, left = f"{progress.rate / 1e6:.1f} MB/s", ""
+        if progress.left_s is not None:
+            minutes, seconds = divmod(round(progress.left_s), 60)
+            left = f", {minutes}:{seconds:02} left"
+        say(f"fetching {progress.received / 1e6:.1f}{whole} MB, {rate}{left}")
 
     return hear
 

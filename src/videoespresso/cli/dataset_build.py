@@ -51,6 +51,10 @@ def build(
     profile: options.Profile = None,
     model: options.Model = None,
     detector: options.Detector = None,
+    label_check: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="A CLIP that checks boxes: hf:NAME.", show_default="off"),
+    ] = None,
     fps: options.Fps = None,
     group: Annotated[
         int, typer.Option(min=2, help="Captions a question is made from (paper: 15).")
@@ -90,6 +94,7 @@ def build(
         max_calls=max_calls,
         max_seconds=max_seconds,
         concurrency=concurrency,
+        label_check=label_check,
     )
     how = How(seed=seed, group=group, jobs=jobs, engine=engine, ray_address=ray_address)
     built = run(videos, out_folder, settings, how, quiet=quiet)

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -24,6 +24,8 @@ To = Literal[
     "ms-swift",
     "parquet",
 ]
+
+SCALES: dict[str, Literal[1, 100, 1000] | None] = {"auto": None, "1": 1, "100": 100, "1000": 1000}
 
 OutOption = Annotated[
     Path, typer.Option("--out", help="A folder, or a file for a format that is one file.")
@@ -129,11 +131,6 @@ def _choices(
             raise SettingsError(
                 f"{name} {folder} is no folder", hint="Give the folder they are in."
             )
-    if show == "video" and replies == "json":
-        raise SettingsError(
-            "our reasoner's JSON names core frames by number, and a video has none",
-            hint="Add --replies text.",
-        )
     return Choices(
         replies=replies, shows=show, images=images, videos=videos, embed=embed, replace=force
     )
@@ -150,8 +147,7 @@ def _run(
 ) -> None:
     from videoespresso.dataset.formats.convert import convert as run
 
-    scales: dict[str, Any] = {"auto": None, "1": 1, "100": 100, "1000": 1000}
-    done = run(source, target, form=form, to=to, scale=scales[box_scale], choices=choices)
+    done = run(source, target, form=form, to=to, scale=SCALES[box_scale], choices=choices)
     if as_json:
         write_json(done)
     else:

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 
-from videoespresso.cli.console import one_line, out, show_table
+from videoespresso.cli.console import one_line, out, say_warning, show_table
+from videoespresso.dataset.duplicates import Duplicates
+from videoespresso.dataset.leaks import MEANING, Leakage
+from videoespresso.dataset.split import Divided
 from videoespresso.dataset.spreads import Share, Spread
-from videoespresso.dataset.stats import DatasetStats, TaskRow
+from videoespresso.dataset.stats import NO_TASK, DatasetStats, TaskRow
 from videoespresso.dataset.validate import Validation
 from videoespresso.items import DatasetItem, FrameBox
 from videoespresso.report.text import instant, letter, money, number, percent, total
+from videoespresso.tasks import TASKS
 
 SHOWN = 30
 """Problems a person reads in a terminal; --json has more."""
@@ -31,8 +35,8 @@ def show_stats(stats: DatasetStats) -> None:
     )
     show_table(*header, rows=(_task(row) for row in stats.tasks))
     _heading("Numbers")
-    header = ("", "n#", "mean#", "5 %#", "25 %#", "median#", "75 %#", "95 %#", "most#")
-    show_table(*header, rows=(_spread(name, s) for name, s in spreads(stats).items() if s))
+    columns = ("", "n#", "mean#", "5 %#", "25 %#", "median#", "75 %#", "95 %#", "most#")
+    show_table(*columns, rows=(_spread(name, s) for name, s in spreads(stats).items() if s))
     _heading("Shares")
     show_table("", "n#", "Share (95 %)#", rows=_shares(stats))
     for what, words in stats.words.items():
@@ -116,6 +120,62 @@ def show_validation(found: Validation) -> None:
     out().print(f"\n{found.records:,} records, {count:,} problems: {told}", style="bold red")
     if count > len(shown):
         out().print(f"{len(shown)} are shown; --json lists up to {len(found.problems):,}")
+
+
+def show_split(done: Divided) -> None:
+    """The parts, the records a task of each, and what is missing on a side."""
+    header = ("Part", "Wanted#", "Videos#", "Records#", "Share of records (95 %)#")
+    show_table(
+        *header,
+        rows=(
+            (s.name, f"{100 * s.wanted:g} %", f"{s.videos:,}", f"{s.records:,}", percent(s.share))
+            for s in done.sides
+        ),
+    )
+    _heading("Records a task")
+    tasks = [t for t in (*TASKS, NO_TASK) if any(t in side.tasks for side in done.sides)]
+    rows = ((task, *(f"{side.tasks.get(task, 0):,}" for side in done.sides)) for task in tasks)
+    show_table("Task", *(f"{side.name}#" for side in done.sides), rows=rows)
+    if done.largest > 1:
+        out().print(
+            f"\n{done.units:,} groups of videos were kept together; "
+            f"the largest has {done.largest:,}"
+        )
+    for side in done.sides:
+        lacking = [task for task in tasks if not side.tasks.get(task)]
+        if lacking:
+            say_warning(f"{side.name} has no record of: {', '.join(lacking)}")
+    if done.missing:
+        say_warning(f"{done.missing:,} images that records name are missing")
+
+
+def show_duplicates(found: Duplicates) -> None:
+    """How often a dataset asks the same."""
+    out().print(
+        f"{found.records:,} records: {found.pairs:,} pairs ask and answer the same "
+        f"(cosine {found.threshold:g} or more, or the same words), in {found.groups:,} groups of "
+        f"up to {found.largest:,}; {found.extra:,} records could go"
+    )
+    style = "bold red" if found.same_video else ""
+    out().print(f"{found.same_video:,} of the pairs are about one video", style=style)
+    for e in found.examples:
+        told = f"  {e.cosine:.2f}  {e.first} {e.question!r} ~ {e.second} {e.other!r}"
+        out().print(one_line(told), style="dim")
+
+
+def show_leakage(found: Leakage) -> None:
+    """What the splits share, with examples."""
+    told = ", ".join(f"{one_line(name)} {n:,}" for name, n in found.records.items())
+    out().print(f"records: {told}")
+    if found.ok:
+        out().print("nothing is shared")
+    for leak in found.leaks:
+        out().print(
+            one_line(f"{leak.first} and {leak.second}: {leak.n:,} × {MEANING[leak.kind]}"),
+            style="bold red",
+        )
+        for example in leak.examples[:5]:
+            out().print(f"  {one_line(example)}", style="dim")
 
 
 def show_item(item: DatasetItem) -> None:

@@ -9,7 +9,6 @@ from videoespresso.cli.options import MaxCalls, MaxUsd, Model, Private, Profile,
 from videoespresso.errors import UserError
 
 EPILOG = examples("mcp", "mcp --profile openai --max-usd 0.5", "mcp --http --port 8765")
-HOST = "127.0.0.1"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,7 +34,7 @@ def serve(
 
     Whoever reaches it may open any video that you may: over HTTP it listens on this machine only.
     """
-    from videoespresso.mcp_server import build_server
+    from videoespresso.mcp_server import HOST, PORT, build_server
 
     if port is not None and not http:
         raise UserError("--port is for --http", hint="Give both, or neither for stdio.")
@@ -44,9 +43,10 @@ def serve(
     )
     for warning in settings.warnings:
         say_warning(warning)
-    server = build_server(settings)
+    port = port or PORT
+    server = build_server(settings, HOST, port)
     if not http:
         server.run("stdio")  # stdout is the protocol's: nothing else may be written there
         return
-    err().print(f"listening on http://{HOST}:{port or 8765}/mcp", style="dim")
-    server.run("streamable-http", host=HOST, port=port or 8765)
+    err().print(f"listening on http://{HOST}:{port}/mcp", style="dim")
+    server.run("streamable-http")

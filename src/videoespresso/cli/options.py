@@ -59,6 +59,7 @@ def settings_of(
     max_frames: int | None = None,
     max_seconds: float | None = None,
     concurrency: int | None = None,
+    label_check: str | None = None,
     private: bool = False,
 ) -> Settings:
     """The settings with what was given on top. Raises UserError, SettingsError."""
@@ -74,6 +75,7 @@ def settings_of(
             "budget_frames": max_frames,
             "budget_seconds": max_seconds,
             "concurrency": concurrency,
+            "label_check": label_check,
             "allow_private_addresses": private or None,
         }
     )

@@ -1,24 +1,70 @@
-"""Pictures in the terminal, where it can show them: kitty's protocol and iTerm2's."""
+"""Pictures in the terminal, where it can show them: kitty's protocol, iTerm2's, and sixels."""
 
 import base64
+import functools
 import io
 import os
-from collections.abc import Mapping
+import re
+import select
+import sys
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-Protocol = Literal["kitty", "iterm", ""]
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Protocol = Literal["kitty", "iterm", "sixel", ""]
 
 SIDE = 480
 """Longer side in pixels: a core frame is recognised and two fit on a screen."""
 _CHUNK = 4096
 """Kitty takes at most this much base64 in one piece (its protocol's description)."""
+_WAIT_S = 0.3
+"""A terminal answers in a few milliseconds, one behind a slow line in some hundred."""
+_ATTRIBUTES = re.compile(rb"\x1b\[\?([0-9;]*)c")
+_SIXELS = b"4"
+"""The attribute by which a terminal says that it draws sixels (DEC's list for DA1)."""
 
 
-def protocol(environ: Mapping[str, str] | None = None) -> Protocol:
+def attributes() -> bytes:
+    """What the terminal answers when it is asked what it can do (DA1); b"" where it cannot be."""
+    try:
+        import termios
+        import tty
+    except ImportError:  # Windows
+        return b""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return b""
+    stdin, said = sys.stdin.fileno(), b""
+    before = termios.tcgetattr(stdin)
+    give_up = time.monotonic() + _WAIT_S
+    try:
+        tty.setcbreak(stdin)
+        sys.stdout.write("\x1b[c")
+        sys.stdout.flush()
+        while not said.endswith(b"c") and (left := give_up - time.monotonic()) > 0:
+            if select.select([stdin], [], [], left)[0]:
+                said += os.read(stdin, 64)
+    finally:
+        termios.tcsetattr(stdin, termios.TCSADRAIN, before)
+    return said
+
+
+@functools.cache
+def _asked() -> bytes:
+    """`attributes`, once: what is typed meanwhile would be read as an answer."""
+    return attributes()
+
+
+def protocol(
+    environ: Mapping[str, str] | None = None, ask: Callable[[], bytes] = _asked
+) -> Protocol:
     """How this terminal shows pictures; "" when it cannot, or when nobody can know.
 
-    A multiplexer between us and the terminal swallows or garbles the pictures.
+    A multiplexer between us and the terminal swallows or garbles the pictures. Terminals that
+    have sixels say so when they are asked.
     """
     environ = os.environ if environ is None else environ
     term, program = environ.get("TERM", ""), environ.get("TERM_PROGRAM", "")
@@ -28,7 +74,10 @@ def protocol(environ: Mapping[str, str] | None = None) -> Protocol:
         return "kitty"
     if program in ("iTerm.app", "WezTerm") or environ.get("LC_TERMINAL") == "iTerm2":
         return "iterm"
-    return ""
+    if term in ("", "dumb", "linux"):
+        return ""
+    found = _ATTRIBUTES.search(ask())
+    return "sixel" if found and _SIXELS in found[1].split(b";") else ""
 
 
 def drawn(file: Path, how: Protocol) -> str:
@@ -40,6 +89,8 @@ def drawn(file: Path, how: Protocol) -> str:
     with Image.open(file) as picture:
         small = picture.convert("RGB")
     small.thumbnail((SIDE, SIDE))
+    if how == "sixel":
+        return sixels(small)
     buffer = io.BytesIO()
     small.save(buffer, "PNG")
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
@@ -52,3 +103,35 @@ def drawn(file: Path, how: Protocol) -> str:
         more = int(number < len(pieces) - 1)
         said.append(f"\x1b_G{first}m={more};{piece}\x1b\\")
     return "".join(said)
+
+
+_SIXEL_COLOURS = 255
+"""Of the 256 registers that terminals have: one more stays for what is left out."""
+
+
+def sixels(image: "Image") -> str:
+    """An RGB picture as DEC's sixels: bands of six rows, each painted colour by colour. A
+    character is a column of six pixels, 63 and a bit for each pixel set."""
+    import numpy as np
+    from PIL import Image as Pillow
+
+    indexed = image.quantize(_SIXEL_COLOURS, dither=Pillow.Dither.FLOYDSTEINBERG)
+    pixels = np.asarray(indexed)
+    palette = np.asarray(indexed.getpalette(), dtype=int).reshape(-1, 3)
+    said = [f'\x1bP0;1q"1;1;{image.width};{image.height}']
+    for colour in np.unique(pixels):
+        red, green, blue = (round(100 * int(value) / 255) for value in palette[colour])
+        said.append(f"#{colour};2;{red};{green};{blue}")
+    for top in range(0, image.height, 6):
+        band = pixels[top : top + 6]
+        weights = (1 << np.arange(len(band)))[:, None]
+        lines = []
+        for colour in np.unique(band):
+            columns = 63 + ((band == colour) * weights).sum(axis=0)
+            text = columns.astype(np.uint8).tobytes().decode("ascii").rstrip("?")
+            lines.append(f"#{colour}{_RUN.sub(lambda run: f'!{len(run[0])}{run[1]}', text)}")
+        said.append("$".join(lines) + "-")
+    return "".join(said) + "\x1b\\"
+
+
+_RUN = re.compile(r"(.)\1{3,}")

@@ -23,7 +23,7 @@ from videoespresso.settings import Settings
 from videoespresso.types import FrameRef, Gap, Record
 
 if TYPE_CHECKING:
-    from videoespresso.tools.base import ToolRequest
+    from videoespresso.tools.base import Tool, ToolRequest
     from videoespresso.tools.registry import Known
 
 FRAMES = 8
@@ -71,10 +71,8 @@ def info(
     name: Annotated[str, typer.Argument(help="A tool's name, or package.module:name.")],
 ) -> None:
     """Show what a tool does, what it needs, where it is from, and what a model may call it with."""
-    from videoespresso.tools.registry import load_tools
-
     settings = _settings()
-    (tool,) = load_tools([name]).tools
+    tool = _one(name, settings)
     known = {item.name: item.source for item in _survey(settings)}
     source = name if ":" in name else known[name]
     rows = [("name", tool.name), ("from", source), ("needs", tool.needs)]
@@ -119,10 +117,10 @@ def try_tool(
     """Run one tool on a few frames of a video, and show what it found or why it did not."""
     from videoespresso.graphs.context import open_context
     from videoespresso.tools.download import local
-    from videoespresso.tools.registry import load_tools, run_tool
+    from videoespresso.tools.registry import run_tool
 
     settings, arguments = _settings(detector), _arguments(arg or ())
-    (tool,) = load_tools([name]).tools
+    tool = _one(name, settings)
     with err().status(f"trying {tool.name}") as status:
         file = local(video, settings, fetching(status.update))
         context = open_context(settings.model_copy(update={"tools": ()}))
@@ -154,7 +152,18 @@ def _settings(detector: str | None = None) -> Settings:
 def _survey(settings: Settings, more: Sequence[str] = ()) -> "list[Known]":
     from videoespresso.tools.registry import survey
 
-    return survey((*settings.tools, *more))
+    return survey((*settings.tools, *more), settings.mcp)
+
+
+def _one(name: str, settings: Settings) -> "Tool":
+    """The tool of that name. Raises UserError where there is none, and where there are several."""
+    from videoespresso.tools.registry import load_tools
+
+    tools = load_tools([name], servers=settings.mcp).tools
+    if len(tools) != 1:
+        names = ", ".join(tool.name.partition(".")[2] for tool in tools) or "none"
+        raise UserError(f"{name} has {len(tools)} tools: {names}", hint=f"Choose one: {name}#TOOL.")
+    return tools[0]
 
 
 def _arguments(given: Sequence[str]) -> dict[str, Any]:

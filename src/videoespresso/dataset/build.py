@@ -22,6 +22,7 @@ from videoespresso.errors import BudgetExceeded, ModelError, UserError, VideoEsp
 from videoespresso.graphs.context import Context, open_context
 from videoespresso.graphs.dataset_context import GROUP
 from videoespresso.items import VERSION
+from videoespresso.report.dataset_page import write_page
 from videoespresso.settings import DATASET_ROLES, Settings
 from videoespresso.types import Record, Usage
 
@@ -250,6 +251,7 @@ class _Run:
             ended=self._ended,
         )
         write_manifest(self._folder, self._made_with, counts, built)
+        write_page(self._folder.root, self._folder.page)
         return built
 
 
@@ -260,7 +262,8 @@ def made_with(context: Context, seed: int, group: int) -> Json:
     prompts |= {r: load(r).sha for r in ("captioner", "verifier", "annotator", "distractor")}
     return {
         "models": {role: str(agent.spec) for role, agent in context.agents.items()}
-        | {"detector": context.detector.name, "embedder": context.embed.name},
+        | {"detector": context.detector.name, "embedder": context.embed.name}
+        | {"label_check": settings.label_check or "off"},
         "prompts": dict(sorted(prompts.items())),
         "sampling": {
             "fps": settings.fps,

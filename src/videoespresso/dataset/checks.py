@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import combinations, pairwise
 from typing import Final, Literal, get_args
 
-from videoespresso.dataset.stats import right_and_wrong, words_in
+from videoespresso.dataset.measures import right_and_wrong, words_in
 from videoespresso.items import DatasetItem, item_id
 
 Check = Literal[

@@ -67,8 +67,9 @@ def lines_of(file: Path) -> Iterator[tuple[int, bytes]]:
         for number, line in enumerate(iter(lambda: source.readline(LONGEST), b""), start=1):
             if len(line) >= LONGEST:
                 raise _wrong(file, number, f"is longer than {LONGEST // 1024**2} MiB")
-            if line.strip():
-                yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+            told = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+            if told.strip():
+                yield number, told
 
 
 def _record(value: object, model: type[Model], file: Path, number: int) -> Model:
@@ -156,7 +157,8 @@ def writing(file: Path, *, replace: bool = False) -> Iterator[IO[bytes]]:
             hint="Check the folder, its permissions and the room on the disk.",
         ) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -7,19 +7,21 @@ index.html        the evidence, to look at
 work/             what is needed to go on: a journal a video, and its finished shard
 """
 
+import contextlib
 import json
 import os
-import shutil
 import tempfile
-import uuid
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from videoespresso.errors import MemoryStoreError, UserError
 
 Json = dict[str, Any]
+
+LEFT_OVER_S = 3600.0
+"""No file takes that long to write."""
 
 
 class Folder:
@@ -50,24 +52,17 @@ class Folder:
             raise UserError(
                 f"{self.root} cannot be made: {error.strerror}", hint="Choose another --out."
             ) from error
+        self._sweep()
 
-    def keep_image(self, source: Path, sha: str) -> str:
-        """Puts a stored frame beside the records; its name relative to the folder.
-
-        Raises MemoryStoreError where the frame store has evicted it, or the disk is full.
-        """
-        target = self.frames / f"{sha}{source.suffix}"
-        if not target.exists():
-            made = target.with_name(f".{target.name}.{uuid.uuid4().hex}")  # of any machine
-            try:
-                shutil.copyfile(source, made)
-                os.replace(made, target)
-            except OSError as error:
-                raise MemoryStoreError(
-                    f"the picture of a core frame cannot be kept: {error.strerror or error}",
-                    hint="Free the disk, or raise the frame store's size cap; then go on.",
-                ) from error
-        return target.relative_to(self.root).as_posix()
+    def _sweep(self) -> None:
+        """Removes what killed runs left half-written; what a run beside this one is writing now is
+        younger than that."""
+        old = time.time() - LEFT_OVER_S
+        for folder in (self.root, self.frames, self.work):
+            for file in folder.glob(".*"):
+                with contextlib.suppress(OSError):  # another run has just swept it
+                    if file.is_file() and file.stat().st_mtime < old:
+                        file.unlink()
 
     def shard(self, name: str) -> Path:
         """Where the outcome of one video lies."""
@@ -107,7 +102,7 @@ def _place(item: Json) -> tuple[int, str]:
     return item["group"] or 0, item["id"]
 
 
-@contextmanager
+@contextlib.contextmanager
 def written(path: Path) -> Iterator[IO[str]]:
     """A text file that appears under its name when it is whole. Raises MemoryStoreError."""
     try:

@@ -3,15 +3,20 @@
 Everything is counted in one pass: memory holds a few bytes a video and a group, none a record.
 """
 
-import hashlib
 import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
-from pathlib import PurePath
 from typing import Final
 
+from videoespresso.dataset.measures import (
+    digest,
+    distances,
+    right_and_wrong,
+    source_of,
+    video_key,
+    words_in,
+)
 from videoespresso.dataset.spreads import Frequent, Share, Spread, Tally, Word, share
 from videoespresso.items import DatasetItem, Reject
 from videoespresso.tasks import GROUPS, TASKS, Task
@@ -118,19 +123,6 @@ class DatasetStats(Record):
     cost: dict[str, Usage]
 
 
-def words_in(text: str) -> int:
-    """Length in words, split at white space."""
-    return len(text.split())
-
-
-def source_of(path: str) -> str:
-    """The collection a video seems to come from, by its path; "." for a bare file name."""
-    parts = PurePath(path.replace("\\", "/")).parts
-    if len(parts) < 2:
-        return "."
-    return parts[-2] if parts[0] == "/" or parts[0].endswith(":") else parts[0]
-
-
 def gather(items: Iterable[DatasetItem], rejects: Iterable[Reject] = ()) -> DatasetStats:
     """Counts records and rejects as they come."""
     counting = _Counting()
@@ -181,7 +173,7 @@ class _Counting:
             self.cost[stage] = self.cost.get(stage, Usage()) + usage
 
     def _video(self, item: DatasetItem) -> None:
-        key, source = _digest(item.video.id or item.video.path), source_of(item.video.path)
+        key, source = video_key(item), source_of(item.video.path)
         if key not in self.videos:
             self.source_videos[source] += 1
             length = item.video.duration_s or 0.0
@@ -189,7 +181,7 @@ class _Counting:
         self.videos[key] += 1
         self.sources[source] += 1
         if item.captions and item.group is not None:
-            group = _digest(f"{key.hex()} {item.group}")
+            group = digest(f"{key.hex()} {item.group}")
             if group not in self.groups:
                 self.groups.add(group)
                 self.tallies["captions"].add(len(item.captions))
@@ -271,15 +263,16 @@ class _Counting:
 
     def _task_rows(self) -> Iterator[TaskRow]:
         """The 14 tasks in the paper's order, and what has none where there is any."""
-        group_of = {task: group for group, tasks in GROUPS.items() for task in tasks}
+        group_of: dict[str, str] = {t: group for group, tasks in GROUPS.items() for t in tasks}
+        paper = {str(task): counts for task, counts in PAPER.items()}
         whole = sum(train + test for train, test in PAPER.values())
         for task in (*TASKS, NO_TASK):
-            train, test = (0, 0) if task == NO_TASK else PAPER[task]
+            train, test = paper.get(task, (0, 0))
             n = self.tasks[task]
             if n or task != NO_TASK:
                 yield TaskRow(
                     task=task,
-                    group="" if task == NO_TASK else group_of[task],
+                    group=group_of.get(task, ""),
                     n=n,
                     share=share(n, self.records),
                     paper_train=train,
@@ -289,28 +282,7 @@ class _Counting:
                 )
 
 
-def right_and_wrong(item: DatasetItem) -> tuple[str, tuple[str, ...]]:
-    """The right option and the others. The record must have a letter."""
-    assert item.letter is not None, "asked of a record with a letter"
-    k = ord(item.letter) - ord("A")
-    return item.options[k], item.options[:k] + item.options[k + 1 :]
-
-
-def distances(item: DatasetItem) -> Iterator[float]:
-    """Seconds between neighbouring core frames, where both instants are known."""
-    for one, other in pairwise(item.core_frames):
-        if one.time_s is not None and other.time_s is not None:
-            distance = abs(other.time_s - one.time_s)
-            if math.isfinite(distance):
-                yield distance
-
-
 def _reject_rows(refused: Counter[tuple[str, str]]) -> Iterator[RejectRow]:
     for (stage, criterion), n in sorted(refused.items(), key=lambda row: (-row[1], row[0])):
         found = share(n, refused.total())
         yield RejectRow(stage=stage, criterion=criterion, n=n, share=found)
-
-
-def _digest(text: str) -> bytes:
-    """Eight bytes for a name: two of a million meet with a chance of 3 in 100 million."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from videoespresso.dataset.checks import CHECKS, MEND, Check, Fault, faults
 from videoespresso.dataset.files import lines_of, records_file
-from videoespresso.dataset.stats import right_and_wrong, words_in
+from videoespresso.dataset.measures import right_and_wrong, words_in
 from videoespresso.items import LETTERS, DatasetItem, KeyFrame, SourceVideo
 from videoespresso.types import Record
 

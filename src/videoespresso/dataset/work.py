@@ -12,6 +12,7 @@ from videoespresso.graphs.dataset import build_dataset_graph
 from videoespresso.graphs.dataset_context import GROUP, DatasetContext, Event, Stopped
 from videoespresso.items import Reject
 from videoespresso.memory.journal import Journals, JournalTaken
+from videoespresso.tools.label_check import label_check
 
 Json = dict[str, Any]
 
@@ -87,6 +88,7 @@ class Worker:
             base=context,
             keep_image=self._keep_image,
             journals=Journals(folder.work, first),
+            label_check=label_check(context.settings.label_check),
             tell=tell,
             seed=seed,
             group=group,
@@ -95,8 +97,9 @@ class Worker:
         self._graph = build_dataset_graph(self.context)
 
     def _keep_image(self, frame: Json) -> str:
-        source = self.context.base.store.file(frame["video_id"], frame["sha"])
-        return self._folder.keep_image(source, frame["sha"])
+        frames = self._folder.frames
+        name = self.context.base.store.keep(frame["video_id"], frame["sha"], frames)
+        return f"{frames.name}/{name}"
 
     def stop(self) -> None:
         """Ends at the next stages; what is under way is finished and kept."""

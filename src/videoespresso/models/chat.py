@@ -20,6 +20,9 @@ MAX_TOKENS = 1024
 NO_KEY = "not-needed"
 """Sent to a server on this machine when OPENAI_API_KEY is not set: the SDK insists on a key."""
 
+EXTRAS = ("anthropic", "ollama")
+"""Providers that are extras of ours; any other that LangChain knows comes by its own package."""
+
 
 def chat_model(
     spec: ModelSpec | str,
@@ -117,9 +120,11 @@ def _by_langchain(
 ) -> "BaseChatModel":
     """Any provider that LangChain's `init_chat_model` knows."""
     package = f"langchain-{spec.provider.replace('_', '-')}"
+    extra = f'"videoespresso[{spec.provider}]"' if spec.provider in EXTRAS else ""
     if importlib.util.find_spec("langchain") is None:
         raise ModelError(
-            f"{spec} needs the package langchain", hint=f"pip install langchain {package}"
+            f"{spec} needs the packages langchain and {package}",
+            hint=f"pip install {extra or f'langchain {package}'}",
         )
     # an optional package, without which the type checker must give the same verdict
     init_chat_model = importlib.import_module("langchain.chat_models").init_chat_model
@@ -127,13 +132,18 @@ def _by_langchain(
     if spec.base_url:
         options["base_url"] = spec.base_url
     if spec.provider == "ollama":
-        options |= {"num_predict": max_tokens, "client_kwargs": {"timeout": timeout_s}}
+        import httpx  # noqa: PLC0415 - only for this
+
+        # as above: a kept connection belongs to an event loop which may be closed at the next call
+        limits = httpx.Limits(max_keepalive_connections=0)
+        client = {"timeout": timeout_s, "limits": limits}
+        options |= {"num_predict": max_tokens, "client_kwargs": client}
     else:
         options |= {"max_tokens": max_tokens, "timeout": timeout_s, "max_retries": 0}
     try:
         model = init_chat_model(spec.model, model_provider=spec.provider, **options)
     except ImportError as error:  # its text names the package
-        raise ModelError(f"{spec}: {error}", hint=f"pip install {package}") from error
+        raise ModelError(f"{spec}: {error}", hint=f"pip install {extra or package}") from error
     except ValueError as error:  # an unknown provider, or pydantic's word on a missing key
         first = redact(str(error)).strip().partition("\n")[0]
         raise SettingsError(

@@ -9,6 +9,8 @@ from videoespresso.report.text import number, percent
 
 WIDE, HIGH = 420.0, 150.0
 """Of a histogram's plot, in the drawing's own units; a page scales it."""
+WIDEST = 60.0
+"""Of a histogram's bar: three bars must not look like three walls."""
 LABEL, ROW = 170.0, 22.0
 """Of a bar chart: room for a row's name, and a row's height."""
 NAME = 26
@@ -68,7 +70,7 @@ def histogram(title: str, spread: Spread | None, unit: str) -> Histogram | None:
         return None
     bars = spread.bars
     most = max(bar.n for bar in bars)
-    step = WIDE / len(bars)
+    step = min(WIDE / len(bars), WIDEST)
     whole = all(b.low.is_integer() and b.high - b.low == 1 for b in bars)
     columns = []
     for k, bar in enumerate(bars):

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from videoespresso.dataset.files import records_file
 from videoespresso.dataset.formats import reading, writing
 from videoespresso.dataset.formats.boxes import Scale
 from videoespresso.dataset.formats.clock import Clock
@@ -35,8 +36,8 @@ def convert(
     if known == "ours":
         if to == "ours":
             raise UserError(f"{place} is ours already", hint="Give another --to.")
-        folder = place if place.is_dir() else place.parent
-        chosen = replace(chosen, images=chosen.images or folder, local=True)
+        file = records_file(place)
+        chosen = replace(chosen, images=chosen.images or file.parent, local=True)
         records = reading.own(place, tally)
     else:
         if scale is None:

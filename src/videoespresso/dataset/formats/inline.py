@@ -72,7 +72,8 @@ def _numbers(text: str) -> list[Four] | None:
         value = None
     try:
         if value is None:
-            return list(fours(float(word) for word in text.translate(_AROUND).split()))
+            words = text.translate(_AROUND).split()
+            return list(fours(map(float, words))) if words or not text.strip() else None
         rows = [value] if value and not isinstance(value[0], list) else value
         return [_four(row) for row in rows]
     except (ValueError, TypeError, LookupError):

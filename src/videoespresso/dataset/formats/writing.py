@@ -88,6 +88,7 @@ class Job:
 
 def write(job: Job) -> tuple[Path, ...]:
     """Writes the records and says which files. Raises UserError; then no file is there."""
+    _fitting(job)
     if job.to == "ours":
         return _ours(job)
     if job.to == "parquet":
@@ -95,6 +96,23 @@ def write(job: Job) -> tuple[Path, ...]:
     if job.to in NAMES:
         return _released(job)
     return _selector(job) if job.to == "trl-selector" else _reasoner(job)
+
+
+def _fitting(job: Job) -> None:
+    """Raises UserError for choices that do not go together."""
+    if job.choices.embed and job.to != "parquet":
+        raise UserError(f"{job.to} has no images inside", hint="--embed is for --to parquet.")
+    if job.choices.shows == "frames":
+        return
+    if job.to not in ("llama-factory", "ms-swift"):
+        raise UserError(
+            f"{job.to} shows no video", hint="--show video is for llama-factory and ms-swift."
+        )
+    if job.choices.replies == "json":
+        raise UserError(
+            "our reasoner's JSON names core frames by number, and a video has none",
+            hint="Add --replies text.",
+        )
 
 
 def _some(job: Job) -> None:

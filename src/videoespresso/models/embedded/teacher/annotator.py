@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from videoespresso.models.embedded.teacher import words as w
-from videoespresso.models.embedded.teacher.claims import Claim, runs
+from videoespresso.models.embedded.teacher.claims import Claim, held
 from videoespresso.models.embedded.teacher.drafts import sentence
 from videoespresso.models.embedded.teacher.reading import Clause, Film, stems, things
 from videoespresso.models.embedded.teacher.verifier import take_apart
@@ -15,8 +15,8 @@ MOST_CORE = 4
 def annotate(film: Film, question: str, answer: str) -> dict[str, object]:
     """Core captions in time order and evidence on them; the answer's own sentence comes last."""
     pair = take_apart(film, question, answer)
-    asked = _placed(film, [c for c in pair.asked if c.act])
-    told = _placed(film, [c for c in pair.told if c.act])
+    asked = _placed(film, [c for c in pair.asked if c.full])
+    told = _placed(film, [c for c in pair.told if c.full])
     found = [*asked, *(p for p in told if p not in asked)]
     if len({at for at, _ in found}) < 2:
         found += [p for p in _nearest(film, question, answer) if p[0] not in {a for a, _ in found}]
@@ -39,21 +39,8 @@ Place = tuple[int, Clause | None]
 
 def _placed(film: Film, claims: Sequence[Claim]) -> list[Place]:
     """Where each claim starts to hold, with the caption's own clause."""
-    found: list[Place] = []
-    for claim in claims:
-        for start, end in runs(claim, film)[:1]:
-            clause = next(
-                (h.clause for h in film.happenings if (h.start, h.end) == (start, end)
-                 and (start, end) in runs(claim._replace(who=h.clause.who, act=h.clause.act), film)
-                 and _fits(claim, h.clause)),
-                None,
-            )  # fmt: skip
-            found.append((start, clause))
+    found = [(h.start, h.clause) for claim in claims for h in held(claim, film)[:1]]
     return list(dict.fromkeys(found))
-
-
-def _fits(claim: Claim, clause: Clause) -> bool:
-    return not claim.who or set(stems(claim.who)) <= set(stems(clause.who))
 
 
 def _nearest(film: Film, question: str, answer: str) -> list[Place]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from videoespresso.models.embedded.teacher import words as w
-from videoespresso.models.embedded.teacher.reading import Clause, Film, parse, stems
+from videoespresso.models.embedded.teacher.reading import Clause, Film, Happening, parse, stems
 
 _TIES = (
     r"(?P<tie>as soon as|after|before|when|while|once|because|since|until|then|followed by"
@@ -18,7 +18,7 @@ _TIES = (
 _CUT = re.compile(
     rf"\s*(?P<near>\b(?:right|just|immediately|directly|straight)\s+)?\b{_TIES}\b\s*"
     r"|\s*(?P<stop>[;:,.?!]+(?=\s|$))\s*"
-    r"|\s+(?P<that>and that|that|if)\s+"
+    r"|\s+(?P<that>and that|that|if|why)\s+"
 )
 _FILLER = re.compile(
     r"^(?:and\b|so\b|but\b|first(?:ly)?\b|second(?:ly)?\b|next\b|at last\b|at the end\b|finally\b"
@@ -42,7 +42,8 @@ all also again another make makes turn turns become becomes get gets influence i
 affect affects react reacts reaction chain sets off part plays role kind sort way doing will the a
 an if only along same different later earlier afterwards immediately directly following follows
 follow subsequently road whether than put behavior behaviour action actions situation show shows
-shown see seen visible process occurs occur whole sequence anybody nobody animal animals"""
+shown see seen visible process occurs occur whole sequence anybody nobody animal animals
+most yes seen direct each"""
 NEUTRAL = frozenset(map(w.stem, _ASKING.split()))
 """Stems of words with which questions are asked: they claim nothing of the scene."""
 
@@ -76,23 +77,36 @@ def question_claims(question: str, film: Film) -> tuple[str, list[Claim]]:
 
 def answer_claims(answer: str, film: Film) -> list[Claim]:
     """What the answer claims."""
+    turned = re.fullmatch(r"(?:it changes )?from (.+) to (.+?)[ .]*", w.plain(answer))
+    if turned and (a := _backdrop(turned[1], film)) and (b := _backdrop(turned[2], film)):
+        return [a, b._replace(tie="then")]
     return [c for c in _claims(answer, film, asking=False) if c.who or c.act]
 
 
 def _claims(text: str, film: Film, *, asking: bool) -> Iterator[Claim]:
     first = True
     for tie, near, piece in _pieces(w.plain(text)):
-        if asking and first:
-            claim = _asked(piece, film)
+        for part in _parted(piece, film):
+            claim = _asked(part, film) if asking and first else _stated(part, film)
             first = False
+            yield claim._replace(tie=tie, near=near)
+
+
+def _parted(piece: str, film: Film) -> list[str]:
+    """A piece, parted at each "and" behind which somebody else does something."""
+    parts: list[str] = []
+    for part in piece.split(" and "):
+        who, act = subject(part, film)
+        if parts and not (who and _tells(act, film) and all(subject(parts[-1], film))):
+            parts[-1] += f" and {part}"
         else:
-            claim = _stated(piece, film)
-        yield claim._replace(tie=tie, near=near)
+            parts.append(part)
+    return parts
 
 
 def _pieces(text: str) -> Iterator[tuple[str, bool, str]]:
     """(tie, whether "right" stands before it, words) of each piece; a tie holds to the next stop
-    that is no colon."""
+    that is no colon, and "after the moment when" is "after"."""
     tie, near, at = "", False, 0
     for cut in [*_CUT.finditer(text), None]:
         piece = text[at : cut.start() if cut else len(text)].strip()
@@ -103,7 +117,7 @@ def _pieces(text: str) -> Iterator[tuple[str, bool, str]]:
         if cut is None:
             return
         at = cut.end()
-        if cut["tie"]:
+        if cut["tie"] and (piece or not tie or cut["tie"] not in ("when", "while")):
             tie, near = _tie(cut["tie"]), bool(cut["near"])
         elif cut["stop"] and cut["stop"][0] in ",.?!":
             tie, near = "", False
@@ -125,22 +139,36 @@ def _asked(piece: str, film: Film) -> Claim:
         verb = asked["do"] if asked["do"] in w.COPULAS else ""
         who, act = subject(rest, film)
         act = f"{verb} {act}".strip() if who and verb and act else act
-        return Claim(who, act if who and set(stems(act)) - NEUTRAL else "")
+        return Claim(who, act if who and _tells(act, film) else "")
     wanted = asked["wh"].split()[-1]
     if wanted in ("who", "what", "person", "vehicle", "animal", "thing", "object"):
-        return Claim("", rest if set(stems(rest)) - NEUTRAL else "")
+        return Claim("", rest if _tells(rest, film) else "")
     return _stated(rest, film)
 
 
 def _stated(piece: str, film: Film) -> Claim:
     who, act = subject(piece, film)
     if who:
-        return Claim(who, act if act and (set(stems(act)) - NEUTRAL or _started(act)) else "")
-    return Claim("", "")
+        return Claim(who, act if _tells(act, film) else "")
+    return _backdrop(re.sub(r"^(?:in|on|at|of) ", "", piece), film) or Claim("", "")
 
 
-def _started(act: str) -> bool:
-    return act.startswith(("starts to", "begins to"))
+def _tells(act: str, film: Film) -> bool:
+    """Whether an act is one of the scene's, not a verb with which questions are asked ("do",
+    "change", "deal with")."""
+    first = w.stem(w.words(act)[0]) if w.words(act) else ""
+    if not first or (first in NEUTRAL and first not in film.verbs and first != "be"):
+        return False
+    return bool(set(stems(act)) - (NEUTRAL - film.stems))
+
+
+def _backdrop(piece: str, film: Film) -> Claim | None:
+    """A place or a weather of the captions, by its name alone."""
+    name = re.sub(r"^(?:the|an?)\s+", "", piece.strip(" ."))
+    for h in film.backdrop:
+        if h.clause.act.split()[-1] == name:
+            return Claim(h.clause.who, h.clause.act)
+    return None
 
 
 def subject(piece: str, film: Film) -> tuple[str, str]:
@@ -170,15 +198,15 @@ def _within(part: Sequence[str], whole: Sequence[str]) -> bool:
 
 def says(claim: Claim, clause: Clause) -> bool:
     """Whether a caption's clause says what a claim's act says, order of words and all."""
-    wanted = [s for s in stems(w.told(claim.act)) if s not in ("start", "begin", "feel")]
+    wanted = [s for s in stems(w.told(claim.act)) if s not in ("begin", "feel")]
     return bool(wanted) and _within(wanted, clause.stems)
 
 
-def runs(claim: Claim, film: Film) -> list[tuple[int, int]]:
-    """(first, last) caption, from 0, of each run in which a claim holds."""
-    who = known_as(claim.who, (*film.subjects, "it")) if claim.who else None
+def held(claim: Claim, film: Film) -> list[Happening]:
+    """The happenings of the captions that a claim speaks of."""
+    who = known_as(claim.who, (*film.subjects, "it", "weather", "place")) if claim.who else None
     return [
-        (h.start, h.end)
-        for h in film.happenings
+        h
+        for h in (*film.happenings, *film.backdrop)
         if (who is None or h.clause.who in who) and says(claim, h.clause)
     ]

@@ -112,7 +112,10 @@ def influence(film: Film, rng: random.Random) -> Iterator[Draft]:
     """What something leads to."""
     for a, b in causes(film):
         question = rng.choice(
-            (f"What does it lead to that {a.text}?", f"What is the result when {a.text}?")
+            (
+                f"What does it directly lead to that {a.text}?",
+                f"What is the direct result when {a.text}?",
+            )
         )
         yield Draft("Influence Tracing", question, sentence(b.text), (a, b))
 
@@ -123,8 +126,8 @@ def emotional(film: Film, rng: random.Random) -> Iterator[Draft]:
         if b.clause.mood and not a.clause.mood:
             question = rng.choice(
                 (
-                    f"How does {the(b.clause.who)} feel after {a.clause.text}?",
-                    f"What is the mood of {the(b.clause.who)} after {a.clause.text}?",
+                    f"How does {the(b.clause.who)} feel right after {a.clause.text}?",
+                    f"What is the mood of {the(b.clause.who)} right after {a.clause.text}?",
                 )
             )
             yield Draft(
@@ -140,7 +143,8 @@ def roles(film: Film, rng: random.Random) -> Iterator[Draft]:
             (a.clause, b.clause, "before") if first else (b.clause, a.clause, "after")
         )
         actors = {h.clause.who for h in film.happenings if h.clause.act == asked.act}
-        if kind(asked.who) != "person" or asked.mood or len(actors) > 1:
+        same = asked.who == other.who or asked.who in other.act
+        if kind(asked.who) != "person" or asked.mood or same or len(actors) > 1:
             continue
         question = rng.choice(
             (

@@ -59,8 +59,8 @@ def threads(film: Film, rng: random.Random) -> Iterator[Draft]:
             (
                 f"Which object links what {the(a.clause.who)} does with what "
                 f"{the(b.clause.who)} does?",
-                f"Which thing do the deeds of {the(a.clause.who)} and of "
-                f"{the(b.clause.who)} have in common?",
+                f"Which thing has to do both with what {the(a.clause.who)} does and with what "
+                f"{the(b.clause.who)} does?",
             )
         )
         pairs = [
@@ -76,7 +76,11 @@ def threads(film: Film, rng: random.Random) -> Iterator[Draft]:
 
 
 def _objects(film: Film, clause: Clause) -> list[str]:
-    return [t for t in things(clause.act) if kind(t) == "thing" and t not in film.subjects]
+    return [
+        t
+        for t in things(clause.act)
+        if kind(t) == "thing" and t not in film.subjects and t not in w.SCENERY
+    ]
 
 
 def _cooks(film: Film) -> Iterator[tuple[str, list[Happening], Happening | None]]:

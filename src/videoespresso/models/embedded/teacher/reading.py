@@ -170,14 +170,20 @@ class Film:
     @cached_property
     def happenings(self) -> tuple[Happening, ...]:
         """Every clause in every run of captions that have it, by where it starts."""
-        found: list[Happening] = []
-        open_: dict[Clause, int] = {}
-        for k, clauses_ in enumerate([*self._told(), ()]):
-            for clause in [c for c in open_ if c not in clauses_]:
-                found.append(Happening(open_.pop(clause), k - 1, clause))
-            for clause in clauses_:
-                open_.setdefault(clause, k)
-        return tuple(sorted(found, key=lambda h: (h.start, h.end, h.clause)))
+        return _spans(list(self._told()))
+
+    @cached_property
+    def backdrop(self) -> tuple[Happening, ...]:
+        """Places and weathers as clauses: "the place is the park", "the weather is rain"."""
+        return _spans(
+            [
+                tuple(
+                    [Clause("place", f"is the {s.place}")] * bool(s.place)
+                    + [Clause("weather", f"is {s.weather}")] * bool(s.weather)
+                )
+                for s in self.shots
+            ]
+        )
 
     def _told(self) -> Iterator[tuple[Clause, ...]]:
         """The clauses of each shot, with a change of weather as one."""
@@ -199,7 +205,8 @@ class Film:
     def _is_news(self, h: Happening) -> bool:
         if h.clause.idle:
             return False
-        if not h.clause.state or h.clause.mood:
+        stative = kind(h.clause.who) == "thing" and bool({*h.clause.stems[:1]} & w.STATES)
+        if h.clause.mood or not (h.clause.state or stative):
             return True
         return h.start > 0 and any(
             c.who == h.clause.who and c != h.clause for c in self.shots[h.start - 1].clauses
@@ -215,17 +222,36 @@ class Film:
         return tuple(dict.fromkeys(c.who for s in self.shots for c in s.clauses))
 
     @cached_property
+    def verbs(self) -> frozenset[str]:
+        """Stems of the first words of all that is done."""
+        return frozenset(h.clause.stems[0] for h in self.happenings if h.clause.stems)
+
+    @cached_property
     def stems(self) -> frozenset[str]:
         """Stems of all words of the captions, numbers and instants left out."""
         return frozenset(s for shot in self.shots for s in map(w.stem, w.words(shot.text)))
 
 
+def _spans(shots: Sequence[tuple[Clause, ...]]) -> tuple[Happening, ...]:
+    """The runs of each clause, by where they start."""
+    found: list[Happening] = []
+    holding: dict[Clause, int] = {}
+    for k, clauses_ in enumerate([*shots, ()]):
+        for clause in [c for c in holding if c not in clauses_]:
+            found.append(Happening(holding.pop(clause), k - 1, clause))
+        for clause in clauses_:
+            holding.setdefault(clause, k)
+    return tuple(sorted(found))
+
+
 def kind(who: str) -> str:
-    """ "person", "vehicle" or "thing", by the head of the name."""
+    """ "person", "animal", "vehicle" or "thing", by the head of the name."""
     head = re.split(r"\b(?:in|with|of|on|at|near)\b", who)[0].split()
     name = w.stem(head[-1]) if head else ""
     if name in {w.stem(p) for p in w.PERSONS}:
         return "person"
+    if name in w.ANIMALS:
+        return "animal"
     return "vehicle" if name in w.VEHICLES else "thing"
 
 

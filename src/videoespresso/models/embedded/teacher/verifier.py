@@ -13,17 +13,17 @@ from videoespresso.models.embedded.teacher.claims import (
     NEUTRAL,
     Claim,
     answer_claims,
+    held,
     known_as,
     question_claims,
-    runs,
 )
 from videoespresso.models.embedded.teacher.patterns import leads_to
-from videoespresso.models.embedded.teacher.reading import Clause, Film, things
+from videoespresso.models.embedded.teacher.reading import Film, stems, things
 
 _SEVERAL = re.compile(
     r"\b(?:after|before|then|order|why|because|reason|causes?|leads? to|result|consequence|changes?"
     r"|first|last|next|until|between|turns?|becomes?|follow\w*|one after the other|steps?"
-    r"|influence\w*|affects?|links?|in common|begins?|ends?|once|set(?:s)? off|from \w+ to)\b"
+    r"|influence\w*|affects?|links?|in common|both|begins?|ends?|once|set(?:s)? off|from \w+ to)\b"
 )
 """Words of questions that one caption cannot answer."""
 _FORWARD = re.compile(
@@ -70,7 +70,8 @@ def take_apart(film: Film, question: str, answer: str) -> Pair:
 
 def _hallucination(film: Film, pair: Pair) -> str:
     for claim in (*pair.asked, *pair.told):
-        if claim.who and claim.who != "it" and not _named(claim.who, film):
+        strange = set(stems(claim.who)) - film.stems - NEUTRAL
+        if strange and not _named(claim.who, film):
             return f"The captions show no {claim.who}."
     known = film.stems | NEUTRAL | {w.stem(o) for o in w.OPINION}
     known |= {"start"} if "rain" in film.stems or "snow" in film.stems else set()
@@ -103,7 +104,7 @@ def _sign(text: str) -> str:
 
 def _accuracy(film: Film, pair: Pair) -> str:
     for claim in (*pair.asked, *pair.told):
-        if claim.act and claim.act and not runs(claim, film):
+        if claim.act and not held(claim, film):
             return f"No caption says that {claim.who or 'anybody'} {claim.act}."
     if not pair.answer:
         return "There is no answer."
@@ -124,8 +125,8 @@ def _same(claim: Claim, others: Sequence[Claim]) -> bool:
 
 
 def _incomplete(film: Film, pair: Pair) -> str:
-    named = {tuple(runs(c, film)) for c in pair.asked if c.full}
-    told = {tuple(runs(c, film)) for c in pair.told if c.full}
+    named = {tuple(held(c, film)) for c in pair.asked if c.full}
+    told = {tuple(held(c, film)) for c in pair.told if c.full}
     if len(named) > 1 and named != told:
         return "The answer does not order just what the question names."
     return "" if len(pair.told) > 1 else "The answer names no order."
@@ -162,7 +163,7 @@ def _cause(film: Film, pair: Pair, told: Sequence[Claim]) -> str:
         cause, effect = given[0], told[0]
     else:
         return ""
-    if Clause(cause.who, cause.act).idle:
+    if cause.clause.idle:
         return f"That {cause.who} {cause.act} brings about nothing."
     if not _before(film, cause, effect, near=not _known(film, cause, effect)):
         return f"{effect.who} {effect.act} does not follow from it that {cause.who} {cause.act}."
@@ -171,9 +172,8 @@ def _cause(film: Film, pair: Pair, told: Sequence[Claim]) -> str:
 
 def _known(film: Film, cause: Claim, effect: Claim) -> bool:
     """Whether a pattern ties the two, as the captions tell them."""
-    first = [h.clause for h in film.happenings if (h.start, h.end) in runs(cause, film)]
-    second = [h.clause for h in film.happenings if (h.start, h.end) in runs(effect, film)]
-    return any(leads_to(a, b) for a in first for b in second)
+    pairs = ((a, b) for a in held(cause, film) for b in held(effect, film))
+    return any(leads_to(a.clause, b.clause) for a, b in pairs)
 
 
 def _edge(film: Film, pair: Pair, told: Sequence[Claim]) -> str:
@@ -181,7 +181,7 @@ def _edge(film: Film, pair: Pair, told: Sequence[Claim]) -> str:
     starts = sorted({h.start for h in film.events})
     if not starts or not told or "order" in pair.wh:
         return ""
-    where = {r[0] for r in runs(told[0], film)}
+    where = {h.start for h in held(told[0], film)}
     if (
         re.search(r"\b(?:begin|start)s?\?*$|\bcomes first\b", pair.question)
         and starts[0] not in where
@@ -195,11 +195,11 @@ def _edge(film: Film, pair: Pair, told: Sequence[Claim]) -> str:
 def _before(film: Film, a: Claim, b: Claim, *, near: bool = False) -> bool:
     """Whether a run of a starts before a run of b; near: with no other event starting between."""
     starts = sorted({h.start for h in film.events})
-    for first, _ in runs(a, film):
-        for second, _ in runs(b, film):
-            if first < second and not (near and any(first < s < second for s in starts)):
-                return True
-    return False
+    pairs = ((x.start, y.start) for x in held(a, film) for y in held(b, film))
+    return any(
+        first < second and not (near and any(first < s < second for s in starts))
+        for first, second in pairs
+    )
 
 
 def _subjective(film: Film, pair: Pair) -> str:

@@ -32,6 +32,10 @@ PERSONS = frozenset(
     | {"lady", "kid", "baby", "guy", "driver", "player", "worker", "teacher", "student", "waiter"}
     | {"policeman", "cyclist", "pedestrian", "father", "mother", "doctor", "men", "women", "people"}
 )
+ANIMALS = frozenset(
+    {"dog", "cat", "bird", "horse", "cow", "sheep", "duck", "goat", "rabbit", "pig", "fox", "bear"}
+)
+SCENERY = frozenset({"road", "street", "floor", "ground", "wall", "room", "grass", "table", "air"})
 COOKING = frozenset(
     {"chop", "boil", "fry", "mix", "stir", "bake", "slic", "peel", "grat", "dic", "knead", "whisk"}
     | {"season", "grill", "roast", "steam", "simer", "pour", "cut", "marinat"}
@@ -40,6 +44,8 @@ COOKING = frozenset(
 SERVING = frozenset({"serv", "plat"})
 IDLE = frozenset({"stand", "sit", "wait", "rest", "remain", "lie", "li"})
 """Stems of verbs that say that nothing happens."""
+STATES = frozenset({"wilt", "bloom", "hang", "glow", "shin", "burn"})
+"""Stems of verbs that say how a thing is: its first sight is no event."""
 OPINION = frozenset(
     {"beautiful", "nice", "best", "better", "worst", "favourite", "favorite", "good", "bad", "ugly"}
     | {"interesting", "boring", "opinion", "think", "believe", "like", "prefer", "recommend"}

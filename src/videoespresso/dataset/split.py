@@ -1,0 +1,197 @@
+"""Writes the sides of a division as datasets of their own, record by record."""
+
+import contextlib
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from videoespresso.dataset import files
+from videoespresso.dataset.division import Together, divide
+from videoespresso.dataset.duplicates import Read
+from videoespresso.dataset.measures import digest, video_key
+from videoespresso.dataset.spreads import Share, share
+from videoespresso.dataset.stats import NO_TASK
+from videoespresso.dataset.validate import inside
+from videoespresso.errors import UserError
+from videoespresso.items import DatasetItem
+from videoespresso.memory.embedders import Embedder
+from videoespresso.types import Record
+
+MANIFEST: Final = "dataset.json"
+
+
+class Side(Record):
+    """A split. wanted: its part of all videos. tasks: records a task."""
+
+    name: str
+    wanted: float
+    videos: int
+    records: int
+    share: Share | None
+    tasks: dict[str, int]
+
+
+class Divided(Record):
+    """How a dataset was divided. units: videos, or groups of videos that were kept together;
+    largest: videos of the largest one. missing: images that records name and that are not there."""
+
+    sides: tuple[Side, ...]
+    units: int
+    largest: int
+    missing: int
+
+
+def write(
+    folder: Path,
+    out: Path,
+    ratios: Mapping[str, float],
+    sides: Mapping[bytes, str],
+    told: Mapping[str, object],
+    *,
+    replace: bool = False,
+) -> tuple[dict[str, Counter[str]], int]:
+    """Writes each side as a dataset of its own: out/NAME with records, rejects, images, manifest.
+
+    Images become further links to the same files, copies where that cannot be. told: what the
+    manifests say of the split. Returns records a task of each side, and how many images are
+    missing. Raises UserError where a side exists (unless replace) or cannot be written.
+    """
+    tasks = {name: Counter[str]() for name in ratios}
+    missing = 0
+    source = files.records_file(folder).parent
+    with contextlib.ExitStack() as stack:
+        records = {
+            name: stack.enter_context(
+                files.writing_lines(out / name / files.RECORDS, replace=replace)
+            )
+            for name in ratios
+        }
+        for item in files.read_items(folder):
+            name = sides[video_key(item)]
+            missing += _images(item, source, out / name)
+            records[name].record(item)
+            tasks[name][item.task or NO_TASK] += 1
+    _rejects(source, out, list(ratios), sides, replace=replace)
+    for name in ratios:
+        manifest = {"split": dict(told) | {"part": name}, "of": _manifest(source)}
+        with files.writing(out / name / MANIFEST, replace=replace) as file:
+            file.write(files.dump(manifest, indent=2))
+    return tasks, missing
+
+
+def _rejects(
+    source: Path, out: Path, names: list[str], sides: Mapping[bytes, str], *, replace: bool
+) -> None:
+    """A reject goes where its video went; one of a video without records to the first side."""
+    with contextlib.ExitStack() as stack:
+        lines = {
+            name: stack.enter_context(
+                files.writing_lines(out / name / files.REJECTS, replace=replace)
+            )
+            for name in names
+        }
+        for reject in files.read_rejects(source):
+            key = digest(reject.video_id or reject.video)
+            lines[sides.get(key, names[0])].record(reject)
+
+
+def _images(item: DatasetItem, source: Path, target: Path) -> int:
+    """Links a record's images into its side; returns how many are missing.
+
+    Raises UserError when they cannot be written.
+    """
+    missing = 0
+    for image in {frame.image for frame in item.core_frames if frame.image}:
+        old, new = inside(source, image), inside(target, image)
+        if old is None or new is None or not old.is_file():
+            missing += 1
+            continue
+        try:
+            new.parent.mkdir(parents=True, exist_ok=True)
+            if not new.exists():
+                _link(old, new)
+        except OSError as error:
+            raise UserError(
+                f"{new} cannot be written: {error.strerror}",
+                hint="Check the folder, its permissions and the room on the disk.",
+            ) from error
+    return missing
+
+
+def _link(old: Path, new: Path) -> None:
+    try:
+        os.link(old, new)
+    except OSError:  # another disk, or one without links
+        shutil.copy2(old, new)
+
+
+def _manifest(source: Path) -> object:
+    """What the dataset's own manifest says; None where there is none to read."""
+    try:
+        return json.loads((source / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def split(
+    folder: Path,
+    out: Path,
+    ratios: Mapping[str, float],
+    *,
+    seed: int = 7,
+    together: Collection[Together] = (),
+    stratify: bool = False,
+    like: Path | None = None,
+    embed: Embedder | None = None,
+    replace: bool = False,
+) -> Divided:
+    """Divides the dataset in `folder` into out/NAME for each name of `ratios`; see `divide`.
+
+    like: the folder of an earlier split. Raises UserError as `write` does.
+    """
+    before = {} if like is None else {name: _reader(like / name) for name in parts(like)}
+    sides, groups = divide(
+        _reader(folder), ratios, seed=seed, together=together, stratify=stratify, like=before,
+        embed=embed,
+    )  # fmt: skip
+    told = {
+        "ratios": dict(ratios), "seed": seed, "together": sorted(together), "stratified": stratify,
+        "like": None if like is None else str(like),
+    }  # fmt: skip
+    tasks, missing = write(folder, out, ratios, sides, told, replace=replace)
+    records = sum(counted.total() for counted in tasks.values())
+    sizes = groups.sizes() if sides else np.zeros(0, np.intp)
+    many = Counter(sides.values())
+    return Divided(
+        sides=tuple(
+            Side(
+                name=name,
+                wanted=part,
+                videos=many[name],
+                records=tasks[name].total(),
+                share=share(tasks[name].total(), records),
+                tasks=dict(tasks[name]),
+            )
+            for name, part in ratios.items()
+        ),
+        units=len(sizes),
+        largest=int(sizes.max(initial=0)),
+        missing=missing,
+    )
+
+
+def parts(folder: Path) -> list[str]:
+    """The names of the splits below a folder: its folders that hold records."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder", hint="Give the folder of a split.")
+    return sorted(one.name for one in folder.iterdir() if (one / files.RECORDS).is_file())
+
+
+def _reader(folder: Path) -> Read:
+    return lambda: files.read_items(folder)

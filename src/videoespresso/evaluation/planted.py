@@ -1,0 +1,167 @@
+"""Pairs about a theatre story that are known to be true, or to be false in one way.
+
+They are what a verifier is measured with, whoever plays it: the true ones are told from the story's
+events, the false ones are true ones with one thing spoilt, and each names the criterion that it
+violates. Wordings are this file's own.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from videoespresso.synthetic.builder import (
+    CARGOES,
+    DISHES,
+    INGREDIENTS,
+    PAINTS,
+    ROLES,
+    SHIRTS,
+    Event,
+)
+from videoespresso.synthetic.stories import Story
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A pair and what is wrong with it. criterion: the one violated, "" for a true pair.
+
+    how: what was done to it: "actor", "order", "object", "opinion", "single frame", "" nothing.
+    """
+
+    question: str
+    answer: str
+    criterion: str = ""
+    how: str = ""
+
+
+def true_pairs(story: Story) -> Iterator[Planted]:
+    """What comes after and before each event that happens once, three in order, and causes."""
+    once = [e for e in story.events if sum(x.clause == e.clause for x in story.events) == 1]
+    once = [e for e in once if _seen_once(story, e)]
+    for a, b in pairwise(story.events):
+        if a in once and b in once:
+            yield Planted(f"What is seen to happen next after {a.text}?", _cap(b.text))
+            yield Planted(f"What comes immediately before the moment when {b.text}?", _cap(a.text))
+    for a, b, c in zip(once, once[1:], once[2:], strict=False):
+        named = f"{c.text}, {a.text} and {b.text}"
+        answer = f"{_cap(a.text)[:-1]}, then {b.text}, then {c.text}."
+        yield Planted(f"How do these events follow each other: {named}?", answer)
+    for e in once:
+        if e.cause is not None and story.events[e.cause] in once:
+            cause = story.events[e.cause]
+            yield Planted(f"What is the reason why {e.text}?", _cap(cause.text))
+
+
+def _seen_once(story: Story, e: Event) -> bool:
+    """Whether the captions, too, tell of an event in one stretch of phases only."""
+    if e.key == "rain":
+        return True
+    holds = [any(a.clause == e.clause for a in p.actors) for p in story.phases]
+    return sum(h and not (k and holds[k - 1]) for k, h in enumerate(holds)) == 1
+
+
+def _cap(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def false_pairs(story: Story, rng: random.Random) -> Iterator[Planted]:
+    """Each true pair, spoilt in one of the ways that fit it, and questions that should not be."""
+    for pair in true_pairs(story):
+        ways = [made for spoil in _SPOILERS if (made := spoil(pair, story, rng)) is not None]
+        if ways:
+            yield rng.choice(ways)
+    yield from _needless(story, rng)
+
+
+def _actor(pair: Planted, story: Story, rng: random.Random) -> Planted | None:
+    """Somebody else, who is in the story but never does this."""
+    for e in rng.sample(story.events, len(story.events)):
+        if _cap(e.text) == pair.answer:
+            doers = {a.phrase for p in story.phases for a in p.actors if a.clause.endswith(e.act)}
+            others = {
+                a.phrase
+                for p in story.phases
+                for a in p.actors
+                if a.kind == "person" and a.phrase not in doers and a.phrase not in e.act
+            }
+            if others and e.key != "rain":
+                answer = _cap(f"the {rng.choice(sorted(others))} {e.act}")
+                return replace(pair, answer=answer, criterion="accuracy", how="actor")
+    return None
+
+
+def _order(pair: Planted, story: Story, rng: random.Random) -> Planted | None:
+    """The events of an answer in another order, or "after" for "before"."""
+    steps = pair.answer.rstrip(".").split(", then ")
+    if len(steps) > 1:
+        steps[0] = steps[0][:1].lower() + steps[0][1:]
+        turned = ", then ".join([steps[-1], *steps[1:-1], steps[0]])
+        return replace(pair, answer=_cap(turned), criterion="continuity", how="order")
+    if " next after " in pair.question:
+        said = pair.question.replace("to happen next after", "to happen immediately before")
+    elif "immediately before" in pair.question:
+        said = pair.question.replace("comes immediately before", "comes immediately after")
+    else:
+        return None
+    return replace(pair, question=said, criterion="continuity", how="order")
+
+
+def _object(pair: Planted, story: Story, rng: random.Random) -> Planted | None:
+    """A thing, person or vehicle that the story does not have."""
+    told = " ".join(p.caption for p in story.phases)
+    strangers = [r for r in ROLES if r not in told]
+    strangers += [f"{who} in {c}" for who in ("man", "woman", "boy") for c in SHIRTS]
+    strangers += [f"{c} {v}" for c in PAINTS for v in ("car", "bus")]
+    things = [
+        *INGREDIENTS,
+        *DISHES,
+        *CARGOES,
+        "guitar",
+        "ladder",
+        "balloon",
+        "ball",
+        "book",
+        "gift",
+    ]
+    for pool in (strangers, things):
+        names = [n for n in pool if n in pair.answer]
+        unseen = [n for n in pool if n not in told]
+        if names and unseen:
+            new = rng.choice(unseen)
+            old = max(names, key=len)
+            return replace(
+                pair,
+                answer=pair.answer.replace(old, new, 1),
+                criterion="hallucination",
+                how="object",
+            )
+    return None
+
+
+_SPOILERS: tuple[Callable[[Planted, Story, random.Random], Planted | None], ...] = (
+    _actor,
+    _order,
+    _object,
+)
+
+
+def _needless(story: Story, rng: random.Random) -> Iterator[Planted]:
+    """An opinion, and something that one frame shows."""
+    if not story.events:
+        return
+    e = rng.choice(story.events)
+    opinions = (
+        Planted(f"Is it a nice moment when {e.text}?", f"Yes, it is beautiful when {e.text}."),
+        Planted("Which part of the video is the most interesting?", _cap(e.text)),
+        Planted(f"What would be the best thing to do when {e.text}?", "Perhaps one should help."),
+    )
+    yield replace(rng.choice(opinions), criterion="subjective", how="opinion")
+    seen = [a for a in story.phases[e.phase].actors if a.act]
+    if seen:
+        a = rng.choice(seen)
+        single = (
+            Planted(f"What does the {a.phrase} do?", _cap(f"the {a.clause}")),
+            Planted(f"Who or what is it that {a.act}?", _cap(f"the {a.phrase}")),
+        )
+        yield replace(rng.choice(single), criterion="single frame", how="single frame")

@@ -1,0 +1,118 @@
+"""Replies by rule for every role of dataset mode, so that a run can be rehearsed and measured.
+
+The rules know nothing of what is on a picture: a caption is drawn by the picture's bytes, the rest
+follows from the captions. What they are good for is a run's course - how many calls, in what order,
+how often, how fast - never what a record is worth. The same request gets the same reply.
+"""
+
+import hashlib
+import json
+import random
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from videoespresso.tasks import TASKS
+
+Json = dict[str, Any]
+
+PAIRS = 3
+"""Pairs a group gets."""
+REJECTED, AGAIN = 8, 16
+"""One pair in so many is refused by the verifier; as many get wrong options of no use at first."""
+
+_WHO = "baker sailor nurse painter farmer dancer pilot judge tailor juggler miner diver".split()
+_DOES = "lifts drops paints hides kicks opens burns washes steals breaks waters throws".split()
+_WHAT = "kettle ladder violin melon drum candle helmet anchor carpet trumpet basket mirror".split()
+_WHERE = "harbour attic kitchen desert stadium cellar library meadow station temple".split()
+_LINE = re.compile(r"^\(-?[\d.]+ s\) (.*) \[\d+\]$", re.MULTILINE)
+_QUESTION = re.compile(r"^Question: (.*)$", re.MULTILINE)
+_ANSWER = re.compile(r"^Answer: (.*)$", re.MULTILINE)
+
+
+def reply(body: Json, pairs: int = PAIRS) -> str:
+    """What the rules say to a chat completions request. Raises ValueError for another role's."""
+    messages = body["messages"]
+    told = re.match(r"You are the (\w+)\.", _text(messages[0]))
+    role = told[1] if told else ""
+    if role == "captioner":
+        return caption(_digest(_picture(messages[-1])))
+    shown = next(_text(m) for m in messages if m["role"] == "user")
+    captions = _LINE.findall(shown)
+    if role == "generator":
+        return json.dumps({"pairs": _pairs(captions, pairs)})
+    answer = _found(_ANSWER, shown)
+    draw = random.Random(_digest(_found(_QUESTION, shown) + answer))
+    if role == "verifier":
+        refused = draw.randrange(REJECTED) == 0
+        told_why = {"reason": "by rule", "criterion": "subjective" if refused else ""}
+        return json.dumps({**told_why, "accepted": not refused})
+    if role == "annotator":
+        return json.dumps(_annotation(captions, draw))
+    if role == "distractor":
+        again = any(m["role"] == "assistant" for m in messages)
+        leaks = draw.randrange(AGAIN) == 0 and not again
+        return json.dumps({"wrong": _wrong(answer, draw, leaks)})
+    raise ValueError(f"no rule for the role {role!r}")
+
+
+def caption(drawn_by: str) -> str:
+    """A sentence, the same for the same text, very likely another for another."""
+    draw = random.Random(drawn_by)
+    who, does, what, where = (draw.choice(words) for words in (_WHO, _DOES, _WHAT, _WHERE))
+    return f"A {who} {does} a {what} in the {where}."
+
+
+def _pairs(captions: Sequence[str], count: int) -> list[Json]:
+    draw = random.Random(_digest("\n".join(captions)))
+    made = []
+    for number in range(count):
+        first, last = sorted(draw.sample(range(len(captions)), 2))
+        made.append(
+            {
+                "question": f"What comes {number + 1} after this: {captions[first]}",
+                "answer": f"Later it is seen that {captions[last]}",
+                "task": draw.choice(TASKS),
+            }
+        )
+    return made
+
+
+def _annotation(captions: Sequence[str], draw: random.Random) -> Json:
+    core = [captions[k] for k in sorted(draw.sample(range(len(captions)), 2))]
+    said = [
+        {"text": f"It shows: {text}", "core": n, "items": [text.split()[4]]}
+        for n, text in enumerate(core, 1)
+    ]
+    return {"core": core, "evidence": said}
+
+
+def _wrong(answer: str, draw: random.Random, leaks: bool) -> list[Json]:
+    if leaks:
+        return [{"text": answer, "error": "none"}] * 3
+    others = [caption(str(draw.random())) for _ in range(3)]
+    return [
+        {"text": f"Number {n}: it is seen that {text}", "error": text}
+        for n, text in enumerate(others, 1)
+    ]
+
+
+def _found(pattern: re.Pattern[str], text: str) -> str:
+    found = pattern.search(text)
+    return found[1] if found else ""
+
+
+def _text(message: Json) -> str:
+    content = message["content"]
+    if isinstance(content, str):
+        return content
+    return "".join(part.get("text", "") for part in content)
+
+
+def _picture(message: Json) -> str:
+    parts = message["content"] if isinstance(message["content"], list) else []
+    return "".join(json.dumps(part["image_url"]) for part in parts if "image_url" in part)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,101 @@
+"""`dataset convert | export | schema`: what they show and return."""
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from tests.released import bench_record, dataset, train_record, write
+
+from videoespresso.cli import dataset_convert
+from videoespresso.cli.app import main
+from videoespresso.cli.console import Exit, err, out
+from videoespresso.dataset.formats.boxes import SCALES
+from videoespresso.dataset.formats.reading import FORMS
+from videoespresso.dataset.formats.writing import TARGETS
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out.cache_clear()
+    err.cache_clear()
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_choices_are_those_of_the_formats() -> None:
+    """Said twice, so that --help loads no format."""
+    assert get_args(dataset_convert.From) == ("auto", *FORMS)
+    assert get_args(dataset_convert.To) == TARGETS
+    assert set(dataset_convert.SCALES) == {"auto", *map(str, SCALES)}
+
+
+def test_convert_says_what_it_saw(tmp_path: Path, capsys: Any) -> None:
+    write(tmp_path / "in.json", [bench_record(), bench_record(answer=7), 5])
+    assert main(["dataset", "convert", "in.json", "--out", "set"]) == Exit.ANSWERED
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[:2] == [
+        "videoespresso-test → ours: 1 of 3 records",
+        "boxes: 2, read as cx, cy, w, h at scale 100",
+    ]
+    assert "frames: core_frames_paths" in shown.out
+    assert shown.out.splitlines()[-2:] == ["set/records.jsonl", "set/rejects.jsonl"]
+    assert shown.err.splitlines() == [
+        "warning: 1 left out: no answer; the first: record 2, `answer` is int",
+        "warning: 1 left out: no record; the first: record 3, a int, not a record",
+    ]
+
+
+def test_the_summary_as_json(tmp_path: Path, capsys: Any) -> None:
+    write(tmp_path / "in.json", [train_record()])
+    line = ["dataset", "convert", "in.json", "--from", "videoespresso-train", "--out", "set"]
+    assert main([*line, "--box-scale", "1000", "--json"]) == Exit.ANSWERED
+    shown = capsys.readouterr()
+    told = json.loads(shown.out)
+    assert (told["read"], told["written"], told["scale"]) == (1, 1, 1000)
+    assert shown.err == ""
+
+
+def test_export_and_what_is_there_already(tmp_path: Path, capsys: Any) -> None:
+    dataset(tmp_path / "set")
+    line = ["dataset", "export", "set", "--to", "videoespresso-train", "--out", "t.json"]
+    assert main(line) == Exit.ANSWERED
+    assert len(json.loads((tmp_path / "t.json").read_text())) == 3
+    assert main(line) == Exit.USER
+    assert "t.json exists" in capsys.readouterr().err
+    assert main([*line, "--force"]) == Exit.ANSWERED
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (["convert", "none.json", "--out", "o"], "no such file"),
+        (["convert", "no.json", "--out", "o"], "none of videoespresso-train"),
+        (["export", "set", "--to", "trl", "--out", "o", "--images", "none"], "--images none"),
+        (["export", "set", "--to", "ms-swift", "--out", "o", "--show", "video"], "names core"),
+        (["export", "set", "--to", "trl", "--out", "o", "--show", "video"], "trl shows no video"),
+        (["export", "set", "--to", "trl", "--out", "o", "--embed"], "no images inside"),
+        (["export", "no.json", "--to", "trl", "--out", "o"], "no.json line 1"),
+        (["export", ".", "--to", "trl", "--out", "o"], "has no records.jsonl"),
+    ],
+)
+def test_what_is_yours_to_mend(tmp_path: Path, capsys: Any, line: list[str], said: str) -> None:
+    dataset(tmp_path / "set")
+    write(tmp_path / "no.json", [{"messages": 1}], indent=None)
+    assert main(["dataset", *line]) == Exit.USER
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert "hint:" in shown
+    assert list(tmp_path.glob("o/*")) == []
+
+
+def test_the_schema_is_json_schema(capsys: Any) -> None:
+    assert main(["dataset", "schema"]) == Exit.ANSWERED
+    told = json.loads(capsys.readouterr().out)
+    assert told["title"] == "DatasetItem"
+    assert {"question", "core_frames", "evidence"} <= set(told["properties"])
+
+
+@pytest.mark.parametrize("command", ["convert", "export", "schema"])
+def test_help_has_examples(capsys: Any, command: str) -> None:
+    assert main(["dataset", command, "--help"]) == Exit.ANSWERED
+    assert f"videoespresso dataset {command}" in capsys.readouterr().out

@@ -1,0 +1,317 @@
+"""What trainers get: the turns of run time, files that exist, and why a record is left out."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.released import bench_record, dataset, item, train_record, write
+
+from videoespresso.agents import reasoner, selector, wire
+from videoespresso.agents.prompts import load
+from videoespresso.dataset.formats import lessons
+from videoespresso.dataset.formats.convert import convert
+from videoespresso.dataset.formats.tally import Converted, Unusable
+from videoespresso.dataset.formats.trainers import dataset_info, tagged, trl
+from videoespresso.dataset.formats.writing import Choices, Target
+from videoespresso.errors import UserError
+from videoespresso.items import DatasetItem, EvidenceSentence, FrameBox, GroundedItem
+
+
+def lines(done: Converted, name: str) -> list[dict[str, Any]]:
+    """The rows of one of the files."""
+    (file,) = (Path(f) for f in done.files if Path(f).name == name)
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def text(said: lessons.Said) -> str:
+    return "".join(part for part in said.parts if isinstance(part, str))
+
+
+def test_stage_one_asks_as_at_run_time_and_tells_what_our_reasoner_reads() -> None:
+    system, asked, told = lessons.evidence_lesson(item(), "json", "frames")
+    assert text(system) == load("reasoner").text
+    assert [part for part in asked.parts if not isinstance(part, str)] == [
+        lessons.Medium("images/0-0.jpg"),
+        lessons.Medium("images/0-1.jpg"),
+    ]
+    assert text(asked) == (
+        "Frame 1 (0.0 s)\nCaption: frame 0 [1]\nBoxes: light 10 20 30 40\n"
+        "Frame 2 (2.0 s)\nCaption: frame 2 [2]\n"
+        f"Question: Why does car 0 stop?\n{wire.EVIDENCE_CUE}"
+    )
+    steps = reasoner.Evidence.model_validate_json(text(told)).steps
+    assert [(s.text, s.frame) for s in steps] == [
+        ("The light turns red.", 1),
+        ("The car stops.", 2),
+    ]
+    assert [(i.name, i.box) for s in steps for i in s.items] == [
+        ("light", [10, 20, 30, 40]),
+        ("car", []),
+    ]
+
+
+def test_stage_two_goes_on_from_stage_one() -> None:
+    first = lessons.evidence_lesson(item(), "json", "frames")
+    lesson = lessons.answer_lesson(item(), "json", "frames")
+    assert lesson[: len(first)] == first
+    asked, told = lesson[len(first) :]
+    assert asked.parts == wire.answer_parts(item().options)
+    conclusion = reasoner.Conclusion.model_validate_json(text(told))
+    assert conclusion.answer == "because the light is red"
+    assert reasoner.choice_of(conclusion, item().options) == 1
+
+
+def test_a_free_question_has_a_free_answer() -> None:
+    free = item(options=(), letter=None)
+    for replies in ("json", "text"):
+        asked, told = lessons.answer_lesson(free, replies, "frames")[-2:]
+        assert asked.parts == (wire.ANSWER_CUE,)
+        assert "because the light is red" in text(told)
+        assert "(B)" not in text(told)
+
+
+def test_the_paper_s_form_has_boxes_in_the_text_and_no_more_than_frames_in_the_question() -> None:
+    asked, told = lessons.evidence_lesson(item(), "text", "frames")
+    assert text(asked) == (
+        f"Frame 1 (0.0 s)\nFrame 2 (2.0 s)\nQuestion: Why does car 0 stop?\n{wire.EVIDENCE_CUE}"
+    )
+    assert text(told) == (
+        "The <obj_start>light<obj_end><box_start>[[20.0, 30.0, 20.0, 20.0]]<box_end> turns red. "
+        "The <obj_start>car<obj_end><box_start>[]<box_end> stops."
+    )
+    assert text(lessons.answer_lesson(item(), "text", "frames")[-1]) == (
+        "(B) because the light is red"
+    )
+
+
+def test_a_video_may_be_shown() -> None:
+    asked = lessons.evidence_lesson(item(), "text", "video")[0]
+    assert asked.parts[0] == lessons.Medium("v.mp4", "video")
+    assert text(asked).startswith("Question: ")
+
+
+def test_the_selector_learns_what_it_replies() -> None:
+    system, asked, told = lessons.select_lesson(item(), "json")
+    assert text(system) == load("selector").text
+    captions = [(float(k), f"frame {k}") for k in range(4)]
+    assert asked.parts == wire.select_parts("Why does car 0 stop?", captions)
+    core = selector.Selection.model_validate_json(text(told)).core
+    assert [(kept.frame, kept.why) for kept in core] == [(1, "core 0"), (3, "core 1")]
+    assert text(lessons.select_lesson(item(), "text")[-1]) == "frame 0\nframe 2"
+
+
+def test_a_core_frame_is_found_among_the_captions_by_its_instant_too() -> None:
+    frames = tuple(f.model_copy(update={"frame_id": ""}) for f in item().core_frames)
+    assert (
+        lessons.select_lesson(item(core_frames=frames), "json")[-1]
+        == (lessons.select_lesson(item(), "json")[-1])
+    )
+
+
+def changed(**fields: Any) -> DatasetItem:
+    return item().model_copy(update=fields)
+
+
+def evidence(frame: int | None, *boxes: FrameBox) -> tuple[EvidenceSentence, ...]:
+    named = GroundedItem(name="car", boxes=boxes)
+    return (EvidenceSentence(text="The car stops.", frame=frame, items=(named,)),)
+
+
+BOX = FrameBox(xyxy=(0.1, 0.1, 0.2, 0.2))
+FIRST = BOX.model_copy(update={"frame": 0})
+SECOND = BOX.model_copy(update={"frame": 1})
+
+
+@pytest.mark.parametrize(
+    ("record", "frame"),
+    [
+        (changed(evidence=evidence(1)), 2),
+        (changed(evidence=evidence(None, SECOND)), 2),
+        (changed(evidence=evidence(None), core_frames=item().core_frames[:1]), 1),
+    ],
+)
+def test_the_frame_of_a_sentence_is_what_is_known(record: DatasetItem, frame: int) -> None:
+    told = text(lessons.evidence_lesson(record, "json", "frames")[-1])
+    assert json.loads(told)["steps"][0]["frame"] == frame
+
+
+def _evidence(record: DatasetItem) -> object:
+    return lessons.evidence_lesson(record, "json", "frames")
+
+
+def _select(record: DatasetItem) -> object:
+    return lessons.select_lesson(record, "json")
+
+
+def _video(record: DatasetItem) -> object:
+    return lessons.evidence_lesson(record, "text", "video")
+
+
+@pytest.mark.parametrize(
+    ("make", "record", "criterion"),
+    [
+        (_evidence, changed(evidence=()), "no evidence"),
+        (_evidence, changed(evidence=evidence(None)), "evidence without a frame"),
+        (_evidence, changed(evidence=evidence(None, FIRST, SECOND)), "evidence without a frame"),
+        (_evidence, changed(core_frames=(), evidence=evidence(None)), "no core frames"),
+        (_video, changed(video=item().video.model_copy(update={"path": ""})), "no video"),
+        (_select, changed(captions=()), "no captions to select from"),
+        (
+            _select,
+            changed(captions=tuple(c.model_copy(update={"time_s": None}) for c in item().captions)),
+            "no captions to select from",
+        ),
+        (_select, changed(core_frames=(), evidence=()), "no core frames"),
+        (_select, changed(captions=item().captions[:2]), "a core frame is none of the captions'"),
+    ],
+)
+def test_what_a_lesson_lacks_is_named(
+    make: Callable[[DatasetItem], object], record: DatasetItem, criterion: str
+) -> None:
+    with pytest.raises(Unusable) as why:
+        make(record)
+    assert why.value.criterion.startswith(criterion)
+
+
+def test_frames_without_an_instant_say_none(tmp_path: Path) -> None:
+    file = write(tmp_path / "in.json", [train_record()])
+    done = convert(file, tmp_path / "out", to="trl", choices=Choices(replies="text"))
+    (row,) = lines(done, "evidence.jsonl")
+    assert [b["text"] for b in row["prompt"][0]["content"]][:4] == [
+        None, "Frame 1\n", None, "Frame 2\n",
+    ]  # fmt: skip
+    assert row["images"] == train_record()["keyframe_path"]
+    assert row["completion"][0]["content"][0]["text"] == train_record()["evidence"]
+
+
+def test_trl_learns_only_the_completion() -> None:
+    row = trl(lessons.answer_lesson(item(), "json", "frames"))
+    assert [m["role"] for m in row["prompt"]] == ["system", "user", "assistant", "user"]
+    assert [m["role"] for m in row["completion"]] == ["assistant"]
+    blocks = [b for m in row["prompt"] + row["completion"] for b in m["content"]]
+    assert {tuple(b) for b in blocks} == {("type", "text")}
+    assert sum(b["type"] == "image" for b in blocks) == len(row["images"]) == 2
+
+
+def test_a_placeholder_in_a_question_is_no_picture() -> None:
+    evil = changed(question="What is <image> <video> <bbox> <b>?")
+    row = tagged(lessons.evidence_lesson(evil, "json", "frames"))
+    shown = "".join(m["content"] for m in row["messages"])
+    assert shown.count("<image>") == len(row["images"]) == 2
+    assert "What is [image] [video] [bbox] <b>?" in shown
+    assert "videos" not in row
+
+
+def test_llama_factory_finds_its_files(tmp_path: Path) -> None:
+    done = convert(dataset(tmp_path / "d"), tmp_path / "lf", to="llama-factory")
+    info = json.loads((tmp_path / "lf/dataset_info.json").read_text())
+    assert list(info) == ["videoespresso_evidence", "videoespresso_answer"]
+    for told in info.values():
+        assert told["formatting"] == "sharegpt"
+        assert set(told["columns"]) == {"messages", "images"}
+        for row in lines(done, told["file_name"]):
+            assert set(row) == set(told["columns"].values())
+            turns = [m["role"] for m in row["messages"]]
+            assert turns[0] == told["tags"]["system_tag"]
+            pairs = len(turns) // 2
+            assert turns[1:] == [told["tags"]["user_tag"], told["tags"]["assistant_tag"]] * pairs
+    assert dataset_info({"a": "b"}, "")["a"]["columns"] == {"messages": "messages"}
+
+
+@pytest.mark.parametrize("to", ["trl", "llama-factory", "ms-swift"])
+def test_pictures_are_files_that_exist(tmp_path: Path, to: Target) -> None:
+    done = convert(dataset(tmp_path / "a #1.d"), tmp_path / "out", to=to)
+    rows = lines(done, "evidence.jsonl") + lines(done, "answer.jsonl")
+    assert len(rows) == 6
+    assert all(Path(image).is_file() for row in rows for image in row["images"])
+
+
+def test_a_video_is_a_file_that_exists(tmp_path: Path) -> None:
+    folder = dataset(tmp_path / "d")
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films/v.mp4").write_text("")
+    choices = Choices(replies="text", shows="video", videos=tmp_path / "films")
+    done = convert(folder, tmp_path / "out", to="llama-factory", choices=choices)
+    info = json.loads((tmp_path / "out/dataset_info.json").read_text())
+    assert info["videoespresso_answer"]["columns"]["videos"] == "videos"
+    for row in lines(done, "answer.jsonl"):
+        assert row["videos"] == [str(tmp_path / "films/v.mp4")]
+        assert row["messages"][0]["content"].startswith("<video>Question")
+    (tmp_path / "films/v.mp4").unlink()
+    with pytest.raises(UserError, match="video not found"):
+        convert(folder, tmp_path / "two", to="ms-swift", choices=choices)
+
+
+def test_missing_and_straying_pictures_are_left_out_and_told(tmp_path: Path) -> None:
+    folder = dataset(tmp_path / "d", 4)
+    items = [item(n) for n in range(4)]
+    (folder / "images/0-1.jpg").unlink()
+    (tmp_path / "secret.jpg").write_text("")
+    (folder / "images/3-0.jpg").rename(folder / "images/ä #3.x.jpg")
+    for number, image in ((1, "../secret.jpg"), (2, "/etc/passwd"), (3, "images/ä #3.x.jpg")):
+        first = items[number].core_frames[0].model_copy(update={"image": image})
+        frames = (first, items[number].core_frames[1])
+        items[number] = items[number].model_copy(update={"core_frames": frames})
+    text = "".join(one.model_dump_json() + "\n" for one in items)
+    (folder / "records.jsonl").write_text(text, encoding="utf-8")
+    done = convert(folder, tmp_path / "out", to="trl")
+    assert {left.criterion: (left.count, left.first) for left in done.left_out} == {
+        "image not found": (1, "line 1"),
+        "image outside its folder": (2, "line 2"),
+    }
+    (row,) = lines(done, "evidence.jsonl")
+    assert row["images"][0] == str(folder / "images/ä #3.x.jpg")
+
+
+def test_a_test_record_s_options_are_asked(tmp_path: Path) -> None:
+    file = write(tmp_path / "in.json", [bench_record()])
+    done = convert(file, tmp_path / "out", to="ms-swift", choices=Choices(replies="text"))
+    (row,) = lines(done, "answer.jsonl")
+    assert "(D) He left.\n" in row["messages"][-2]["content"]
+    assert row["messages"][-1]["content"] == "(B) He hands it over."
+
+
+def test_released_evidence_has_no_frames_for_our_json(tmp_path: Path) -> None:
+    file = write(tmp_path / "in.json", [train_record()])
+    with pytest.raises(UserError, match=r"evidence without a frame .*--replies text"):
+        convert(file, tmp_path / "out", to="trl")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_parts_of_an_export_that_exist_are_not_replaced(tmp_path: Path) -> None:
+    folder = dataset(tmp_path / "d")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/answer.jsonl").write_text("mine")
+    with pytest.raises(UserError, match=r"answer\.jsonl exists"):
+        convert(folder, tmp_path / "out", to="trl")
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["answer.jsonl"]
+    convert(folder, tmp_path / "out", to="trl", choices=Choices(replace=True))
+    assert (tmp_path / "out/answer.jsonl").read_text() != "mine"
+
+
+@pytest.mark.parametrize(
+    ("to", "name"),
+    [
+        ("videoespresso-train", "videoespresso_train_video.json"),
+        ("videoespresso-train-images", "merged_ano_all.json"),
+        ("videoespresso-test", "bench_final.json"),
+    ],
+)
+def test_ours_as_released_reads_as_the_same_question(tmp_path: Path, to: Target, name: str) -> None:
+    folder = dataset(tmp_path / "d")
+    done = convert(folder, tmp_path / "out", to=to)
+    assert done.files == (str(tmp_path / "out" / name),)
+    back = convert(tmp_path / "out" / name, tmp_path / "again")
+    found = [json.loads(line) for line in Path(back.files[0]).read_text().splitlines()]
+    for number, record in enumerate(found):
+        given = item(number)
+        assert (record["question"], record["task"]) == (given.question, given.task)
+        if to == "videoespresso-test":
+            assert (record["letter"], tuple(record["options"])) == (given.letter, given.options)
+        (sentence,) = record["evidence"]
+        assert sentence["text"] == "The light turns red. The car stops."
+        assert [i["name"] for i in sentence["items"]] == ["light", "car"]
+        (box,) = sentence["items"][0]["boxes"]
+        assert box["xyxy"] == pytest.approx([0.1, 0.2, 0.3, 0.4])
