@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typing_extensions import TypedDict
 
 from videoespresso.cli import options
 from videoespresso.cli.console import (
@@ -23,6 +24,8 @@ from videoespresso.settings import Settings
 
 if TYPE_CHECKING:
     from videoespresso.dataset.build import Built, Progress
+
+Engine = Literal["local", "ray"]
 
 EPILOG = examples(
     "dataset build examples/videos --out demo-dataset",
@@ -57,10 +60,24 @@ def build(
         int, typer.Option(min=2, help="Captions a question is made from (paper: 15).")
     ] = 15,
     seed: Annotated[int, typer.Option(help="Decides the order of the options.")] = 0,
-    jobs: Annotated[int, typer.Option(min=1, help="Videos at a time.")] = 4,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Videos at a time.", show_default="4; on a cluster one a CPU"),
+    ] = None,
     concurrency: Annotated[
         int | None, typer.Option(min=1, help="Model calls at a time.", show_default="4")
     ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="Threads here, or workers of a Ray cluster.")
+    ] = "local",
+    ray_address: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="The cluster; `local` starts one here.",
+            show_default="RAY_ADDRESS, or this machine's",
+        ),
+    ] = "",
     max_usd: options.MaxUsd = None,
     max_calls: options.MaxCalls = None,
     max_seconds: options.MaxSeconds = None,
@@ -79,7 +96,8 @@ def build(
         concurrency=concurrency,
         label_check=label_check,
     )
-    built = run(videos, out_folder, settings, seed=seed, group=group, jobs=jobs, quiet=quiet)
+    how = How(seed=seed, group=group, jobs=jobs, engine=engine, ray_address=ray_address)
+    built = run(videos, out_folder, settings, how, quiet=quiet)
     if json:
         write_json(built)
     else:
@@ -100,14 +118,22 @@ SHOWN = 10
 """Failures said one by one."""
 
 
+class How(TypedDict):
+    """How a run is done, as `build_dataset` has it."""
+
+    seed: int
+    group: int
+    jobs: int | None
+    engine: Engine
+    ray_address: str
+
+
 def run(
     videos: Sequence[str],
     folder: Path,
     settings: Settings,
+    how: How,
     *,
-    seed: int,
-    group: int,
-    jobs: int,
     quiet: bool,
 ) -> "Built":
     """Builds, with a line that moves on a terminal. On Ctrl-C says how to go on."""
@@ -124,9 +150,7 @@ def run(
             videos,
             folder,
             settings=settings,
-            seed=seed,
-            group=group,
-            jobs=jobs,
+            **how,
             on_progress=bar.show if bar else lambda _progress: None,
         )
     except KeyboardInterrupt:

@@ -83,9 +83,12 @@ class Progress:
         return self.seconds / self.done * (self.videos - self.done)
 
 
-def open_dataset_context(settings: Settings) -> Context:
-    """Models, stores and limits of dataset mode. Raises SettingsError, MemoryStoreError."""
-    return open_context(settings, roles=("captioner", *DATASET_ROLES))
+def open_dataset_context(settings: Settings, **shared: Any) -> Context:
+    """Models, stores and limits of dataset mode; shared: see `open_context`.
+
+    Raises SettingsError, MemoryStoreError.
+    """
+    return open_context(settings, roles=("captioner", *DATASET_ROLES), **shared)
 
 
 def build_dataset(
@@ -125,11 +128,11 @@ def build_dataset(
     made = made_with(context, seed, group)
     worked_by: Engine
     if engine == "ray":
-        # Ray is an extra
-        from videoespresso.dataset.cluster import Plan, RayEngine  # noqa: PLC0415
+        # imports the worker, which imports this
+        from videoespresso.dataset.cluster import RayEngine, plan  # noqa: PLC0415
 
-        plan = Plan(settings, folder.root.absolute(), seed, group, made)
-        worked_by = RayEngine(plan, address=ray_address, jobs=jobs)
+        told = plan(folder, settings, paths, seed=seed, group=group, made=made)
+        worked_by = RayEngine(folder, told, address=ray_address, jobs=jobs)
     else:
         worked_by = LocalEngine(folder, context, seed=seed, group=group, jobs=jobs or JOBS)
     return _Run(folder, worked_by, paths, made, on_progress).run()
@@ -157,6 +160,13 @@ class _Run:
         self._report = Report()
 
     def run(self) -> Built:
+        try:
+            self._engine.start(self._paths)
+            return self._worked()
+        finally:
+            self._engine.close()
+
+    def _worked(self) -> Built:
         failed: BaseException | None = None
         try:
             for outcome in self._outcomes():
@@ -164,10 +174,7 @@ class _Run:
         except (KeyboardInterrupt, VideoEspressoError) as error:
             failed = error
             self._ended = self._ended or type(error).__name__
-        try:
-            built = self._close()
-        finally:
-            self._engine.close()
+        built = self._close()
         if failed is not None:
             raise failed
         if self._ended == "budget":
@@ -201,7 +208,6 @@ class _Run:
 
     def _outcomes(self) -> Iterator[Outcome]:
         """Outcomes as they come. On Ctrl-C the stages under way are waited for, once."""
-        self._engine.start(self._paths)
         interrupted = False
         while self._engine.working:
             try:
