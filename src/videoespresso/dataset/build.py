@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from videoespresso.agents import generator
+from videoespresso.agents.deferred import BatchCollector, BatchState
 from videoespresso.agents.prompts import load
 from videoespresso.dataset.engine import Engine, LocalEngine, Report
 from videoespresso.dataset.folder import Folder, written
@@ -41,7 +42,7 @@ class Built(Record):
     """What a run did. records and rejects: in the folder now. failures: what to run again for.
 
     usage: of this run, by role. done: videos finished in this run, of `videos` given. ended: why
-    it stopped early, "" if it did not.
+    it stopped early, "" if it did not. deferred: replies that are still to come in batches.
     """
 
     out: str
@@ -54,6 +55,17 @@ class Built(Record):
     usage: dict[str, Usage] = Field(default_factory=dict)
     seconds: float = 0.0
     ended: str = ""
+    deferred: int = 0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """How to work with batches. wait: for their replies, asking every `poll_s` seconds; else what
+    is sent is left, and the same call goes on another day. tell: hears how the batches are."""
+
+    wait: bool = True
+    poll_s: float = 60.0
+    tell: Callable[[list[BatchState]], None] = lambda _states: None
 
 
 @dataclass
@@ -101,13 +113,15 @@ def build_dataset(
     jobs: int | None = None,
     engine: Literal["local", "ray"] = "local",
     ray_address: str = "",
+    batch: Batch | None = None,
     on_progress: Callable[[Progress], None] = lambda _progress: None,
 ) -> Built:
     """Makes a dataset of questions with evidence from videos, or goes on with one.
 
     videos: files, folders, "@list.txt". out: the dataset's folder (see dataset/folder.py). jobs:
     videos at a time; None is 4, and on a cluster one a CPU. engine: threads here, or workers of the
-    Ray cluster at `ray_address` (see docs/dataset-cluster.md); the records are the same. What an
+    Ray cluster at `ray_address` (see docs/dataset-cluster.md); the records are the same. batch:
+    ask OpenAI's models through its Batch API, at half the price and within a day a round. What an
     earlier run did there is not done again; a stage whose model or prompt has changed is, and what
     follows it. Ctrl-C lets the calls under way finish, writes what is complete and raises
     KeyboardInterrupt; a second one leaves at once.
@@ -126,6 +140,15 @@ def build_dataset(
     context = open_dataset_context(settings)
     folder.open()
     made = made_with(context, seed, group)
+    if batch is not None:
+        if engine != "local":
+            raise UserError("batches are not for a cluster", hint="Leave --engine away.")
+
+        def once() -> Built:
+            local = LocalEngine(folder, context, seed=seed, group=group, jobs=jobs or JOBS)
+            return _Run(folder, local, paths, made, on_progress).run()
+
+        return in_batches(once, folder, context, batch)
     worked_by: Engine
     if engine == "ray":
         # imports the worker, which imports this
@@ -155,6 +178,7 @@ class _Run:
         self._failures: list[str] = []
         self._busy: list[str] = []
         self._ended = ""
+        self._deferred: set[str] = set()
         self._lost_in_a_row = 0
         self._made_with = settings
         self._report = Report()
@@ -190,6 +214,7 @@ class _Run:
         if outcome.busy:
             self._busy.append(outcome.told)
         self._failures += [f"{f['video']}: {f['reason']}" for f in outcome.failures.values()]
+        self._deferred |= outcome.deferred
         progress.done += outcome.complete
         progress.records += len(outcome.items)
         progress.rejects += len(outcome.rejects)
@@ -249,10 +274,37 @@ class _Run:
             usage=self._report.usage,
             seconds=round(self._progress.seconds, 3),
             ended=self._ended,
+            deferred=len(self._deferred),
         )
         write_manifest(self._folder, self._made_with, counts, built)
         write_page(self._folder.root, self._folder.page)
         return built
+
+
+def in_batches(once: Callable[[], Built], folder: Folder, context: Context, batch: Batch) -> Built:
+    """Rounds of doing what can be done, sending what must be asked, and waiting for the replies.
+
+    A round asks one stage's questions at least, so there are about as many as there are stages.
+    """
+    replies = context.agents["generator"].replies
+    assert replies is not None, "dataset mode has a reply cache"
+    collector = BatchCollector(folder.work / "batches", replies, context.budget, context.ledger)
+    for agent in context.agents.values():
+        agent.deferred = collector
+    try:
+        collector.poll()  # what came since an earlier call
+        while True:
+            built = once()
+            if not built.deferred:
+                return built
+            batch.tell(collector.submit())
+            if not batch.wait:
+                return built
+            while collector.waiting:
+                time.sleep(batch.poll_s)
+                batch.tell(collector.poll())
+    finally:
+        collector.close()
 
 
 def made_with(context: Context, seed: int, group: int) -> Json:
