@@ -1,5 +1,6 @@
 """Batch mode against a server that speaks the Batch API: every way a batch can end, and be cut."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -90,7 +91,7 @@ class Run:
 
     def crash(self) -> None:
         """What the system does when the process dies: nothing is written, locks are dropped."""
-        for _, file in self.collector._files.values():
+        for _, file in self.collector._spool._files.values():
             file.close()
         self.collector._owner.release()
         self.collector._table.close()
@@ -213,6 +214,18 @@ def test_words_tools_and_rungs(server: BatchServer, tmp_path: Path) -> None:
     assert typed.value.number == 0
     words = run.agent.text_batch(PROMPT, [[Turn("user", (f"Question {k}",))] for k in range(3)])
     assert [json.loads(reply.value)["number"] for reply in words] == [0, 1, 2]
+
+
+def test_awaited(server: BatchServer, tmp_path: Path) -> None:
+    run = Run(server, tmp_path)
+    turns = [Turn("user", ("Question 7",))]
+    with pytest.raises(Deferred):
+        asyncio.run(run.agent.atyped(PROMPT, turns, Verdict))
+    run.collector.submit()
+    server.finish()
+    run.collector.poll()
+    assert asyncio.run(run.agent.atyped(PROMPT, turns, Verdict)).value.number == 7
+    assert not server.online
 
 
 def test_models_without_a_batch_api_are_asked_at_once(server: BatchServer, tmp_path: Path) -> None:
