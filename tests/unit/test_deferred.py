@@ -2,6 +2,10 @@
 
 import asyncio
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from itertools import count
@@ -460,6 +464,60 @@ class Killing:
         if self.kill:
             raise Killed
         return left
+
+
+PROCESS = """
+import os, signal, sys
+from pathlib import Path
+from videoespresso.models.openai_batch import BatchApi
+
+def deadly(method):
+    def call(*args):
+        method(*args)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return call
+
+setattr(BatchApi, sys.argv[3], deadly(getattr(BatchApi, sys.argv[3])))
+
+from videoespresso.agents.base import Agent, Prompt, Turn
+from videoespresso.agents.deferred import BatchCollector, Deferred
+from videoespresso.memory.replies import ReplyCache
+from videoespresso.models.budget import Budget
+from videoespresso.models.chat import chat_model
+from videoespresso.models.ledger import Ledger
+from videoespresso.models.specs import ModelSpec
+
+folder, spec = Path(sys.argv[1]), ModelSpec.parse(sys.argv[2])
+replies, ledger = ReplyCache(folder / "replies.sqlite"), Ledger()
+collector = BatchCollector(folder / "batches", replies, Budget(), ledger)
+agent = Agent("v", spec, chat_model(spec), ledger=ledger, replies=replies, deferred=collector)
+try:
+    agent.text(Prompt("v", "You are the verifier.", "0"), [Turn("user", ("Question 1",))])
+except Deferred:
+    collector.submit()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX's")
+@pytest.mark.parametrize("step", ["upload", "create"])
+def test_kill_9_after_the_server_took_it_and_before_we_knew(
+    server: BatchServer, tmp_path: Path, step: str
+) -> None:
+    source = str(Path(__file__).resolve().parents[2] / "src")
+    spec = f"openai:tester@{server.url}"
+    process = subprocess.run(
+        [sys.executable, "-c", PROCESS, str(tmp_path), spec, step],
+        env=os.environ | {"PYTHONPATH": source},
+        check=False,
+    )
+    assert process.returncode == -signal.SIGKILL
+    assert len(files(tmp_path)) == 1
+    collector = Run(server, tmp_path).collector
+    (state,) = collector.submit()
+    assert state.status == "in_progress"
+    assert server.calls.count("POST /files") == 1
+    assert server.calls.count("POST /batches") == 1
+    assert not files(tmp_path)
 
 
 def test_the_folder_alone_is_enough_days_later(server: BatchServer, tmp_path: Path) -> None:
