@@ -86,7 +86,7 @@ class Groups:
     def roots(self, rows: Rows) -> Rows:
         """The smallest number each one hangs together with."""
         found = self._parent[rows]
-        while (above := self._parent[found]).tolist() != found.tolist():
+        while not np.array_equal(above := self._parent[found], found):
             found = above
         self._parent[rows] = found
         return found
