@@ -171,8 +171,9 @@ def _grouped(
     if embed is not None and "questions" in together:
         of = np.array(rows, np.intp)
         with asked([read()], embed) as told:
+            groups.join(of, of[told.first[told.text]])
             for i, j in near(told, threshold):
-                groups.join(of[i], of[j])
+                groups.join(of[told.first[i]], of[told.first[j]])
     return videos, groups
 
 

@@ -96,7 +96,8 @@ class DatasetStats(Record):
     white space). words: frequent words of questions and answers, counted once a text, common ones
     left out; words_lost: how far such a count may be too small. longest_by: words of the right
     option minus those of the longest wrong one (the paper's Figure 12). accepted: by the verifier,
-    of records and rejects that it judged. rejected: of records and rejects together. cost: what the records' own calls cost, by stage.
+    of records and rejects that it judged. rejected: of records and rejects together. cost: of the
+    records' own calls, by stage.
     """
 
     records: int
