@@ -50,7 +50,7 @@ class Agent:
     replies: the cache, None to ask anew each time. budget: checked before each call, charged
     after. one_image: the model takes one image a request, so several become a labelled grid
     (default: by the model's name). concurrency: calls at a time in `text_batch`; in-process
-    models get one, they use all cores already.
+    models get one, they use all cores already, or as many as they answer together.
 
     Every method raises ModelError when the model cannot be reached or refuses, ModelOutputError
     when its reply is no use, and BudgetExceeded before the call that would pass a limit.
@@ -76,7 +76,7 @@ class Agent:
         self.replies = replies
         self.budget = budget or Budget()
         self.one_image = takes_one_image(spec) if one_image is None else one_image
-        self.concurrency = 1 if spec.in_process else concurrency
+        self.concurrency = getattr(model, "batch_size", 1) if spec.in_process else concurrency
         self.retries = retries or Retries()
         self._unable: set[str] = set()
 
