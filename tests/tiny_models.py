@@ -273,3 +273,60 @@ FAMILIES: dict[str, Callable[[Path], Path]] = {
     "llava-onevision": onevision,
     "llava-interleave": interleave,
 }
+
+
+HEARD = " hello"
+"""All that the tiny Whisper ever says."""
+
+
+def whisper(folder: Path) -> Path:
+    """A Whisper in the form that faster-whisper reads, converted from transformers' own.
+
+    Its decoder gives one word the highest score whatever it hears: the marks of time, the end and
+    the fallbacks are the decoding's, which is what is tested.
+    """
+    import tokenizers  # noqa: PLC0415 - the tests of the core do without
+    import torch  # noqa: PLC0415 - an extra
+    import transformers as hf  # noqa: PLC0415 - an extra
+    from ctranslate2.converters import TransformersConverter  # noqa: PLC0415 - an extra
+
+    names = ["endoftext", "startoftranscript", "translate", "transcribe", "startoflm",
+             "startofprev", "nospeech", "notimestamps"]  # fmt: skip
+    special = [f"<|{name}|>" for name in names]
+    learned = tokenizers.Tokenizer(tokenizers.models.BPE())
+    learned.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    learned.decoder = tokenizers.decoders.ByteLevel()
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=280, initial_alphabet=alphabet, show_progress=False
+    )
+    learned.train_from_iterator([HEARD * 9], trainer)
+    learned.add_special_tokens(special)
+    learned.add_special_tokens([f"<|{k * 0.02:.2f}|>" for k in range(1501)])
+    end, start = learned.token_to_id(special[0]), learned.token_to_id(special[1])
+    tok = hf.PreTrainedTokenizerFast(
+        tokenizer_object=learned, bos_token=special[0], eos_token=special[0], unk_token=special[0]
+    )
+    torch.manual_seed(0)
+    config = hf.WhisperConfig(
+        vocab_size=len(tok), num_mel_bins=80, d_model=64, encoder_layers=1, decoder_layers=1,
+        encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=64,
+        decoder_ffn_dim=64, decoder_start_token_id=start, bos_token_id=end, eos_token_id=end,
+        pad_token_id=end, suppress_tokens=None, begin_suppress_tokens=None,
+    )  # fmt: skip
+    model = hf.WhisperForConditionalGeneration(config)
+    with torch.no_grad():
+        last = model.model.decoder.layer_norm
+        last.weight.zero_()
+        last.bias.fill_(1.0)
+        model.model.decoder.embed_tokens.weight[learned.token_to_id(f"Ġ{HEARD.strip()}")] = 1.0
+    model.generation_config.suppress_tokens = []
+    model.generation_config.begin_suppress_tokens = []
+    model.generation_config.alignment_heads = [[0, 0]]
+    source = folder / "transformers"
+    model.save_pretrained(source)
+    tok.save_pretrained(source)
+    hf.WhisperFeatureExtractor().save_pretrained(source)
+    files = ["tokenizer.json", "preprocessor_config.json"]
+    converted = TransformersConverter(str(source), copy_files=files).convert(str(folder / "ct2"))
+    return Path(converted)
