@@ -44,7 +44,7 @@ class Agent:
     replies: the cache, None to ask anew each time. budget: checked before each call, charged
     after. one_image: the model takes one image a request, so several become a labelled grid
     (default: by the model's name). concurrency: calls at a time in `text_batch`; in-process
-    models get one, they use all cores already. pace: the line before the provider, shared by all
+    models get one, they use all cores already, or as many as they answer together. pace: the line before the provider, shared by all
     agents on it; by default nobody is waited for. deferred: batch mode (agents/deferred.py; needs
     replies): what is not in the cache raises Deferred instead of being asked; streams are asked.
 
@@ -74,7 +74,7 @@ class Agent:
         self.replies = replies
         self.budget = budget or Budget()
         self.one_image = takes_one_image(spec) if one_image is None else one_image
-        self.concurrency = 1 if spec.in_process else concurrency
+        self.concurrency = getattr(model, "batch_size", 1) if spec.in_process else concurrency
         self.retries = retries or Retries()
         self.pace = pace or Pace()
         self.deferred = deferred
