@@ -88,9 +88,9 @@ def build(
         say_warning(told)
     for told in built.failures[:SHOWN]:
         say_warning(f"not done: {told}")
-    if built.failures:
+    if built.failed:
         say_warning(
-            f"{len(built.failures)} failures in all; the same command tries these again, "
+            f"{built.failed} failures in all; the same command tries these again, "
             "and pays for nothing else"
         )
         raise typer.Exit(Exit.FAILED)
