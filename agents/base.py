@@ -44,9 +44,10 @@ class Agent:
     replies: the cache, None to ask anew each time. budget: checked before each call, charged
     after. one_image: the model takes one image a request, so several become a labelled grid
     (default: by the model's name). concurrency: calls at a time in `text_batch`; in-process
-    models get one, they use all cores already, or as many as they answer together. pace: the line before the provider, shared by all
-    agents on it; by default nobody is waited for. deferred: batch mode (agents/deferred.py; needs
-    replies): what is not in the cache raises Deferred instead of being asked; streams are asked.
+    models get one, they use all cores already, or as many as they answer together. pace: the line
+    before the provider, shared by all agents on it; by default nobody is waited for. deferred:
+    batch mode (agents/deferred.py; needs replies): what is not in the cache raises Deferred instead
+    of being asked; streams are asked.
 
     Every method raises ModelError when the model cannot be reached or refuses, ModelOutputError
     when its reply is no use, and BudgetExceeded before the call that would pass a limit.

@@ -8,6 +8,7 @@ list: boxes are drawn on the core frames, and eq. 3 is what says which these are
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
@@ -37,7 +38,8 @@ def probe(state: DatasetState, context: DatasetContext) -> dict[str, Any]:
 
     Raises VideoError for a file that cannot be read, JournalTaken where another process has it.
     """
-    found = ask.probe(state, context.base, context.probes)
+    with context.decoding:
+        found = ask.probe(state, context.base, context.probes)
     found["video"]["path"] = state["path"]  # as it was given, so that records name no home folder
     video = found["video"]
     first = context.journals.claim(video["id"], state["path"])
@@ -175,7 +177,8 @@ def _group_node(context: DatasetContext) -> Any:
 
 def _looking_node(node: ask.Node, context: DatasetContext) -> Any:
     def run(state: State) -> Any:
-        return node(state, context.base)
+        with context.decoding if node is ask.sample else nullcontext():
+            return node(state, context.base)
 
     return RunnableLambda(run, name=node.__name__.rstrip("_"))
 

@@ -126,9 +126,9 @@ def build(
             f"{built.deferred} replies are to come in batches: the same command goes on with them",
             style="yellow",
         )
-    if built.failures:
+    if built.failed:
         say_warning(
-            f"{len(built.failures)} failures in all; the same command tries these again, "
+            f"{built.failed} failures in all; the same command tries these again, "
             "and pays for nothing else"
         )
         raise typer.Exit(Exit.FAILED)

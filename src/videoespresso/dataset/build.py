@@ -1,9 +1,12 @@
 """`build_dataset`: many videos, several at a time, resumable at every stage."""
 
 import json
+import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -28,18 +31,21 @@ from videoespresso.settings import DATASET_ROLES, Settings
 from videoespresso.types import Record, Usage
 
 JOBS = 4
-"""Videos at a time: enough for the calls of the next to fill the gaps of one, few enough that
-decoders do not crowd out each other."""
+"""Videos at a time, at least: while one is decoded or has but one call to make, others make use of
+the calls that may be made at a time."""
 BREAK_AFTER = 8
 """Videos in a row that fail on their models, none between that succeeds: the server is down or the
 key is wrong, and the next thousand would only fail too."""
+KEPT = 100
+"""Failures, and videos that others are at work on, that are kept to be told."""
 _WAIT_S = 0.5
 
 Json = dict[str, Any]
 
 
 class Built(Record):
-    """What a run did. records and rejects: in the folder now. failures: what to run again for.
+    """What a run did. records and rejects: in the folder now. failed: how many pairs, groups and
+    videos are to be run again for; failures: what is said of the first of them.
 
     usage: of this run, by role. done: videos finished in this run, of `videos` given. ended: why
     it stopped early, "" if it did not. deferred: replies that are still to come in batches.
@@ -50,6 +56,7 @@ class Built(Record):
     done: int
     records: int
     rejects: int
+    failed: int = 0
     failures: tuple[str, ...] = ()
     busy: tuple[str, ...] = ()
     usage: dict[str, Usage] = Field(default_factory=dict)
@@ -119,9 +126,10 @@ def build_dataset(
     """Makes a dataset of questions with evidence from videos, or goes on with one.
 
     videos: files, folders, "@list.txt". out: the dataset's folder (see dataset/folder.py). jobs:
-    videos at a time; None is 4, and on a cluster one a CPU. engine: threads here, or workers of the
-    Ray cluster at `ray_address` (see docs/dataset-cluster.md); the records are the same. batch:
-    ask OpenAI's models through its Batch API, at half the price and within a day a round. What an
+    videos at a time; None is 4 or the calls at a time if these are more, and on a cluster one a
+    CPU. engine: threads here, or workers of the Ray cluster at `ray_address` (see
+    docs/dataset-cluster.md); the records are the same. batch: ask OpenAI's models through its
+    Batch API, at half the price and within a day a round. What an
     earlier run did there is not done again; a stage whose model or prompt has changed is, and what
     follows it. Ctrl-C lets the calls under way finish, writes what is complete and raises
     KeyboardInterrupt; a second one leaves at once.
@@ -140,12 +148,13 @@ def build_dataset(
     context = open_dataset_context(settings)
     folder.open()
     made = made_with(context, seed, group)
+    many = jobs or max(JOBS, settings.concurrency)
     if batch is not None:
         if engine != "local":
             raise UserError("batches are not for a cluster", hint="Leave --engine away.")
 
         def once() -> Built:
-            local = LocalEngine(folder, context, seed=seed, group=group, jobs=jobs or JOBS)
+            local = LocalEngine(folder, context, seed=seed, group=group, jobs=many)
             return _Run(folder, local, paths, made, on_progress).run()
 
         return in_batches(once, folder, context, batch)
@@ -157,7 +166,7 @@ def build_dataset(
         told = plan(folder, settings, paths, seed=seed, group=group, made=made)
         worked_by = RayEngine(folder, told, address=ray_address, jobs=jobs)
     else:
-        worked_by = LocalEngine(folder, context, seed=seed, group=group, jobs=jobs or JOBS)
+        worked_by = LocalEngine(folder, context, seed=seed, group=group, jobs=many)
     return _Run(folder, worked_by, paths, made, on_progress).run()
 
 
@@ -179,6 +188,7 @@ class _Run:
         self._busy: list[str] = []
         self._ended = ""
         self._deferred: set[str] = set()
+        self._interrupts = 0
         self._lost_in_a_row = 0
         self._made_with = settings
         self._report = Report()
@@ -193,11 +203,14 @@ class _Run:
     def _worked(self) -> Built:
         failed: BaseException | None = None
         try:
-            for outcome in self._outcomes():
-                self._take(outcome)
+            with self._interruptible():
+                for outcome in self._outcomes():
+                    self._take(outcome)
         except (KeyboardInterrupt, VideoEspressoError) as error:
             failed = error
             self._ended = self._ended or type(error).__name__
+        if self._interrupts > 1:
+            raise KeyboardInterrupt
         built = self._close()
         if failed is not None:
             raise failed
@@ -212,8 +225,9 @@ class _Run:
     def _take(self, outcome: Outcome) -> None:
         progress = self._progress
         if outcome.busy:
-            self._busy.append(outcome.told)
-        self._failures += [f"{f['video']}: {f['reason']}" for f in outcome.failures.values()]
+            self._busy = [*self._busy, outcome.told][:KEPT]
+        told = [f"{f['video']}: {f['reason']}" for f in outcome.failures.values()]
+        self._failures = [*self._failures, *told][:KEPT]
         self._deferred |= outcome.deferred
         progress.done += outcome.complete
         progress.records += len(outcome.items)
@@ -226,29 +240,43 @@ class _Run:
         if self._lost_in_a_row >= BREAK_AFTER:
             self._engine.stop()
             raise ModelError(
-                f"{self._lost_in_a_row} videos in a row failed: {self._failures[-1]}",
+                f"{self._lost_in_a_row} videos in a row failed: {told[-1]}",
                 hint="Try `videoespresso models test`; then the same command goes on.",
             )
         self._on_progress(progress)
 
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Ctrl-C lets what is under way finish, wherever it finds this thread; a second one raises
+        KeyboardInterrupt at once. Only the main thread hears of either."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def heard(_number: int, _frame: object) -> None:
+            self._interrupts += 1
+            if self._interrupts > 1:
+                raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGINT, heard)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
     def _outcomes(self) -> Iterator[Outcome]:
-        """Outcomes as they come. On Ctrl-C the stages under way are waited for, once."""
-        interrupted = False
+        """Outcomes as they come. On Ctrl-C the calls under way are waited for."""
         while self._engine.working:
-            try:
-                self._hear()
-                outcome = self._engine.next(_WAIT_S)
-            except KeyboardInterrupt:
-                if interrupted:
-                    raise
-                interrupted, self._ended = True, "interrupted"
+            if self._interrupts and not self._ended:
+                self._ended = "interrupted"
                 self._engine.stop()
-                continue
+            self._hear()
+            outcome = self._engine.next(_WAIT_S)
             if outcome is None:
                 self._on_progress(self._progress)
             else:
                 yield outcome
-        if interrupted:
+        if self._interrupts:
             raise KeyboardInterrupt
 
     def _hear(self) -> None:
@@ -269,6 +297,7 @@ class _Run:
             done=self._progress.done,
             records=counts["records"],
             rejects=counts["rejects"],
+            failed=self._progress.failures,
             failures=tuple(self._failures),
             busy=tuple(self._busy),
             usage=self._report.usage,
@@ -336,7 +365,6 @@ def write_manifest(folder: Folder, settings: Json, counts: Json, built: Built) -
         "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "made_with": settings,
         **built.model_dump(mode="json", exclude={"out", "failures"}),
-        "failures": len(built.failures),
     }
     with written(folder.manifest) as file:
         told = {

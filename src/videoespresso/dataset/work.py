@@ -41,8 +41,13 @@ class Outcome:
     def name(self) -> str:
         """What its shard is called: by its bytes, or by its path where these are unknown or are
         another file's."""
+        return self.video_id[:16] or self.unread
+
+    @property
+    def unread(self) -> str:
+        """What its shard is called where its bytes are unknown or are another file's."""
         path = hashlib.sha256(self.path.encode(errors="surrogateescape")).hexdigest()
-        return self.video_id[:16] or f"path-{path[:16]}"
+        return f"path-{path[:16]}"
 
     def take(self, update: Json) -> None:
         """Takes in what a node wrote; the same record may come by way of several graphs."""
@@ -105,8 +110,9 @@ class Worker:
         return f"{frames.name}/{name}"
 
     def stop(self) -> None:
-        """Ends at the next stages; what is under way is finished and kept."""
+        """Ends at the next calls; what is under way is finished and kept."""
         self.context.stopping.set()
+        self.context.base.budget.stop("the run was stopped")
 
     def do(self, path: str) -> Outcome:
         """The outcome of a video; its shard is written. Raises only what is about the run and not
@@ -119,7 +125,8 @@ class Worker:
             outcome.busy, outcome.told = True, str(error)
             return outcome
         except BudgetExceeded as error:
-            outcome.ended, outcome.told = "budget", str(error)
+            stopped = self.context.stopping.is_set()
+            outcome.ended, outcome.told = "stopped" if stopped else "budget", str(error)
         except Deferred as deferred:
             outcome.deferred.add(deferred.key)
         except Stopped:
@@ -130,6 +137,8 @@ class Worker:
             self.context.journals.release(path)
         if outcome.complete or outcome.items or outcome.rejects or outcome.failures:
             self._folder.write_shard(outcome.name, outcome.shard())
+            if outcome.name != outcome.unread:  # it could be, other than in an earlier run
+                self._folder.shard(outcome.unread).unlink(missing_ok=True)
         return outcome
 
     def _run(self, outcome: Outcome) -> None:
