@@ -50,11 +50,13 @@ class News(NamedTuple):
 
 @dataclass
 class _Seat:
-    """One worker. flying: the most each call under way can cost."""
+    """One worker. flying: the most each call under way can cost. through: places whose calls were
+    let through, left: those of them that nobody will ask for again."""
 
     places: dict[int, tuple[Pace, Place]] = field(default_factory=dict)
     flying: list[float] = field(default_factory=list)
     through: set[int] = field(default_factory=set)
+    left: set[int] = field(default_factory=set)
     rung: set[int] = field(default_factory=set)
     ended: bool = False
     told: asyncio.Event = field(default_factory=asyncio.Event)
@@ -215,11 +217,15 @@ class Desk:
             found[0].undo(found[1])
 
     async def leave(self, worker: str, number: int) -> None:
-        """See `Pace.leave`."""
+        """See `Pace.leave`; a call that was let through may end after it."""
         seat = self._seats.get(worker)
-        if seat is not None and (found := seat.places.pop(number, None)) is not None:
-            seat.through.discard(number)
-            found[0].leave(found[1])
+        if seat is None or number not in seat.places:
+            return
+        if number in seat.through:
+            seat.left.add(number)
+        else:
+            pace, place = seat.places.pop(number)
+            pace.leave(place)
 
     async def hold(self, worker: str, spec: ModelSpec, seconds: float, why: str) -> None:
         """See `Pace.hold`."""
@@ -235,6 +241,9 @@ class Desk:
         if seat is None or number not in seat.through:
             return None
         seat.through.discard(number)
+        if number in seat.left:
+            seat.left.discard(number)
+            return seat.places.pop(number)
         return seat.places[number]
 
 
