@@ -24,7 +24,8 @@ from videoespresso.settings import Settings
 
 if TYPE_CHECKING:
     from videoespresso.agents.deferred import BatchState
-    from videoespresso.dataset.build import Batch, Built, Progress
+    from videoespresso.dataset.batches import Batch
+    from videoespresso.dataset.build import Built, Progress
 
 Engine = Literal["local", "ray"]
 
@@ -150,7 +151,7 @@ class How(TypedDict):
 
 
 def _batch(wait: bool) -> "Batch":
-    from videoespresso.dataset.build import Batch
+    from videoespresso.dataset.batches import Batch
 
     def tell(states: "list[BatchState]") -> None:
         for state in states:

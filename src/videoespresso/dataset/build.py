@@ -16,8 +16,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from videoespresso.agents import generator
-from videoespresso.agents.deferred import BatchCollector, BatchState
 from videoespresso.agents.prompts import load
+from videoespresso.dataset.batches import Batch, in_batches
 from videoespresso.dataset.engine import Engine, LocalEngine, Report
 from videoespresso.dataset.folder import Folder, written
 from videoespresso.dataset.videos import find_videos
@@ -63,16 +63,6 @@ class Built(Record):
     seconds: float = 0.0
     ended: str = ""
     deferred: int = 0
-
-
-@dataclass(frozen=True)
-class Batch:
-    """How to work with batches. wait: for their replies, asking every `poll_s` seconds; else what
-    is sent is left, and the same call goes on another day. tell: hears how the batches are."""
-
-    wait: bool = True
-    poll_s: float = 60.0
-    tell: Callable[[list[BatchState]], None] = lambda _states: None
 
 
 @dataclass
@@ -129,9 +119,10 @@ def build_dataset(
     videos at a time; None is 4 or the calls at a time if these are more, and on a cluster one a
     CPU. engine: threads here, or workers of the Ray cluster at `ray_address` (see
     docs/dataset-cluster.md); the records are the same. batch: ask OpenAI's models through its
-    Batch API, at half the price and within a day a round. What an
-    earlier run did there is not done again; a stage whose model or prompt has changed is, and what
-    follows it. Ctrl-C lets the calls under way finish, writes what is complete and raises
+    Batch API, at half the price and within a day a round.
+
+    What an earlier run did there is not done again; a stage whose model or prompt has changed is,
+    and what follows it. Ctrl-C lets the calls under way finish, writes what is complete and raises
     KeyboardInterrupt; a second one leaves at once.
 
     Raises BudgetExceeded when a limit ended the run, and ModelError when video after video failed
@@ -308,32 +299,6 @@ class _Run:
         write_manifest(self._folder, self._made_with, counts, built)
         write_page(self._folder.root, self._folder.page)
         return built
-
-
-def in_batches(once: Callable[[], Built], folder: Folder, context: Context, batch: Batch) -> Built:
-    """Rounds of doing what can be done, sending what must be asked, and waiting for the replies.
-
-    A round asks one stage's questions at least, so there are about as many as there are stages.
-    """
-    replies = context.agents["generator"].replies
-    assert replies is not None, "dataset mode has a reply cache"
-    collector = BatchCollector(folder.work / "batches", replies, context.budget, context.ledger)
-    for agent in context.agents.values():
-        agent.deferred = collector
-    try:
-        collector.poll()  # what came since an earlier call
-        while True:
-            built = once()
-            if not built.deferred:
-                return built
-            batch.tell(collector.submit())
-            if not batch.wait:
-                return built
-            while collector.waiting:
-                time.sleep(batch.poll_s)
-                batch.tell(collector.poll())
-    finally:
-        collector.close()
 
 
 def made_with(context: Context, seed: int, group: int) -> Json:
