@@ -6,7 +6,7 @@ piece is read as a clause of somebody the captions name, or of "who" the questio
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 from videoespresso.models.embedded.teacher import words as w
@@ -30,8 +30,11 @@ _ASK = re.compile(
     r"^(?P<wh>in which \w+|in what \w+|with which \w+|under which \w+|which \w+|what kind of \w+"
     r"|what|how|why|who|whom|where|when)\b\s*(?:(?P<do>do|does|did|will|is|are|was|were)\b\s*)?"
 )
+_TASTE = frozenset(map(w.stem, w.OPINION))
 _MADE = re.compile(r"(?:makes?|causes?|turns?|lets?|brings?) (?P<whom>.+)")
 """What brings somebody to do something: "makes the cook feel sad"."""
+MOST_PIECES = 60
+"""Pieces of a question or an answer that are read."""
 _PRONOUN = re.compile(r"(?:he|she|it|they) (?!(?:starts?|begins?) to\b)")
 _ASKING = """what which who whom whose why how where when do does did is are was be has have happens
 happen happening event events order right just first second third last next then after before
@@ -90,7 +93,7 @@ def answer_claims(answer: str, film: Film) -> list[Claim]:
 
 def _claims(text: str, film: Film, *, asking: bool) -> Iterator[Claim]:
     first, last = True, ""
-    for tie, near, piece in _pieces(masked(w.plain(text), film)):
+    for tie, near, piece in islice(_pieces(masked(w.plain(text), film)), MOST_PIECES):
         for part in _parted(piece, film):
             claim = _asked(part, film) if asking and first else _stated(part, film)
             first = False
@@ -204,7 +207,7 @@ def _tells(act: str, film: Film) -> bool:
         return True
     if not first or (first in NEUTRAL and first not in film.verbs and first != "be"):
         return False
-    return bool(set(stems(act)) - (NEUTRAL - film.stems))
+    return bool(set(stems(act)) - (NEUTRAL - film.stems) - _TASTE)
 
 
 def _backdrop(piece: str, film: Film) -> Claim | None:

@@ -36,6 +36,7 @@ _BACKWARD = re.compile(
 )
 _BEGIN = re.compile(r"\b(?:begin|start)s?\?*$|\bcomes first\b|\bfirst (?:vehicle|event|thing)\b")
 _END = re.compile(r"\bends?\?*$|\bcomes last\b|\blast (?:vehicle|event|thing)\b")
+_LINK = re.compile(r"\b(?:links?|both|in common|connects?)\b")
 _OPEN = re.compile(
     r"^(?:do you|would you|should|is it (?:good|nice)|what if|what might|what could)\b"
 )
@@ -121,9 +122,21 @@ def _accuracy(film: Film, pair: Pair) -> str:
         return "The answer names nobody."
     if "order" in pair.wh:
         return _incomplete(film, pair)
+    if _LINK.search(pair.question) and (reason := _unlinked(film, pair)):
+        return reason
     mains = [c for c in pair.asked if c.full]
     if len(pair.told) == 1 and pair.told[0].full and _same(pair.told[0], mains):
         return "The answer repeats the question."
+    return ""
+
+
+def _unlinked(film: Film, pair: Pair) -> str:
+    """A thing that links two is to be in what each of them does."""
+    for thing in (c.who for c in pair.told if c.who in film.objects):
+        for who in (s for s in film.subjects if re.search(rf"\b{re.escape(s)}\b", pair.question)):
+            deeds = [h.clause for h in film.happenings if h.clause.who == who]
+            if not any(set(stems(thing)) <= set(deed.stems) for deed in deeds):
+                return f"{who} has nothing to do with the {thing}."
     return ""
 
 
