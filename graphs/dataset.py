@@ -19,6 +19,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, Send
 
 from videoespresso.agents import generator
+from videoespresso.agents.deferred import Deferred
 from videoespresso.errors import ModelError, ModelOutputError
 from videoespresso.graphs import ask
 from videoespresso.graphs.dataset_context import SHORTEST, DatasetContext, signed
@@ -139,10 +140,13 @@ def fault_of(pair: Json, before: Sequence[Json]) -> tuple[str, str] | None:
 
 
 def settled(run: Callable[[], Any], state: GroupState, stage: str, pair: Json | None) -> Any:
-    """Runs a stage. A model that fails leaves a failure, a reply of no use a reject; what ends
-    the whole run (a limit, a wrong setting, a full disk) passes through."""
+    """Runs a stage. A model that fails leaves a failure, a reply of no use a reject, one that will
+    come in a batch a note of it; what ends the whole run (a limit, a wrong setting, a full disk)
+    passes through."""
     try:
         return run()
+    except Deferred as deferred:
+        return {"deferred": [{"key": deferred.key}], "over": True}
     except ModelOutputError as error:
         number = state.get("number")
         told = reject(state["video"], stage, "unusable reply", str(error), number, pair)

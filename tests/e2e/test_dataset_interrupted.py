@@ -172,7 +172,7 @@ def test_a_full_disk_ends_the_run_with_a_remedy_and_loses_nothing(
     (builds.folder / name).symlink_to(small_disk)
     (small_disk / "work").mkdir()
     filler = small_disk / "work" / "filler"
-    filler.write_bytes(bytes(100_000))
+    filler.write_bytes(bytes(120_000))
     assert forks.wait(builds.start(forks, name)) == Exit.FAILED
     told = builds.log.read_text()
     assert "No space left on device" in told

@@ -42,6 +42,8 @@ def test_stats_as_text_json_and_page(folder: Path, tmp_path: Path) -> None:
     assert told["records"] == 60
     assert told["rejected"]["hits"] == 5
     assert told["core_frames"]["n"] == 60
+    assert json.loads(run("stats", folder / "records.jsonl", "--json")) == told
+    run("validate", folder / "records.jsonl")
 
 
 def test_a_page_that_has_no_place_is_refused_first(tmp_path: Path) -> None:

@@ -68,14 +68,14 @@ def stats(
 ) -> None:
     """Count tasks, lengths, core frames, key items, sources, rejects, cost; beside the paper's."""
     from videoespresso.cli.dataset_tables import show_stats
-    from videoespresso.dataset.files import read_items, read_rejects
+    from videoespresso.dataset.files import read_items, read_rejects, records_file
     from videoespresso.dataset.stats import gather
 
     if html is not None:
         from videoespresso.report.parts import check_target
 
         check_target(html)
-    found = gather(read_items(folder), read_rejects(folder))
+    found = gather(read_items(folder), read_rejects(records_file(folder).parent))
     if html is not None:
         from videoespresso.report.dataset_page import write_page
 

@@ -194,7 +194,7 @@ def show_item(item: DatasetItem) -> None:
             said(f"      {one_line(thing.name)}: {_boxes(thing.boxes)}", style="dim")
     said("")
     show_table(
-        "#", "Instant#", "Caption", "Rule", "Image",
+        "Frame#", "Instant#", "Caption", "Rule", "Image",
         rows=(
             (str(k), instant(f.time_s), f.caption, f.rule, f.image)
             for k, f in enumerate(item.core_frames, 1)

@@ -148,6 +148,8 @@ def examples(told: Asked, pairs: Iterable[tuple[int, int]]) -> tuple[Example, ..
 
 def with_texts(found: tuple[Example, ...], items: Iterable[DatasetItem]) -> tuple[Example, ...]:
     """The examples with the questions they are about, out of another pass over the records."""
+    if not found:
+        return found
     wanted = {name for example in found for name in (example.first, example.second)}
     texts = {item.id: item.question for item in items if item.id in wanted}
     return tuple(

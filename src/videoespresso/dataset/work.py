@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from videoespresso.agents.deferred import Deferred
 from videoespresso.dataset.folder import Folder
 from videoespresso.errors import BudgetExceeded, ModelError, SettingsError, UserError, VideoError
 from videoespresso.graphs.context import Context
@@ -22,7 +23,7 @@ class Outcome:
     """What became of a video. complete: every pair of it is a record or a reject.
 
     ended: why the run must end ("budget", "stopped"), empty while it goes on; told: what to say
-    about it. busy: another process is at work on it.
+    about it. busy: another process is at work on it. deferred: replies it waits for, of batches.
     """
 
     path: str
@@ -30,6 +31,7 @@ class Outcome:
     items: dict[str, Json] = field(default_factory=dict)
     rejects: dict[str, Json] = field(default_factory=dict)
     failures: dict[str, Json] = field(default_factory=dict)
+    deferred: set[str] = field(default_factory=set)
     complete: bool = False
     busy: bool = False
     ended: str = ""
@@ -55,6 +57,7 @@ class Outcome:
             self.rejects[repr(sorted(told.items(), key=str))] = told
         for failure in update.get("failures") or ():
             self.failures[repr(sorted(failure.items(), key=str))] = failure
+        self.deferred |= {d["key"] for d in update.get("deferred") or ()}
         if video := update.get("video"):
             self.video_id = "" if update.get("stop") == "duplicate" else str(video["id"])
 
@@ -117,13 +120,15 @@ class Worker:
         outcome = Outcome(path)
         try:
             self._run(outcome)
-            outcome.complete = not outcome.failures
+            outcome.complete = not outcome.failures and not outcome.deferred
         except JournalTaken as error:
             outcome.busy, outcome.told = True, str(error)
             return outcome
         except BudgetExceeded as error:
             stopped = self.context.stopping.is_set()
             outcome.ended, outcome.told = "stopped" if stopped else "budget", str(error)
+        except Deferred as deferred:
+            outcome.deferred.add(deferred.key)
         except Stopped:
             outcome.ended = "stopped"
         except (VideoError, ModelError) as error:
