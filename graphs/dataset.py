@@ -26,6 +26,7 @@ from videoespresso.graphs.dataset_context import SHORTEST, DatasetContext, signe
 from videoespresso.graphs.dataset_pair import PAIR_CHAIN, reject
 from videoespresso.graphs.dataset_state import DatasetState, Filmed, GroupState, Outcome, PairState
 from videoespresso.graphs.state import Json, State
+from videoespresso.items import path_text
 from videoespresso.tasks import TASKS
 from videoespresso.types import Caption
 
@@ -40,11 +41,12 @@ def probe(state: DatasetState, context: DatasetContext) -> dict[str, Any]:
     """
     with context.decoding:
         found = ask.probe(state, context.base, context.probes)
-    found["video"]["path"] = state["path"]  # as it was given, so that records name no home folder
+    # as it was given, so that records name no home folder
+    found["video"]["path"] = path_text(state["path"])
     video = found["video"]
     first = context.journals.claim(video["id"], state["path"])
     if first:
-        told = reject(video, "probe", "duplicate", f"the same bytes as {first}")
+        told = reject(video, "probe", "duplicate", f"the same bytes as {path_text(first)}")
         return {**found, **told, "stop": "duplicate"}
     return found
 
