@@ -50,6 +50,23 @@ def pair_truth(story: Story, question: str, answer: str, core_s: Sequence[float]
     return Truth("true", reason, pair.shown(core_s))
 
 
+def phases_of(story: Story, text: str) -> set[int] | None:
+    """The phases in which all that a sentence says is so at once; None where it is not understood
+    or says nothing that can be looked up."""
+    told, left = read(text)
+    odd = [x for x in re.findall(r"[a-z']+", left) if x not in QUESTION_WORDS]
+    if odd or not any(said.act for said in told):
+        return None
+    pair = _Pair(story, "", (), tuple(told), "", "")
+    runs = [{k for a, b in pair.runs(said) for k in range(a, b + 1)} for said in told]
+    return set.intersection(*runs)
+
+
+def at_film_frame(story: Story, time_s: float) -> float:
+    """The instant that was drawn for a frame: film frames stand at whole multiples of 1/fps."""
+    return round(time_s * story.fps) / story.fps
+
+
 @dataclass(frozen=True)
 class _Pair:
     """A pair in the theatre's language. asked, told: what question and answer say; left: the
@@ -91,7 +108,7 @@ class _Pair:
         if said.who == "it":
             return [(e.phase, e.phase) for e in self.story.events if e.key == "rain"]
         holds = [
-            any(_is(a.phrase, said.who) and _does(a, said.act) for a in p.actors)
+            any(is_called(a.phrase, said.who) and _does(a, said.act) for a in p.actors)
             for p in self.story.phases
         ]
         starts = [k for k, h in enumerate(holds) if h and not (k and holds[k - 1])]
@@ -114,7 +131,7 @@ class _Pair:
         return [
             e
             for e in self.story.events
-            if _is(e.subject, said.who) and (e.act == said.act or f"is {e.mood}" == said.act)
+            if is_called(e.subject, said.who) and (e.act == said.act or f"is {e.mood}" == said.act)
         ]
 
     def shown(self, core_s: Sequence[float]) -> bool | None:
@@ -140,7 +157,7 @@ class _Pair:
         return whole
 
 
-def _is(phrase: str, who: str) -> bool:
+def is_called(phrase: str, who: str) -> bool:
     """Whether somebody can be called that: the red car is "red car" and "car"."""
     return (
         not who
@@ -179,7 +196,11 @@ def _order(pair: _Pair) -> str:
         return _names(pair)
     if len(named) > 1 and named != {(s.who, s.act) for s in told}:
         raise _FalseError("not the events that the question names")
-    if pair.asked and len(named) == 0 and any(not _is(s.who, pair.asked[0].who) for s in told):
+    if (
+        pair.asked
+        and len(named) == 0
+        and any(not is_called(s.who, pair.asked[0].who) for s in told)
+    ):
         raise _FalseError("not of whom the question asks")
     for a, b in pairwise(told):
         if not pair.before(a, b):
@@ -277,7 +298,7 @@ def _ingredients(pair: _Pair) -> str:
     cook = next((s.who for s in pair.asked if s.who), "")
     if not items:
         raise _UndecidableError("no ingredient is named")
-    own = [e for e in pair.story.events if _is(e.subject, cook) and e.episode == "cooking"]
+    own = [e for e in pair.story.events if is_called(e.subject, cook) and e.episode == "cooking"]
     used = [e for e in own if not e.act.startswith("serves")]
     serves = [s for s in pair.asked if s.act.startswith("serves")]
     if missing := [i for i in items if i not in [e.obj for e in used]]:
@@ -299,7 +320,7 @@ def _thread(pair: _Pair) -> str:
     if len(things) != 1 or len(people) != 2:
         raise _UndecidableError("which thing links whom is not understood")
     for who in people:
-        acts = [e.act for e in pair.story.events if _is(e.subject, who)]
+        acts = [e.act for e in pair.story.events if is_called(e.subject, who)]
         if not any(re.search(rf"\b{things[0]}\b", act) for act in acts):
             raise _FalseError(f"{who} has nothing to do with the {things[0]}")
     return "both have to do with it"
