@@ -8,6 +8,7 @@ list: boxes are drawn on the core frames, and eq. 3 is what says which these are
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, Send
 
 from videoespresso.agents import generator
+from videoespresso.agents.deferred import Deferred
 from videoespresso.errors import ModelError, ModelOutputError
 from videoespresso.graphs import ask
 from videoespresso.graphs.dataset_context import SHORTEST, DatasetContext, signed
@@ -36,7 +38,8 @@ def probe(state: DatasetState, context: DatasetContext) -> dict[str, Any]:
 
     Raises VideoError for a file that cannot be read, JournalTaken where another process has it.
     """
-    found = ask.probe(state, context.base, context.probes)
+    with context.decoding:
+        found = ask.probe(state, context.base, context.probes)
     found["video"]["path"] = state["path"]  # as it was given, so that records name no home folder
     video = found["video"]
     first = context.journals.claim(video["id"], state["path"])
@@ -137,10 +140,13 @@ def fault_of(pair: Json, before: Sequence[Json]) -> tuple[str, str] | None:
 
 
 def settled(run: Callable[[], Any], state: GroupState, stage: str, pair: Json | None) -> Any:
-    """Runs a stage. A model that fails leaves a failure, a reply of no use a reject; what ends
-    the whole run (a limit, a wrong setting, a full disk) passes through."""
+    """Runs a stage. A model that fails leaves a failure, a reply of no use a reject, one that will
+    come in a batch a note of it; what ends the whole run (a limit, a wrong setting, a full disk)
+    passes through."""
     try:
         return run()
+    except Deferred as deferred:
+        return {"deferred": [{"key": deferred.key}], "over": True}
     except ModelOutputError as error:
         number = state.get("number")
         told = reject(state["video"], stage, "unusable reply", str(error), number, pair)
@@ -171,7 +177,8 @@ def _group_node(context: DatasetContext) -> Any:
 
 def _looking_node(node: ask.Node, context: DatasetContext) -> Any:
     def run(state: State) -> Any:
-        return node(state, context.base)
+        with context.decoding if node is ask.sample else nullcontext():
+            return node(state, context.base)
 
     return RunnableLambda(run, name=node.__name__.rstrip("_"))
 

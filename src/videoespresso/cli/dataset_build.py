@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typing_extensions import TypedDict
 
 from videoespresso.cli import options
 from videoespresso.cli.console import (
@@ -22,12 +23,17 @@ from videoespresso.report.text import money, total
 from videoespresso.settings import Settings
 
 if TYPE_CHECKING:
+    from videoespresso.agents.deferred import BatchState
+    from videoespresso.dataset.batches import Batch
     from videoespresso.dataset.build import Built, Progress
+
+Engine = Literal["local", "ray"]
 
 EPILOG = examples(
     "dataset build examples/videos --out demo-dataset",
     "dataset build @videos.txt --out set --profile openai --max-usd 20",
     "dataset build clips --out set -m verifier=ollama:qwen3",
+    "dataset build clips --out set --profile openai --batch --no-wait",
     codes=True,
 )
 
@@ -57,10 +63,30 @@ def build(
         int, typer.Option(min=2, help="Captions a question is made from (paper: 15).")
     ] = 15,
     seed: Annotated[int, typer.Option(help="Decides the order of the options.")] = 0,
-    jobs: Annotated[int, typer.Option(min=1, help="Videos at a time.")] = 4,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Videos at a time.", show_default="4; on a cluster one a CPU"),
+    ] = None,
     concurrency: Annotated[
         int | None, typer.Option(min=1, help="Model calls at a time.", show_default="4")
     ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="Threads here, or workers of a Ray cluster.")
+    ] = "local",
+    ray_address: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="The cluster; `local` starts one here.",
+            show_default="RAY_ADDRESS, or this machine's",
+        ),
+    ] = "",
+    batch: Annotated[
+        bool, typer.Option("--batch", help="OpenAI's Batch API: half the price, within a day.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="With --batch: wait for the replies.")
+    ] = True,
     max_usd: options.MaxUsd = None,
     max_calls: options.MaxCalls = None,
     max_seconds: options.MaxSeconds = None,
@@ -79,7 +105,15 @@ def build(
         concurrency=concurrency,
         label_check=label_check,
     )
-    built = run(videos, out_folder, settings, seed=seed, group=group, jobs=jobs, quiet=quiet)
+    how = How(
+        seed=seed,
+        group=group,
+        jobs=jobs,
+        engine=engine,
+        ray_address=ray_address,
+        batch=_batch(wait) if batch else None,
+    )
+    built = run(videos, out_folder, settings, how, quiet=quiet)
     if json:
         write_json(built)
     else:
@@ -88,9 +122,14 @@ def build(
         say_warning(told)
     for told in built.failures[:SHOWN]:
         say_warning(f"not done: {told}")
-    if built.failures:
+    if built.deferred:
+        err().print(
+            f"{built.deferred} replies are to come in batches: the same command goes on with them",
+            style="yellow",
+        )
+    if built.failed:
         say_warning(
-            f"{len(built.failures)} failures in all; the same command tries these again, "
+            f"{built.failed} failures in all; the same command tries these again, "
             "and pays for nothing else"
         )
         raise typer.Exit(Exit.FAILED)
@@ -100,14 +139,38 @@ SHOWN = 10
 """Failures said one by one."""
 
 
+class How(TypedDict):
+    """How a run is done, as `build_dataset` has it."""
+
+    seed: int
+    group: int
+    jobs: int | None
+    engine: Engine
+    ray_address: str
+    batch: "Batch | None"
+
+
+def _batch(wait: bool) -> "Batch":
+    from videoespresso.dataset.batches import Batch
+
+    def tell(states: "list[BatchState]") -> None:
+        for state in states:
+            about = f"{state.good} good, {state.bad} bad of {state.requests}"
+            err().print(
+                f"batch {state.batch_id or state.name[:8]} ({one_line(state.spec)}): "
+                f"{state.status}, {about} {one_line(state.reason)}".rstrip(),
+                style="dim",
+            )
+
+    return Batch(wait=wait, tell=tell)
+
+
 def run(
     videos: Sequence[str],
     folder: Path,
     settings: Settings,
+    how: How,
     *,
-    seed: int,
-    group: int,
-    jobs: int,
     quiet: bool,
 ) -> "Built":
     """Builds, with a line that moves on a terminal. On Ctrl-C says how to go on."""
@@ -124,9 +187,7 @@ def run(
             videos,
             folder,
             settings=settings,
-            seed=seed,
-            group=group,
-            jobs=jobs,
+            **how,
             on_progress=bar.show if bar else lambda _progress: None,
         )
     except KeyboardInterrupt:

@@ -1,9 +1,12 @@
 """`build_dataset`: many videos, several at a time, resumable at every stage."""
 
 import json
+import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -14,6 +17,7 @@ from pydantic import Field
 
 from videoespresso.agents import generator
 from videoespresso.agents.prompts import load
+from videoespresso.dataset.batches import Batch, in_batches
 from videoespresso.dataset.engine import Engine, LocalEngine, Report
 from videoespresso.dataset.folder import Folder, written
 from videoespresso.dataset.videos import find_videos
@@ -27,21 +31,24 @@ from videoespresso.settings import DATASET_ROLES, Settings
 from videoespresso.types import Record, Usage
 
 JOBS = 4
-"""Videos at a time: enough for the calls of the next to fill the gaps of one, few enough that
-decoders do not crowd out each other."""
+"""Videos at a time, at least: while one is decoded or has but one call to make, others make use of
+the calls that may be made at a time."""
 BREAK_AFTER = 8
 """Videos in a row that fail on their models, none between that succeeds: the server is down or the
 key is wrong, and the next thousand would only fail too."""
+KEPT = 100
+"""Failures, and videos that others are at work on, that are kept to be told."""
 _WAIT_S = 0.5
 
 Json = dict[str, Any]
 
 
 class Built(Record):
-    """What a run did. records and rejects: in the folder now. failures: what to run again for.
+    """What a run did. records and rejects: in the folder now. failed: how many pairs, groups and
+    videos are to be run again for; failures: what is said of the first of them.
 
     usage: of this run, by role. done: videos finished in this run, of `videos` given. ended: why
-    it stopped early, "" if it did not.
+    it stopped early, "" if it did not. deferred: replies that are still to come in batches.
     """
 
     out: str
@@ -49,11 +56,13 @@ class Built(Record):
     done: int
     records: int
     rejects: int
+    failed: int = 0
     failures: tuple[str, ...] = ()
     busy: tuple[str, ...] = ()
     usage: dict[str, Usage] = Field(default_factory=dict)
     seconds: float = 0.0
     ended: str = ""
+    deferred: int = 0
 
 
 @dataclass
@@ -83,9 +92,12 @@ class Progress:
         return self.seconds / self.done * (self.videos - self.done)
 
 
-def open_dataset_context(settings: Settings) -> Context:
-    """Models, stores and limits of dataset mode. Raises SettingsError, MemoryStoreError."""
-    return open_context(settings, roles=("captioner", *DATASET_ROLES))
+def open_dataset_context(settings: Settings, **shared: Any) -> Context:
+    """Models, stores and limits of dataset mode; shared: see `open_context`.
+
+    Raises SettingsError, MemoryStoreError.
+    """
+    return open_context(settings, roles=("captioner", *DATASET_ROLES), **shared)
 
 
 def build_dataset(
@@ -98,15 +110,19 @@ def build_dataset(
     jobs: int | None = None,
     engine: Literal["local", "ray"] = "local",
     ray_address: str = "",
+    batch: Batch | None = None,
     on_progress: Callable[[Progress], None] = lambda _progress: None,
 ) -> Built:
     """Makes a dataset of questions with evidence from videos, or goes on with one.
 
     videos: files, folders, "@list.txt". out: the dataset's folder (see dataset/folder.py). jobs:
-    videos at a time; None is 4, and on a cluster one a CPU. engine: threads here, or workers of the
-    Ray cluster at `ray_address` (see docs/dataset-cluster.md); the records are the same. What an
-    earlier run did there is not done again; a stage whose model or prompt has changed is, and what
-    follows it. Ctrl-C lets the calls under way finish, writes what is complete and raises
+    videos at a time; None is 4 or the calls at a time if these are more, and on a cluster one a
+    CPU. engine: threads here, or workers of the Ray cluster at `ray_address` (see
+    docs/dataset-cluster.md); the records are the same. batch: ask OpenAI's models through its
+    Batch API, at half the price and within a day a round.
+
+    What an earlier run did there is not done again; a stage whose model or prompt has changed is,
+    and what follows it. Ctrl-C lets the calls under way finish, writes what is complete and raises
     KeyboardInterrupt; a second one leaves at once.
 
     Raises BudgetExceeded when a limit ended the run, and ModelError when video after video failed
@@ -123,15 +139,25 @@ def build_dataset(
     context = open_dataset_context(settings)
     folder.open()
     made = made_with(context, seed, group)
+    many = jobs or max(JOBS, settings.concurrency)
+    if batch is not None:
+        if engine != "local":
+            raise UserError("batches are not for a cluster", hint="Leave --engine away.")
+
+        def once() -> Built:
+            local = LocalEngine(folder, context, seed=seed, group=group, jobs=many)
+            return _Run(folder, local, paths, made, on_progress).run()
+
+        return in_batches(once, folder, context, batch)
     worked_by: Engine
     if engine == "ray":
-        # Ray is an extra
-        from videoespresso.dataset.cluster import Plan, RayEngine  # noqa: PLC0415
+        # imports the worker, which imports this
+        from videoespresso.dataset.cluster import RayEngine, plan  # noqa: PLC0415
 
-        plan = Plan(settings, folder.root.absolute(), seed, group, made)
-        worked_by = RayEngine(plan, address=ray_address, jobs=jobs)
+        told = plan(folder, settings, paths, seed=seed, group=group, made=made)
+        worked_by = RayEngine(folder, told, address=ray_address, jobs=jobs)
     else:
-        worked_by = LocalEngine(folder, context, seed=seed, group=group, jobs=jobs or JOBS)
+        worked_by = LocalEngine(folder, context, seed=seed, group=group, jobs=many)
     return _Run(folder, worked_by, paths, made, on_progress).run()
 
 
@@ -152,22 +178,31 @@ class _Run:
         self._failures: list[str] = []
         self._busy: list[str] = []
         self._ended = ""
+        self._deferred: set[str] = set()
+        self._interrupts = 0
         self._lost_in_a_row = 0
         self._made_with = settings
         self._report = Report()
 
     def run(self) -> Built:
+        try:
+            self._engine.start(self._paths)
+            return self._worked()
+        finally:
+            self._engine.close()
+
+    def _worked(self) -> Built:
         failed: BaseException | None = None
         try:
-            for outcome in self._outcomes():
-                self._take(outcome)
+            with self._interruptible():
+                for outcome in self._outcomes():
+                    self._take(outcome)
         except (KeyboardInterrupt, VideoEspressoError) as error:
             failed = error
             self._ended = self._ended or type(error).__name__
-        try:
-            built = self._close()
-        finally:
-            self._engine.close()
+        if self._interrupts > 1:
+            raise KeyboardInterrupt
+        built = self._close()
         if failed is not None:
             raise failed
         if self._ended == "budget":
@@ -181,8 +216,10 @@ class _Run:
     def _take(self, outcome: Outcome) -> None:
         progress = self._progress
         if outcome.busy:
-            self._busy.append(outcome.told)
-        self._failures += [f"{f['video']}: {f['reason']}" for f in outcome.failures.values()]
+            self._busy = [*self._busy, outcome.told][:KEPT]
+        told = [f"{f['video']}: {f['reason']}" for f in outcome.failures.values()]
+        self._failures = [*self._failures, *told][:KEPT]
+        self._deferred |= outcome.deferred
         progress.done += outcome.complete
         progress.records += len(outcome.items)
         progress.rejects += len(outcome.rejects)
@@ -194,30 +231,43 @@ class _Run:
         if self._lost_in_a_row >= BREAK_AFTER:
             self._engine.stop()
             raise ModelError(
-                f"{self._lost_in_a_row} videos in a row failed: {self._failures[-1]}",
+                f"{self._lost_in_a_row} videos in a row failed: {told[-1]}",
                 hint="Try `videoespresso models test`; then the same command goes on.",
             )
         self._on_progress(progress)
 
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Ctrl-C lets what is under way finish, wherever it finds this thread; a second one raises
+        KeyboardInterrupt at once. Only the main thread hears of either."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def heard(_number: int, _frame: object) -> None:
+            self._interrupts += 1
+            if self._interrupts > 1:
+                raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGINT, heard)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
     def _outcomes(self) -> Iterator[Outcome]:
-        """Outcomes as they come. On Ctrl-C the stages under way are waited for, once."""
-        self._engine.start(self._paths)
-        interrupted = False
+        """Outcomes as they come. On Ctrl-C the calls under way are waited for."""
         while self._engine.working:
-            try:
-                self._hear()
-                outcome = self._engine.next(_WAIT_S)
-            except KeyboardInterrupt:
-                if interrupted:
-                    raise
-                interrupted, self._ended = True, "interrupted"
+            if self._interrupts and not self._ended:
+                self._ended = "interrupted"
                 self._engine.stop()
-                continue
+            self._hear()
+            outcome = self._engine.next(_WAIT_S)
             if outcome is None:
                 self._on_progress(self._progress)
             else:
                 yield outcome
-        if interrupted:
+        if self._interrupts:
             raise KeyboardInterrupt
 
     def _hear(self) -> None:
@@ -238,11 +288,13 @@ class _Run:
             done=self._progress.done,
             records=counts["records"],
             rejects=counts["rejects"],
+            failed=self._progress.failures,
             failures=tuple(self._failures),
             busy=tuple(self._busy),
             usage=self._report.usage,
             seconds=round(self._progress.seconds, 3),
             ended=self._ended,
+            deferred=len(self._deferred),
         )
         write_manifest(self._folder, self._made_with, counts, built)
         write_page(self._folder.root, self._folder.page)
@@ -278,7 +330,6 @@ def write_manifest(folder: Folder, settings: Json, counts: Json, built: Built) -
         "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "made_with": settings,
         **built.model_dump(mode="json", exclude={"out", "failures"}),
-        "failures": len(built.failures),
     }
     with written(folder.manifest) as file:
         told = {

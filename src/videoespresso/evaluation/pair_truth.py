@@ -12,7 +12,8 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from videoespresso.evaluation.theatre_words import OBJECTS, QUESTION_WORDS, Said, read
-from videoespresso.synthetic.builder import SETTINGS, WEATHERS, Event
+from videoespresso.synthetic.builder import MOODS, SETTINGS, WEATHERS, Event
+from videoespresso.synthetic.scene import VEHICLES
 from videoespresso.synthetic.stories import Story
 
 Verdict = Literal["true", "false", "undecidable"]
@@ -84,6 +85,9 @@ class _Pair:
         asked, question_left = read(question)
         told, left = read(answer)
         plain = " ".join(question.casefold().split())
+        felt = next((s.who for s in asked if s.who and not s.act), "")
+        if not told and felt and left.strip(" .!") in MOODS:
+            told, left = [Said(felt, f"is {left.strip(' .!')}", 0, 0)], ""
         pair = cls(story, plain, tuple(asked), tuple(told), question_left, left.strip(" .!"))
         strange = [x for x in re.findall(r"[a-z']+", question_left) if x not in QUESTION_WORDS]
         if strange:
@@ -220,16 +224,42 @@ def _names(pair: _Pair) -> str:
 
 def _sequence(pair: _Pair) -> str:
     """What comes before or after what the question names."""
-    cut = re.search(r"\b(right |just |immediately |directly )?(before|after)\b", pair.plain)
+    cut = _TIED.search(pair.plain)
     assert cut is not None  # the kind was chosen by these words
     named = [s for s in pair.asked if s.start >= cut.end() and s.who and s.act]
     if not named:
         raise _UndecidableError("before or after what is not understood")
     said, other = pair.answer(), named[0]
-    first, second = (other, said) if cut[2] == "after" else (said, other)
-    if not pair.before(first, second, near=bool(cut[1]) or "next thing" in pair.plain):
+    first, second = (said, other) if cut[2] in ("before", "ahead of") else (other, said)
+    near = bool(cut[1]) or re.search(r"\bnext\b", pair.plain) is not None
+    if not pair.before(first, second, near=near):
         raise _FalseError(f"{second.who} {second.act} does not come after {first.who} {first.act}")
     return f"it comes {cut[0]}"
+
+
+def _edge(pair: _Pair) -> str:
+    """The first or the last that happens; of vehicles, that comes."""
+    said = pair.told[0] if pair.told else None
+    if said is None or not said.who:
+        raise _UndecidableError("the answer names nobody")
+    last = re.search(r"\b(?:ends?|last)\b", pair.plain) is not None
+    if said.act:
+        mine = [e.phase for e in pair.events(said)]
+        every = [e.phase for e in pair.story.events if _cooked(e) or "cook" not in pair.plain]
+    else:
+        came = {a.phrase: k for k, p in reversed([*enumerate(pair.story.phases)]) for a in p.actors
+                if a.kind in VEHICLES}  # fmt: skip
+        mine = [k for phrase, k in came.items() if _is(phrase, said.who)]
+        every = list(came.values())
+    if not mine or not every:
+        raise _UndecidableError("it is no event of the story")
+    if (max(mine) == max(every)) if last else (min(mine) == min(every)):
+        return "it is the last" if last else "it is the first"
+    raise _FalseError("something else comes last" if last else "something else comes first")
+
+
+def _cooked(e: Event) -> bool:
+    return e.episode == "cooking"
 
 
 def _between(pair: _Pair) -> str:
@@ -326,12 +356,16 @@ def _thread(pair: _Pair) -> str:
     return "both have to do with it"
 
 
+_TIED = re.compile(r"\b(right |just |immediately |directly )?(before|after|once|ahead of)\b")
 _KINDS: tuple[tuple[re.Pattern[str], Callable[[_Pair], str]], ...] = (
     (re.compile(r"\bingredients?\b"), _ingredients),
     (re.compile(r"^which (?:thing|object)\b.*\b(?:links|both|common)\b"), _thread),
     (re.compile(r"\border\b|after the other|follow each other|\bsequence\b"), _order),
     (re.compile(r"\bchanges?\b"), _change),
-    (re.compile(r"^why\b|\breason\b|what (?:makes|causes)|what turns"), _cause),
+    (
+        re.compile(r"^why\b|\breason\b|what (?:makes|causes|turns|sets off)|under which influence"),
+        _cause,
+    ),
     (
         re.compile(
             r"leads? to|leads? directly to|\bresult\b|consequence|happens because|\binfluence"
@@ -339,5 +373,6 @@ _KINDS: tuple[tuple[re.Pattern[str], Callable[[_Pair], str]], ...] = (
         _effect,
     ),
     (re.compile(r"\bbetween\b"), _between),
-    (re.compile(r"\b(?:before|after)\b"), _sequence),
+    (re.compile(r"\b(?:before|after|once|ahead of)\b"), _sequence),
+    (re.compile(r"\b(?:begins?|starts?|ends?|first|last)\b"), _edge),
 )

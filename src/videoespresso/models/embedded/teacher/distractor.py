@@ -25,7 +25,7 @@ _KINDS: tuple[tuple[str, ...], ...] = (
     ("soup", "salad", "pizza", "cake"),
     ("logs", "boxes", "fruit", "sand"),
     ("chops", "boils", "fries", "mixes", "peels"),
-    ("on", "off"),
+    ("is on", "is off"),
     ("left", "right"),
     ("up", "down"),
     ("opens", "closes"),
@@ -102,8 +102,13 @@ def _swaps(film: Film, answer: str) -> Iterator[tuple[str, list[str]]]:
     named = [s for s in film.subjects if _has(plain, s)]
     whole = [s for s in named if not any(s != o and s in o for o in named)]
     for name in whole:
-        alike = [s for s in film.subjects if kind(s) == kind(name) and s != name]
-        if kind(name) == "person":
+        many = w.is_plural(name)
+        alike = [
+            s
+            for s in film.subjects
+            if kind(s) == kind(name) and w.is_plural(s) == many and s != name
+        ]
+        if kind(name) == "person" and not many:
             alike += [p for p in (*_KINDS[0], *_KINDS[1]) if p != name and p not in alike]
         yield name, alike
     for words in _KINDS[1:]:

@@ -15,21 +15,25 @@ from videoespresso.models.embedded.teacher.claims import (
     answer_claims,
     held,
     known_as,
+    masked,
     question_claims,
 )
 from videoespresso.models.embedded.teacher.patterns import leads_to
-from videoespresso.models.embedded.teacher.reading import Film, stems, things
+from videoespresso.models.embedded.teacher.reading import Film, kind, stems, things
 
 _SEVERAL = re.compile(
     r"\b(?:after|before|then|order|why|because|reason|causes?|leads? to|result|consequence|changes?"
     r"|first|last|next|until|between|turns?|becomes?|follow\w*|one after the other|steps?"
-    r"|influence\w*|affects?|links?|in common|both|begins?|ends?|once|set(?:s)? off|from \w+ to)\b"
+    r"|influence\w*|affect\w*|effects?|makes?|links?|in common|both|reacts?|responds?|begins?|ends?"
+    r"|once|sets? off|from \w+ to)\b"
 )
 """Words of questions that one caption cannot answer."""
 _FORWARD = re.compile(
     r"\b(?:leads? to|result when|result of|consequence|happens because|influence|affected|effect)\b"
 )
-_BACKWARD = re.compile(r"^(?:why|.*\b(?:reason|makes|sets off|brings about|causes?)\b)")
+_BACKWARD = re.compile(
+    r"^(?:why|.*\b(?:reason|makes|turns|sets off|brings|causes?|under which influence|so that)\b)"
+)
 _OPEN = re.compile(
     r"^(?:do you|would you|should|is it (?:good|nice)|what if|what might|what could)\b"
 )
@@ -62,6 +66,8 @@ def take_apart(film: Film, question: str, answer: str) -> Pair:
         who = next((c.who for c in asked if not c.tie and c.who), "")
         if who and not any(c.act for c in told):
             told = [Claim(who, f"is {mood}")]
+    named = next((c.who for c in asked if c.who), "")
+    told = [c._replace(who=named) if c.act and not c.who else c for c in told]
     main = next((c for c in asked if not c.tie), None)
     if main and main.act and not main.who and told and not told[0].act:
         told = [Claim(c.who, main.act, c.tie) for c in told]
@@ -146,7 +152,7 @@ def _continuity(film: Film, pair: Pair) -> str:
             first, second = (sub, end) if sub.tie == "after" else (end, sub)
             if not _before(film, first, second, near=sub.near or "next" in pair.question):
                 return f"{second.who} {second.act} does not come after {first.who} {first.act}."
-    return _cause(film, pair, told) or _edge(film, pair, told)
+    return _cause(film, pair, told) or _edge(film, pair, [c for c in pair.told if c.who])
 
 
 def _ordered_asked(pair: Pair) -> bool:
@@ -158,14 +164,16 @@ def _cause(film: Film, pair: Pair, told: Sequence[Claim]) -> str:
     if not given or not told:
         return ""
     if _BACKWARD.match(pair.question):
-        cause, effect = told[0], given[0]
+        cause = next((c for c in told if c.tie in ("because", "since")), told[0])
+        effect = given[0]
     elif _FORWARD.search(pair.question):
         cause, effect = given[0], told[0]
     else:
         return ""
     if cause.clause.idle:
         return f"That {cause.who} {cause.act} brings about nothing."
-    if not _before(film, cause, effect, near=not _known(film, cause, effect)):
+    far = "chain" in pair.question or _known(film, cause, effect)
+    if not _before(film, cause, effect, near=not far):
         return f"{effect.who} {effect.act} does not follow from it that {cause.who} {cause.act}."
     return ""
 
@@ -182,6 +190,8 @@ def _edge(film: Film, pair: Pair, told: Sequence[Claim]) -> str:
     if not starts or not told or "order" in pair.wh:
         return ""
     where = {h.start for h in held(told[0], film)}
+    if told[0].act == "":
+        where, starts = _entries(film, told[0].who)
     if (
         re.search(r"\b(?:begin|start)s?\?*$|\bcomes first\b", pair.question)
         and starts[0] not in where
@@ -190,6 +200,15 @@ def _edge(film: Film, pair: Pair, told: Sequence[Claim]) -> str:
     if re.search(r"\bends?\?*$|\bcomes last\b", pair.question) and starts[-1] not in where:
         return "That is not how it ends."
     return ""
+
+
+def _entries(film: Film, who: str) -> tuple[set[int], list[int]]:
+    """Where somebody is seen first, and where those of the same kind are, in order."""
+    first: dict[str, int] = {}
+    for h in film.happenings:
+        if kind(h.clause.who) == kind(who):
+            first.setdefault(h.clause.who, h.start)
+    return {first[who]} if who in first else set(), sorted(first.values())
 
 
 def _before(film: Film, a: Claim, b: Claim, *, near: bool = False) -> bool:
@@ -212,7 +231,7 @@ def _subjective(film: Film, pair: Pair) -> str:
 def _single(film: Film, pair: Pair) -> str:
     if len({s.text for s in film.shots}) < 2:
         return "There is one caption only."
-    if not _SEVERAL.search(f"{pair.question} {pair.answer}"):
+    if not _SEVERAL.search(masked(f"{pair.question} {pair.answer}", film)):
         return "It asks for what one caption shows."
     return ""
 

@@ -35,6 +35,13 @@ PERSONS = frozenset(
 ANIMALS = frozenset(
     {"dog", "cat", "bird", "horse", "cow", "sheep", "duck", "goat", "rabbit", "pig", "fox", "bear"}
 )
+SHOWN = frozenset(
+    {"image", "picture", "photo", "frame", "scene", "video", "view", "camera", "caption"}
+)
+"""What a caption calls itself: no part of the scene."""
+VESSELS = frozenset(
+    {"pan", "pot", "bowl", "plate", "board", "oven", "tray", "dish", "cup", "knife"}
+)
 SCENERY = frozenset({"road", "street", "floor", "ground", "wall", "room", "grass", "table", "air"})
 COOKING = frozenset(
     {"chop", "boil", "fry", "mix", "stir", "bake", "slic", "peel", "grat", "dic", "knead", "whisk"}
@@ -71,7 +78,13 @@ spin splash spray spread sprinkle squeeze stand stare start stay steal step stir
 strike study surf sway sweep swim swing take talk tap taste tear tell throw tie touch toss turn
 type unload unlock unpack untie unwrap use wait wake walk wash watch water wave wear weep weigh
 whip whisk whisper wilt wipe work wrap write yawn yell become feel begin finish seem vanish shut
-switch glide hover nap trip stumble slow speed travel bear own contain"""
+switch glide hover nap trip stumble slow speed travel bear own contain help assist teach visit
+rescue save search sort sprint stack surround tackle wander warm wrestle adjust attach aim apply
+blend bump carve comb crouch deliver demonstrate discuss drip embrace exercise frown gesture grin
+hammer harvest hike hurl iron jog juggle lick lock mop mow observe operate perform pitch polish practice
+prepare present protect race rake rinse rotate score scratch shave shiver shred sketch slam slap
+sneeze snowboard squat stamp stroll struggle swallow tend tickle tidy toast tow trim tug twirl twist
+unfold vacuum wade whistle wink garnish drain chase hand return move"""
 _IRREGULAR = {
     **dict.fromkeys(("is", "are", "was", "were", "been", "being", "am"), "be"),
     **dict.fromkeys(("gave", "given"), "give"),
@@ -100,7 +113,10 @@ _IRREGULAR = {
 }
 _BASE_VERBS = frozenset(_VERBS.split())
 COPULAS = frozenset({"is", "are", "was", "were"})
-_TURNING = frozenset({"turns", "becomes", "gets", "feels", "looks", "seems", "turn", "become"})
+_TURNING = frozenset(
+    {"turns", "becomes", "gets", "feels", "looks", "seems", "turn", "become", "turned", "became"}
+    | {"feel", "look", "get", "felt"}
+)
 """Verbs that say of a state what "is" says of it: "turns red"."""
 
 
@@ -112,6 +128,13 @@ def words(text: str) -> list[str]:
 def plain(text: str) -> str:
     """Casefolded, in one line, with straight apostrophes."""
     return " ".join(text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").casefold().split())
+
+
+def is_plural(who: str) -> bool:
+    """Whether a subject is of several: "two dogs", "people"."""
+    name = re.split(rf" (?:{'|'.join(sorted(PREPOSITIONS))}) ", f"{who} ")[0].split() or [""]
+    heads = {"people", "men", "women", "children"}
+    return name[0] in NUMBERS - {"one"} or name[-1] in heads
 
 
 def stem(word: str) -> str:
