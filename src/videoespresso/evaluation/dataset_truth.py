@@ -1,11 +1,14 @@
 """What a made record is worth, told by the story it was made from: is it true, does its evidence
 stand where it says, do its boxes fit, are its wrong options wrong? Pure functions, no model."""
 
+import re
 from collections.abc import Sequence
 
 from videoespresso.dataset.measures import right_and_wrong
-from videoespresso.evaluation.pair_truth import at_film_frame, is_called, pair_truth, phases_of
+from videoespresso.evaluation.pair_truth import pair_truth
 from videoespresso.evaluation.results import Json
+from videoespresso.evaluation.theatre_pair import Pair, is_called
+from videoespresso.evaluation.theatre_words import QUESTION_WORDS, read
 from videoespresso.items import DatasetItem, Reject
 from videoespresso.synthetic.stories import Story
 from videoespresso.tools.words import fit
@@ -14,6 +17,23 @@ from videoespresso.types import Box
 
 NEAR_S = 0.5
 """How far a core frame may be from what its sentence tells of (issue 4, section "Measured")."""
+
+
+def at_film_frame(story: Story, time_s: float) -> float:
+    """The instant that was drawn for a frame: film frames stand at whole multiples of 1/fps."""
+    return round(time_s * story.fps) / story.fps
+
+
+def phases_of(story: Story, text: str) -> set[int] | None:
+    """The phases in which all that a sentence says is so at once; None where it is not understood
+    or says nothing that can be looked up."""
+    told, left = read(text)
+    odd = [x for x in re.findall(r"[a-z']+", left) if x not in QUESTION_WORDS]
+    if odd or not any(said.act for said in told):
+        return None
+    pair = Pair(story, "", (), tuple(told), "", "")
+    runs = [{k for a, b in pair.runs(said) for k in range(a, b + 1)} for said in told]
+    return set.intersection(*runs)
 
 
 def pair_rows(story: Story, items: Sequence[DatasetItem], rejects: Sequence[Reject]) -> list[Json]:

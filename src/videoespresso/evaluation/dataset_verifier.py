@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from videoespresso.agents import generator, verifier
 from videoespresso.evaluation.dataset_plain import Looked, Plain
-from videoespresso.evaluation.pair_truth import at_film_frame, pair_truth
+from videoespresso.evaluation.dataset_truth import at_film_frame
+from videoespresso.evaluation.pair_truth import pair_truth
 from videoespresso.evaluation.planted import Planted, false_pairs, spoilt, true_pairs
 from videoespresso.evaluation.results import Json
 from videoespresso.synthetic.stories import Story
