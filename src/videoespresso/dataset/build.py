@@ -21,8 +21,6 @@ JOBS = 4
 """Videos at a time, at least: while one is decoded or has but one call to make, others make use of
 the calls that may be made at a time."""
 
-Json = dict[str, Any]
-
 
 def open_dataset_context(settings: Settings, **shared: Any) -> Context:
     """Models, stores and limits of dataset mode; shared: see `open_context`.
