@@ -244,5 +244,5 @@ _KINDS: tuple[tuple[re.Pattern[str], Callable[[Pair], str]], ...] = (
     ),
     (re.compile(r"\bbetween\b"), _between),
     (re.compile(r"\b(?:before|after|once|ahead of)\b"), _sequence),
-    (re.compile(r"\b(?:begins?|starts?|ends?|first|last)\b"), _edge),
+    (re.compile(r"\b(?:begins?|starts?(?! to)|ends?|first|last)\b"), _edge),
 )

@@ -205,7 +205,7 @@ def _tells(act: str, film: Film, *, asked: bool = False) -> bool:
     first = w.stem(w.words(act)[0]) if w.words(act) else ""
     if act in {w.told(h.clause.act) for h in film.happenings}:
         return True
-    asking = asked and first in NEUTRAL and first not in film.verbs and first != "be"
+    asking = asked and first in NEUTRAL | {"cook"} and first not in film.verbs and first != "be"
     if not first or asking:
         return False
     return bool(set(stems(act)) - (NEUTRAL - film.stems) - _TASTE)
