@@ -238,7 +238,8 @@ _KINDS: tuple[tuple[re.Pattern[str], Callable[[Pair], str]], ...] = (
     ),
     (
         re.compile(
-            r"leads? to|leads? directly to|\bresult\b|consequence|happens because|\binfluence"
+            r"leads? to|leads? directly to|\bresult\b|consequence|happens because|\binfluence|affected"
+            r"|\beffect\b"
         ),
         _effect,
     ),
