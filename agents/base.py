@@ -15,6 +15,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
 from pydantic import BaseModel
 
+from videoespresso.agents.deferred import BatchCollector, Deferred
 from videoespresso.agents.ladder import LADDER, Climbed, Rung, Said, climb, read
 from videoespresso.agents.messages import Turn, as_one_image
 from videoespresso.agents.meter import Meter
@@ -43,8 +44,10 @@ class Agent:
     replies: the cache, None to ask anew each time. budget: checked before each call, charged
     after. one_image: the model takes one image a request, so several become a labelled grid
     (default: by the model's name). concurrency: calls at a time in `text_batch`; in-process
-    models get one, they use all cores already. pace: the line before the provider, shared by all
-    agents on it; by default nobody is waited for.
+    models get one, they use all cores already, or as many as they answer together. pace: the line
+    before the provider, shared by all agents on it; by default nobody is waited for. deferred:
+    batch mode (agents/deferred.py; needs replies): what is not in the cache raises Deferred instead
+    of being asked; streams are asked.
 
     Every method raises ModelError when the model cannot be reached or refuses, ModelOutputError
     when its reply is no use, and BudgetExceeded before the call that would pass a limit.
@@ -63,6 +66,7 @@ class Agent:
         concurrency: int = 4,
         retries: Retries | None = None,
         pace: Pace | None = None,
+        deferred: BatchCollector | None = None,
     ) -> None:
         self.role = role
         self.spec = spec
@@ -71,9 +75,10 @@ class Agent:
         self.replies = replies
         self.budget = budget or Budget()
         self.one_image = takes_one_image(spec) if one_image is None else one_image
-        self.concurrency = 1 if spec.in_process else concurrency
+        self.concurrency = getattr(model, "batch_size", 1) if spec.in_process else concurrency
         self.retries = retries or Retries()
         self.pace = pace or Pace()
+        self.deferred = deferred
         self._unable: set[str] = set()
 
     # ---- what roles call
@@ -114,21 +119,33 @@ class Agent:
 
         Turns are taken as they are needed, so a generator of them keeps few images in memory.
         After a failure no further request is started; those under way are finished (and cached,
-        so that a second try pays only for the rest), then the first failure is raised.
+        so that a second try pays only for the rest), then the first failure is raised. In batch
+        mode all are asked for before Deferred is raised.
         """
         replies: list[Reply[str]] = []
+        later: list[Deferred] = []
         waiting: deque[Future[Reply[str]]] = deque()
+
+        def take(future: Future[Reply[str]]) -> None:
+            try:
+                replies.append(future.result())
+            except Deferred as deferred:
+                later[:] = [deferred]
+
         with ThreadPoolExecutor(self.concurrency) as pool:
             try:
                 for turns in list_of_turns:
                     context = copy_context()  # tracing and callbacks follow into the thread
                     waiting.append(pool.submit(context.run, self.text, prompt, turns))
                     if len(waiting) > 2 * self.concurrency:
-                        replies.append(waiting.popleft().result())
-                replies += [future.result() for future in waiting]
+                        take(waiting.popleft())
+                for future in waiting:
+                    take(future)
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
+        if later:
+            raise later[0]
         return replies
 
     async def atext(self, prompt: Prompt, turns: Sequence[Turn]) -> Reply[str]:
@@ -198,6 +215,7 @@ class Agent:
             return self._ask(request, steps)
         if hit := self._hit(request):
             return hit
+        self._defer(request)
         with self.replies.lock(request.key):
             return self._hit(request) or self._ask(request, steps)
 
@@ -206,8 +224,15 @@ class Agent:
             return await self._aask(request, steps)
         if hit := self._hit(request):
             return hit
+        self._defer(request)
         async with self.replies.alock(request.key):
             return self._hit(request) or await self._aask(request, steps)
+
+    def _defer(self, request: Request) -> None:
+        """In batch mode: raises Deferred, unless the request must be asked online."""
+        if self.deferred is not None:
+            rung: Rung = "text" if request.schema is None else self._rungs()[0]
+            self.deferred.defer(self.role, request, "calls" if request.tools else rung)
 
     def _ask(self, request: Request, steps: Steps[V]) -> Reply[V]:
         with self._meter(request) as meter, self._turns(request, meter) as turns:
@@ -234,9 +259,11 @@ class Agent:
             return None
         value: Any = kept.text.strip()
         if request.schema is not None:
-            value, _ = read(request.schema, Said(kept.text))
+            value, fault = read(request.schema, Said(kept.text))
             if value is None:
                 self.replies.drop(request.key)
+                if self.deferred is not None:
+                    self.deferred.unfit(request.key, fault)
                 return None
         usage, how = Usage(cached_calls=1), ("cache", *kept.how)
         self.ledger.record(Entry(self.role, str(self.spec), usage, how=how))

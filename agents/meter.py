@@ -72,7 +72,8 @@ class Meter:
         """Tokens, images and dollars of an answered call; estimated where not reported."""
         self._reported = self._reported and came.input_tokens > 0
         self._image_tokens += self._request.image_tokens
-        return taken(self._request, came, self._price)
+        request = self._request
+        return taken(came, request.input_tokens, len(request.sizes), self._price)
 
     def close(self) -> None:
         """Writes the entry, if any call was made."""
@@ -124,13 +125,14 @@ def most_usd(per_token: Price | None, request: Request, attempt: Attempt) -> flo
     return per_token.usd(request.most_tokens(attempt), longest)
 
 
-def taken(request: Request, came: Said, per_token: Price | None) -> dict[str, Any]:
-    """Fields of the Usage of an answered call; tokens are estimated where not reported."""
-    tokens_in = came.input_tokens or request.input_tokens
+def taken(came: Said, input_tokens: int, images: int, per_token: Price | None) -> dict[str, Any]:
+    """Fields of the Usage of an answered call. input_tokens: an estimate, taken when the server
+    reported none; tokens out are estimated from the text then."""
+    tokens_in = came.input_tokens or input_tokens
     tokens_out = came.output_tokens or text_tokens([came.text])
     return {
         "input_tokens": tokens_in,
         "output_tokens": tokens_out,
-        "images": len(request.sizes),
+        "images": images,
         "usd": per_token.usd(tokens_in, tokens_out) if per_token else None,
     }

@@ -1,5 +1,6 @@
 """What the dataset graph works with, made outside and handed in."""
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ class DatasetContext:
     frame's picture beside the records and returns its name there. tell: hears of every stage.
 
     journals: what was done before. label_check: judges the detector's boxes. seed: decides the
-    order of options.
+    order of options. decoding: held while a file is opened; more decoders than cores only wait.
     """
 
     base: Context
@@ -53,6 +54,9 @@ class DatasetContext:
     seed: int = 0
     group: int = GROUP
     stopping: threading.Event = field(default_factory=threading.Event)
+    decoding: threading.Semaphore = field(
+        default_factory=lambda: threading.Semaphore(max(2, os.cpu_count() or 2))
+    )
 
     @property
     def probes(self) -> Probes:

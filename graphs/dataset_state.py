@@ -14,7 +14,7 @@ class Filmed(TypedDict):
 
 
 class Outcome(TypedDict, total=False):
-    """What becomes of pairs; each pair ends in one of the three."""
+    """What becomes of pairs; each pair ends in one of these."""
 
     items: Annotated[list[Json], merge_by("id")]
     """`DatasetItem`s."""
@@ -22,6 +22,8 @@ class Outcome(TypedDict, total=False):
     """`Reject`s."""
     failures: Annotated[list[Json], union]
     """{"stage", "reason", ...}: what another run may mend (a server that was down)."""
+    deferred: Annotated[list[Json], union]
+    """{"key"}: replies that will come in a batch (agents/deferred.py)."""
 
 
 class DatasetState(State, Outcome, total=False):

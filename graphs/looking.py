@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from videoespresso.agents import captioner
+from videoespresso.agents.deferred import Deferred
 from videoespresso.graphs.context import Context
 from videoespresso.tools.same import Fingerprint, fingerprint, same_to_the_eye
 from videoespresso.tools.sampling import Sampled, SamplingPlan, refine, sample
@@ -90,12 +91,19 @@ def captioned(
     """A caption for every frame, and how many frames were really shown to the captioner."""
     texts = {c.frame_id: c.text for c in known}
     new = [f for f in frames if leader.get(f.id, f.id) == f.id and f.id not in texts]
+    later: Deferred | None = None
     for start in range(0, len(new), ASKED_AT_ONCE):
         part = new[start : start + ASKED_AT_ONCE]
-        said = captioner.caption(
-            context.agents["captioner"], [context.store.image(f) for f in part]
-        )
+        try:
+            said = captioner.caption(
+                context.agents["captioner"], [context.store.image(f) for f in part]
+            )
+        except Deferred as deferred:  # batch mode: all frames go into the same batch
+            later = deferred
+            continue
         texts |= {f.id: text for f, text in zip(part, said, strict=True)}
+    if later is not None:
+        raise later
     out = []
     for frame in frames:
         first = leader.get(frame.id, frame.id)

@@ -7,19 +7,16 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.clips import clips
+from tests.builds import AT_A_TIME, Builds
 from tests.forks import Forks
 
 from videoespresso.evaluation.rehearsal_server import Asked, RehearsalServer
-from videoespresso.settings import DATASET_ROLES
 
 KILLS = 200
-CALLS_AT_A_TIME = 4
-ROLES = ("captioner", *DATASET_ROLES)
 
 
 class Killer:
@@ -47,96 +44,86 @@ class Killer:
             os.kill(self.pid, signal.SIGKILL)
 
 
-class Builds:
-    """Builds of one set of clips against one server."""
+@dataclass
+class Scene:
+    """What the tests below share."""
 
-    def __init__(self, folder: Path, server: RehearsalServer, killer: Killer, forks: Forks) -> None:
-        self.folder, self.server, self.killer, self.forks = folder, server, killer, forks
-        self.videos = clips(folder / "clips", 3)
-        self.log = folder / "log"
+    builds: Builds
+    killer: Killer
+    forks: Forks
 
-    def argv(self, out: Path, *more: str) -> list[str]:
-        models = [f"-m{role}=openai:rehearsal@{self.server.url}" for role in ROLES]
-        given = ["--detector", "off", "--group", "4", "--jobs", "3", "--quiet"]
-        given += ["--concurrency", str(CALLS_AT_A_TIME)]
-        return ["dataset", "build", str(self.videos), "--out", str(out), *models, *given, *more]
-
-    def start(self, name: str, crash: tuple[Any, ...] = (), *more: str) -> int:
-        env = {"VIDEOESPRESSO_CACHE_DIR": str(self.cache(name)), "VIDEOESPRESSO_DYNAMIC_FPS": "1"}
-        return self.forks.start(self.argv(self.folder / name, *more), self.log, crash, **env)
-
-    def cache(self, name: str) -> Path:
-        return self.folder / f"{name}-cache"
+    def start(self, name: str, *more: str, crash: tuple[Any, ...] = ()) -> int:
+        return self.builds.start(self.forks, name, *more, crash=crash)
 
     def run(self, name: str, *more: str) -> int:
-        return self.forks.wait(self.start(name, (), *more))
-
-    def files(self, name: str) -> dict[str, bytes]:
-        names = ("records.jsonl", "rejects.jsonl")
-        return {n: (self.folder / name / n).read_bytes() for n in names}
-
-    def pictures(self, name: str) -> set[str]:
-        return {p.name for p in (self.folder / name / "frames").iterdir() if p.name[0] != "."}
+        return self.forks.wait(self.start(name, *more))
 
     def warm(self, name: str) -> None:
         """Frames and notes about the files of the reference run: nothing needs to be decoded."""
         for part in ("frames", "probes"):
-            shutil.copytree(self.cache("reference") / part, self.cache(name) / part)
+            shutil.copytree(self.builds.cache("reference") / part, self.builds.cache(name) / part)
+
+    def forget(self, name: str) -> None:
+        shutil.rmtree(self.builds.folder / name)
+        shutil.rmtree(self.builds.cache(name))
 
 
 @pytest.fixture(scope="module")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builds]:
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     killer = Killer()
     server = RehearsalServer(0.01, hook=killer.asked, answered=killer.answered)
     with server, Forks() as forks:
-        made = Builds(tmp_path_factory.mktemp("kill"), server, killer, forks)
-        assert made.run("reference") == 0, made.log.read_text()
+        made = Scene(Builds(tmp_path_factory.mktemp("kill"), server), killer, forks)
+        assert made.run("reference") == 0, made.builds.log.read_text()
         yield made
 
 
-def kill_once(builds: Builds, name: str, draw: random.Random) -> bool:
+def kill_once(scene: Scene, name: str, draw: random.Random) -> bool:
     """One run that is killed at some moment; False if it was over before."""
     way = draw.choice(("time", "request", "reply", "before", "after", "torn"))
-    builds.killer.arm(0, 0, False)
+    scene.killer.arm(0, 0, False)
     if way in ("before", "after", "torn"):
-        return builds.forks.wait(builds.start(name, (way, draw.randint(1, 25)))) == -signal.SIGKILL
-    pid = builds.start(name)
+        return (
+            scene.forks.wait(scene.start(name, crash=(way, draw.randint(1, 25)))) == -signal.SIGKILL
+        )
+    pid = scene.start(name)
     if way == "time":
         time.sleep(draw.uniform(0.05, 0.8))
         os.kill(pid, signal.SIGKILL)
     else:
-        builds.killer.arm(pid, draw.randint(1, 12), way == "reply")
-    return builds.forks.wait(pid) == -signal.SIGKILL
+        scene.killer.arm(pid, draw.randint(1, 12), way == "reply")
+    return scene.forks.wait(pid) == -signal.SIGKILL
 
 
 @pytest.mark.timeout(600)
-def test_killed_at_200_moments_nothing_is_lost_and_nothing_done_twice(builds: Builds) -> None:
+def test_killed_at_200_moments_nothing_is_lost_and_nothing_done_twice(scene: Scene) -> None:
+    builds, killer = scene.builds, scene.killer
     draw = random.Random(4)
     wanted = builds.files("reference")
-    asked_once = set(builds.killer.seen)
-    assert len(builds.killer.seen) == len(asked_once)
+    asked_once = set(killer.seen)
+    assert len(killer.seen) == len(asked_once)
     kills = build = 0
     while kills < KILLS:
         name = f"build-{build}"
         if build % 4:
-            builds.warm(name)
+            scene.warm(name)
         lives: list[list[str]] = []
         while True:
-            builds.killer.seen = []
-            killed = kill_once(builds, name, draw)
-            lives.append(builds.killer.seen)
+            killer.seen = []
+            killed = kill_once(scene, name, draw)
+            time.sleep(0.02)  # what it had sent has come
+            lives.append(killer.seen)
             kills += killed
             if not killed:
                 break
-        builds.killer.arm(0, 0, False)
-        builds.killer.seen = []
-        assert builds.run(name) == 0, builds.log.read_text()
-        assert builds.killer.seen == [], "a finished build asked again"
+        killer.arm(0, 0, False)
+        killer.seen = []
+        assert scene.run(name) == 0, builds.log.read_text()
+        assert killer.seen == [], "a finished build asked again"
         assert builds.files(name) == wanted
         assert builds.pictures(name) == builds.pictures("reference")
         check_paid_once(lives, asked_once)
-        shutil.rmtree(builds.folder / name)
-        shutil.rmtree(builds.cache(name))
+        scene.forget(name)
         build += 1
     assert build > 1
 
@@ -150,4 +137,4 @@ def check_paid_once(lives: list[list[str]], all_of_them: set[str]) -> None:
         assert len(life) == len(set(life)), "one process asked twice"
         later = {sha for other in lives[n + 1 :] for sha in other}
         again = [k for k, sha in enumerate(life) if sha in later]
-        assert len(again) <= CALLS_AT_A_TIME
+        assert len(again) <= AT_A_TIME

@@ -13,7 +13,7 @@ from tests.scripted import ScriptedModel, film, scripted_context, story_with, te
 from videoespresso.dataset.folder import Folder
 from videoespresso.dataset.work import Outcome, Worker
 from videoespresso.errors import ModelError
-from videoespresso.graphs.dataset import fault_of, group
+from videoespresso.graphs.dataset import build_dataset_graph, fault_of, group
 from videoespresso.items import DatasetItem
 from videoespresso.settings import DATASET_ROLES
 from videoespresso.synthetic import Story
@@ -257,3 +257,11 @@ def test_groups_have_fifteen_and_a_short_rest_joins_the_last(
     found = group(state, worker.context)["groups"]
     assert [len(g["captions"]) for g in found] == sizes
     assert [c["frame_id"] for g in found for c in g["captions"]] == [r["frame_id"] for r in rows]
+
+
+def test_the_guide_shows_the_graph_as_it_is(tmp_path: Path) -> None:
+    context, _ = scripted_context(tmp_path, {}, roles=ROLES)
+    drawn = build_dataset_graph(Worker(Folder(tmp_path), context).context).get_graph()
+    guide = (Path(__file__).resolve().parents[2] / "docs/dataset.md").read_text()
+    shown = guide.partition("```mermaid\n")[2].partition("```")[0]
+    assert shown.strip() == drawn.draw_mermaid(with_styles=False).strip()

@@ -42,6 +42,8 @@ def test_stats_as_text_json_and_page(folder: Path, tmp_path: Path) -> None:
     assert told["records"] == 60
     assert told["rejected"]["hits"] == 5
     assert told["core_frames"]["n"] == 60
+    assert json.loads(run("stats", folder / "records.jsonl", "--json")) == told
+    run("validate", folder / "records.jsonl")
 
 
 def test_a_page_that_has_no_place_is_refused_first(tmp_path: Path) -> None:
@@ -127,7 +129,7 @@ def test_an_earlier_split_is_kept(folder: Path, tmp_path: Path) -> None:
 def test_check_of_one_dataset_tells_questions_asked_twice(tmp_path: Path) -> None:
     again = item(500, question=ITEMS[0].question, answer=ITEMS[0].answer, film=99)
     folder = dataset(tmp_path / "set", [*ITEMS, again])
-    assert "0 of the pairs are about one video" in run("check", folder, "--threshold", "0.999")
+    assert "0 ask a second time about one video" in run("check", folder, "--threshold", "0.999")
     twice = item(500, question=ITEMS[0].question, answer=ITEMS[0].answer, film=0, id="0" * 16)
     folder = dataset(tmp_path / "set", [*ITEMS, twice])
     told = json.loads(run("check", folder, "--threshold", "0.999", "--json", code=1))

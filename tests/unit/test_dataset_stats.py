@@ -74,6 +74,9 @@ def test_words_letters_items_and_rejects() -> None:
     assert sum(found.hits for found in STATS.letters.values()) == 300
     assert STATS.items_found
     assert STATS.items_found.value == 0.5
+    assert STATS.accepted
+    judged = 300 + sum(one.stage == "verify" for one in REJECTS)
+    assert (STATS.accepted.hits, STATS.accepted.n) == (300, judged)
     assert STATS.rejected
     assert STATS.rejected.hits == 80
     assert STATS.rejected.n == 380

@@ -23,6 +23,8 @@ from videoespresso.report.text import money, total
 from videoespresso.settings import Settings
 
 if TYPE_CHECKING:
+    from videoespresso.agents.deferred import BatchState
+    from videoespresso.dataset.batches import Batch
     from videoespresso.dataset.build import Built, Progress
 
 Engine = Literal["local", "ray"]
@@ -31,6 +33,7 @@ EPILOG = examples(
     "dataset build examples/videos --out demo-dataset",
     "dataset build @videos.txt --out set --profile openai --max-usd 20",
     "dataset build clips --out set -m verifier=ollama:qwen3",
+    "dataset build clips --out set --profile openai --batch --no-wait",
     codes=True,
 )
 
@@ -78,6 +81,12 @@ def build(
             show_default="RAY_ADDRESS, or this machine's",
         ),
     ] = "",
+    batch: Annotated[
+        bool, typer.Option("--batch", help="OpenAI's Batch API: half the price, within a day.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="With --batch: wait for the replies.")
+    ] = True,
     max_usd: options.MaxUsd = None,
     max_calls: options.MaxCalls = None,
     max_seconds: options.MaxSeconds = None,
@@ -96,7 +105,14 @@ def build(
         concurrency=concurrency,
         label_check=label_check,
     )
-    how = How(seed=seed, group=group, jobs=jobs, engine=engine, ray_address=ray_address)
+    how = How(
+        seed=seed,
+        group=group,
+        jobs=jobs,
+        engine=engine,
+        ray_address=ray_address,
+        batch=_batch(wait) if batch else None,
+    )
     built = run(videos, out_folder, settings, how, quiet=quiet)
     if json:
         write_json(built)
@@ -106,9 +122,14 @@ def build(
         say_warning(told)
     for told in built.failures[:SHOWN]:
         say_warning(f"not done: {told}")
-    if built.failures:
+    if built.deferred:
+        err().print(
+            f"{built.deferred} replies are to come in batches: the same command goes on with them",
+            style="yellow",
+        )
+    if built.failed:
         say_warning(
-            f"{len(built.failures)} failures in all; the same command tries these again, "
+            f"{built.failed} failures in all; the same command tries these again, "
             "and pays for nothing else"
         )
         raise typer.Exit(Exit.FAILED)
@@ -126,6 +147,22 @@ class How(TypedDict):
     jobs: int | None
     engine: Engine
     ray_address: str
+    batch: "Batch | None"
+
+
+def _batch(wait: bool) -> "Batch":
+    from videoespresso.dataset.batches import Batch
+
+    def tell(states: "list[BatchState]") -> None:
+        for state in states:
+            about = f"{state.good} good, {state.bad} bad of {state.requests}"
+            err().print(
+                f"batch {state.batch_id or state.name[:8]} ({one_line(state.spec)}): "
+                f"{state.status}, {about} {one_line(state.reason)}".rstrip(),
+                style="dim",
+            )
+
+    return Batch(wait=wait, tell=tell)
 
 
 def run(

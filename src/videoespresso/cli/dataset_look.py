@@ -68,14 +68,14 @@ def stats(
 ) -> None:
     """Count tasks, lengths, core frames, key items, sources, rejects, cost; beside the paper's."""
     from videoespresso.cli.dataset_tables import show_stats
-    from videoespresso.dataset.files import read_items, read_rejects
+    from videoespresso.dataset.files import read_items, read_rejects, records_file
     from videoespresso.dataset.stats import gather
 
     if html is not None:
         from videoespresso.report.parts import check_target
 
         check_target(html)
-    found = gather(read_items(folder), read_rejects(folder))
+    found = gather(read_items(folder), read_rejects(records_file(folder).parent))
     if html is not None:
         from videoespresso.report.dataset_page import write_page
 
@@ -197,12 +197,11 @@ def split(
     from videoespresso.cli.dataset_tables import show_split
     from videoespresso.dataset.division import TOGETHER, parse_ratios
     from videoespresso.dataset.split import split as divide
-    from videoespresso.memory.embedders import embedder
 
     chosen = [what for what in TOGETHER if what in (together or [])]
     done = divide(
         folder, target, parse_ratios(ratios), seed=seed, together=chosen, stratify=stratify,
-        like=like, embed=embedder() if "questions" in chosen else None, replace=force,
+        like=like, replace=force,
     )  # fmt: skip
     if as_json:
         write_json(done)

@@ -39,7 +39,7 @@ MEND: Final[dict[Check, str]] = {
     "evidence": "Annotate the record again, or remove it.",
     "frames": "Place its captions in the video again, or remove the record.",
     "instant": "Sort the core frames by their exact instants, each inside the video.",
-    "image": "Put the file back as it was written, or build the record again.",
+    "image": "Put the file back as it was written; --no-images where pictures are elsewhere.",
     "box": "Give the box an area and the core frame it was drawn on.",
     "options": "Write each option once, and name the right one.",
     "answer": "Let the letter name the option that says the answer.",

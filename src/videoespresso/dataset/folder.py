@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from videoespresso.errors import MemoryStoreError, UserError
+from videoespresso.memory.locks import writer_lock
 
 Json = dict[str, Any]
 
@@ -77,8 +78,12 @@ class Folder:
         """Makes records.jsonl and rejects.jsonl of all shards, in an order that depends on their
         contents only; returns the counts.
 
-        One shard is in memory at a time.
+        One shard is in memory at a time. Of two runs that end together the later one merges last.
         """
+        with writer_lock(self.work / "merge.lock"):
+            return self._merge()
+
+    def _merge(self) -> Json:
         counts: Json = {"videos": 0, "complete": 0, "records": 0, "rejects": 0}
         with written(self.records) as records, written(self.rejects) as rejects:
             for shard in self.shards():

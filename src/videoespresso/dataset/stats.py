@@ -41,6 +41,8 @@ PAPER: Final[dict[Task, tuple[int, int]]] = {
 """Train and test records a task in the paper's Table 7; 203,546 together."""
 
 NO_TASK: Final = "no task"
+VERIFY: Final = "verify"
+"""The stage whose rejects the verifier refused."""
 FREQUENT: Final = 25
 SOURCES: Final = 50
 """Sources listed one by one at most; the paper has seven."""
@@ -93,8 +95,9 @@ class DatasetStats(Record):
     lengths: "question", "answer", "evidence", "right option", "wrong option", in words (split at
     white space). words: frequent words of questions and answers, counted once a text, common ones
     left out; words_lost: how far such a count may be too small. longest_by: words of the right
-    option minus those of the longest wrong one (the paper's Figure 12). accepted: by the verifier.
-    rejected: of records and rejects together. cost: what the records' own calls cost, by stage.
+    option minus those of the longest wrong one (the paper's Figure 12). accepted: by the verifier,
+    of records and rejects that it judged. rejected: of records and rejects together. cost: of the
+    records' own calls, by stage.
     """
 
     records: int
@@ -231,6 +234,7 @@ class _Counting:
         listed = self.sources.most_common(SOURCES)
         letters = sorted(self.letters)
         given = self.letters.total()
+        refused_pairs = sum(n for (stage, _), n in refused.items() if stage == VERIFY)
         return DatasetStats(
             records=self.records,
             tasks=tuple(self._task_rows()),
@@ -255,7 +259,7 @@ class _Counting:
             box_scores=spreads["boxes"],
             letters={x: s for x in letters if (s := share(self.letters[x], given))},
             longest_by=spreads["longest"],
-            accepted=share(self.verified[True], self.verified.total()),
+            accepted=share(self.verified[True], self.verified.total() + refused_pairs),
             rejected=share(refused.total(), refused.total() + self.records),
             rejects=tuple(_reject_rows(refused)),
             cost=self.cost,

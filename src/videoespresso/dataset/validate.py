@@ -61,7 +61,7 @@ def validate(
     each core frame's file. longest: see LONGEST. Raises UserError where there is no dataset.
     """
     records = records_file(folder)
-    checking = _Checking(folder if images else None, videos, longest)
+    checking = _Checking(records.parent if images else None, videos, longest)
     counts: Counter[Check] = Counter()
     listed: list[Problem] = []
     for problem in checking.problems(records):

@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from videoespresso.agents.deferred import Deferred
 from videoespresso.dataset.folder import Folder
 from videoespresso.errors import BudgetExceeded, ModelError, SettingsError, UserError, VideoError
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.dataset import build_dataset_graph
 from videoespresso.graphs.dataset_context import GROUP, DatasetContext, Event, Stopped
-from videoespresso.items import Reject
+from videoespresso.items import Reject, path_text
 from videoespresso.memory.journal import Journals, JournalTaken
 from videoespresso.tools.label_check import label_check
 
@@ -22,7 +23,7 @@ class Outcome:
     """What became of a video. complete: every pair of it is a record or a reject.
 
     ended: why the run must end ("budget", "stopped"), empty while it goes on; told: what to say
-    about it. busy: another process is at work on it.
+    about it. busy: another process is at work on it. deferred: replies it waits for, of batches.
     """
 
     path: str
@@ -30,6 +31,7 @@ class Outcome:
     items: dict[str, Json] = field(default_factory=dict)
     rejects: dict[str, Json] = field(default_factory=dict)
     failures: dict[str, Json] = field(default_factory=dict)
+    deferred: set[str] = field(default_factory=set)
     complete: bool = False
     busy: bool = False
     ended: str = ""
@@ -39,8 +41,13 @@ class Outcome:
     def name(self) -> str:
         """What its shard is called: by its bytes, or by its path where these are unknown or are
         another file's."""
+        return self.video_id[:16] or self.unread
+
+    @property
+    def unread(self) -> str:
+        """What its shard is called where its bytes are unknown or are another file's."""
         path = hashlib.sha256(self.path.encode(errors="surrogateescape")).hexdigest()
-        return self.video_id[:16] or f"path-{path[:16]}"
+        return f"path-{path[:16]}"
 
     def take(self, update: Json) -> None:
         """Takes in what a node wrote; the same record may come by way of several graphs."""
@@ -50,6 +57,7 @@ class Outcome:
             self.rejects[repr(sorted(told.items(), key=str))] = told
         for failure in update.get("failures") or ():
             self.failures[repr(sorted(failure.items(), key=str))] = failure
+        self.deferred |= {d["key"] for d in update.get("deferred") or ()}
         if video := update.get("video"):
             self.video_id = "" if update.get("stop") == "duplicate" else str(video["id"])
 
@@ -102,8 +110,9 @@ class Worker:
         return f"{frames.name}/{name}"
 
     def stop(self) -> None:
-        """Ends at the next stages; what is under way is finished and kept."""
+        """Ends at the next calls; what is under way is finished and kept."""
         self.context.stopping.set()
+        self.context.base.budget.stop("the run was stopped")
 
     def do(self, path: str) -> Outcome:
         """The outcome of a video; its shard is written. Raises only what is about the run and not
@@ -111,12 +120,15 @@ class Worker:
         outcome = Outcome(path)
         try:
             self._run(outcome)
-            outcome.complete = not outcome.failures
+            outcome.complete = not outcome.failures and not outcome.deferred
         except JournalTaken as error:
             outcome.busy, outcome.told = True, str(error)
             return outcome
         except BudgetExceeded as error:
-            outcome.ended, outcome.told = "budget", str(error)
+            stopped = self.context.stopping.is_set()
+            outcome.ended, outcome.told = "stopped" if stopped else "budget", str(error)
+        except Deferred as deferred:
+            outcome.deferred.add(deferred.key)
         except Stopped:
             outcome.ended = "stopped"
         except (VideoError, ModelError) as error:
@@ -125,6 +137,8 @@ class Worker:
             self.context.journals.release(path)
         if outcome.complete or outcome.items or outcome.rejects or outcome.failures:
             self._folder.write_shard(outcome.name, outcome.shard())
+            if outcome.name != outcome.unread:  # it could be, other than in an earlier run
+                self._folder.shard(outcome.unread).unlink(missing_ok=True)
         return outcome
 
     def _run(self, outcome: Outcome) -> None:
@@ -155,10 +169,10 @@ def _lost(outcome: Outcome, error: VideoError | ModelError) -> None:
     """A video that cannot be read is a reject; one whose model failed may be done another time."""
     if isinstance(error, VideoError):
         told = Reject(
-            video=outcome.path,
+            video=path_text(outcome.path),
             stage="probe",
             criterion="unreadable video",
-            reason=f"{error}. {error.hint}".strip(),
+            reason=path_text(f"{error}. {error.hint}".strip()),
         )
         outcome.take({"rejects": [told.model_dump(mode="json")]})
         outcome.complete = True

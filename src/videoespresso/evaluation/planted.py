@@ -6,14 +6,15 @@ violates. Wordings are this file's own.
 """
 
 import random
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from videoespresso.synthetic.builder import (
-    CARGOES,
     DISHES,
     INGREDIENTS,
+    MOODS,
     PAINTS,
     ROLES,
     SHIRTS,
@@ -26,7 +27,8 @@ from videoespresso.synthetic.stories import Story
 class Planted:
     """A pair and what is wrong with it. criterion: the one violated, "" for a true pair.
 
-    how: what was done to it: "actor", "order", "object", "opinion", "single frame", "" nothing.
+    how: what was done to it: "actor", "order", "object", "mood", "cause", "opinion",
+    "single frame", or "" for nothing.
     """
 
     question: str
@@ -68,10 +70,14 @@ def _cap(text: str) -> str:
 def false_pairs(story: Story, rng: random.Random) -> Iterator[Planted]:
     """Each true pair, spoilt in one of the ways that fit it, and questions that should not be."""
     for pair in true_pairs(story):
-        ways = [made for spoil in _SPOILERS if (made := spoil(pair, story, rng)) is not None]
-        if ways:
+        if ways := spoilt(pair, story, rng):
             yield rng.choice(ways)
     yield from _needless(story, rng)
+
+
+def spoilt(pair: Planted, story: Story, rng: random.Random) -> list[Planted]:
+    """A true pair in each of the ways in which it can be made false, one a way."""
+    return [made for spoil in _SPOILERS if (made := spoil(pair, story, rng)) is not None]
 
 
 def _actor(pair: Planted, story: Story, rng: random.Random) -> Planted | None:
@@ -110,39 +116,55 @@ def _order(pair: Planted, story: Story, rng: random.Random) -> Planted | None:
 def _object(pair: Planted, story: Story, rng: random.Random) -> Planted | None:
     """A thing, person or vehicle that the story does not have."""
     told = " ".join(p.caption for p in story.phases)
-    strangers = [r for r in ROLES if r not in told]
-    strangers += [f"{who} in {c}" for who in ("man", "woman", "boy") for c in SHIRTS]
-    strangers += [f"{c} {v}" for c in PAINTS for v in ("car", "bus")]
-    things = [
-        *INGREDIENTS,
-        *DISHES,
-        *CARGOES,
-        "guitar",
-        "ladder",
-        "balloon",
-        "ball",
-        "book",
-        "gift",
-    ]
-    for pool in (strangers, things):
-        names = [n for n in pool if n in pair.answer]
-        unseen = [n for n in pool if n not in told]
-        if names and unseen:
-            new = rng.choice(unseen)
-            old = max(names, key=len)
-            return replace(
-                pair,
-                answer=pair.answer.replace(old, new, 1),
-                criterion="hallucination",
-                how="object",
-            )
+    for pool in _POOLS:
+        named = [n for n in pool if re.search(rf"\b{n}\b", pair.answer)]
+        unseen = [n for n in pool if not re.search(rf"\b{n}\b", told)]
+        if named and unseen:
+            answer = re.sub(rf"\b{max(named, key=len)}\b", rng.choice(unseen), pair.answer, count=1)
+            return replace(pair, answer=answer, criterion="hallucination", how="object")
     return None
 
 
+def _state(pair: Planted, story: Story, rng: random.Random) -> Planted | None:
+    """Another mood than the one that is seen."""
+    told = " ".join(p.caption for p in story.phases)
+    found = re.search(rf"\bis ({'|'.join(MOODS)})\b", pair.answer)
+    unseen = [m for m in MOODS if not re.search(rf"\b{m}\b", told)]
+    if not found or not unseen:
+        return None
+    answer = pair.answer[: found.start(1)] + rng.choice(unseen) + pair.answer[found.end(1) :]
+    return replace(pair, answer=answer, criterion="hallucination", how="mood")
+
+
+def _cause(pair: Planted, story: Story, rng: random.Random) -> Planted | None:
+    """An event of the story that is not the cause, though it comes before."""
+    effect = next((e for e in story.events if pair.question.endswith(f"why {e.text}?")), None)
+    if effect is None:
+        return None
+    causes, at = set(), effect
+    while at.cause is not None:
+        at = story.events[at.cause]
+        causes.add(at.text)
+    others = [e.text for e in story.events[: effect.index] if e.text not in causes]
+    if not others:
+        return None
+    return replace(pair, answer=_cap(rng.choice(others)), criterion="accuracy", how="cause")
+
+
+_POOLS: tuple[tuple[str, ...], ...] = (
+    tuple(f"{who} in {c}" for who in ("man", "woman", "boy", "girl") for c in SHIRTS),
+    ROLES,
+    tuple(f"{c} {v}" for c in PAINTS for v in ("car", "bus", "truck")),
+    (*INGREDIENTS, *DISHES, "balloon", "ball", "book", "gift", "box", "guitar", "ladder"),
+    ("dog", "cat", "bird", "horse"),
+    ("vase", "lamp", "flower", "phone", "pan"),
+)
 _SPOILERS: tuple[Callable[[Planted, Story, random.Random], Planted | None], ...] = (
     _actor,
     _order,
     _object,
+    _state,
+    _cause,
 )
 
 

@@ -1,7 +1,7 @@
 """Replies by rule for every role of dataset mode, so that a run can be rehearsed and measured.
 
 The rules know nothing of what is on a picture: a caption is drawn by the picture's bytes, the rest
-follows from the captions. What they are good for is a run's course - how many calls, in what order,
+follows from the captions and the model's name. What they are good for is a run's course - how many calls, in what order,
 how often, how fast - never what a record is worth. The same request gets the same reply.
 """
 
@@ -21,10 +21,60 @@ PAIRS = 3
 REJECTED, AGAIN = 8, 16
 """One pair in so many is refused by the verifier; as many get wrong options of no use at first."""
 
-_WHO = "baker sailor nurse painter farmer dancer pilot judge tailor juggler miner diver".split()
-_DOES = "lifts drops paints hides kicks opens burns washes steals breaks waters throws".split()
-_WHAT = "kettle ladder violin melon drum candle helmet anchor carpet trumpet basket mirror".split()
-_WHERE = "harbour attic kitchen desert stadium cellar library meadow station temple".split()
+_WHO = (
+    "baker",
+    "sailor",
+    "nurse",
+    "painter",
+    "farmer",
+    "dancer",
+    "pilot",
+    "judge",
+    "tailor",
+    "juggler",
+    "miner",
+    "diver",
+)
+_DOES = (
+    "lifts",
+    "drops",
+    "paints",
+    "hides",
+    "kicks",
+    "opens",
+    "burns",
+    "washes",
+    "steals",
+    "breaks",
+    "waters",
+    "throws",
+)
+_WHAT = (
+    "kettle",
+    "ladder",
+    "violin",
+    "melon",
+    "drum",
+    "candle",
+    "helmet",
+    "anchor",
+    "carpet",
+    "trumpet",
+    "basket",
+    "mirror",
+)
+_WHERE = (
+    "harbour",
+    "attic",
+    "kitchen",
+    "desert",
+    "stadium",
+    "cellar",
+    "library",
+    "meadow",
+    "station",
+    "temple",
+)
 _LINE = re.compile(r"^\(-?[\d.]+ s\) (.*) \[\d+\]$", re.MULTILINE)
 _QUESTION = re.compile(r"^Question: (.*)$", re.MULTILINE)
 _ANSWER = re.compile(r"^Answer: (.*)$", re.MULTILINE)
@@ -34,15 +84,15 @@ def reply(body: Json, pairs: int = PAIRS) -> str:
     """What the rules say to a chat completions request. Raises ValueError for another role's."""
     messages = body["messages"]
     told = re.match(r"You are the (\w+)\.", _text(messages[0]))
-    role = told[1] if told else ""
+    role, model = told[1] if told else "", str(body.get("model"))
     if role == "captioner":
-        return caption(_digest(_picture(messages[-1])))
+        return caption(_digest(model + _picture(messages[-1])))
     shown = next(_text(m) for m in messages if m["role"] == "user")
     captions = _LINE.findall(shown)
     if role == "generator":
-        return json.dumps({"pairs": _pairs(captions, pairs)})
+        return json.dumps({"pairs": _pairs(captions, pairs, model)})
     answer = _found(_ANSWER, shown)
-    draw = random.Random(_digest(_found(_QUESTION, shown) + answer))
+    draw = random.Random(_digest(model + _found(_QUESTION, shown) + answer))
     if role == "verifier":
         refused = draw.randrange(REJECTED) == 0
         told_why = {"reason": "by rule", "criterion": "subjective" if refused else ""}
@@ -63,8 +113,8 @@ def caption(drawn_by: str) -> str:
     return f"A {who} {does} a {what} in the {where}."
 
 
-def _pairs(captions: Sequence[str], count: int) -> list[Json]:
-    draw = random.Random(_digest("\n".join(captions)))
+def _pairs(captions: Sequence[str], count: int, model: str) -> list[Json]:
+    draw = random.Random(_digest("\n".join([model, *captions])))
     made = []
     for number in range(count):
         first, last = sorted(draw.sample(range(len(captions)), 2))

@@ -115,13 +115,15 @@ class Budget:
             self._add(usage or Usage(calls=1))
         self._tell()
 
-    def reserve(self, usd: float, calls: int) -> None:
+    def reserve(self, usd: float, calls: int, *, made: bool = False) -> None:
         """Announces calls whose replies may take days (a batch): `settle` them one by one.
 
-        Raises BudgetExceeded, and reserves nothing, when they do not fit.
+        Raises BudgetExceeded, and reserves nothing, when they do not fit. made: they are made
+        already, by an earlier run; so they count, and are not refused.
         """
         with self._lock:
-            self._check(usd, calls)
+            if not made:
+                self._check(usd, calls)
             self._usd_reserved += usd
             self._calls_reserved += calls
 
@@ -239,8 +241,8 @@ class _Part(Budget):
     def charge(self, usage: Usage) -> None:
         self._whole.charge(usage)
 
-    def reserve(self, usd: float, calls: int) -> None:
-        self._whole.reserve(usd, calls)
+    def reserve(self, usd: float, calls: int, *, made: bool = False) -> None:
+        self._whole.reserve(usd, calls, made=made)
 
     def settle(self, usd: float, usage: Usage | None) -> None:
         self._whole.settle(usd, usage)

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from videoespresso.dataset.files import read_items, read_rejects
+from videoespresso.dataset.files import read_items, read_rejects, records_file
 from videoespresso.dataset.stats import DatasetStats, gather
 from videoespresso.items import DatasetItem
 from videoespresso.report import charts
@@ -39,9 +39,10 @@ def write_page(
     is no record, and where the page cannot be written.
     """
     check_target(out)
-    counted = stats or gather(read_items(folder), read_rejects(folder))
-    chosen = choose(read_items(folder), samples)
-    write_text(render(folder, counted, chosen), out, flag="--html")
+    records = records_file(folder)
+    counted = stats or gather(read_items(records), read_rejects(records.parent))
+    chosen = choose(read_items(records), samples)
+    write_text(render(records.parent, counted, chosen), out, flag="--html")
 
 
 def render(folder: Path, stats: DatasetStats, chosen: Iterable[DatasetItem]) -> str:

@@ -6,6 +6,7 @@ piece is read as a clause of somebody the captions name, or of "who" the questio
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 from videoespresso.models.embedded.teacher import words as w
@@ -13,22 +14,28 @@ from videoespresso.models.embedded.teacher.reading import Clause, Film, Happenin
 
 _TIES = (
     r"(?P<tie>as soon as|after|before|when|while|once|because|since|until|then|followed by"
-    r"|between the moment|and the moment|ahead of the moment)"
+    r"|between the moment|and the moment|ahead of)"
 )
 _CUT = re.compile(
     rf"\s*(?P<near>\b(?:right|just|immediately|directly|straight)\s+)?\b{_TIES}\b\s*"
     r"|\s*(?P<stop>[;:,.?!]+(?=\s|$))\s*"
-    r"|\s+(?P<that>and that|that|if|why)\s+"
+    r"|\s+(?P<that>and that|that|in which|if|why)\s+"
 )
 _FILLER = re.compile(
     r"^(?:and\b|so\b|but\b|first(?:ly)?\b|second(?:ly)?\b|next\b|at last\b|at the end\b|finally\b"
-    r"|lastly\b|in the end\b|it is\b|of the moment\b|the moment\b|when\b|both\b|afterwards\b"
+    r"|lastly\b|in the end\b|of the moment\b|the moment\b|when\b|both\b|afterwards\b"
     r"|later\b|due to\b|by\b|yes\b|no\b|the fact\b|at the same time\b)\s*"
 )
 _ASK = re.compile(
     r"^(?P<wh>in which \w+|in what \w+|with which \w+|under which \w+|which \w+|what kind of \w+"
     r"|what|how|why|who|whom|where|when)\b\s*(?:(?P<do>do|does|did|will|is|are|was|were)\b\s*)?"
 )
+_TASTE = frozenset(map(w.stem, w.OPINION))
+_MADE = re.compile(r"(?:makes?|causes?|turns?|lets?|brings?) (?P<whom>.+)")
+"""What brings somebody to do something: "makes the cook feel sad"."""
+MOST_PIECES = 60
+"""Pieces of a question or an answer that are read."""
+_PRONOUN = re.compile(r"(?:he|she|it|they) (?!(?:starts?|begins?) to\b)")
 _ASKING = """what which who whom whose why how where when do does did is are was be has have happens
 happen happening event events order right just first second third last next then after before
 because since so that reason cause causes caused lead leads result results consequence change
@@ -43,7 +50,8 @@ affect affects react reacts reaction chain sets off part plays role kind sort wa
 an if only along same different later earlier afterwards immediately directly following follows
 follow subsequently road whether than put behavior behaviour action actions situation show shows
 shown see seen visible process occurs occur whole sequence anybody nobody animal animals
-most yes seen direct each"""
+most yes seen direct each evolve develop progress movement front
+pass passed respond over several various done meal ahead"""
 NEUTRAL = frozenset(map(w.stem, _ASKING.split()))
 """Stems of words with which questions are asked: they claim nothing of the scene."""
 
@@ -84,20 +92,44 @@ def answer_claims(answer: str, film: Film) -> list[Claim]:
 
 
 def _claims(text: str, film: Film, *, asking: bool) -> Iterator[Claim]:
-    first = True
-    for tie, near, piece in _pieces(w.plain(text)):
+    first, last = True, ""
+    for tie, near, piece in islice(_pieces(masked(w.plain(text), film)), MOST_PIECES):
         for part in _parted(piece, film):
             claim = _asked(part, film) if asking and first else _stated(part, film)
             first = False
-            yield claim._replace(tie=tie, near=near)
+            if _PRONOUN.match(part) and not claim.who:
+                claim = claim._replace(who=last)
+            last = claim.who or last
+            yield claim._replace(act=claim.act.replace(" _", " "), tie=tie, near=near)
+
+
+def masked(text: str, film: Film) -> str:
+    """The text with an underscore before each tie that belongs to a verb of the captions: "runs
+    after the ball" is no order."""
+    pairs = {
+        (w.stem(verb), tie)
+        for h in film.happenings
+        for verb, tie in pairwise(h.clause.act.split())
+        if re.fullmatch(_TIES, tie)
+    }
+
+    def mark(found: re.Match[str]) -> str:
+        known = (w.stem(found["verb"]), found["tie"]) in pairs
+        return f"{found['verb']} _{found['tie']}" if known else found[0]
+
+    return re.sub(rf"\b(?P<verb>[\w-]+) {_TIES}\b", mark, text)
 
 
 def _parted(piece: str, film: Film) -> list[str]:
-    """A piece, parted at each "and" behind which somebody else does something."""
+    """A piece, parted at each "and" behind which somebody does something; "stands up and waves" is
+    two deeds of one."""
     parts: list[str] = []
     for part in piece.split(" and "):
+        before = subject(parts[-1], film) if parts else ("", "")
+        if all(before) and w.is_verb(part.partition(" ")[0]):
+            part = f"{before[0]} {part}"
         who, act = subject(part, film)
-        if parts and not (who and _tells(act, film) and all(subject(parts[-1], film))):
+        if parts and not (who and _tells(act, film) and all(before)):
             parts[-1] += f" and {part}"
         else:
             parts.append(part)
@@ -126,7 +158,9 @@ def _pieces(text: str) -> Iterator[tuple[str, bool, str]]:
 def _tie(word: str) -> str:
     if word in ("once", "as soon as", "between the moment"):
         return "after"
-    return "before" if word.endswith("the moment") else "then" if "follow" in word else word
+    return (
+        "before" if word in ("and the moment", "ahead of") else "then" if "follow" in word else word
+    )
 
 
 def _asked(piece: str, film: Film) -> Claim:
@@ -136,9 +170,15 @@ def _asked(piece: str, film: Film) -> Claim:
         return _stated(piece, film)
     rest = piece[asked.end() :]
     if asked["do"]:
+        rest = re.sub(r"^(?:the )?(?:mood|state|feelings?|reaction) of ", "", rest)
         verb = asked["do"] if asked["do"] in w.COPULAS else ""
         who, act = subject(rest, film)
         act = f"{verb} {act}".strip() if who and verb and act else act
+        return Claim(who, act if who and _tells(act, film) else "")
+    made = _MADE.match(rest)
+    if made:
+        who, act = subject(made["whom"], film)
+        act = f"is {act}" if act in w.MOODS else act.removeprefix("to ")
         return Claim(who, act if who and _tells(act, film) else "")
     wanted = asked["wh"].split()[-1]
     if wanted in ("who", "what", "person", "vehicle", "animal", "thing", "object"):
@@ -147,19 +187,27 @@ def _asked(piece: str, film: Film) -> Claim:
 
 
 def _stated(piece: str, film: Film) -> Claim:
+    piece = re.sub(r"^(?:the )?(?:mood|state|feelings?|reaction|behaviou?r) of ", "", piece)
     who, act = subject(piece, film)
     if who:
         return Claim(who, act if _tells(act, film) else "")
+    if (pronoun := _PRONOUN.match(piece)) and _tells(piece[pronoun.end() :], film):
+        return Claim("", piece[pronoun.end() :])
     return _backdrop(re.sub(r"^(?:in|on|at|of) ", "", piece), film) or Claim("", "")
 
 
 def _tells(act: str, film: Film) -> bool:
     """Whether an act is one of the scene's, not a verb with which questions are asked ("do",
     "change", "deal with")."""
+    if act.startswith(("starts to", "begins to")):
+        return True
+    act = w.told(act)
     first = w.stem(w.words(act)[0]) if w.words(act) else ""
+    if act in {w.told(h.clause.act) for h in film.happenings}:
+        return True
     if not first or (first in NEUTRAL and first not in film.verbs and first != "be"):
         return False
-    return bool(set(stems(act)) - (NEUTRAL - film.stems))
+    return bool(set(stems(act)) - (NEUTRAL - film.stems) - _TASTE)
 
 
 def _backdrop(piece: str, film: Film) -> Claim | None:
@@ -174,9 +222,12 @@ def _backdrop(piece: str, film: Film) -> Claim | None:
 def subject(piece: str, film: Film) -> tuple[str, str]:
     """(who, what is said of them): by the captions' own names first, the longest that fits."""
     told = re.sub(r"^(?:the|an?|his|her|their)\s+", "", piece)
-    for who in sorted((*film.subjects, "it"), key=len, reverse=True):
+    names = film.subjects if _PRONOUN.match(piece) else (*film.subjects, "it")
+    for who in sorted(names, key=len, reverse=True):
         if told == who or told.startswith(f"{who} "):
             return who, told[len(who) :].strip()
+    if told in film.objects:
+        return told, ""
     clause = parse(piece)
     if clause:
         return clause.who, clause.act
@@ -203,10 +254,16 @@ def says(claim: Claim, clause: Clause) -> bool:
 
 
 def held(claim: Claim, film: Film) -> list[Happening]:
-    """The happenings of the captions that a claim speaks of."""
+    """The happenings of the captions that a claim speaks of: "the soup is served" is what somebody
+    does who serves the soup, and "the egg" alone is whatever is done with it."""
+    if not claim.act:
+        named = set(stems(claim.who))
+        doing = [h for h in film.happenings if named and named <= set(h.clause.stems)]
+        return [] if claim.who in film.subjects else doing
     who = known_as(claim.who, (*film.subjects, "it", "weather", "place")) if claim.who else None
-    return [
-        h
-        for h in (*film.happenings, *film.backdrop)
-        if (who is None or h.clause.who in who) and says(claim, h.clause)
-    ]
+    every = (*film.happenings, *film.backdrop)
+    found = [h for h in every if (who is None or h.clause.who in who) and says(claim, h.clause)]
+    if found or claim.act.partition(" ")[0] not in w.COPULAS or not claim.who:
+        return found
+    wanted = {*stems(claim.act), *stems(claim.who)}
+    return [h for h in film.happenings if wanted <= set(h.clause.stems)]

@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import permutations, zip_longest
 
 from videoespresso.models.embedded.teacher import words as w
@@ -25,7 +25,7 @@ _KINDS: tuple[tuple[str, ...], ...] = (
     ("soup", "salad", "pizza", "cake"),
     ("logs", "boxes", "fruit", "sand"),
     ("chops", "boils", "fries", "mixes", "peels"),
-    ("on", "off"),
+    ("is on", "is off"),
     ("left", "right"),
     ("up", "down"),
     ("opens", "closes"),
@@ -54,25 +54,35 @@ _SAME = (0.5, 2.0)
 def distract(film: Film, question: str, answer: str, count: int, seed: str) -> dict[str, object]:
     """`count` wrong answers, fewer where the answer has nothing that can be made wrong.
 
-    What the answer says anew is changed before what it takes from the question. seed: decides
-    which of the possible errors are made.
+    What the answer says anew is changed before what it takes from the question. All are wrong in
+    the same place where one place gives enough: with errors in several places the right answer is
+    the one most like the others, and can be told without a video. seed: decides which of the
+    possible errors are made.
     """
     rng = random.Random(seed)
     asked = w.plain(question)
     fresh: list[list[tuple[str, str]]] = []
     given: list[list[tuple[str, str]]] = []
     for old, swaps in _swaps(film, answer):
-        found = [
-            (t, f"{new!r} instead of {old!r}") for new in swaps for t in _with(answer, old, new)
-        ]
-        (given if old in asked else fresh).append(rng.sample(found, len(found)))
+        for place in _places(answer, old):
+            found = [(_with(answer, place, new), f"{new!r} instead of {old!r}") for new in swaps]
+            (given if old in asked else fresh).append(rng.sample(found, len(found)))
     orders = list(_orders(answer))
-    chosen: dict[str, str] = {}
-    for pools in ([rng.sample(orders, len(orders))], fresh, given):
-        for text, error in (c for row in zip_longest(*pools) for c in row if c):
+    orders = rng.sample(orders, len(orders))
+
+    def taken(candidates: Iterable[tuple[str, str]]) -> dict[str, str]:
+        chosen: dict[str, str] = {}
+        for text, error in candidates:
             if len(chosen) < count and _wrong(film, question, answer, text, [*chosen]):
                 chosen[text] = error
-    return {"wrong": [{"text": text, "error": error} for text, error in chosen.items()]}
+        return chosen
+
+    alike = [orders, *rng.sample(fresh, len(fresh)), *rng.sample(given, len(given))]
+    told = next((c for pool in alike if len(c := taken(pool)) == count), None)
+    if told is None:
+        rows = (row for pools in ([orders], fresh, given) for row in zip_longest(*pools))
+        told = taken(c for row in rows for c in row if c)
+    return {"wrong": [{"text": text, "error": error} for text, error in told.items()]}
 
 
 def _orders(answer: str) -> Iterator[tuple[str, str]]:
@@ -102,8 +112,13 @@ def _swaps(film: Film, answer: str) -> Iterator[tuple[str, list[str]]]:
     named = [s for s in film.subjects if _has(plain, s)]
     whole = [s for s in named if not any(s != o and s in o for o in named)]
     for name in whole:
-        alike = [s for s in film.subjects if kind(s) == kind(name) and s != name]
-        if kind(name) == "person":
+        many = w.is_plural(name)
+        alike = [
+            s
+            for s in film.subjects
+            if kind(s) == kind(name) and w.is_plural(s) == many and s != name
+        ]
+        if kind(name) == "person" and not many:
             alike += [p for p in (*_KINDS[0], *_KINDS[1]) if p != name and p not in alike]
         yield name, alike
     for words in _KINDS[1:]:
@@ -124,13 +139,17 @@ def _has(text: str, phrase: str) -> bool:
     return re.search(rf"\b{re.escape(phrase)}\b", text) is not None
 
 
-def _with(answer: str, old: str, new: str) -> Iterator[str]:
-    """The answer with one occurrence of a phrase replaced, with its article and capital mended."""
-    for found in re.finditer(rf"\b{re.escape(old)}\b", answer, re.IGNORECASE):
-        word = new[:1].upper() + new[1:] if found[0][:1].isupper() else new
-        text = answer[: found.start()] + word + answer[found.end() :]
-        text = re.sub(r"\b([Aa])n? (?=[aeio]|um)", r"\1n ", text)
-        yield re.sub(r"\b([Aa])n (?=[^aeiou\W])", r"\1 ", text)
+def _places(answer: str, old: str) -> list[re.Match[str]]:
+    """Where the answer says a phrase."""
+    return list(re.finditer(rf"\b{re.escape(old)}\b", answer, re.IGNORECASE))
+
+
+def _with(answer: str, place: re.Match[str], new: str) -> str:
+    """The answer with another phrase in that place, with its article and capital mended."""
+    word = new[:1].upper() + new[1:] if place[0][:1].isupper() else new
+    text = answer[: place.start()] + word + answer[place.end() :]
+    text = re.sub(r"\b([Aa])n? (?=[aeio]|um)", r"\1n ", text)
+    return re.sub(r"\b([Aa])n (?=[^aeiou\W])", r"\1 ", text)
 
 
 def _wrong(film: Film, question: str, answer: str, text: str, others: list[str]) -> bool:

@@ -32,6 +32,16 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
+def do(who: str) -> str:
+    """ "does" or, of several, "do"."""
+    return "do" if w.is_plural(who) else "does"
+
+
+def does(who: str) -> str:
+    """ "does the dog", as a question has it."""
+    return f"{do(who)} {the(who)}"
+
+
 def one_by_one(clauses: list[Clause]) -> str:
     """ "first the dog barks, then the cat runs away, and at last the bird flies away"."""
     texts = [c.text for c in clauses]
@@ -43,7 +53,13 @@ def one_by_one(clauses: list[Clause]) -> str:
 def steps(film: Film) -> list[Happening]:
     """Events that can be told in an order: each happens once, and alone starts where it does."""
     starts = [h.start for h in film.events]
-    return [h for h in film.events if film.once(h.clause) and starts.count(h.start) == 1]
+    return [
+        h
+        for h in film.events
+        if film.once(h.clause)
+        and starts.count(h.start) == 1
+        and not {"it", "them", "him"} & set(h.clause.act.split())
+    ]
 
 
 def neighbours(film: Film) -> list[tuple[Happening, Happening]]:
@@ -126,7 +142,7 @@ def emotional(film: Film, rng: random.Random) -> Iterator[Draft]:
         if b.clause.mood and not a.clause.mood:
             question = rng.choice(
                 (
-                    f"How does {the(b.clause.who)} feel right after {a.clause.text}?",
+                    f"How {does(b.clause.who)} feel right after {a.clause.text}?",
                     f"What is the mood of {the(b.clause.who)} right after {a.clause.text}?",
                 )
             )
@@ -144,7 +160,9 @@ def roles(film: Film, rng: random.Random) -> Iterator[Draft]:
         )
         actors = {h.clause.who for h in film.happenings if h.clause.act == asked.act}
         same = asked.who == other.who or asked.who in other.act
-        if kind(asked.who) != "person" or asked.mood or same or len(actors) > 1:
+        if kind(asked.who) != "person" or w.is_plural(asked.who) or asked.mood or same:
+            continue
+        if len(actors) > 1:
             continue
         question = rng.choice(
             (
@@ -166,8 +184,8 @@ def behavior(film: Film, rng: random.Random) -> Iterator[Draft]:
             continue
         question = rng.choice(
             (
-                f"What does {the(who)} do, one thing after the other?",
-                f"Which things does {the(who)} do, and in which order?",
+                f"What {does(who)} do, one thing after the other?",
+                f"Which things {does(who)} do, and in which order?",
             )
         )
         chosen = [c for _, c in order]
@@ -189,8 +207,8 @@ def interaction(film: Film, rng: random.Random) -> Iterator[Draft]:
                 continue
             question = rng.choice(
                 (
-                    f"What does {the(deed.who)} do to {the(to[-1])} {word} {other.text}?",
-                    f"How does {the(deed.who)} deal with {the(to[-1])} {word} {other.text}?",
+                    f"What {does(deed.who)} do to {the(to[-1])} {word} {other.text}?",
+                    f"How {does(deed.who)} deal with {the(to[-1])} {word} {other.text}?",
                 )
             )
             answer = sentence(deed.text)

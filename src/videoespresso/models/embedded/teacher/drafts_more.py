@@ -7,6 +7,8 @@ from itertools import combinations, pairwise
 from videoespresso.models.embedded.teacher import words as w
 from videoespresso.models.embedded.teacher.drafts import (
     Draft,
+    do,
+    does,
     neighbours,
     one_by_one,
     sentence,
@@ -19,7 +21,11 @@ def situation(film: Film, rng: random.Random) -> Iterator[Draft]:
     """How a thing changes from one state to another."""
     for thing in film.subjects:
         states = [h for h in film.happenings if h.clause.who == thing]
+        if any(things(h.clause.act) or len(h.clause.act.split()) > 3 for h in states):
+            continue
         if kind(thing) != "thing" or len(states) != 2 or states[0].end >= states[1].start:
+            continue
+        if film.shots[states[0].end].place != film.shots[states[1].start].place:
             continue
         before, after = (h.clause for h in states)
         question = rng.choice(
@@ -57,10 +63,10 @@ def threads(film: Film, rng: random.Random) -> Iterator[Draft]:
             continue
         question = rng.choice(
             (
-                f"Which object links what {the(a.clause.who)} does with what "
-                f"{the(b.clause.who)} does?",
-                f"Which thing has to do both with what {the(a.clause.who)} does and with what "
-                f"{the(b.clause.who)} does?",
+                f"Which object links what {the(a.clause.who)} {do(a.clause.who)} with what "
+                f"{the(b.clause.who)} {do(b.clause.who)}?",
+                f"Which thing has to do both with what {the(a.clause.who)} {do(a.clause.who)} "
+                f"and with what {the(b.clause.who)} {do(b.clause.who)}?",
             )
         )
         pairs = [
@@ -87,7 +93,7 @@ def _cooks(film: Film) -> Iterator[tuple[str, list[Happening], Happening | None]
     """Who cooks, the steps, and the serving, where it is seen."""
     for who in film.subjects:
         own = [h for h in film.events if h.clause.who == who]
-        done = [h for h in own if _deed(h) in w.COOKING and things(h.clause.act)]
+        done = [h for h in own if _deed(h) in w.COOKING and _item(h)]
         serves = [h for h in own if _deed(h) in w.SERVING]
         if len(done) > 1 and all(film.once(h.clause) for h in done):
             served = serves[0] if len(serves) == 1 and serves[0].start > done[-1].end else None
@@ -98,14 +104,25 @@ def _deed(h: Happening) -> str:
     return h.clause.stems[0] if h.clause.stems else ""
 
 
+def _item(h: Happening) -> str:
+    """What is cooked: the words right behind the verb; "" for a pan and the like."""
+    tokens = [t for t in h.clause.act.split() if t not in w.COPULAS][1:]
+    item: list[str] = []
+    for token in tokens:
+        if token in w.PREPOSITIONS or token in ("and", "it", "them"):
+            break
+        item += [] if token in w.DETERMINERS else [token]
+    return "" if not item or item[-1] in w.VESSELS else " ".join(item)
+
+
 def cooking(film: Film, rng: random.Random) -> Iterator[Draft]:
     """In which order the food is prepared."""
     for who, done, served in _cooks(film):
         chosen = [h.clause for h in done] + ([served.clause] if served else [])
         question = rng.choice(
             (
-                f"In which order does {the(who)} prepare the food?",
-                f"Which steps of cooking does {the(who)} take, and in which order?",
+                f"In which order {does(who)} prepare the food?",
+                f"Which steps of cooking {does(who)} take, and in which order?",
             )
         )
         answer = sentence(one_by_one(chosen))
@@ -115,21 +132,21 @@ def cooking(film: Film, rng: random.Random) -> Iterator[Draft]:
 def ingredients(film: Film, rng: random.Random) -> Iterator[Draft]:
     """What is used before the dish is served, or after another ingredient."""
     for who, done, served in _cooks(film):
-        items = list(dict.fromkeys(things(h.clause.act)[0] for h in done))
+        items = list(dict.fromkeys(_item(h) for h in done))
         if served and len(items) > 1:
             question = rng.choice(
                 (
-                    f"Which ingredients does {the(who)} prepare before {served.clause.text}?",
-                    f"With which ingredients does {the(who)} work before {served.clause.text}?",
+                    f"Which ingredients {does(who)} prepare before {served.clause.text}?",
+                    f"With which ingredients {does(who)} work before {served.clause.text}?",
                 )
             )
             listed = ", ".join(map(the, items[:-1])) + f" and {the(items[-1])}"
             chosen = (*(h.clause for h in done), served.clause)
             yield Draft("Ingredient Details", question, sentence(listed), chosen)
         for a, b in pairwise(done):
-            x, y = things(a.clause.act)[0], things(b.clause.act)[0]
+            x, y = _item(a), _item(b)
             if x != y:
-                question = f"Which ingredient does {the(who)} use right after {the(x)}?"
+                question = f"Which ingredient {does(who)} use right after {the(x)}?"
                 chosen = (a.clause, b.clause)
                 yield Draft("Ingredient Details", question, sentence(the(y)), chosen)
 

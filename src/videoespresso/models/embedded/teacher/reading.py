@@ -18,7 +18,9 @@ MOST_CLAUSES = 12
 LONGEST_CLAUSE = 14
 """Words of a clause that can be told in a question."""
 _SENTENCES = re.compile(r"[;!?\n]+|\.(?=\s|$)")
-_JOINTS = re.compile(r"(\s*,\s*and\s+|\s*,\s*|\s+and\s+|\s+while\s+|\s+whereas\s+|\s+then\s+)")
+_JOINTS = re.compile(
+    r"(\s*,\s*(?:and\s+)?(?:then\s+)?|\s+and\s+(?:then\s+)?|\s+while\s+|\s+whereas\s+|\s+then\s+)"
+)
 
 
 class Clause(NamedTuple):
@@ -35,7 +37,7 @@ class Clause(NamedTuple):
     @property
     def idle(self) -> bool:
         """Whether it says that nothing happens."""
-        return w.stem(self.act.partition(" ")[0]) in w.IDLE
+        return bool({*self.stems[:1]} & w.IDLE)
 
     @property
     def state(self) -> str:
@@ -79,7 +81,7 @@ def the(who: str) -> str:
     return who if first in w.NUMBERS | w.PRONOUNS or first.isdigit() else f"the {who}"
 
 
-_SMALL = w.DETERMINERS | {"be", "and", "or", "to", "of"}
+_SMALL = w.DETERMINERS | {"be", "and", "or", "to", "of", "it", "them", "him"}
 
 
 def stems(text: str) -> tuple[str, ...]:
@@ -133,12 +135,12 @@ def parse(piece: str) -> Clause | None:
     if tokens and tokens[0] in w.DETERMINERS:
         tokens = tokens[1:]
     at = _verb_at(tokens)
-    if not at or tokens[0] in w.PRONOUNS | w.PREPOSITIONS or {"not", "no"} & set(tokens):
+    if not at or tokens[0] in w.PRONOUNS | w.PREPOSITIONS | w.SHOWN or {"not", "no"} & set(tokens):
         return None
-    act = " ".join(tokens[at:])
+    who, act = " ".join(tokens[:at]), " ".join(tokens[at:])
     if w.is_progressive(tokens[at]):
-        act = f"is {act}"
-    return Clause(" ".join(tokens[:at]), act)
+        act = f"{'are' if w.is_plural(who) else 'is'} {act}"
+    return Clause(who, act)
 
 
 def _verb_at(tokens: Sequence[str]) -> int:
@@ -170,7 +172,7 @@ class Film:
     @cached_property
     def happenings(self) -> tuple[Happening, ...]:
         """Every clause in every run of captions that have it, by where it starts."""
-        return _spans(list(self._told()))
+        return _spans(list(self._told()), [s.place for s in self.shots])
 
     @cached_property
     def backdrop(self) -> tuple[Happening, ...]:
@@ -186,16 +188,16 @@ class Film:
         )
 
     def _told(self) -> Iterator[tuple[Clause, ...]]:
-        """The clauses of each shot, with a change of weather as one."""
-        before: Shot | None = None
-        rains = ""
+        """The clauses of each shot, with a change of weather as one, place by place: between two
+        shots of the park there may be one of elsewhere."""
+        known: dict[str, str] = {}
+        falls: dict[str, str] = {}
         for shot in self.shots:
-            if before is None or before.place != shot.place or before.weather == "":
-                rains = ""
-            elif before.weather != shot.weather:
-                rains = w.WEATHER_STARTS.get(shot.weather, "")
-            yield (*shot.clauses, *([Clause("it", rains)] if rains else []))
-            before = shot
+            if shot.weather and known.setdefault(shot.place, shot.weather) != shot.weather:
+                known[shot.place] = shot.weather
+                falls[shot.place] = w.WEATHER_STARTS.get(shot.weather, "")
+            starts = falls.get(shot.place, "") if shot.weather else ""
+            yield (*shot.clauses, *([Clause("it", starts)] if starts else []))
 
     @cached_property
     def events(self) -> tuple[Happening, ...]:
@@ -208,9 +210,10 @@ class Film:
         stative = kind(h.clause.who) == "thing" and bool({*h.clause.stems[:1]} & w.STATES)
         if h.clause.mood or not (h.clause.state or stative):
             return True
-        return h.start > 0 and any(
-            c.who == h.clause.who and c != h.clause for c in self.shots[h.start - 1].clauses
-        )
+        if h.start == 0 or self.shots[h.start - 1].place != self.shots[h.start].place:
+            return False
+        before = self.shots[h.start - 1].clauses
+        return any(c.who == h.clause.who and c != h.clause for c in before)
 
     def once(self, clause: Clause) -> bool:
         """Whether a clause holds in one run of captions only."""
@@ -220,6 +223,12 @@ class Film:
     def subjects(self) -> tuple[str, ...]:
         """Everybody and everything that does something, as the captions call them."""
         return tuple(dict.fromkeys(c.who for s in self.shots for c in s.clauses))
+
+    @cached_property
+    def objects(self) -> frozenset[str]:
+        """What something is done with, and what does nothing itself."""
+        named = {t for h in self.happenings for t in things(h.clause.act)}
+        return frozenset(named - set(self.subjects))
 
     @cached_property
     def verbs(self) -> frozenset[str]:
@@ -232,15 +241,22 @@ class Film:
         return frozenset(s for shot in self.shots for s in map(w.stem, w.words(shot.text)))
 
 
-def _spans(shots: Sequence[tuple[Clause, ...]]) -> tuple[Happening, ...]:
-    """The runs of each clause, by where they start."""
+def _spans(
+    shots: Sequence[tuple[Clause, ...]], places: Sequence[str] = ()
+) -> tuple[Happening, ...]:
+    """The runs of each clause, by where they start. places: of each shot; what goes on after a cut
+    to another place goes on as the same."""
     found: list[Happening] = []
-    holding: dict[Clause, int] = {}
-    for k, clauses_ in enumerate([*shots, ()]):
-        for clause in [c for c in holding if c not in clauses_]:
-            found.append(Happening(holding.pop(clause), k - 1, clause))
-        for clause in clauses_:
-            holding.setdefault(clause, k)
+    holding: dict[Clause, tuple[int, int]] = {}
+    for k, told in enumerate(shots):
+        for clause, (start, end) in list(holding.items()):
+            elsewhere = bool(places) and places[k] != places[end]
+            if clause not in told and not elsewhere:
+                found.append(Happening(start, end, clause))
+                del holding[clause]
+        for clause in told:
+            holding[clause] = holding.get(clause, (k, k))[0], k
+    found += [Happening(start, end, clause) for clause, (start, end) in holding.items()]
     return tuple(sorted(found))
 
 
@@ -257,7 +273,7 @@ def kind(who: str) -> str:
 
 _THING = re.compile(
     r"\b(?:the|an?|his|her|their)\s+((?:[\w-]+\s+)*?[\w-]+)"
-    r"(?=\s+(?:to|from|at|on|into|onto|past|with|over|under|across|through|towards?|and|by|near)\b"
+    rf"(?=\s+in\s+(?!{'|'.join(sorted(w.COLORS))})|\s+(?:to|from|at|on|into|onto|past|with|over|under|across|through|towards?|and|by|near|out|off|up|down|_?after)\b"
     r"|\s+(?:the|an?)\b|\s*$)"
 )
 

@@ -1,0 +1,153 @@
+"""The replies of a batch, read as the ladder reads them, into the reply cache."""
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic import BaseModel, ValidationError
+
+from videoespresso.agents.ladder import Rung, Said, json_schema, read
+from videoespresso.agents.meter import taken
+from videoespresso.agents.requests import said
+from videoespresso.errors import ModelError
+from videoespresso.memory.batches import BatchRow, BatchTable, RequestRow
+from videoespresso.memory.replies import ReplyCache, StoredReply
+from videoespresso.models.budget import Budget
+from videoespresso.models.failures import model_errors
+from videoespresso.models.ledger import Entry, Ledger
+from videoespresso.models.openai_batch import BatchApi, Offline
+from videoespresso.models.prices import price
+from videoespresso.models.secrets import redact
+from videoespresso.models.specs import ModelSpec
+from videoespresso.types import Usage
+
+if TYPE_CHECKING:
+    from openai.types import Batch
+
+
+_ENDS = {
+    "failed": "the batch failed",
+    "expired": "the batch expired",
+    "cancelled": "the batch was cancelled",
+}
+
+
+class _Response(BaseModel):
+    status_code: int
+    body: Any = None
+
+
+class _Error(BaseModel):
+    code: str | None = None
+    message: str | None = None
+
+
+class _Line(BaseModel):
+    """A line of an output or error file."""
+
+    custom_id: str
+    response: _Response | None = None
+    error: _Error | None = None
+
+
+class Receiver:
+    """Takes in what a batch brought; what is no use is noted with its reason for another round.
+
+    A reply that was taken in is not taken in again, so a killed process can begin anew.
+    """
+
+    def __init__(
+        self, table: BatchTable, replies: ReplyCache, budget: Budget, ledger: Ledger
+    ) -> None:
+        self._table, self._replies = table, replies
+        self._budget, self._ledger = budget, ledger
+        self._schemas: dict[str, type[BaseModel]] = {}
+
+    def form(self, schema: type[BaseModel] | None) -> str:
+        """A hash by which a schema is known, "" for none; the class is remembered under it.
+
+        A process that never asked for a schema takes a reply of that form unread: the agent that
+        wants it reads it, and sends it back if it does not fit (`BatchCollector.unfit`).
+        """
+        if schema is None:
+            return ""
+        text = json.dumps([schema.__qualname__, json_schema(schema)], sort_keys=True)
+        form = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self._schemas[form] = schema
+        return form
+
+    def take_in(self, batch: BatchRow, api: BatchApi, found: "Batch") -> None:
+        """Everything of a batch that has ended, and the end of those requests without a reply."""
+        offline = Offline(api.model)
+        for file_id in (found.output_file_id, found.error_file_id):
+            for text in api.lines(file_id) if file_id else ():
+                self._take(batch, offline, text)
+        faults = found.errors.data if found.errors and found.errors.data else []
+        why = redact("; ".join(fault.message or fault.code or "?" for fault in faults))
+        told = _ENDS.get(found.status, "no reply came")
+        self.end(
+            batch,
+            f"{told}: {why}" if why else told,
+            rounds=0 if found.status == "cancelled" else 1,
+            failed=found.status != "completed",
+        )
+
+    def end(self, batch: BatchRow, reason: str, *, rounds: int = 1, failed: bool = True) -> None:
+        """The batch is over: what has not come will not. rounds: what that counts."""
+        for row in self._table.requests(batch.name, "sent"):
+            self._table.bad(row.key, reason, rounds)
+            self._budget.settle(row.usd, None)
+        self._table.update(batch.name, status="ended", reason=reason if failed else "")
+
+    def _take(self, batch: BatchRow, offline: Offline, text: str) -> None:
+        """One line. One that cannot be read leaves its request without a reply."""
+        try:
+            line = _Line.model_validate_json(text)
+        except ValidationError:
+            return
+        row = self._table.request(line.custom_id)
+        if row is None or row.batch != batch.name or row.state != "sent":
+            return
+        spec = ModelSpec.parse(batch.spec)
+        if line.response is None:
+            error = line.error or _Error()
+            reason = ": ".join(part for part in (error.code, error.message) if part)
+            self._table.bad(row.key, redact(reason) or "an error without a word")
+            self._budget.settle(row.usd, None)
+            return
+        try:
+            with model_errors(spec):
+                message = offline.read(line.response.status_code, line.response.body)
+        except ModelError as error:
+            self._table.bad(row.key, str(error))
+            self._budget.settle(row.usd, Usage(calls=1))
+            return
+        self._read(spec, row, said(message, cast("Rung", row.rung)))
+
+    def _read(self, spec: ModelSpec, row: RequestRow, came: Said) -> None:
+        """Stores the reply if it is good. Paid for it is in either case."""
+        sizes = tuple((width, height) for width, height in json.loads(row.sizes))
+        per_token = price(spec)
+        per_token = per_token and per_token.in_batch(spec.provider)
+        usage = Usage(calls=1, **taken(came, row.input_tokens, len(sizes), per_token))
+        fault = self._fault(row, came)
+        how = ("batch", f"{row.rung}: {fault or 'ok'}")
+        if not fault:
+            kept = StoredReply(text=came.text, how=how, usage=usage, snapshot=came.snapshot)
+            self._replies.put(row.key, str(spec), row.role, kept)
+            self._table.good(row.key)
+        else:
+            self._table.bad(row.key, fault)
+        self._budget.settle(row.usd, usage)
+        reported = came.input_tokens > 0
+        entry = Entry(row.role, str(spec), usage, sizes, row.image_tokens, reported, how)
+        self._ledger.record(entry)
+
+    def _fault(self, row: RequestRow, came: Said) -> str:
+        """What is wrong with a reply, "" when it will do."""
+        if not came.text.strip():
+            return "the reply is empty"
+        if schema := self._schemas.get(row.form):
+            value, note = read(schema, came)
+            return note if value is None else ""
+        return "the reply was cut at the length limit" if row.form and came.cut else ""
