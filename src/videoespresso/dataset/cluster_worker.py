@@ -241,7 +241,7 @@ def file_system(path: Path, mounts: Path = Path("/proc/mounts")) -> str:
 
 
 def different(one: dict[str, Any], other: dict[str, Any], name: str = "") -> str:
-    """The first thing in which two settings differ, with both values; "" when none."""
+    """The first thing in which `other` differs from `one`, with both values; "" when none."""
     for key in sorted(one | other):
         a, b = one.get(key), other.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
