@@ -15,19 +15,27 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from videoespresso.agents import checker, reasoner, wire
+from videoespresso.agents import checker, reasoner
 from videoespresso.errors import BudgetExceeded, ModelError, ToolError
 from videoespresso.graphs import looking
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.finish import finish
+from videoespresso.graphs.reading import (
+    captions_of,
+    core_frames,
+    dump,
+    findings_of,
+    frames_of,
+    shown_to,
+)
 from videoespresso.graphs.routes import enough_or_more, new_or_known, unless_stopped
 from videoespresso.graphs.selection import Candidates, evenly, strategy
 from videoespresso.graphs.state import Answered, Ask, Json, State
-from videoespresso.graphs.tool_calls import call_tools, told
+from videoespresso.graphs.tool_calls import call_tools
 from videoespresso.graphs.tool_use import perceive, tool_request
 from videoespresso.memory.downloads import Downloads
 from videoespresso.tools.base import Given
-from videoespresso.tools.grounding import match_items
+from videoespresso.tools.grounding import match_items, overlap
 from videoespresso.tools.registry import load_tools
 from videoespresso.tools.semantic_filter import semantic_filter
 from videoespresso.tools.video import open_video
@@ -89,9 +97,9 @@ def strange(context: Context, frames: Sequence[FrameRef]) -> dict[str, Any]:
 
 def caption(state: State, context: Context) -> dict[str, Any]:
     """A caption for every frame; frames equal to the eye share one."""
-    frames = _frames(state)
+    frames = frames_of(state)
     leader = looking.leaders(context, frames)
-    captions, shown = looking.captioned(context, frames, leader, _captions(state))
+    captions, shown = looking.captioned(context, frames, leader, captions_of(state))
     return {
         "captions": [dump(c) for c in captions],
         "leaders": leader,
@@ -101,13 +109,13 @@ def caption(state: State, context: Context) -> dict[str, Any]:
 
 def remember(state: State, context: Context) -> dict[str, Any]:
     """Captions into the memory, for this question's search and the next question."""
-    context.memory.add(context.memory_key(state["video"]["id"]), _captions(state))
+    context.memory.add(context.memory_key(state["video"]["id"]), captions_of(state))
     return {}
 
 
 def filter_(state: State, context: Context) -> dict[str, Any]:
     """The paper's step 3; a drop has a reason."""
-    result = semantic_filter(_captions(state), context.embed, context.settings.tau)
+    result = semantic_filter(captions_of(state), context.embed, context.settings.tau)
     return {
         "kept": [c.frame_id for c in result.kept],
         "filtered": [dump(d) for d in result.dropped],
@@ -116,14 +124,14 @@ def filter_(state: State, context: Context) -> dict[str, Any]:
 
 def select(state: State, context: Context) -> dict[str, Any]:
     """Captions and question -> core frames."""
-    kept, captions = set(state.get("kept", [])), _captions(state)
+    kept, captions = set(state.get("kept", [])), captions_of(state)
     missing = state.get("verdict", {}).get("missing", "")
     candidates = Candidates(
         question=" ".join(filter(None, (state["question"], missing)))
         if missing
         else state["question"],
         video_key=context.memory_key(state["video"]["id"]),
-        frames=_frames(state),
+        frames=frames_of(state),
         captions=captions,
         kept=[c for c in captions if c.frame_id in kept],
     )
@@ -144,7 +152,7 @@ def ground(state: State, context: Context) -> dict[str, Any]:
     boxes: dict[str, list[Json]] = dict(state.get("boxes", {}))
     gaps = []
     if context.detector.labels is not None:
-        for core in _core(state):
+        for core in core_frames(state):
             if core.frame.id in boxes:
                 continue
             try:
@@ -159,10 +167,10 @@ def ground(state: State, context: Context) -> dict[str, Any]:
 def use_tools(state: State, context: Context) -> dict[str, Any]:
     """Every tool once on the core frames, then those that the reasoner calls, if it can; what
     fails leaves a gap, never evidence."""
-    core = _core(state)
+    core = core_frames(state)
     request = tool_request(context, Video.model_validate(state["video"]), state["question"], core)
     findings, gaps = perceive(context, request)
-    called = call_tools(context, request, lambda: _shown(core, context), findings)
+    called = call_tools(context, request, lambda: shown_to(context, core), findings)
     return {
         "findings": findings + [f for f in called.findings if f not in findings],
         "gaps": gaps + called.gaps,
@@ -173,10 +181,10 @@ def use_tools(state: State, context: Context) -> dict[str, Any]:
 
 def evidence(state: State, context: Context) -> dict[str, Any]:
     """Stage 1: the reasoner's steps, each tied to a core frame, its items to boxes."""
-    core = _core(state)
-    shown = _shown(core, context)
+    core = core_frames(state)
+    shown = shown_to(context, core)
     found, said = reasoner.evidence(
-        context.agents["reasoner"], state["question"], shown, _findings(state)
+        context.agents["reasoner"], state["question"], shown, findings_of(state)
     )
     steps, gaps = [], []
     for step in found.steps:
@@ -206,19 +214,8 @@ def _grounded(item: reasoner.Item, boxes: Sequence[Box]) -> KeyItem:
     if len(matched.boxes) < 2 or not item.box:
         return matched
     pointed = [v / 100 for v in item.box]
-    best = max(matched.boxes, key=lambda b: _overlap(b.xyxy, pointed))
-    return (
-        KeyItem(name=item.name, boxes=(best,)) if _overlap(best.xyxy, pointed) > FITS else matched
-    )
-
-
-def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    """Intersection over union of two xyxy boxes."""
-    w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if w <= 0 or h <= 0:
-        return 0.0
-    both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
-    return w * h / (both - w * h)
+    best = max(matched.boxes, key=lambda b: overlap(b.xyxy, pointed))
+    return KeyItem(name=item.name, boxes=(best,)) if overlap(best.xyxy, pointed) > FITS else matched
 
 
 def answer(state: State, context: Context) -> dict[str, Any]:
@@ -226,10 +223,10 @@ def answer(state: State, context: Context) -> dict[str, Any]:
     conclusion = reasoner.conclude(
         context.agents["reasoner"],
         state["question"],
-        _shown(_core(state), context),
+        shown_to(context, core_frames(state)),
         state["said"],
         state.get("options", []),
-        _findings(state),
+        findings_of(state),
         context.words,
     )
     return {"conclusion": conclusion.model_dump()}
@@ -257,8 +254,10 @@ def look_again(state: State, context: Context) -> dict[str, Any]:
     What an earlier question looked at this closely is neither decoded nor captioned again.
     """
     video = Video.model_validate(state["video"])
-    old = _frames(state)
-    around = _core(state) or [CoreFrame(frame=f) for f in old[len(old) // 2 : len(old) // 2 + 1]]
+    old = frames_of(state)
+    around = core_frames(state) or [
+        CoreFrame(frame=f) for f in old[len(old) // 2 : len(old) // 2 + 1]
+    ]
     spans = [
         (max(0.0, core.frame.time_s - AGAIN_S), core.frame.time_s + AGAIN_S) for core in around[:2]
     ]
@@ -279,45 +278,6 @@ def look_again(state: State, context: Context) -> dict[str, Any]:
 
 def _shared(captions: Sequence[Caption]) -> int:
     return sum(c.shared_from is not None for c in captions)
-
-
-def dump(record: Any) -> Json:
-    """A record as state holds it."""
-    return record.model_dump(mode="json")  # type: ignore[no-any-return]
-
-
-def _frames(state: State) -> list[FrameRef]:
-    return [FrameRef.model_validate(f) for f in state.get("frames", [])]
-
-
-def _captions(state: State) -> list[Caption]:
-    return [Caption.model_validate(c) for c in state.get("captions", [])]
-
-
-def _core(state: State) -> list[CoreFrame]:
-    """Core frames with captions and boxes, in time order."""
-    frames = {f["id"]: f for f in state.get("frames", [])}
-    captions = {c["frame_id"]: c["text"] for c in state.get("captions", [])}
-    boxes = state.get("boxes", {})
-    return [
-        CoreFrame(
-            frame=FrameRef.model_validate(frames[c["id"]]),
-            why=c["why"],
-            caption=captions.get(c["id"], ""),
-            boxes=tuple(Box.model_validate(b) for b in boxes.get(c["id"], [])),
-        )
-        for c in state.get("core", [])
-    ]
-
-
-def _shown(core: Sequence[CoreFrame], context: Context) -> list[wire.Shown[Any]]:
-    return [
-        wire.Shown(context.store.image(c.frame), c.frame.time_s, c.caption, c.boxes) for c in core
-    ]
-
-
-def _findings(state: State) -> list[tuple[str, float, str]]:
-    return told(state.get("findings", []))
 
 
 def _bound(node: Node, context: Context) -> RunnableLambda[State, dict[str, Any]]:

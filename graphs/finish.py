@@ -4,8 +4,9 @@ from typing import Any
 
 from videoespresso.agents.reasoner import Conclusion, choice_of
 from videoespresso.graphs.context import Context
+from videoespresso.graphs.reading import core_frames
 from videoespresso.graphs.state import Json, State
-from videoespresso.types import Answer, CoreFrame, DroppedFrame, EvidenceStep, Gap, Video, Work
+from videoespresso.types import Answer, DroppedFrame, EvidenceStep, Gap, Video, Work
 
 NOT_CARRIED = "The frames that were looked at do not carry an answer to this question."
 STRANGE = "The embedded models do not know this kind of video, so they give no answer."
@@ -14,7 +15,7 @@ STOPPED = "A limit was reached before there was an answer; what was found until 
 
 def finish(state: State, context: Context) -> dict[str, Any]:
     """Writes `answer`. Makes no model call, so it also ends runs that reached a limit."""
-    core = _core_frames(state)
+    core = tuple(core_frames(state))
     conclusion = Conclusion.model_validate(
         state.get("conclusion") or {"answered": False, "answer": ""}
     )
@@ -56,23 +57,6 @@ def _doubts(state: State, answered: bool, choice: int | None) -> list[str]:
     if answered and state.get("options") and choice is None:
         doubts.append("The answer names none of the options.")
     return doubts
-
-
-def _core_frames(state: State) -> tuple[CoreFrame, ...]:
-    frames = {f["id"]: f for f in state.get("frames", [])}
-    captions = {c["frame_id"]: c["text"] for c in state.get("captions", [])}
-    boxes = state.get("boxes", {})
-    return tuple(
-        CoreFrame.model_validate(
-            {
-                "frame": frames[c["id"]],
-                "why": c["why"],
-                "caption": captions.get(c["id"], ""),
-                "boxes": boxes.get(c["id"], []),
-            }
-        )
-        for c in state.get("core", [])
-    )
 
 
 def _evidence(state: State) -> tuple[EvidenceStep, ...]:

@@ -176,3 +176,12 @@ def detector(spec: str) -> Detector:
             f"hf:IDEA-Research/grounding-dino-tiny (or a folder), {installed}off.",
         )
     return found
+
+
+def overlap(a: Sequence[float], b: Sequence[float]) -> float:
+    """Intersection over union of two xyxy boxes, 0-1."""
+    w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    if w <= 0 or h <= 0:
+        return 0.0
+    both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
+    return w * h / (both - w * h)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from videoespresso.tools.base import Finding, Needs, ToolRequest
+from videoespresso.tools.grounding import overlap
 from videoespresso.tools.windows import around, number, stretch_parameters
 from videoespresso.types import Box
 
@@ -108,15 +109,6 @@ def _overlaps(tracks: Sequence[Track], boxes: Sequence[Box]) -> Iterator[tuple[f
             shared = overlap(track.seen[-1][1].xyxy, box.xyxy) if box.label == track.label else 0.0
             if shared >= OVERLAP:
                 yield shared, t, b
-
-
-def overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    """Intersection over union of two xyxy boxes."""
-    w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if w <= 0 or h <= 0:
-        return 0.0
-    both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
-    return w * h / (both - w * h)
 
 
 def _finding(track: Track, request: ToolRequest) -> Finding:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from typing_extensions import TypedDict
 
-from videoespresso.tools.grounding import Detector
+from videoespresso.tools.grounding import Detector, overlap
 from videoespresso.training.yolo_data import Labelled
 from videoespresso.types import Box
 
@@ -50,13 +50,7 @@ class Report(TypedDict):
 
 def iou(a: Box, b: Box) -> float:
     """Intersection over union, 0-1."""
-    width = min(a.xyxy[2], b.xyxy[2]) - max(a.xyxy[0], b.xyxy[0])
-    height = min(a.xyxy[3], b.xyxy[3]) - max(a.xyxy[1], b.xyxy[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (a.xyxy, b.xyxy)]
-    return shared / (sum(areas) - shared)
+    return overlap(a.xyxy, b.xyxy)
 
 
 def compare(found: Sequence[Box], truth: Sequence[Box]) -> dict[str, Tally]:
