@@ -4,6 +4,7 @@ A block that cannot run here (it needs a key, a GPU, a server) says so in the li
 `<!-- not run: needs OPENAI_API_KEY -->`.
 """
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -76,6 +77,20 @@ def run_block(block: Block) -> None:
 @pytest.mark.parametrize("block", runnable(), ids=lambda b: f"line {b.line}")
 def test_it_does_what_it_says(block: Block) -> None:
     run_block(block)
+
+
+def test_the_recorded_chat_is_one_of_today() -> None:
+    """What is asked, and what is decoded for it; what the pack answers may differ by processor."""
+    spec = importlib.util.spec_from_file_location("record_chat", ROOT / "examples/record_chat.py")
+    assert spec is not None
+    assert spec.loader is not None
+    recorder = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recorder)
+    recorded = README.read_text().partition(f"{recorder.MARKER}\n```text\n")[2].partition("```")[0]
+    told = re.compile("> |sample ")
+    today = [line for line in recorder.recorded() if told.match(line)]
+    assert len(today) == 2 * len(recorder.SAID) == 10
+    assert today == [line for line in recorded.splitlines() if told.match(line)]
 
 
 def test_the_first_command_is_run_and_the_second_is_this_one() -> None:
