@@ -1,7 +1,7 @@
 """A server that plays all roles of dataset mode, each reply a function of its request alone.
 
-    with DatasetServer() as server:
-        ...  # server.settings(); server.calls; server.most
+with DatasetServer() as server:
+    ...  # server.settings(); server.calls; server.most
 """
 
 import hashlib
