@@ -57,8 +57,8 @@ def show(forecast: "Forecast") -> None:
     seconds = forecast.seconds
     out().print(
         f"{forecast.left} of {forecast.videos} videos are left to do; at least "
-        f"{_time(seconds.value)} ({_time(seconds.low)} to {_time(seconds.high)}). In brackets: 95 % "
-        f"intervals, from a sample of {forecast.sampled}."
+        f"{_time(seconds.value)} ({_time(seconds.low)} to {_time(seconds.high)}). In brackets: "
+        f"95 % intervals, from a sample of {forecast.sampled}."
     )
     if forecast.spent.calls:
         out().print(
