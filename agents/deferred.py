@@ -72,8 +72,9 @@ class BatchCollector:
 
     folder: where ids and states are kept (memory/batches.py); one collector at a time uses it.
     Images are in the requests as data URLs, for that is the API: a file of requests lies in the
-    folder until its batch is created and is deleted then, here and, when the batch has ended, at
-    the server; pixels stay nowhere but in the frame store. No API key is written anywhere.
+    folder until its batch is created and is deleted then, and at the server when the batch has
+    ended; pixels stay nowhere but in the frame store. Files of replies are left to the server,
+    which deletes them after 30 days. No API key is written anywhere.
 
     budget: the most each request can cost is reserved when it is deferred, so that no batch can
     pass a limit; what its reply cost is charged when it comes. A killed process loses nothing that
@@ -152,7 +153,8 @@ class BatchCollector:
     @property
     def wanted(self) -> int:
         """Requests collected and not yet submitted."""
-        return self._spool.wanted
+        with self._lock:
+            return self._spool.wanted
 
     @property
     def waiting(self) -> int:

@@ -193,6 +193,12 @@ def item_id(video: str, question: str, answer: str) -> str:
     return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
+def path_text(path: str) -> str:
+    """A path as a record can hold it: bytes in it that are no UTF-8 become "\\xff" and the like,
+    for no reader of JSON must take them."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a record."""
     return TypeAdapter(DatasetItem).json_schema()

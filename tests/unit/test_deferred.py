@@ -144,7 +144,7 @@ def test_from_questions_to_replies(server: BatchServer, tmp_path: Path) -> None:
     assert run.ledger.total().calls == run.budget.spent.calls == 5
     assert len(server.executed) == 5
     assert not server.online
-    assert not server.files  # nothing stays at the server either
+    assert [name for name, _ in server.files.values()] == ["out.jsonl"]  # no pixels there either
     assert server.keys == {f"Bearer {KEY}"}
 
 

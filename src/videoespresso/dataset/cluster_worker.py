@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from filelock import FileLock, Timeout
 
-from videoespresso.dataset.build import made_with, open_dataset_context
+from videoespresso.dataset.build import open_dataset_context
 from videoespresso.dataset.desk import Bells, DeskBudget, DeskLedger, DeskPaces
 from videoespresso.dataset.folder import Folder
+from videoespresso.dataset.manifest import made_with
 from videoespresso.dataset.work import Outcome, Worker
 from videoespresso.errors import MemoryStoreError, SettingsError, UserError, VideoEspressoError
 from videoespresso.graphs.dataset_context import Event

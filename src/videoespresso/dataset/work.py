@@ -11,7 +11,7 @@ from videoespresso.errors import BudgetExceeded, ModelError, SettingsError, User
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.dataset import build_dataset_graph
 from videoespresso.graphs.dataset_context import GROUP, DatasetContext, Event, Stopped
-from videoespresso.items import Reject
+from videoespresso.items import Reject, path_text
 from videoespresso.memory.journal import Journals, JournalTaken
 from videoespresso.tools.label_check import label_check
 
@@ -169,10 +169,10 @@ def _lost(outcome: Outcome, error: VideoError | ModelError) -> None:
     """A video that cannot be read is a reject; one whose model failed may be done another time."""
     if isinstance(error, VideoError):
         told = Reject(
-            video=outcome.path,
+            video=path_text(outcome.path),
             stage="probe",
             criterion="unreadable video",
-            reason=f"{error}. {error.hint}".strip(),
+            reason=path_text(f"{error}. {error.hint}".strip()),
         )
         outcome.take({"rejects": [told.model_dump(mode="json")]})
         outcome.complete = True

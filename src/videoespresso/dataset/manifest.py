@@ -1,0 +1,61 @@
+"""dataset.json: what a dataset was made with, and what became of each run."""
+
+import json
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from videoespresso.agents import generator
+from videoespresso.agents.prompts import load
+from videoespresso.dataset.folder import Folder, written
+from videoespresso.graphs.context import Context
+from videoespresso.items import VERSION
+
+Json = dict[str, Any]
+
+
+def made_with(context: Context, seed: int, group: int) -> Json:
+    """What the records of a run depend on: models, prompts, sampling, seed."""
+    settings = context.settings
+    prompts = {"generator": generator.prompt().sha}  # the only one with something to fill in
+    prompts |= {r: load(r).sha for r in ("captioner", "verifier", "annotator", "distractor")}
+    return {
+        "models": {role: str(agent.spec) for role, agent in context.agents.items()}
+        | {"detector": context.detector.name, "embedder": context.embed.name}
+        | {"label_check": settings.label_check or "off"},
+        "prompts": dict(sorted(prompts.items())),
+        "sampling": {
+            "fps": settings.fps,
+            "dynamic_fps": settings.dynamic_fps,
+            "max_side": settings.max_side,
+            "max_frames": context.plan.max_frames,
+            "tau": "default" if settings.tau is None else settings.tau,
+        },
+        "group": group,
+        "seed": seed,
+    }
+
+
+def write_manifest(folder: Folder, settings: Json, counts: Json, run: Json) -> None:
+    """Writes the latest settings, the counts, and a line a run, of which `run` is the last."""
+    before = _runs(folder)
+    ended_at = datetime.now(UTC).isoformat(timespec="seconds")
+    run = {"ended_at": ended_at, "made_with": settings, **run}
+    with written(folder.manifest) as file:
+        told = {
+            "schema_version": VERSION,
+            "videoespresso": version("videoespresso"),
+            "made_with": settings,
+            "counts": counts,
+            "runs": [*before, run],
+        }
+        json.dump(told, file, indent=2)
+
+
+def _runs(folder: Folder) -> list[Json]:
+    try:
+        told = json.loads(folder.manifest.read_text(encoding="utf-8"))
+        runs = told["runs"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return runs if isinstance(runs, list) else []

@@ -1,0 +1,248 @@
+"""One run over the videos: outcomes taken in as they come, limits and Ctrl-C obeyed, the end."""
+
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import Field
+
+from videoespresso.dataset.engine import Engine, Report
+from videoespresso.dataset.folder import Folder
+from videoespresso.dataset.manifest import write_manifest
+from videoespresso.dataset.work import Outcome
+from videoespresso.errors import (
+    BudgetExceeded,
+    MemoryStoreError,
+    ModelError,
+    UserError,
+    VideoEspressoError,
+)
+from videoespresso.report.dataset_page import write_page
+from videoespresso.types import Record, Usage
+
+BREAK_AFTER = 8
+"""Videos in a row that fail on their models, none between that succeeds: the server is down or the
+key is wrong, and the next thousand would only fail too."""
+KEPT = 100
+"""Failures, and videos that others are at work on, that are kept to be told."""
+_WAIT_S = 0.5
+
+Json = dict[str, Any]
+
+
+class Built(Record):
+    """What a run did. records and rejects: in the folder now. failed: how many pairs, groups and
+    videos are to be run again for; failures: what is said of the first of them.
+
+    usage: of this run, by role. done: videos finished in this run, of `videos` given. ended: why
+    it stopped early, "" if it did not. deferred: replies that are still to come in batches.
+    """
+
+    out: str
+    videos: int
+    done: int
+    records: int
+    rejects: int
+    failed: int = 0
+    failures: tuple[str, ...] = ()
+    busy: tuple[str, ...] = ()
+    usage: dict[str, Usage] = Field(default_factory=dict)
+    seconds: float = 0.0
+    ended: str = ""
+    deferred: int = 0
+
+
+@dataclass
+class Progress:
+    """Where a run is; what a progress line is made of."""
+
+    videos: int
+    done: int = 0
+    records: int = 0
+    rejects: int = 0
+    failures: int = 0
+    stages: Counter[str] = field(default_factory=Counter)
+    known: Counter[str] = field(default_factory=Counter)
+    usd: float = 0.0
+    calls: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds left at the present rate; None before the first video is done."""
+        if not self.done:
+            return None
+        return self.seconds / self.done * (self.videos - self.done)
+
+
+class Run:
+    """One call of `build_dataset`."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        engine: Engine,
+        paths: Sequence[str],
+        settings: Json,
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        self._folder, self._engine, self._paths = folder, engine, paths
+        self._progress = Progress(videos=len(paths))
+        self._on_progress = on_progress
+        self._failures: list[str] = []
+        self._busy: list[str] = []
+        self._ended = ""
+        self._interrupts = 0
+        self._deferred: set[str] = set()
+        self._lost_in_a_row = 0
+        self._made_with = settings
+        self._report = Report()
+
+    def run(self) -> Built:
+        try:
+            self._engine.start(self._paths)
+            return self._worked()
+        finally:
+            self._engine.close()
+
+    def _worked(self) -> Built:
+        failed: BaseException | None = None
+        try:
+            with self._interruptible():
+                self._work()
+        except KeyboardInterrupt as error:
+            failed = error
+            if self._interrupts > 1:
+                raise
+        except VideoEspressoError as error:
+            failed = error
+            self._ended = self._ended or type(error).__name__
+        try:
+            built = self._close()
+        except VideoEspressoError as error:
+            raise failed or error from None
+        if failed is not None:
+            raise failed
+        if self._ended == "budget":
+            raise BudgetExceeded(
+                f"{self._report.reached}; {built.done} of {built.videos} videos are done",
+                hint=f"{built.records} records are in {self._folder.records}; the same command "
+                "with a higher limit goes on.",
+            )
+        return built
+
+    def _work(self) -> None:
+        """Takes outcomes as they come. What ends the run lets the calls under way finish first, so
+        that nobody is at work on the folder when it has ended."""
+        try:
+            for outcome in self._outcomes():
+                self._take(outcome)
+        except VideoEspressoError:
+            self._engine.stop()
+            while self._engine.working:
+                with suppress(VideoEspressoError):
+                    self._engine.next(_WAIT_S)
+            raise
+
+    def _take(self, outcome: Outcome) -> None:
+        progress = self._progress
+        if outcome.busy:
+            self._busy = [*self._busy, outcome.told][:KEPT]
+        told = [f"{f['video']}: {f['reason']}" for f in outcome.failures.values()]
+        self._failures = [*self._failures, *told][:KEPT]
+        self._deferred |= outcome.deferred
+        progress.done += outcome.complete
+        progress.records += len(outcome.items)
+        progress.rejects += len(outcome.rejects)
+        progress.failures += len(outcome.failures)
+        if outcome.ended:
+            self._ended = self._ended or outcome.ended
+            self._engine.stop()
+        self._lost_in_a_row = 0 if outcome.items else self._lost_in_a_row + bool(outcome.failures)
+        if self._lost_in_a_row >= BREAK_AFTER:
+            self._engine.stop()
+            raise ModelError(
+                f"{self._lost_in_a_row} videos in a row failed: {told[-1]}",
+                hint="Try `videoespresso models test`; then the same command goes on.",
+            )
+        self._on_progress(progress)
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Ctrl-C lets what is under way finish, wherever it finds this thread; a second one raises
+        KeyboardInterrupt at once. Only the main thread hears of either."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def heard(_number: int, _frame: object) -> None:
+            self._interrupts += 1
+            if self._interrupts > 1:
+                raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGINT, heard)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _outcomes(self) -> Iterator[Outcome]:
+        """Outcomes as they come. On Ctrl-C the calls under way are waited for."""
+        while self._engine.working:
+            if self._interrupts and not self._ended:
+                self._ended = "interrupted"
+                self._engine.stop()
+            self._hear()
+            outcome = self._engine.next(_WAIT_S)
+            if outcome is None:
+                self._on_progress(self._progress)
+            else:
+                yield outcome
+        if self._interrupts:
+            raise KeyboardInterrupt
+
+    def _hear(self) -> None:
+        """Takes in what the stages told since the last time."""
+        progress, self._report = self._progress, self._engine.report()
+        progress.stages += self._report.stages
+        progress.known += self._report.known
+        progress.calls = self._report.spent.calls
+        progress.usd = self._report.spent.usd or 0.0
+
+    def _close(self) -> Built:
+        """Merges the shards and writes what was done with what."""
+        self._hear()
+        counts = self._folder.merge()
+        built = Built(
+            out=str(self._folder.root),
+            videos=len(self._paths),
+            done=self._progress.done,
+            records=counts["records"],
+            rejects=counts["rejects"],
+            failed=self._progress.failures,
+            failures=tuple(self._failures),
+            busy=tuple(self._busy),
+            usage=self._report.usage,
+            seconds=round(self._progress.seconds, 3),
+            ended=self._ended,
+            deferred=len(self._deferred),
+        )
+        told = built.model_dump(mode="json", exclude={"out", "failures"})
+        write_manifest(self._folder, self._made_with, counts, told)
+        try:
+            write_page(self._folder.root, self._folder.page)
+        except UserError as error:
+            raise MemoryStoreError(
+                str(error),
+                hint="Free the disk; the records are written, and the same command goes on.",
+            ) from error
+        return built

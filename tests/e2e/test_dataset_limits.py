@@ -1,0 +1,246 @@
+"""Limits, changed models and prompts, servers that fail, files that are none: counted at the
+server."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.builds import Builds
+from tests.clips import clip
+
+from videoespresso.agents import prompts
+from videoespresso.cli.app import main
+from videoespresso.cli.console import Exit
+from videoespresso.dataset.build import build_dataset
+from videoespresso.errors import BudgetExceeded, ModelError
+from videoespresso.evaluation.rehearsal_server import Asked, RehearsalServer
+from videoespresso.items import DatasetItem, Reject
+from videoespresso.models.prices import Price
+
+PRICE = Price(2.5, 10.0, "")
+CALLS = 17
+
+
+class Fault:
+    """What the server does instead of replying."""
+
+    def __init__(self) -> None:
+        self.instead: Callable[[Asked], tuple[int, str] | None] = lambda _asked: None
+
+    def __call__(self, asked: Asked) -> tuple[int, str] | None:
+        return self.instead(asked)
+
+
+@pytest.fixture(scope="module")
+def fault() -> Fault:
+    return Fault()
+
+
+@pytest.fixture(scope="module")
+def builds(fault: Fault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builds]:
+    with RehearsalServer(hook=fault) as server:
+        made = Builds(tmp_path_factory.mktemp("builds"), server, videos=2)
+        made.build("reference")
+        yield made
+
+
+@pytest.fixture
+def name(builds: Builds, fault: Fault, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Of a new dataset whose frames are there already; the server counts from zero."""
+    for part in ("frames", "probes"):
+        target = builds.cache(request.node.name) / part
+        shutil.copytree(builds.cache("reference") / part, target)
+    builds.server.forget()
+    yield request.node.name
+    builds.server.latency_s = 0.0
+    fault.instead = lambda _asked: None
+
+
+def records(builds: Builds, name: str) -> list[DatasetItem]:
+    data = builds.files(name)["records.jsonl"]
+    return [DatasetItem.model_validate_json(line) for line in data.splitlines()]
+
+
+def rejects(folder: Path) -> list[Reject]:
+    lines = (folder / "rejects.jsonl").read_text().splitlines()
+    return [Reject.model_validate_json(line) for line in lines]
+
+
+# ---- limits
+
+
+def test_a_limit_of_calls_is_kept_at_the_server_and_what_is_there_is_whole(
+    builds: Builds, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, value in builds.env(name).items():
+        monkeypatch.setenv(key, value)
+    spent = 0
+    for limit in (CALLS, 40):
+        assert main(builds.argv(name, "--max-calls", str(limit - spent))) == Exit.BUDGET
+        spent = builds.server.counts.told()["requests"]
+        assert spent == limit
+        reference = {r.id: r for r in records(builds, "reference")}
+        assert all(r == reference[r.id] for r in records(builds, name))
+    assert main(builds.argv(name)) == 0
+    assert builds.server.counts.told()["twice"] == 0
+    assert builds.files(name) == builds.files("reference")
+
+
+def test_a_limit_in_dollars_is_kept_at_the_server(
+    builds: Builds, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("videoespresso.agents.meter.price", lambda _spec: PRICE)
+    limit = 0.05
+    with pytest.raises(BudgetExceeded) as caught:
+        builds.build(name, budget_usd=limit)
+    assert "same command" in caught.value.hint
+    tokens = builds.server.counts.tokens.values()
+    spent = PRICE.usd(sum(t[0] for t in tokens), sum(t[1] for t in tokens))
+    # a call may cost 1,024 tokens out, a cent, of which most replies are a tenth
+    assert limit - 0.02 < spent <= limit
+
+
+def test_no_calls_at_all_are_enough_for_what_is_known(builds: Builds) -> None:
+    before = builds.files("reference")
+    builds.server.forget()
+    assert builds.build("reference", budget_calls=0).ended == ""
+    assert builds.server.counts.told()["requests"] == 0
+    assert builds.files("reference") == before
+
+
+# ---- what is changed
+
+
+@pytest.mark.parametrize(
+    ("role", "asked"),
+    [
+        ("generator", {"generator", "verifier", "annotator", "distractor"}),
+        ("distractor", {"distractor"}),
+    ],
+)
+def test_another_model_redoes_its_stage_and_what_follows(
+    role: str, asked: set[str], builds: Builds, name: str
+) -> None:
+    builds.build(name)
+    builds.server.forget()
+    builds.build(name, **{role: f"openai:another@{builds.server.url}"})
+    assert set(builds.server.counts.roles) == asked
+    made = {r.made[stage].model for r in records(builds, name) for stage in r.made}
+    assert f"openai:another@{builds.server.url}" in made
+
+
+def test_another_prompt_redoes_its_stage_only_where_the_rest_is_told_the_same(
+    builds: Builds, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builds.build(name)
+    builds.server.forget()
+    folder = shutil.copytree(prompts.FOLDER, tmp_path / "prompts")
+    with (folder / "verifier.md").open("a") as file:
+        file.write("\nBe strict.\n")
+    monkeypatch.setattr(prompts, "FOLDER", folder)
+    built = builds.build(name)
+    assert set(builds.server.counts.roles) == {"verifier"}
+    assert built.records == len(records(builds, "reference"))
+    shas = {r.made["verify"].prompt for r in records(builds, name)}
+    assert shas == {prompts.load("verifier").sha}
+    assert shas != {r.made["verify"].prompt for r in records(builds, "reference")}
+
+
+# ---- servers that fail
+
+
+def test_failures_in_the_middle_are_mended_by_the_same_command(
+    builds: Builds, fault: Fault, name: str
+) -> None:
+    refused = set()
+
+    def sometimes(asked: Asked) -> tuple[int, str] | None:
+        if asked.role not in ("verifier", "distractor") or int(asked.sha, 16) % 3:
+            return None
+        refused.add(asked.sha)
+        return 404, "no such model today"
+
+    fault.instead = sometimes
+    built = builds.build(name)
+    assert built.failed == len(built.failures) > 0
+    assert all("no such model today" in told for told in built.failures)
+    assert 0 < built.records < len(records(builds, "reference"))
+    fault.instead = lambda _asked: None
+    builds.server.forget()
+    assert builds.build(name).failed == 0
+    assert refused <= set(builds.server.counts.bodies)
+    assert builds.files(name) == builds.files("reference")
+
+
+def test_a_wrong_key_ends_the_run_early_with_a_remedy(
+    builds: Builds, fault: Fault, name: str, tmp_path: Path
+) -> None:
+    fault.instead = lambda _asked: (401, "Incorrect API key provided")
+    many = tmp_path / "many"
+    many.mkdir()
+    for k in range(12):
+        clip(many / f"{k}.mp4", 100 + k, seconds=2)
+    with pytest.raises(ModelError, match="401: .*Incorrect API key") as caught:
+        build_dataset(many, builds.folder / name, settings=builds.settings(name), jobs=1)
+    assert "same command goes on" in caught.value.hint
+    assert builds.server.counts.told()["requests"] <= 8 * 4
+
+
+def test_replies_that_come_late_are_failures_and_mended(builds: Builds, name: str) -> None:
+    builds.server.latency_s = 3.0
+    built = builds.build(name, timeout_s=0.05)
+    assert all("did not answer in time" in told for told in built.failures)
+    assert built.failed == 2, "a video each: its captions"
+    builds.server.latency_s = 0.0
+    assert builds.build(name).failed == 0
+    assert builds.files(name) == builds.files("reference")
+
+
+# ---- files that are none
+
+
+def test_a_thousand_broken_files_between_good_ones_stop_nothing(
+    builds: Builds, name: str
+) -> None:
+    videos = builds.folder / "mixed"
+    videos.mkdir()
+    for k in range(1000):
+        (videos / f"{k:04}.mp4").write_bytes(b"")
+    (videos / "noise.mp4").write_bytes(bytes(range(256)) * 40)
+    good = sorted(builds.videos.iterdir())
+    for k, path in enumerate(good):
+        shutil.copyfile(path, videos / f"{500 + k}-good.mp4")
+    shutil.copyfile(good[0], videos / "zz-copy.mp4")
+    out = builds.folder / name
+    built = build_dataset(videos, out, settings=builds.settings(name), group=4)
+    assert (built.done, built.failed) == (1004, 0)
+    found = [r.criterion for r in rejects(out)]
+    assert found.count("unreadable video") == 1001
+    assert [r.reason.rpartition("/")[2] for r in rejects(out) if r.criterion == "duplicate"] == [
+        "500-good.mp4"
+    ]
+    assert built.records == len(records(builds, "reference"))
+
+
+def test_a_file_that_was_mended_is_no_reject_any_more(builds: Builds, name: str) -> None:
+    videos, out = builds.folder / f"{name}-videos", builds.folder / name
+    videos.mkdir()
+    (videos / "0.mp4").write_bytes(b"half a download")
+    assert build_dataset(videos, out, settings=builds.settings(name), group=4).rejects == 1
+    shutil.copyfile(sorted(builds.videos.iterdir())[0], videos / "0.mp4")
+    built = build_dataset(videos, out, settings=builds.settings(name), group=4)
+    assert built.records > 0
+    assert "unreadable video" not in {r.criterion for r in rejects(out)}
+
+
+def test_a_name_that_is_no_text_is_a_video_all_the_same(builds: Builds, name: str) -> None:
+    videos, out = builds.folder / f"{name}-videos", builds.folder / name
+    videos.mkdir()
+    good, bad = str(videos / "g\udcffod.mp4"), str(videos / "b\udcffd.mp4")
+    shutil.copyfile(sorted(builds.videos.iterdir())[0], good)
+    Path(bad).write_bytes(b"")
+    built = build_dataset(videos, out, settings=builds.settings(name), group=4)
+    assert (built.failed, built.done) == (0, 2)
+    assert [r.criterion for r in rejects(out) if r.stage == "probe"] == ["unreadable video"]
+    assert built.records > 0
