@@ -1,7 +1,7 @@
 """Rows -> lines of the table of dataset mode: a number, its interval, what it is computed from."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from videoespresso.evaluation import statistics
@@ -209,7 +209,7 @@ def reject_lines(rows: Rows) -> list[Line]:
     return found
 
 
-def option_lines(rows: Rows, letters: Iterable[str], credits: dict[str, Rows]) -> list[Line]:
+def option_lines(rows: Rows, letters: Iterable[str], credits: Mapping[str, Rows]) -> list[Line]:
     """Wrong options, letters, and what a blind guesser gets. rows: {"video", "truth"} a wrong
     option; letters: of the records; credits: guesser -> {"video", "credit"} a record."""
     name = "Options"
