@@ -80,7 +80,11 @@ def truth_lines(rows: Rows, taught: Rows) -> list[Line]:
     return [
         true("generated pairs that are true", rows),
         of(name, "generated pairs that cannot be decided", rows, _undecided, "not counted above"),
-        true("the same from the story's own captions", taught, "the teacher without the captioner"),
+        true(
+            "the same from the story's own captions",
+            taught,
+            "without the captioner's errors, on the frames that the filter kept",
+        ),
         true("accepted by the verifier: true", accepted),
         of(
             name,
