@@ -72,7 +72,8 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # what the disk has no room for was said by `put`
+                self._file.close()
             self._file = None
         self._lock.release()
 
