@@ -286,8 +286,8 @@ def settings_text(about: Json) -> str:
         f"seeds {about['seeds'][0]} to {about['seeds'][-1]}), {about['pairs']} pairs, "
         f"{about['records']} records; {about['films_without_pairs']} films gave no pair, "
         f"{about['videos_rejected']} were rejected whole, {len(about['failures'])} stages failed. "
-        f"Models: {models}. Sampling: {sampling}. Groups of {about['group']}, seed {about['seed']}, "
-        f"prompts {prompts[:12]}, code {about['code']}. Intervals resample whole videos (cost and "
+        f"Models: {models}. Sampling: {sampling}. Groups of {about['group']}, "
+        f"seed {about['seed']}, prompts {prompts[:12]}, code {about['code']}. Intervals resample whole videos (cost and "
         f"speed: blocks of {about['blocks_of']} films); where every video agrees, Wilson's over "
         f"videos is given.\n"
     )

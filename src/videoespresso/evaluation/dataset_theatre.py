@@ -37,8 +37,16 @@ log = logging.getLogger("videoespresso.evaluation")
 
 BLOCK = 4
 """Films a block: as many as the engine does at a time, so that it is not measured idle."""
-ROOMS = ("agents", "graphs", "tools", "memory", "models", "dataset", "evaluation", "synthetic")
-"""Where the code is on which the figures depend."""
+ROOMS = ("agents", "graphs", "tools", "memory", "models", "dataset", "synthetic")
+OURS = (
+    "dataset_plain",
+    "dataset_verifier",
+    "planted",
+    "pair_truth",
+    "theatre_pair",
+    "theatre_words",
+)
+"""Where the code is on which a block depends; the figures are made anew from the blocks."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,7 @@ def identity(context: Context, plan: Plan) -> results.Json:
     """Everything that the figures depend on, the films themselves apart."""
     here = Path(__file__).parents[1]
     code = [file for room in ROOMS for file in (here / room).rglob("*.py")]
+    code += [here / "evaluation" / f"{name}.py" for name in OURS]
     agents = context.agents.items()
     return {
         **made_with(context, plan.seed, GROUP),
