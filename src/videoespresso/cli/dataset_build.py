@@ -112,8 +112,8 @@ def build(
         label_check=label_check,
     )
     if dry_run:
-        told = {"seed": seed, "group": group, "sample": sample}
-        forecast(videos, out_folder, settings, **told, json=json, quiet=quiet)
+        which = {"seed": seed, "group": group, "sample": sample}
+        forecast(videos, out_folder, settings, **which, json=json, quiet=quiet)
         return
     how = How(
         seed=seed,

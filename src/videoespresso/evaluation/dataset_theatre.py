@@ -19,7 +19,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from videoespresso.dataset.build import build_dataset, made_with, open_dataset_context
+from videoespresso.dataset.build import build_dataset, open_dataset_context
+from videoespresso.dataset.manifest import made_with
 from videoespresso.dataset.files import read_items, writing_lines
 from videoespresso.errors import VideoEspressoError
 from videoespresso.evaluation import results
