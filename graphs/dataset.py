@@ -109,6 +109,9 @@ def generate(state: GroupState, context: DatasetContext) -> Command[Any]:
     made = {"caption": {"model": looked["model"], "prompt": looked["prompt"]}}
     made["generate"] = found["made"]
     usable, rejects = sifted(found["pairs"], partial(_reject_pair, state))
+    if not found["pairs"]:
+        told = f"the generator found nothing to ask about {len(captions)} captions"
+        rejects = reject(state["video"], "generate", "no question", told, state["number"])
     branches = [Send("pair", {**state, **pair, "made": made, "cost": {}}) for pair in usable]
     return Command(update=rejects, goto=branches or END)
 

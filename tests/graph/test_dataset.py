@@ -171,6 +171,19 @@ def test_a_pair_that_can_be_used_is_not() -> None:
     assert fault_of(good, []) is None
 
 
+def test_a_group_without_questions_says_so(video: Path, tmp_path: Path) -> None:
+    done, _, _ = outcome(video, tmp_path, generator=lambda _: '{"pairs": []}')
+    (reject,) = done.rejects.values()
+    assert (reject["stage"], reject["criterion"]) == ("generate", "no question")
+    assert done.complete
+
+
+def test_json_of_another_kind_is_no_empty_list_of_pairs(video: Path, tmp_path: Path) -> None:
+    done, _, _ = outcome(video, tmp_path, generator=lambda _: '{"core": []}')
+    (reject,) = done.rejects.values()
+    assert (reject["stage"], reject["criterion"]) == ("generate", "unusable reply")
+
+
 def test_core_captions_of_one_frame_are_no_record(video: Path, tmp_path: Path) -> None:
     def same(messages: list[BaseMessage]) -> str:
         first = lines(messages)[0]
