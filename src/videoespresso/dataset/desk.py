@@ -249,12 +249,10 @@ class Desk:
 
 class DeskBudget(Budget):
     """A worker's part of the desk's budget. seconds_left: of the run, when the worker began; the
-    clock goes on here. Frames are counted here."""
+    clock goes on here. Frames are limited by the sampling plan (build.open_dataset_context)."""
 
     def __init__(self, asked: Asked, settings: Settings, seconds_left: float | None) -> None:
-        super().__init__(
-            settings.budget_usd, settings.budget_calls, settings.budget_frames, seconds_left
-        )
+        super().__init__(settings.budget_usd, settings.budget_calls, None, seconds_left)
         self._asked = asked
 
     def check(self) -> None:
