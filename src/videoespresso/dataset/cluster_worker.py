@@ -112,7 +112,9 @@ class VideoWorker:
                 hint="Put videos on storage that every node sees under the same path.",
             )
         try:
-            return self._worker.do(path)
+            outcome = self._worker.do(path)
+            self._ask("heard")  # the ledger's lines are there before the outcome is
+            return outcome
         except VideoEspressoError as error:
             return type(error)(f"{self._where}: {error}", hint=error.hint)
 

@@ -145,6 +145,9 @@ class Desk:
         """A line for the ledger."""
         self._ledger.record(entry)
 
+    async def heard(self, worker: str) -> None:
+        """Asked for after telling: what a worker told before has come when this is answered."""
+
     # ---- the budget
 
     async def start(self, worker: str, usd: float, wait: bool) -> bool | BudgetExceeded:
