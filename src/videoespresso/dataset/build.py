@@ -88,7 +88,8 @@ def build_dataset(
     worked_by: Engine
     if engine == "ray":
         # imports the worker, which imports this
-        from videoespresso.dataset.cluster import RayEngine, plan  # noqa: PLC0415
+        from videoespresso.dataset.cluster import RayEngine  # noqa: PLC0415
+        from videoespresso.dataset.cluster_worker import plan  # noqa: PLC0415
 
         told = plan(folder, settings, paths, seed=seed, group=group, made=made)
         worked_by = RayEngine(folder, told, address=ray_address, jobs=jobs)
