@@ -1,14 +1,16 @@
 """What a dataset will cost, from a sample that is really done.
 
 A few videos, spread over the lengths of all, are built as they would be in a run; what they took is
-carried over to the others by the frames that a video of that length has (a ratio estimator), with a
-95 % interval from leaving out one video after the other (jackknife). Nothing is paid for in vain:
-the sample's records stay in the folder, and what was measured is noted there for the next forecast.
+carried over to the others by the different frames they have (a ratio estimator), with a 95 %
+interval from leaving out one video after the other (jackknife). Frames are taken from up to LOOKED
+videos, which costs time and no money; of the others they are estimated by length. Nothing is done
+in vain: frames, replies and records are kept, and what was measured is noted for the next forecast.
 """
 
 import math
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,14 +21,17 @@ from videoespresso.dataset.folder import Folder, written
 from videoespresso.dataset.videos import find_videos, first_paths
 from videoespresso.dataset.work import Worker
 from videoespresso.errors import BudgetExceeded, ModelError, UserError, VideoError
+from videoespresso.graphs import ask, looking
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.dataset_context import GROUP
 from videoespresso.settings import Settings
 from videoespresso.tools.sampling import SamplingPlan
-from videoespresso.types import Record, Usage
+from videoespresso.types import FrameRef, Record, Usage
 
 SAMPLE = 3
 """Videos: the fewest of which a spread can be told."""
+LOOKED = 200
+"""Videos whose frames are taken: some minutes, and no more than the frame store holds."""
 
 _T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 """Student's t, 97.5 %, for 1 to 10 degrees of freedom; beyond them 2.2 is on the safe side."""
@@ -53,7 +58,7 @@ class RoleForecast(Record):
 
 
 class Measured(Record):
-    """What a video took. frames: those that a video of its length has, see `frames_of`."""
+    """What a video took. frames: those of it that differ to the eye."""
 
     frames: float
     usage: dict[str, Usage]
@@ -140,7 +145,7 @@ class _Forecaster:
         if left and len(measured) < 2:
             raise ModelError(
                 f"{len(measured)} videos of the sample could be finished",
-                hint="Run the same command without --dry-run to see why, or with a larger --sample.",
+                hint="Without --dry-run the command says why; or take a larger --sample.",
             )
         roles = _carried(list(measured.values()), left)
         total = _total(list(measured.values()), left)
@@ -166,7 +171,25 @@ class _Forecaster:
             if self._first.get(video.id, path) == path:
                 ids[path] = video.id
                 frames[path] = frames_of(video.duration_s, self._context.plan)
-        return ids, frames
+        return ids, self._seen(ids, frames)
+
+    def _seen(self, ids: Mapping[str, str], frames: Mapping[str, float]) -> dict[str, float]:
+        """Path -> frames that differ: counted, or carried over from those counted by length."""
+        counted = {p: float(m.frames) for p in frames if (m := self._notes.get(ids[p]))}
+        rest = {p: n for p, n in frames.items() if p not in counted}
+        for path in spread(rest, LOOKED - len(counted), self._seed):
+            with suppress(VideoError):
+                counted[path] = float(self._different(path))
+        share = sum(counted.values()) / (sum(frames[p] for p in counted) or 1.0)
+        return {p: counted.get(p, n * share) for p, n in frames.items()}
+
+    def _different(self, path: str) -> int:
+        """How many frames of a video a captioner would be shown. Raises VideoError."""
+        video = self._worker.context.probes(path)
+        found = ask.sample({"path": path, "video": video.model_dump(mode="json")}, self._context)
+        frames = [FrameRef.model_validate(frame) for frame in found["frames"]]
+        leaders = looking.leaders(self._context, frames)
+        return max(1, sum(first == name for name, first in leaders.items()))
 
     def _known(self, video_id: str) -> bool:
         """Whether a run would ask nothing about this video."""
