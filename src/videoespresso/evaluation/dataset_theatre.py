@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from videoespresso.dataset.build import build_dataset, open_dataset_context
-from videoespresso.dataset.manifest import made_with
 from videoespresso.dataset.files import read_items, writing_lines
+from videoespresso.dataset.manifest import made_with
 from videoespresso.errors import VideoEspressoError
 from videoespresso.evaluation import results
 from videoespresso.evaluation.dataset_plain import looked, plain_context, plain_run
@@ -100,28 +100,30 @@ def key_of(told: results.Json, seeds: Sequence[int], style: StyleFamily) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def run(plan: Plan, tell: Callable[[str], None]) -> list[Block]:
-    """Does the blocks that are missing; returns all of this plan, in order."""
+def finished(plan: Plan, told: results.Json) -> dict[tuple[int, ...], Block]:
+    """The blocks of this plan that are done, by their seeds, in order."""
+    known = results.read(plan.lines)
+    found = {}
+    for seeds in plan.blocks():
+        record = known.get(key_of(told, seeds, plan.style))
+        folder = plan.folder(seeds) / "dataset"
+        if record is not None and (folder / "records.jsonl").is_file():
+            found[seeds] = Block(record, folder)
+    return found
+
+
+def run(plan: Plan, told: results.Json, tell: Callable[[str], None]) -> None:
+    """Does the blocks that are missing."""
     plan.out.mkdir(parents=True, exist_ok=True)
     results.mend(plan.lines)
-    told = identity(open_dataset_context(plan.settings), plan)
-    warm = False
-    found = []
+    missing = [seeds for seeds in plan.blocks() if seeds not in finished(plan, told)]
+    if missing:
+        _warm_up(plan)
     for number, seeds in enumerate(plan.blocks()):
-        key = key_of(told, seeds, plan.style)
-        record = results.read(plan.lines).get(key)
-        if record is None or not (plan.folder(seeds) / "dataset" / "records.jsonl").is_file():
-            if not warm:
-                _warm_up(plan)
-                warm = True
-            record = {"key": key, "condition": "block", **_block(plan, number, seeds)}
-            results.append(plan.lines, record)
-        found.append(Block(record, plan.folder(seeds) / "dataset"))
-        speed = record["engine"]
-        tell(
-            f"films {seeds[0]}-{seeds[-1]}: {speed['records']} records in {speed['seconds']:.0f} s"
-        )
-    return found
+        if seeds in missing:
+            record = {"condition": "block", **_block(plan, number, seeds)}
+            results.append(plan.lines, {"key": key_of(told, seeds, plan.style), **record})
+            tell(f"films {seeds[0]} to {seeds[-1]}: {record['engine']['records']} records")
 
 
 def _warm_up(plan: Plan) -> None:
@@ -194,23 +196,28 @@ def _verifier(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 when everything is measured, 1 for an error, 130 for Ctrl-C."""
+    """0 when everything is measured, 1 for an error, 130 for Ctrl-C; what is done is always summed
+    up."""
     given = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     log.setLevel(logging.INFO)
     plan = _plan(given)
+    code = 0
     try:
-        blocks = run(plan, log.info)
         told = identity(open_dataset_context(plan.settings), plan)
-    except KeyboardInterrupt:
-        log.info("stopped; finished blocks are kept, the same command goes on")
-        return 130
+        try:
+            run(plan, told, log.info)
+        except KeyboardInterrupt:
+            log.info("stopped; finished blocks are kept, the same command goes on")
+            code = 130
+        blocks = list(finished(plan, told).values())
+        about = {"split": plan.split, "videos": plan.videos, "blocks_of": BLOCK, **told}
+        if blocks:
+            sys.stdout.write(write_summary(plan.out, blocks, about))
     except VideoEspressoError as error:
         log.error("%s\n%s", error, error.hint)
         return 1
-    about = {"split": plan.split, "videos": plan.videos, "blocks_of": BLOCK, **told}
-    sys.stdout.write(write_summary(plan.out, blocks, about, plan.style))
-    return 0
+    return code
 
 
 def _plan(given: argparse.Namespace) -> Plan:
