@@ -98,6 +98,19 @@ def test_a_verifier_of_one_word_gets_the_figures_it_deserves(
     assert all(r["criterion"] for r in rows if r["how"])
 
 
+def test_a_stopped_run_and_a_wrong_setting_are_said_so(
+    plan: theatre.Plan, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(theatre, "run", stopped)
+    given = ["--out", str(plan.out), "--videos", "1", "--split", "validation"]
+    assert theatre.main(given) == 130
+    assert "the same command goes on" in caplog.text
+    assert theatre.main([*given, "--teacher", "nobody"]) == 1
+
+
 def test_seeds_are_of_the_split_and_never_an_audit() -> None:
     plan = theatre.Plan(Path("x"), Settings.load({}, environ={}), videos=10)
     seeds = [seed for block in plan.blocks() for seed in block]

@@ -89,13 +89,15 @@ def test_truth_before_and_after_verification() -> None:
     odd = made([], question="Why does the vase break?", answer="Because of gravity.")
     no = Reject(video="v", stage="verify", criterion="accuracy", reason="r",
                 question=false.question, answer=false.answer)  # fmt: skip
+    late = no.model_copy(update={"stage": "distract", "answer": true.answer})
     film = Reject(video="v", stage="probe", criterion="unreadable video", reason="r")
-    rows = [{"video": 1, **r} for r in pair_rows(STORY, [true, false, odd], [no, film])]
-    assert [r["truth"] for r in rows] == ["true", "false", "undecidable", "false"]
-    assert [r["fate"] for r in rows] == ["record"] * 3 + ["verify"], "a film is no pair"
+    rows = [{"video": 1, **r} for r in pair_rows(STORY, [true, false, odd], [no, late, film])]
+    assert [r["truth"] for r in rows] == [*("true", "false", "undecidable", "false", "true")]
+    assert [r["fate"] for r in rows] == ["record"] * 3 + ["verify", "distract"]
     lines = figures.truth_lines(rows, [{"video": 1, "truth": "true"}])
-    assert named(lines, "generated pairs that are true") == pytest.approx(1 / 3)
-    assert named(lines, "generated pairs that cannot be decided") == 1 / 4
+    assert named(lines, "generated pairs that are true") == 1 / 2
+    assert named(lines, "generated pairs that cannot be decided") == 1 / 5
+    assert named(lines, "accepted by the verifier: true") == pytest.approx(2 / 3)
     assert named(lines, "records that are true") == 1 / 2
     assert named(lines, "rejected by the verifier: false") == 1
     assert named(lines, "the same from the story's own captions") == 1

@@ -1,7 +1,7 @@
 """Rows -> lines of the table of dataset mode: a number, its interval, what it is computed from."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from videoespresso.evaluation import statistics
@@ -80,7 +80,11 @@ def truth_lines(rows: Rows, taught: Rows) -> list[Line]:
     return [
         true("generated pairs that are true", rows),
         of(name, "generated pairs that cannot be decided", rows, _undecided, "not counted above"),
-        true("the same from the story's own captions", taught, "the teacher without the captioner"),
+        true(
+            "the same from the story's own captions",
+            taught,
+            "without the captioner's errors, on the frames that the filter kept",
+        ),
         true("accepted by the verifier: true", accepted),
         of(
             name,
@@ -209,7 +213,7 @@ def reject_lines(rows: Rows) -> list[Line]:
     return found
 
 
-def option_lines(rows: Rows, letters: Iterable[str], credits: dict[str, Rows]) -> list[Line]:
+def option_lines(rows: Rows, letters: Iterable[str], credits: Mapping[str, Rows]) -> list[Line]:
     """Wrong options, letters, and what a blind guesser gets. rows: {"video", "truth"} a wrong
     option; letters: of the records; credits: guesser -> {"video", "credit"} a record."""
     name = "Options"

@@ -211,13 +211,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             log.info("stopped; finished blocks are kept, the same command goes on")
             code = 130
         blocks = list(finished(plan, told).values())
-        about = {"split": plan.split, "videos": plan.videos, "blocks_of": BLOCK, **told}
+        about = {"split": plan.split, "blocks_of": BLOCK, "command": _command(plan), **told}
         if blocks:
             sys.stdout.write(write_summary(plan.out, blocks, about))
     except VideoEspressoError as error:
         log.error("%s\n%s", error, error.hint)
         return 1
     return code
+
+
+def _command(plan: Plan) -> str:
+    """What makes these figures again."""
+    given = f"--videos {plan.videos} --split {plan.split} --style {plan.style} --seed {plan.seed}"
+    return f"python -m videoespresso.evaluation.dataset_theatre --out runs/dataset {given}"
 
 
 def _plan(given: argparse.Namespace) -> Plan:
