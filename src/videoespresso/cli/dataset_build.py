@@ -93,9 +93,9 @@ def build(
         bool, typer.Option("--dry-run", help="Do a sample only, and forecast what all will cost.")
     ] = False,
     sample: Annotated[int, typer.Option(min=2, help="With --dry-run: videos really done.")] = 3,
-    max_usd: options.MaxUsd = None,
-    max_calls: options.MaxCalls = None,
-    max_seconds: options.MaxSeconds = None,
+    max_usd: Annotated[float | None, typer.Option(help="Spend no more dollars in all.")] = None,
+    max_calls: Annotated[int | None, typer.Option(help="Make no more model calls in all.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="Take no longer in all.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON, only.")] = False,
     quiet: options.Quiet = False,
 ) -> None:
