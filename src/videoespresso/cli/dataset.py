@@ -7,7 +7,7 @@ from videoespresso.cli.console import examples
 
 app = typer.Typer(
     name="dataset",
-    help="Datasets of questions with core frames and evidence: build, look at, check, divide, convert, export.",
+    help="Datasets of questions with core frames and evidence: build, look, check, split, convert.",
     no_args_is_help=True,
     epilog=examples(
         "dataset build examples/videos --out demo-dataset",
