@@ -200,9 +200,7 @@ def test_replies_that_come_late_are_failures_and_mended(builds: Builds, name: st
 # ---- files that are none
 
 
-def test_a_thousand_broken_files_between_good_ones_stop_nothing(
-    builds: Builds, name: str
-) -> None:
+def test_a_thousand_broken_files_between_good_ones_stop_nothing(builds: Builds, name: str) -> None:
     videos = builds.folder / "mixed"
     videos.mkdir()
     for k in range(1000):

@@ -88,3 +88,16 @@ def test_planted_pairs_of_stories() -> None:
     assert wilson(refused, sum(false.values())).low > 0.95
     true = counts["", True] + counts["", False]
     assert wilson(counts["", True], true).low > 0.97
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("What happens after the man in red chops the onion?", "The girl in blue takes the onion."),
+        ("What happens after the man in red chops the onion?", "The cook serves the soup."),
+        ("What happens after the man in red chops the onion?", "The girl in blue uses the pan."),
+    ],
+)
+def test_words_of_questions_are_no_way_round(question: str, answer: str) -> None:
+    """Words with which questions are asked ("take", "use", "cook") claim something in an answer."""
+    assert not verify(teacher("verifier"), KITCHEN, question, answer).value.accepted

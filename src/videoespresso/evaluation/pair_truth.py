@@ -238,11 +238,12 @@ _KINDS: tuple[tuple[re.Pattern[str], Callable[[Pair], str]], ...] = (
     ),
     (
         re.compile(
-            r"leads? to|leads? directly to|\bresult\b|consequence|happens because|\binfluence"
+            r"leads? to|leads? directly to|\bresult\b|consequence|happens because"
+            r"|\binfluence|affected|\beffect\b"
         ),
         _effect,
     ),
     (re.compile(r"\bbetween\b"), _between),
     (re.compile(r"\b(?:before|after|once|ahead of)\b"), _sequence),
-    (re.compile(r"\b(?:begins?|starts?|ends?|first|last)\b"), _edge),
+    (re.compile(r"\b(?:begins?|starts?(?! to)|ends?|first|last)\b"), _edge),
 )

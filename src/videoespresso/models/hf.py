@@ -242,25 +242,38 @@ class HfChatModel(BaseChatModel):
                 processor.tokenizer, skip_prompt=True, skip_special_tokens=True
             )
             failed: list[BaseException] = []
+            made: list[Any] = []
             options = self._options(stop, kwargs) | {"streamer": streamer}
-            thread = Thread(target=_generate_into, args=(model, inputs, options, failed))
+            thread = Thread(target=_generate_into, args=(model, inputs, options, made, failed))
             thread.start()
             for piece in streamer:
                 yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
             thread.join()
         if failed:
             raise failed[0]
+        length = inputs["input_ids"].shape[1]
+        yield ChatGenerationChunk(message=_last(len(made[0]) - length, length, options))
 
 
 def _generate_into(
-    model: Any, inputs: Any, options: dict[str, Any], failed: list[BaseException]
+    model: Any, inputs: Any, options: dict[str, Any], made: list[Any], failed: list[BaseException]
 ) -> None:
     """The streaming thread. What it raises is handed over: a streamer alone would wait forever."""
     try:
-        model.generate(**inputs, **options)
+        made.extend(model.generate(**inputs, **options))
     except BaseException as error:  # noqa: BLE001 - raised again by the reader
         failed.append(error)
         options["streamer"].end()
+
+
+def _last(new: int, length: int, options: dict[str, Any]) -> AIMessageChunk:
+    """What ends a stream of `new` tokens: its usage, and whether it was cut."""
+    cut = new >= options["max_new_tokens"]
+    return AIMessageChunk(
+        content="",
+        response_metadata={"finish_reason": "length" if cut else "stop"},
+        usage_metadata=_usage(length, new),
+    )
 
 
 def _until_end(tokens: list[int], ends: int | list[int] | None) -> list[int]:

@@ -42,7 +42,7 @@ because since so that reason cause causes caused lead leads result results conse
 changes mood feel feels feeling state person people somebody someone something anything vehicle
 vehicles ingredient ingredients step steps dish food use uses used prepare prepares work works
 weather place video scene scenes story moment time thing things object objects begin begins start
-starts end ends finally come comes link links with common deed deeds take takes cooking deal deals
+starts end ends finally come comes link links with common deed deeds take takes deal deals
 other else one two three it its they he she him her them his their there this these those between
 while during once until and or not at in on of to from for by as under into about through both each
 all also again another make makes turn turns become becomes get gets influence influenced effect
@@ -174,15 +174,15 @@ def _asked(piece: str, film: Film) -> Claim:
         verb = asked["do"] if asked["do"] in w.COPULAS else ""
         who, act = subject(rest, film)
         act = f"{verb} {act}".strip() if who and verb and act else act
-        return Claim(who, act if who and _tells(act, film) else "")
+        return Claim(who, act if who and _tells(act, film, asked=True) else "")
     made = _MADE.match(rest)
     if made:
         who, act = subject(made["whom"], film)
         act = f"is {act}" if act in w.MOODS else act.removeprefix("to ")
-        return Claim(who, act if who and _tells(act, film) else "")
+        return Claim(who, act if who and _tells(act, film, asked=True) else "")
     wanted = asked["wh"].split()[-1]
     if wanted in ("who", "what", "person", "vehicle", "animal", "thing", "object"):
-        return Claim("", rest if _tells(rest, film) else "")
+        return Claim("", rest if _tells(rest, film, asked=True) else "")
     return _stated(rest, film)
 
 
@@ -196,16 +196,17 @@ def _stated(piece: str, film: Film) -> Claim:
     return _backdrop(re.sub(r"^(?:in|on|at|of) ", "", piece), film) or Claim("", "")
 
 
-def _tells(act: str, film: Film) -> bool:
-    """Whether an act is one of the scene's, not a verb with which questions are asked ("do",
-    "change", "deal with")."""
+def _tells(act: str, film: Film, *, asked: bool = False) -> bool:
+    """Whether an act is one of the scene's. asked: it may be a verb with which questions are asked
+    ("do", "change", "deal with"), and then it tells nothing."""
     if act.startswith(("starts to", "begins to")):
         return True
     act = w.told(act)
     first = w.stem(w.words(act)[0]) if w.words(act) else ""
     if act in {w.told(h.clause.act) for h in film.happenings}:
         return True
-    if not first or (first in NEUTRAL and first not in film.verbs and first != "be"):
+    asking = asked and first in NEUTRAL | {"cook"} and first not in film.verbs and first != "be"
+    if not first or asking:
         return False
     return bool(set(stems(act)) - (NEUTRAL - film.stems) - _TASTE)
 

@@ -182,7 +182,10 @@ def _wrong(film: Film, question: str, answer: str, text: str) -> bool:
 def _twice(film: Film, text: str, answer: str) -> bool:
     """Whether somebody is named twice who was not: "gives the box to" himself."""
     told, right = w.plain(text), w.plain(answer)
-    return any(told.count(s) > 1 and right.count(s) < told.count(s) for s in film.subjects)
+    return any(
+        told.count(s) > 1 and right.count(s) < told.count(s)
+        for s in (*film.subjects, *film.objects)
+    )
 
 
 def _words(text: str) -> str:

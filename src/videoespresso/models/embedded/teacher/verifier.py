@@ -54,8 +54,9 @@ class Pair(NamedTuple):
 
 def verify(film: Film, question: str, answer: str) -> dict[str, object]:
     """The verdict, as the verifier's reply."""
+    pair = take_apart(film, question, answer)
     for criterion, check in _CHECKS:
-        if reason := check(film, take_apart(film, question, answer)):
+        if reason := check(film, pair):
             return {"reason": reason, "criterion": criterion, "accepted": False}
     return {"reason": "The captions bear it out.", "criterion": "", "accepted": True}
 
@@ -83,9 +84,12 @@ def _hallucination(film: Film, pair: Pair) -> str:
         if strange and not _named(claim.who, film):
             return f"The captions show no {claim.who}."
     known = film.stems | NEUTRAL | {w.stem(o) for o in w.OPINION}
+    asking = {"cooking"}  # its stem is a person's name, unless somebody is called so
+    if not re.search(r"\b(?:the|a) cooks?\b", f"{pair.question} {pair.answer}"):
+        asking |= {"cook", "cooks"}
     known |= {"start"} if "rain" in film.stems or "snow" in film.stems else set()
     for word in w.words(f"{pair.question} {pair.answer}"):
-        if w.stem(word) not in known and not word.isdigit():
+        if w.stem(word) not in known and word not in asking and not word.isdigit():
             return f"The captions do not speak of {word!r}."
     return _misnamed(film, f"{pair.question} {pair.answer}")
 
@@ -203,6 +207,8 @@ def _ordered_asked(pair: Pair) -> bool:
 
 def _cause(film: Film, pair: Pair, told: Sequence[Claim]) -> str:
     given = [c for c in pair.asked if c.full]
+    if given and not told and _FORWARD.search(pair.question):
+        return _unaffected(film, given[0], pair.told)
     if not given or not told:
         return ""
     if _BACKWARD.match(pair.question):
@@ -217,6 +223,17 @@ def _cause(film: Film, pair: Pair, told: Sequence[Claim]) -> str:
     far = "chain" in pair.question or _known(film, cause, effect)
     if not _before(film, cause, effect, near=not far):
         return f"{effect.who} {effect.act} does not follow from it that {cause.who} {cause.act}."
+    return ""
+
+
+def _unaffected(film: Film, cause: Claim, named: Sequence[Claim]) -> str:
+    """Who is said to be affected is to be the next who does or feels something."""
+    for who in (c.who for c in named if c.who in film.subjects):
+        effects = [Claim(who, h.clause.act) for h in film.events if h.clause.who == who]
+        if not any(
+            _before(film, cause, effect, near=not _known(film, cause, effect)) for effect in effects
+        ):
+            return f"Nothing happens to {who} when {cause.who} {cause.act}."
     return ""
 
 

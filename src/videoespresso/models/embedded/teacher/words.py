@@ -1,6 +1,7 @@
 """The teacher's vocabulary: which words are verbs, moods, places; stems; verbs in other forms."""
 
 import re
+from functools import lru_cache
 
 DETERMINERS = frozenset({"a", "an", "the", "this", "that", "his", "her", "its", "their", "another"})
 NUMBERS = frozenset(
@@ -138,6 +139,7 @@ def is_plural(who: str) -> bool:
     return name[0] in NUMBERS - {"one"} or name[-1] in heads
 
 
+@lru_cache(maxsize=1 << 14)
 def stem(word: str) -> str:
     """A word without its ending, the same for "stops", "stopping" and "stopped"."""
     word = _IRREGULAR.get(word, word)
