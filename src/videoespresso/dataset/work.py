@@ -157,7 +157,8 @@ class Worker:
         middle of a video, what was finished is known."""
         stream: Iterator[Any] = self._graph.stream(
             {"path": path},
-            {"max_concurrency": self._concurrency},
+            # one more: LangGraph waits for updates in a thread of the same pool
+            {"max_concurrency": self._concurrency + 1},
             stream_mode="updates",
             subgraphs=True,
         )
