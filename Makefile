@@ -56,4 +56,4 @@ constraints:
 	rm -rf .venv-constraints
 
 clean:
-	rm -rf .venv .venv-all build dist demo-report.html .*_cache
+	rm -rf .venv .venv-all build dist demo-report.html demo-dataset .*_cache

@@ -4,12 +4,13 @@ Replies are cached, calls counted, budgets kept, failures retried and converted,
 climbed for (ladder.py) - here, once, for every role.
 """
 
+import copy
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
@@ -22,7 +23,7 @@ from videoespresso.agents.meter import Meter
 from videoespresso.agents.prompts import Prompt
 from videoespresso.agents.requests import Called, Reply, Request, calling, converse
 from videoespresso.agents.retries import Retries
-from videoespresso.agents.turns import Steps, Turns
+from videoespresso.agents.turns import Heard, Steps, Turns
 from videoespresso.memory.replies import ReplyCache, StoredReply
 from videoespresso.models.budget import Budget
 from videoespresso.models.ledger import Entry, Ledger
@@ -44,9 +45,10 @@ class Agent:
     replies: the cache, None to ask anew each time. budget: checked before each call, charged
     after. one_image: the model takes one image a request, so several become a labelled grid
     (default: by the model's name). concurrency: calls at a time in `text_batch`; in-process
-    models get one, they use all cores already. pace: the line before the provider, shared by all
-    agents on it; by default nobody is waited for. deferred: batch mode (agents/deferred.py; needs
-    replies): what is not in the cache raises Deferred instead of being asked; streams are asked.
+    models get one, they use all cores already, or as many as they answer together. pace: the line
+    before the provider, shared by all agents on it; by default nobody is waited for. deferred:
+    batch mode (agents/deferred.py; needs replies): what is not in the cache raises Deferred instead
+    of being asked; streams are asked.
 
     Every method raises ModelError when the model cannot be reached or refuses, ModelOutputError
     when its reply is no use, and BudgetExceeded before the call that would pass a limit.
@@ -74,10 +76,11 @@ class Agent:
         self.replies = replies
         self.budget = budget or Budget()
         self.one_image = takes_one_image(spec) if one_image is None else one_image
-        self.concurrency = 1 if spec.in_process else concurrency
+        self.concurrency = getattr(model, "batch_size", 1) if spec.in_process else concurrency
         self.retries = retries or Retries()
         self.pace = pace or Pace()
         self.deferred = deferred
+        self._heard: Heard | None = None
         self._unable: set[str] = set()
 
     # ---- what roles call
@@ -101,6 +104,13 @@ class Agent:
         """
         request = self._request(prompt, turns, Called, tuple(tools))
         return self._run(request, calling(self._note_unable))
+
+    def heard_by(self, heard: Heard) -> Self:
+        """The same agent, `heard` called with the text of a reply while it is written. Not of a
+        cached one, and not of an awaited one."""
+        mine = copy.copy(self)
+        mine._heard = heard
+        return mine
 
     @property
     def can_call(self) -> bool:
@@ -242,7 +252,15 @@ class Agent:
             return self._keep(request, meter, await turns.aclimb(steps))
 
     def _turns(self, request: Request, meter: Meter) -> Turns:
-        return Turns(request, meter, self.pace, self.budget, self.retries, told=self._told(request))
+        return Turns(
+            request,
+            meter,
+            self.pace,
+            self.budget,
+            self.retries,
+            told=self._told(request),
+            heard=self._heard,
+        )
 
     @contextmanager
     def _meter(self, request: Request) -> Iterator[Meter]:

@@ -9,12 +9,9 @@ agent.typed(...)     # from the reply cache
 """
 
 import json
-import os
 import threading
-import uuid
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 from langchain_core.language_models import BaseChatModel
@@ -23,10 +20,11 @@ from videoespresso.agents.ladder import Attempt, Rung
 from videoespresso.agents.meter import known_price, most_usd
 from videoespresso.agents.received import Receiver
 from videoespresso.agents.requests import Request
+from videoespresso.agents.spool import Spool
 from videoespresso.errors import MemoryStoreError
 from videoespresso.memory.batches import BatchRow, BatchTable, RequestRow
 from videoespresso.memory.replies import ReplyCache
-from videoespresso.models.batch_sending import BatchSender, requests_file
+from videoespresso.models.batch_sending import BatchSender
 from videoespresso.models.budget import Budget
 from videoespresso.models.ledger import Ledger
 from videoespresso.models.openai_batch import (
@@ -37,7 +35,6 @@ from videoespresso.models.openai_batch import (
     Offline,
     batchable,
 )
-from videoespresso.models.specs import ModelSpec
 from videoespresso.types import Record
 
 ROUNDS = 2
@@ -75,8 +72,9 @@ class BatchCollector:
 
     folder: where ids and states are kept (memory/batches.py); one collector at a time uses it.
     Images are in the requests as data URLs, for that is the API: a file of requests lies in the
-    folder until its batch is created and is deleted then, here and, when the batch has ended, at
-    the server; pixels stay nowhere but in the frame store. No API key is written anywhere.
+    folder until its batch is created and is deleted then, and at the server when the batch has
+    ended; pixels stay nowhere but in the frame store. Files of replies are left to the server,
+    which deletes them after 30 days. No API key is written anywhere.
 
     budget: the most each request can cost is reserved when it is deferred, so that no batch can
     pass a limit; what its reply cost is charged when it comes. A killed process loses nothing that
@@ -89,7 +87,6 @@ class BatchCollector:
         *, rounds: int = ROUNDS, most_requests: int = MOST_REQUESTS, most_bytes: int = MOST_BYTES,
     ) -> None:  # fmt: skip
         self.folder, self.budget, self.rounds = folder, budget, rounds
-        self.most_requests, self.most_bytes = most_requests, most_bytes
         self._lock = threading.RLock()
         folder.mkdir(parents=True, exist_ok=True)
         self._owner = FileLock(folder / "collector.lock", thread_local=False)
@@ -104,9 +101,8 @@ class BatchCollector:
         self._receiver = Receiver(self._table, replies, budget, ledger)
         self._offline: dict[int, tuple[BaseChatModel, Offline]] = {}
         self._sender = BatchSender(self._table, folder)
-        self._files: dict[str, tuple[BatchRow, BinaryIO]] = {}
-        self._collected: dict[str, int] = {}
-        self._take_over()
+        self._spool = Spool(folder, self._table, budget, most_requests, most_bytes)
+        self._spool.take_over()
 
     # ---- what an agent calls
 
@@ -134,7 +130,7 @@ class BatchCollector:
                 per_token and per_token.in_batch(request.spec.provider), request, Attempt(rung)
             )
             self.budget.reserve(usd, 1)
-            self._add(
+            self._spool.add(
                 request.spec,
                 line,
                 RequestRow(
@@ -157,7 +153,8 @@ class BatchCollector:
     @property
     def wanted(self) -> int:
         """Requests collected and not yet submitted."""
-        return sum(self._collected.values())
+        with self._lock:
+            return self._spool.wanted
 
     @property
     def waiting(self) -> int:
@@ -176,8 +173,7 @@ class BatchCollector:
         Raises ModelError when the server cannot be reached or refuses; call it again later.
         """
         with self._lock:
-            for spec in list(self._files):
-                self._close_file(spec)
+            self._spool.close()
             self._send_prepared()
             return self._states(self._table.batches())
 
@@ -199,8 +195,7 @@ class BatchCollector:
     def cancel(self) -> list[BatchState]:
         """Drops what is collected and stops what is sent; `poll` then brings what was done."""
         with self._lock:
-            for batch, _ in list(self._files.values()):
-                self._discard(batch)
+            self._spool.discard()
             for batch in self._table.batches():
                 if batch.status == "prepared" and not self._sender.find(batch):
                     self._receiver.end(batch, "cancelled before it was sent", rounds=0)
@@ -214,25 +209,11 @@ class BatchCollector:
     def close(self) -> None:
         """Deletes what was not submitted and lets another collector have the folder."""
         with self._lock:
-            for batch, _ in list(self._files.values()):
-                self._discard(batch)
+            self._spool.discard()
             self._table.close()
             self._owner.release()
 
     # ---- collecting
-
-    def _take_over(self) -> None:
-        """What an earlier process left: files that were never complete go, their requests come
-        again with those who ask them; what was sent counts as spent until its replies are in."""
-        for batch in self._table.batches():
-            if batch.status == "collecting":
-                self._discard(batch)
-            waiting = self._table.requests(batch.name, "sent")
-            self.budget.reserve(sum(r.usd for r in waiting), len(waiting), made=True)
-        unsent = {requests_file(self.folder, b) for b in self._table.batches() if not b.batch_id}
-        for path in self.folder.glob("requests-*.jsonl"):
-            if path not in unsent:
-                path.unlink(missing_ok=True)
 
     def _line(self, request: Request, rung: Rung) -> bytes | None:
         """The request as a line of a batch's file; None when it is no chat completion."""
@@ -250,41 +231,6 @@ class BatchCollector:
             body.pop("stream", None)  # said by ChatOpenAI; a batch knows no streams
         line = {"custom_id": request.key, "method": "POST", "url": ENDPOINT, "body": body}
         return json.dumps(line, ensure_ascii=False).encode() + b"\n"
-
-    def _add(self, spec: ModelSpec, line: bytes, row: RequestRow) -> None:
-        """Into the open file of that model; one model a file is the API's rule."""
-        name = str(spec)
-        if name in self._files:
-            batch, file = self._files[name]
-            full = self._collected[name] >= self.most_requests
-            if full or file.tell() + len(line) > self.most_bytes:
-                self._close_file(name)
-        if name not in self._files:
-            batch = BatchRow(uuid.uuid4().hex, name, "collecting")
-            self._files[name] = batch, requests_file(self.folder, batch).open("xb")
-            self._collected[name] = 0
-        batch, file = self._files[name]
-        file.write(line)
-        self._table.add(batch, row._replace(batch=batch.name))
-        self._collected[name] += 1
-
-    def _close_file(self, spec: str) -> None:
-        batch, file = self._files.pop(spec)
-        del self._collected[spec]
-        file.flush()
-        os.fsync(file.fileno())
-        file.close()
-        self._table.prepare(batch.name)
-
-    def _discard(self, batch: BatchRow) -> None:
-        """Forgets a batch that was not sent."""
-        if batch.spec in self._files:
-            self._files.pop(batch.spec)[1].close()
-            del self._collected[batch.spec]
-            for request in self._table.requests(batch.name, "wanted"):
-                self.budget.settle(request.usd, None)
-        self._table.discard(batch.name)
-        requests_file(self.folder, batch).unlink(missing_ok=True)
 
     # ---- sending and taking in
 

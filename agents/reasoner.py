@@ -1,8 +1,9 @@
 """Two stages (paper, section 3.3): core frames -> evidence; evidence -> answer."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from langchain_core.utils.json import parse_partial_json
 from PIL.Image import Image
 from pydantic import BaseModel, Field, field_validator
 
@@ -76,14 +77,30 @@ def conclude(
     said: str,
     options: Sequence[str] = (),
     findings: Findings = (),
+    words: Callable[[str], None] | None = None,
 ) -> Conclusion:
-    """Stage 2: the conversation of stage 1 goes on with the evidence and the options."""
+    """Stage 2: the conversation of stage 1 goes on with the evidence and the options.
+
+    words: called with the answer as far as it is written, while the model writes it.
+    """
     turns = [
         Turn("user", wire.evidence_parts(question, frames, findings)),
         Turn("assistant", (said,)),
         Turn("user", wire.answer_parts(options)),
     ]
+    if words is not None:
+        agent = agent.heard_by(lambda said: words(written(said)))
     return agent.typed(load("reasoner"), turns, Conclusion).value
+
+
+def written(said: str) -> str:
+    """The answer in a conclusion that is not whole yet; "" while it has not begun."""
+    try:
+        found = parse_partial_json(said[said.find("{") :])
+    except ValueError:
+        return ""
+    answer = found.get("answer") if isinstance(found, dict) else None
+    return answer if isinstance(answer, str) else ""
 
 
 def direct(

@@ -91,9 +91,6 @@ class Receiver:
             rounds=0 if found.status == "cancelled" else 1,
             failed=found.status != "completed",
         )
-        for file_id in (found.output_file_id, found.error_file_id):
-            if file_id:
-                api.delete(file_id)
 
     def end(self, batch: BatchRow, reason: str, *, rounds: int = 1, failed: bool = True) -> None:
         """The batch is over: what has not come will not. rounds: what that counts."""

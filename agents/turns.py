@@ -1,13 +1,14 @@
 """One request's way to its model: in line, within the budget, metered, tried again."""
 
 import logging
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
 from types import TracebackType
 from typing import Any, TypeVar
 
-from langchain_core.runnables import RunnableConfig
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import Runnable, RunnableConfig
 
 from videoespresso.agents.ladder import Attempt, Climbed, Said
 from videoespresso.agents.meter import Meter
@@ -22,10 +23,13 @@ log = logging.getLogger(__name__)
 
 V = TypeVar("V")
 Steps = Generator[Attempt, Any, Climbed[V]]
+Heard = Callable[[str], None]
+"""Called with a reply as far as it is written; a second try begins anew."""
 
 
 class Turns:
     """Drives a ladder to its end, one paced call after another. told: what a trace says of it.
+    heard: asks for streams in `climb`, and is called as they come.
 
     Raises ModelError when the model cannot be reached or refuses, ModelOutputError when its reply
     is no use, BudgetExceeded before the call that would pass a limit, and while waiting for a turn
@@ -41,8 +45,9 @@ class Turns:
         retries: Retries,
         *,
         told: RunnableConfig,
+        heard: Heard | None = None,
     ) -> None:
-        self.request, self.meter, self.told = request, meter, told
+        self.request, self.meter, self.told, self.heard = request, meter, told, heard
         self.pace, self.budget, self.retries = pace, budget, retries
         self._landed: tuple[Place, int | None] | None = None
 
@@ -123,13 +128,25 @@ class Turns:
                 try:
                     runnable = request.runnable(attempt.rung)
                     with self._turn(place, alarm, attempt, tried):
-                        self.meter.came = said(runnable.invoke(sent, self.told), attempt.rung)
+                        self.meter.came = said(self._come(runnable, sent), attempt.rung)
                     break
                 except (UnsupportedError, ModelOutputError) as error:
-                    return _as_outcome(error)
+                    if self.heard is None or isinstance(error, ModelOutputError):
+                        return _as_outcome(error)
+                    self.heard = None  # it may be the stream that is refused, and not the form
                 except ModelError as error:
                     self._pause(place, error, tried)
         return self.meter.came or Said("")
+
+    def _come(self, runnable: Runnable[Any, Any], sent: list[BaseMessage]) -> Any:
+        """What the model says, whole; heard while it is written, if somebody listens."""
+        if self.heard is None:
+            return runnable.invoke(sent, self.told)
+        whole: Any = None
+        for chunk in runnable.stream(sent, self.told):
+            whole = chunk if whole is None else whole + chunk
+            self.heard(said(whole).text)
+        return whole
 
     async def _atry(self, attempt: Attempt) -> Said | UnsupportedError:
         sent, request = self.request.wire(attempt), self.request

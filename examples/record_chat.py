@@ -1,21 +1,24 @@
 """Records the chat in the README: `python examples/record_chat.py` from the checkout.
 
-Every question goes to the real command, in one thread, each as a session that is resumed, with a
-new cache, so that what is printed is what a first chat shows. Of the steps only those are kept that
-say how a question was understood and what was decoded for it. The block under the marker in
-README.md is replaced.
+The real command runs on a pseudo-terminal with a new cache, and the questions are typed into it.
+Of the steps only those are kept that say how a question was understood and what was decoded for
+it. The block under the marker in README.md is replaced.
 """
 
 import os
+import pty
 import re
+import select
 import subprocess
 import sys
 import tempfile
+import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-VIDEOS = Path("examples/videos")
+VIDEOS = ("examples/videos/room.mp4", "examples/videos/street.mp4")
 MARKER = "<!-- not run: recorded by examples/record_chat.py -->"
 SAID = (
     "Who is surprised?",
@@ -28,34 +31,53 @@ LEFT_OUT = re.compile(
     r"(?:probe|caption|remember|filter|select|ground|use_tools|evidence|answer|check|look_again) +"
     r"\S|note: "
 )
+PROMPT = b"\x1b[?2004h"
+"""What the prompt sends when it is ready: pasted text is to be marked."""
+WHERE = b"\x1b[6n"
+"""The terminal is asked where its cursor is."""
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\r")
+LONGEST_S = 600
+
+
+def shown(terminal: int) -> str:
+    """What is written until the prompt is there, without what only a terminal needs."""
+    seen, end = b"", time.monotonic() + LONGEST_S
+    while PROMPT not in seen:
+        if not select.select([terminal], [], [], max(0.0, end - time.monotonic()))[0]:
+            raise TimeoutError(seen.decode())
+        piece = os.read(terminal, 65536)
+        if WHERE in piece:
+            os.write(terminal, b"\x1b[1;1R")
+        seen += piece
+    return CONTROL.sub("", seen.partition(PROMPT)[0].decode())
 
 
 def recorded() -> Iterator[str]:
-    """The lines of the chat. Raises CalledProcessError where a question could not be asked."""
+    """The lines of the chat."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (50, 200))
     with tempfile.TemporaryDirectory() as cache:
-        environment = os.environ | {"VIDEOESPRESSO_CACHE_DIR": cache}
-        start = [str(VIDEOS / "room.mp4"), str(VIDEOS / "street.mp4")]
-        for number, said in enumerate(SAID):
-            done = subprocess.run(
-                [
-                    sys.executable,
-                    "-m",
-                    "videoespresso",
-                    "chat",
-                    *(["--resume"] if number else start),
-                ],
-                input=f"{said}\n",
-                env=environment,
-                cwd=ROOT,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            if done.returncode not in (0, 3):  # answered, or said not to be
-                raise subprocess.CalledProcessError(done.returncode, done.args, done.stdout)
-            yield f"> {said}"
-            yield from (line for line in done.stdout.splitlines() if not LEFT_OUT.match(line))
-            yield ""
+        environment = os.environ | {"VIDEOESPRESSO_CACHE_DIR": cache, "TERM": "xterm"}
+        command = [sys.executable, "-m", "videoespresso", "chat", *VIDEOS]
+        chat = subprocess.Popen(
+            command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=ROOT
+        )
+        try:
+            shown(ours)
+            for said in SAID:
+                os.write(ours, f"{said}\r".encode())
+                _typed, first, rest = shown(ours).partition("understand ")
+                yield f"> {said}"
+                lines = [line.rstrip() for line in f"{first}{rest}".splitlines()]
+                yield from (line for line in lines if not LEFT_OUT.match(line))
+                yield ""
+            os.write(ours, b"\x04")
+            chat.wait(LONGEST_S)
+        finally:
+            chat.kill()
+            chat.wait()
+            os.close(theirs)
+            os.close(ours)
 
 
 def main() -> int:

@@ -230,6 +230,7 @@ def answer(state: State, context: Context) -> dict[str, Any]:
         state["said"],
         state.get("options", []),
         _findings(state),
+        context.words,
     )
     return {"conclusion": conclusion.model_dump()}
 

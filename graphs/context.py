@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from videoespresso.agents.base import Agent
@@ -25,7 +25,10 @@ from videoespresso.tools.sampling import SamplingPlan
 
 @dataclass(frozen=True)
 class Context:
-    """One question's means. Nothing in it goes into graph state or checkpoints."""
+    """One question's means. Nothing in it goes into graph state or checkpoints.
+
+    words: called with the answer as far as it is written, while the model writes it.
+    """
 
     settings: Settings
     agents: Mapping[str, Agent]
@@ -38,6 +41,7 @@ class Context:
     ledger: Ledger
     plan: SamplingPlan
     warnings: tuple[str, ...] = ()
+    words: Callable[[str], None] | None = None
 
     @property
     def embedded(self) -> bool:

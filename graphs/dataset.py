@@ -68,6 +68,12 @@ def group(state: DatasetState, context: DatasetContext) -> dict[str, Any]:
     return {"groups": [{"number": n, "captions": part} for n, part in enumerate(parts)]}
 
 
+def close(state: DatasetState, context: DatasetContext) -> dict[str, Any]:
+    """Lets another process have the video."""
+    context.journals.release(state["path"])
+    return {}
+
+
 def to_groups(state: DatasetState) -> list[Send] | str:
     """A branch a group; a video without any is at its end."""
     frames = {f["id"]: f for f in state["frames"]}
@@ -83,7 +89,7 @@ def to_groups(state: DatasetState) -> list[Send] | str:
         )
         for g in state["groups"]
     ]
-    return sends or END
+    return sends or "close"
 
 
 def generate(state: GroupState, context: DatasetContext) -> Command[Any]:
@@ -103,6 +109,9 @@ def generate(state: GroupState, context: DatasetContext) -> Command[Any]:
     made = {"caption": {"model": looked["model"], "prompt": looked["prompt"]}}
     made["generate"] = found["made"]
     usable, rejects = sifted(found["pairs"], partial(_reject_pair, state))
+    if not found["pairs"]:
+        why = f"the generator found nothing to ask about {len(captions)} captions"
+        rejects = reject(state["video"], "generate", "no question", why, state["number"])
     branches = [Send("pair", {**state, **pair, "made": made, "cost": {}}) for pair in usable]
     return Command(update=rejects, goto=branches or END)
 
@@ -230,8 +239,8 @@ def build_dataset_graph(
 
     Raises, when invoked, VideoError for a video that cannot be read, ModelError where its frames
     cannot be captioned, BudgetExceeded at a limit, JournalTaken where another process is at work on
-    the video, and Stopped when the run was asked to stop. Whoever invokes it calls
-    `context.journals.release(path)` afterwards.
+    the video, and Stopped when the run was asked to stop. After an error whoever invoked it calls
+    `context.journals.release(path)`.
     """
     builder = StateGraph(DatasetState, input_schema=Filmed, output_schema=Outcome)
     builder.add_node("probe", _video_node(probe, context))
@@ -239,18 +248,20 @@ def build_dataset_graph(
         builder.add_node(node.__name__.rstrip("_"), _looking_node(node, context))
     builder.add_node("group", _video_node(group, context))
     builder.add_node("questions", build_questions_graph(context))
+    builder.add_node("close", _video_node(close, context))
     builder.add_edge(START, "probe")
-    builder.add_conditional_edges("probe", _new, ["sample", END])
+    builder.add_conditional_edges("probe", _new, ["sample", "close"])
     builder.add_conditional_edges("sample", _known, ["caption", "group"])
     for a, b in pairwise(("caption", "remember", "filter", "group")):
         builder.add_edge(a, b)
-    builder.add_conditional_edges("group", to_groups, ["questions", END])
-    builder.add_edge("questions", END)
+    builder.add_conditional_edges("group", to_groups, ["questions", "close"])
+    builder.add_edge("questions", "close")
+    builder.add_edge("close", END)
     return builder.compile(name="dataset")
 
 
 def _new(state: DatasetState) -> str:
-    return END if state.get("stop") else "sample"
+    return "close" if state.get("stop") else "sample"
 
 
 def _known(state: DatasetState) -> Literal["caption", "group"]:

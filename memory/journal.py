@@ -32,7 +32,7 @@ def stage_key(stage: str, identity: object, payload: object) -> str:
     identity: who does it and how (model spec, prompt's sha, parameters). payload: what it is given,
     with the identities of the stages before, so that what follows a changed stage is redone.
     """
-    told = json.dumps([FORMAT, stage, identity, payload], sort_keys=True, ensure_ascii=False)
+    told = json.dumps([FORMAT, stage, identity, payload], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()
 
 
@@ -64,7 +64,7 @@ class Journal:
             raise _unusable(self.path, error) from error
         try:
             self._read()
-            self._file = self.path.open("ab")
+            self._file = self.path.open("ab", buffering=0)
         except OSError as error:
             self._lock.release()
             raise _unusable(self.path, error) from error
@@ -84,13 +84,14 @@ class Journal:
         whole = 0
         with self.path.open("rb") as file:
             for line in file:
+                if not line.endswith(b"\n"):
+                    self.torn += 1  # even if it reads well: the next would be glued to it
+                    break
                 try:
                     entry = json.loads(line)
                     self._known[entry["key"]] = entry["value"]
                 except (ValueError, KeyError, TypeError):
                     self.torn += 1
-                    if not line.endswith(b"\n"):
-                        break
                 whole += len(line)
         if whole < self.path.stat().st_size:
             os.truncate(self.path, whole)
@@ -104,11 +105,15 @@ class Journal:
         line = json.dumps({"key": key, "stage": stage, "value": value}, separators=(",", ":"))
         with self._writing:
             assert self._file is not None, "the journal is not open"
+            end = self._file.tell()
             try:
-                self._file.write(line.encode() + b"\n")
-                self._file.flush()
+                rest = line.encode() + b"\n"
+                while rest:  # unbuffered: a nearly full disk takes a part, then refuses
+                    rest = rest[self._file.write(rest) :]
                 os.fsync(self._file.fileno())
             except OSError as error:
+                with contextlib.suppress(OSError):  # a part of a line must not be gone on from
+                    os.ftruncate(self._file.fileno(), end)
                 raise _unusable(self.path, error) from error
             self._known[key] = value
 

@@ -266,7 +266,9 @@ def _load(entry: EntryPoint) -> Tool:
     except Exception as error:  # others' code runs on import
         raise UserError(
             f"{source} cannot be imported: {told(error)}",
-            hint="Repair or uninstall the package that brings it.",
+            hint="Repair or uninstall the package that brings it."
+            if entry.dist is not None
+            else "Check the name, and that the module is installed or on PYTHONPATH.",
         ) from error
     return check_tool(candidate, source)
 

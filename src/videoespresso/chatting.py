@@ -21,6 +21,7 @@ from videoespresso.graphs.selection import strategy
 from videoespresso.memory.threads import ThreadStore, config
 from videoespresso.report.text import clock
 from videoespresso.settings import Settings
+from videoespresso.tools.base import Given, Tool
 from videoespresso.tools.download import local
 from videoespresso.tools.registry import load_tools
 from videoespresso.tools.sampling import refine
@@ -56,7 +57,7 @@ class Chat:
         threads: ThreadStore,
         videos: Sequence[str | Path],
         settings: Settings,
-        tools: Sequence[str] = (),
+        tools: Sequence[Given] = (),
         on_progress: OnProgress | None = None,
     ) -> "Chat":
         """A new thread about videos, files or http(s) addresses, which are fetched now.
@@ -74,7 +75,7 @@ class Chat:
 
     @classmethod
     def resume(
-        cls, threads: ThreadStore, name: str, settings: Settings, tools: Sequence[str] = ()
+        cls, threads: ThreadStore, name: str, settings: Settings, tools: Sequence[Given] = ()
     ) -> "Chat":
         """A kept thread; "" is the one used last. Raises UserError where there is none."""
         if not name:
@@ -94,11 +95,18 @@ class Chat:
         return chat
 
     def ask(
-        self, said: str, on_step: Heard | None = None, *, options: Sequence[str] = ()
+        self,
+        said: str,
+        on_step: Heard | None = None,
+        *,
+        options: Sequence[str] = (),
+        on_words: Callable[[str], None] | None = None,
     ) -> Answer:
         """The answer to a question, which may refer to earlier ones; the thread then has it.
 
-        options: possible answers, for this question alone.
+        options: possible answers, for this question alone. on_words: called with the answer as far
+        as it is written, while the model writes it, before the step `answer`; after a second look
+        there is a second one. An answer from the reply cache comes whole.
 
         Raises as `videoespresso.ask`. Interrupted or failed, it leaves the thread as it was.
         """
@@ -111,7 +119,8 @@ class Chat:
             elif on_step is not None:
                 on_step(step)
 
-        graph = build_chat_graph(self.context.renewed(), checkpointer=self.threads.saver, told=hear)
+        context = replace(self.context.renewed(), words=on_words)
+        graph = build_chat_graph(context, checkpointer=self.threads.saver, told=hear)
         try:
             # "exit": one checkpoint a turn, instead of one a node
             given: Said = {"said": said, "videos": self.videos, "options": list(options)}
@@ -139,15 +148,10 @@ class Chat:
         the same models costs nothing: their replies are cached."""
         if position not in self.answers:
             turn = self.turns[position]
-            settings = self.context.settings
-            again = ask(
-                turn.video,
-                turn.question,
-                options=turn.options,
-                settings=settings,
-                tools=self.context.tools,
+            settings, tools = self.means()
+            self.answers[position] = ask(
+                turn.video, turn.question, options=turn.options, settings=settings, tools=tools
             )
-            self.answers[position] = again
         return self.answers[position]
 
     def configure(self, **changed: Any) -> None:
@@ -159,7 +163,12 @@ class Chat:
         if set(changed) <= set(LIMITS):
             self.context = replace(self.context, settings=settings)
         else:
-            self.context = open_context(settings, self.context.tools)
+            plain = settings.model_copy(update={"tools": ()})  # those in use come by themselves
+            self.context = open_context(plain, self.context.tools)
+
+    def means(self) -> tuple[Settings, tuple[Tool, ...]]:
+        """The settings and tools in use, each tool once: what opens the like of this context."""
+        return self.context.settings.model_copy(update={"tools": ()}), self.context.tools
 
     def use_tools(self, names: Sequence[str]) -> None:
         """These tools and no others from the next question on."""

@@ -10,7 +10,7 @@ from tests.batch_server import BatchServer, Body
 from tests.misbehaving import completion
 
 import videoespresso as ve
-from videoespresso.dataset.build import Batch
+from videoespresso.dataset.batches import Batch
 from videoespresso.models.chat import chat_model
 from videoespresso.models.embedded import PACK_LVLM
 from videoespresso.settings import DATASET_ROLES

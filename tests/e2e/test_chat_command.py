@@ -161,7 +161,8 @@ def test_a_session_on_a_terminal(tmp_path: Path) -> None:
     with Terminal(tmp_path, str(SAMPLE)) as terminal:
         terminal.wait(f"Ctrl-D leaves.*{READY}")
         terminal.type("Who is surprised?\r")
-        terminal.wait(f"sample +31 frames.*model calls.*{READY}")
+        shown = terminal.wait(f"sample +31 frames.*model calls.*{READY}")
+        assert len(re.findall(r"^answer ", shown, re.MULTILINE)) <= 2, "heard, and not said again"
         terminal.type("/tools slow:Slow\r")
         terminal.wait(f"on +slow.*{READY}")
         terminal.type("Why does the\x1b\rman smile?\r")

@@ -105,7 +105,9 @@ def talk_http(cache: Path, conversation: Conversation) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    assert f"http://127.0.0.1:{port}/mcp" in (cache / "log").read_text()
+    log = (cache / "log").read_text()
+    assert f"http://127.0.0.1:{port}/mcp" in log
+    assert "Traceback" not in log, "a client that leaves is no error"
 
 
 def said(result: Any) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from videoespresso.items import DatasetItem
 from videoespresso.types import Answer, ChatTurn
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,6 +90,7 @@ def wait_for(url: str, process: subprocess.Popen[bytes], folder: Path) -> None:
 GRAPHS = {
     "ask": ({"probe", "select", "evidence", "finish"}, {"path", "question", "options"}),
     "chat": ({"understand", "look", "note"}, {"said", "videos"}),
+    "dataset": ({"caption", "group", "questions"}, {"path"}),
 }
 """Nodes and keys of the input by graph."""
 
@@ -137,6 +139,14 @@ def test_a_follow_up_on_one_thread_knows_what_was_asked(server: str, folder: Pat
     assert second.work.remembered >= first.work.decoded + first.work.remembered > 0
     kept = call(f"{server}/threads/{thread}/state")
     assert [turn["said"] for turn in kept["values"]["turns"]] == ["Who is surprised?", "Why?"]
+    assert "Blocking" not in (folder / "log").read_text(errors="replace")
+
+
+def test_a_video_becomes_records_and_the_same_ones_again(server: str, folder: Path) -> None:
+    body = {"assistant_id": "dataset", "input": {"path": str(ROOM)}}
+    first, second = (call(f"{server}/runs/wait", body) for _ in range(2))
+    assert [DatasetItem.model_validate(item).id for item in first["items"]]
+    assert second["items"] == first["items"]
     assert "Blocking" not in (folder / "log").read_text(errors="replace")
 
 

@@ -95,7 +95,7 @@ def test_a_limit_reached_while_calling_keeps_what_was_found(video: Path, tmp_pat
 
 
 def test_an_awaited_graph_leaves_the_event_loop_free(video: Path, tmp_path: Path) -> None:
-    """The tool waits for what only the loop does: were the loop waiting for the tool, both would."""
+    """The tool waits for what only the loop does: were the loop to wait too, both would."""
     begun, go = threading.Event(), threading.Event()
 
     @tool

@@ -12,7 +12,9 @@ from tests.scripted import ScriptedModel, film, scripted_context, story_with, te
 
 from videoespresso.chatting import Chat
 from videoespresso.errors import UserError
+from videoespresso.graphs.context import open_context
 from videoespresso.memory.threads import ThreadStore
+from videoespresso.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,35 @@ def test_the_second_question_decodes_and_captions_nothing(
     assert model.asked["follower"] == 1, "a first question about one video needs no rewriting"
     assert second.usage["follower"].calls == 1
     assert "captioner" not in second.usage, "each question has a ledger of its own"
+
+
+def test_the_answer_is_heard_before_its_step(
+    video: Path, tmp_path: Path, threads: ThreadStore
+) -> None:
+    chat, _, _ = chat_on(video, tmp_path, threads)
+    heard: list[str] = []
+    with chat:
+        chat.ask(
+            "Who drops the vase?",
+            lambda step: heard.append(f"{step.node}: {step.text}"),
+            on_words=lambda text: heard.append(f"words: {text}"),
+        )
+    at = heard.index("answer: the woman in red")
+    assert heard[at - 1] == "words: the woman in red"
+    assert [line for line in heard if line.startswith("words")] == [heard[at - 1]], "nothing else"
+
+
+def test_tools_of_the_settings_stay_once(video: Path, tmp_path: Path, threads: ThreadStore) -> None:
+    given = {"cache_dir": tmp_path, "tools": ("count",)}
+    context = open_context(Settings.load(given, environ={}))
+    with Chat(threads, threads.new_name(), [str(video)], context) as chat:
+        chat.configure(reasoner="embedded:")
+        assert [tool.name for tool in chat.context.tools] == ["count"]
+        settings, tools = chat.means()
+        assert [tool.name for tool in open_context(settings, tools).tools] == ["count"]
+        chat.use_tools([])
+        chat.configure(reasoner="embedded:")
+        assert chat.context.tools == (), "taken away they stay away"
 
 
 @pytest.mark.parametrize("follows", ["she is the woman", '{"question": "  ", "video": 9}'])

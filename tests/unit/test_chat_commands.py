@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 from PIL import Image, ImageChops
+from rich.console import Console
 
+from videoespresso.asking import Step
+from videoespresso.cli import chat
 from videoespresso.cli.chat_commands import COMMANDS, LIMITS, Session, Still, instant, run
 from videoespresso.cli.chat_terminal import completions
 from videoespresso.cli.pictures import drawn, protocol, sixels
@@ -125,6 +128,7 @@ def test_evidence_is_listed_and_one_step_shows_its_frame() -> None:
         "/evidence 3", "/evidence 0", "/evidence x", "/seek soon", "/look 12", "/look a-b",
         "/model reasoner", "/model cook openai:x", "/budget euros 3", "/budget calls", "/report",
         "/export", "/export /no/such/folder/a.md", "/resume 3f9a1c", "/nothing", "/",
+        "/model generator openai:x", "/export /v/room.mp4", "/report /v/../v/room.mp4",
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said_with_a_hint(line: str) -> None:
@@ -137,6 +141,41 @@ def test_what_cannot_be_is_said_with_a_hint(line: str) -> None:
 def test_nothing_was_asked_yet(line: str) -> None:
     with pytest.raises(UserError, match="nothing was asked"):
         shown(line)
+
+
+@pytest.mark.parametrize("command", ["export", "report"])
+def test_a_video_is_not_written_over(tmp_path: Path, command: str) -> None:
+    video = tmp_path / "room.mp4"
+    video.write_bytes(b"film")
+    (tmp_path / "link.mp4").symlink_to(video)
+    opened = session(TURN)
+    opened.chat.videos = [str(video)]
+    with pytest.raises(UserError, match="is a video of this chat"):
+        list(run(opened, f"/{command} {tmp_path / 'link.mp4'}"))
+    assert video.read_bytes() == b"film"
+
+
+def test_the_answer_grows_on_its_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    screen = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    monkeypatch.setattr(chat, "err", lambda: screen)
+    with chat.Told() as told:
+        for text in ("", "the", "the m", "the man", "a cat\x1b[2J", "a cat\x1b[2J sleeps"):
+            told.words(text)
+        told.step(Step(node="answer", text="a cat\x1b[2J sleeps"))
+        told.step(Step(node="check", text="not carried"))
+        told.words("a d")
+        told.step(Step(node="answer", text="a dog"))
+        told.words("stopped he")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "answer     the man"
+    assert lines[1].startswith("answer     a cat")
+    assert lines[1].endswith(" sleeps")
+    assert "\x1b" not in lines[1]
+    assert lines[2:] == [
+        "check      not carried", "answer     a d", "answer     a dog", "answer     stopped he"
+    ]  # fmt: skip
 
 
 def test_seek_and_look() -> None:

@@ -129,7 +129,7 @@ def test_an_earlier_split_is_kept(folder: Path, tmp_path: Path) -> None:
 def test_check_of_one_dataset_tells_questions_asked_twice(tmp_path: Path) -> None:
     again = item(500, question=ITEMS[0].question, answer=ITEMS[0].answer, film=99)
     folder = dataset(tmp_path / "set", [*ITEMS, again])
-    assert "0 of the pairs are about one video" in run("check", folder, "--threshold", "0.999")
+    assert "0 ask a second time about one video" in run("check", folder, "--threshold", "0.999")
     twice = item(500, question=ITEMS[0].question, answer=ITEMS[0].answer, film=0, id="0" * 16)
     folder = dataset(tmp_path / "set", [*ITEMS, twice])
     told = json.loads(run("check", folder, "--threshold", "0.999", "--json", code=1))

@@ -1,6 +1,11 @@
 """Batch mode against a server that speaks the Batch API: every way a batch can end, and be cut."""
 
+import asyncio
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from itertools import count
@@ -90,7 +95,7 @@ class Run:
 
     def crash(self) -> None:
         """What the system does when the process dies: nothing is written, locks are dropped."""
-        for _, file in self.collector._files.values():
+        for _, file in self.collector._spool._files.values():
             file.close()
         self.collector._owner.release()
         self.collector._table.close()
@@ -139,7 +144,7 @@ def test_from_questions_to_replies(server: BatchServer, tmp_path: Path) -> None:
     assert run.ledger.total().calls == run.budget.spent.calls == 5
     assert len(server.executed) == 5
     assert not server.online
-    assert not server.files  # nothing stays at the server either
+    assert [name for name, _ in server.files.values()] == ["out.jsonl"]  # no pixels there either
     assert server.keys == {f"Bearer {KEY}"}
 
 
@@ -213,6 +218,18 @@ def test_words_tools_and_rungs(server: BatchServer, tmp_path: Path) -> None:
     assert typed.value.number == 0
     words = run.agent.text_batch(PROMPT, [[Turn("user", (f"Question {k}",))] for k in range(3)])
     assert [json.loads(reply.value)["number"] for reply in words] == [0, 1, 2]
+
+
+def test_awaited(server: BatchServer, tmp_path: Path) -> None:
+    run = Run(server, tmp_path)
+    turns = [Turn("user", ("Question 7",))]
+    with pytest.raises(Deferred):
+        asyncio.run(run.agent.atyped(PROMPT, turns, Verdict))
+    run.collector.submit()
+    server.finish()
+    run.collector.poll()
+    assert asyncio.run(run.agent.atyped(PROMPT, turns, Verdict)).value.number == 7
+    assert not server.online
 
 
 def test_models_without_a_batch_api_are_asked_at_once(server: BatchServer, tmp_path: Path) -> None:
@@ -447,6 +464,60 @@ class Killing:
         if self.kill:
             raise Killed
         return left
+
+
+PROCESS = """
+import os, signal, sys
+from pathlib import Path
+from videoespresso.models.openai_batch import BatchApi
+
+def deadly(method):
+    def call(*args):
+        method(*args)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return call
+
+setattr(BatchApi, sys.argv[3], deadly(getattr(BatchApi, sys.argv[3])))
+
+from videoespresso.agents.base import Agent, Prompt, Turn
+from videoespresso.agents.deferred import BatchCollector, Deferred
+from videoespresso.memory.replies import ReplyCache
+from videoespresso.models.budget import Budget
+from videoespresso.models.chat import chat_model
+from videoespresso.models.ledger import Ledger
+from videoespresso.models.specs import ModelSpec
+
+folder, spec = Path(sys.argv[1]), ModelSpec.parse(sys.argv[2])
+replies, ledger = ReplyCache(folder / "replies.sqlite"), Ledger()
+collector = BatchCollector(folder / "batches", replies, Budget(), ledger)
+agent = Agent("v", spec, chat_model(spec), ledger=ledger, replies=replies, deferred=collector)
+try:
+    agent.text(Prompt("v", "You are the verifier.", "0"), [Turn("user", ("Question 1",))])
+except Deferred:
+    collector.submit()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX's")
+@pytest.mark.parametrize("step", ["upload", "create"])
+def test_kill_9_after_the_server_took_it_and_before_we_knew(
+    server: BatchServer, tmp_path: Path, step: str
+) -> None:
+    source = str(Path(__file__).resolve().parents[2] / "src")
+    spec = f"openai:tester@{server.url}"
+    process = subprocess.run(
+        [sys.executable, "-c", PROCESS, str(tmp_path), spec, step],
+        env=os.environ | {"PYTHONPATH": source},
+        check=False,
+    )
+    assert process.returncode == -signal.SIGKILL
+    assert len(files(tmp_path)) == 1
+    collector = Run(server, tmp_path).collector
+    (state,) = collector.submit()
+    assert state.status == "in_progress"
+    assert server.calls.count("POST /files") == 1
+    assert server.calls.count("POST /batches") == 1
+    assert not files(tmp_path)
 
 
 def test_the_folder_alone_is_enough_days_later(server: BatchServer, tmp_path: Path) -> None:

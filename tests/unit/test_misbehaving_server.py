@@ -32,6 +32,7 @@ class Picked(BaseModel):
 
 
 GOOD = '{"frames": [2, 5], "why": "the car stops"}'
+GOOD_AT_ONCE = ("json_schema: ok",)
 Ask = Callable[[Agent], Reply[str]]
 
 
@@ -319,6 +320,50 @@ def test_a_stream_left_early_is_counted() -> None:
         pieces.close()  # type: ignore[attr-defined]  # it is a generator
     assert asker.budget.spent.calls == 1
     assert asker.budget.spent.output_tokens == 1
+
+
+def heard_typed(
+    script: list[bad.Behaviour], replies: ReplyCache | None = None
+) -> tuple[Reply[Picked], list[str], list[bool]]:
+    """A typed reply, what was heard of it, and which of the requests asked for a stream."""
+    heard: list[str] = []
+    with bad.Server(script) as server:
+        asker = agent(server, replies=replies).heard_by(heard.append)
+        reply = asker.typed(PROMPT, ASKED, Picked)
+        return reply, heard, [bool(body.get("stream")) for body in server.requests]
+
+
+def test_a_typed_reply_is_heard_while_it_is_written() -> None:
+    reply, heard, streams = heard_typed([bad.say(GOOD)])
+    assert (reply.value, reply.how) == (Picked(frames=[2, 5], why="the car stops"), GOOD_AT_ONCE)
+    assert len(heard) > len(GOOD.split())
+    assert all(GOOD.startswith(part) for part in heard)
+    assert (heard[-1], streams) == (GOOD, [True])
+
+
+def test_a_server_that_refuses_streams_is_asked_without(tmp_path: Path) -> None:
+    replies = ReplyCache(tmp_path / "r.sqlite")
+
+    def no_streams(exchange: bad.Exchange) -> None:
+        (bad.status(400) if exchange.body.get("stream") else bad.say(GOOD))(exchange)
+
+    reply, heard, streams = heard_typed([no_streams] * 2, replies)
+    assert (reply.how, heard, streams) == (GOOD_AT_ONCE, [], [True, False])
+    assert not replies.inabilities("openai:tester"), "the form was not what it refused"
+
+
+def test_a_typed_stream_that_breaks_begins_anew() -> None:
+    reply, heard, _ = heard_typed([bad.cut(GOOD), bad.say(GOOD)])
+    assert reply.how == GOOD_AT_ONCE
+    assert heard[:3] == ['{"frames":', '{"frames": [2,', '{"frames":'], "and then from the start"
+    assert heard[-1] == GOOD
+
+
+def test_a_typed_stream_cut_at_its_limit_is_not_taken_for_whole() -> None:
+    half = bad.say('{"frames": [2], "why": "the ca', finish="length")
+    reply, _, _ = heard_typed([half, half, bad.say(GOOD)])
+    assert reply.value.why == "the car stops"
+    assert reply.how[-1] == "prompt: ok"
 
 
 # ---- cache, budget, batch

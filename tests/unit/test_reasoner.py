@@ -2,7 +2,7 @@
 
 import pytest
 
-from videoespresso.agents.reasoner import Conclusion, Item, choice_of
+from videoespresso.agents.reasoner import Conclusion, Item, choice_of, written
 
 OPTIONS = ("the dog", "the cat", "the bird", "the fish")
 
@@ -21,6 +21,18 @@ def test_choice(choice: str | None, answer: str, expected: int | None) -> None:
 
 def test_without_options_there_is_no_choice() -> None:
     assert choice_of(Conclusion(answered=True, answer="A", choice="A"), ()) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("", ""), ("Sure: ", ""), ("{", ""), ('{"answered": tr', ""), ('{"answered": true, "a', ""),
+        ('{"answered": true, "answer": "the m', "the m"), ('{"answer": "she said \\', "she said "),
+        ('```json\n{"answer": "a man", "choice": "B', "a man"), ('{"answer": nul', ""), ("{[", ""),
+    ],
+)  # fmt: skip
+def test_the_answer_as_far_as_it_is_written(said: str, expected: str) -> None:
+    assert written(said).strip() == expected.strip()
 
 
 @pytest.mark.parametrize("box", [None, "left", [1, 2, 3], ["a", "b", "c", "d"], {}])

@@ -1,5 +1,6 @@
 """Tools found by name, and nothing a broken one does becomes evidence."""
 
+import importlib.util
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -273,3 +274,12 @@ def test_what_is_no_tool_is_told_what_it_lacks(candidate: object, lacks: str) ->
     with pytest.raises(UserError) as caught:
         check_tool(candidate, "it")
     assert lacks in f"{caught.value} {caught.value.hint}"
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("langchain_mcp_adapters") is not None, reason="it is installed"
+)
+def test_mcp_tools_without_the_package_name_the_extra() -> None:
+    with pytest.raises(UserError, match="langchain-mcp-adapters") as caught:
+        load_tools(["mcp:weather"])
+    assert "videoespresso[mcp]" in caught.value.hint

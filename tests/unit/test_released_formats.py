@@ -298,7 +298,10 @@ def test_nothing_to_write_is_an_error_and_leaves_no_file(tmp_path: Path) -> None
     file = write(tmp_path / "in.json", [train_record()])
     with pytest.raises(UserError, match="as videoespresso-test: no options"):
         convert(file, tmp_path / "out", to="videoespresso-test")
-    assert not any(path.is_file() for path in tmp_path.rglob("out*/*"))
+    assert list(tmp_path.glob("out/*")) == []
+    with pytest.raises(UserError, match="as ours: no answer"):
+        ours(tmp_path, train_record(answer=""))
+    assert list(tmp_path.glob("out/*")) == []
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,10 @@ def test_one_box_a_little_over_its_scale_does_not_change_it() -> None:
     assert voted([[50.0, 50.0, 101.2, 30.0]]) == 100
 
 
+def test_a_tenth_of_large_boxes_tells_the_scale() -> None:
+    assert voted([[0.5, 0.5, 0.2, 0.2]] * 90 + [[50.0, 50.0, 20.0, 20.0]] * 10) == 100
+
+
 def test_without_boxes_it_is_the_released_scale() -> None:
     assert voted([]) == 100
 
@@ -172,7 +176,7 @@ def test_tagged_text_comes_back_letter_by_letter(seed: int) -> None:
 def test_items_without_a_place_find_their_words() -> None:
     box = FrameBox(xyxy=(0.1, 0.1, 0.3, 0.3))
     sentence = EvidenceSentence(
-        text="Many men: the Man and the man.",
+        text="Many women, a woman: the Man and the man.",
         items=(
             GroundedItem(name="man"),
             GroundedItem(name="man", boxes=(box,)),
@@ -181,9 +185,15 @@ def test_items_without_a_place_find_their_words() -> None:
         ),
     )
     assert inline.write(sentence, 100) == (
-        f"Many men: the {tag('Man')} and the {tag('man', [20.0, 20.0, 20.0, 20.0])}. "
+        f"Many women, a woman: the {tag('Man')} and the {tag('man', [20.0, 20.0, 20.0, 20.0])}. "
         f"{tag('blue car', [20.0, 20.0, 20.0, 20.0])}"
     )
+
+
+def test_two_items_at_one_place_are_told_once_each() -> None:
+    items = (GroundedItem(name="car", at=4), GroundedItem(name="car", at=4))
+    sentence = EvidenceSentence(text="One car hits a car.", items=items)
+    assert inline.write(sentence, 100) == f"One {tag('car')} hits a {tag('car')}."
 
 
 def test_a_place_that_is_no_longer_true_is_not_used() -> None:
@@ -337,6 +347,15 @@ def test_a_damaged_file_is_named(tmp_path: Path, text: bytes, said: str) -> None
         list(source.rows(tmp_path / "a.json"))
     assert str(tmp_path / "a.json") in str(error.value)
     assert error.value.hint
+
+
+def test_the_place_of_the_damage_is_counted_from_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "CHUNK", 1)
+    (tmp_path / "a.json").write_text('[{"a": 1}, {"a": 2} {"a": 3}]')
+    with pytest.raises(UserError, match="no comma at character 20"):
+        list(source.rows(tmp_path / "a.json"))
 
 
 def test_a_record_without_an_end_is_not_read_into_memory(

@@ -121,6 +121,21 @@ def test_a_callable_tool_is_called_with_what_is_given(capsys: Any) -> None:
     assert "{'word': 'car', 'k': 3}" in capsys.readouterr().out
 
 
+def test_a_search_of_a_video_that_nobody_asked_about(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDEOESPRESSO_CACHE_DIR", str(tmp_path))
+    line = ["tools", "try", "search_memory", str(STREET), "--question", "a car"]
+    assert main([*line, "--detector", "off"]) == Exit.ANSWERED
+    assert "ask a question about it first" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["no_such_module:Tool", "json:Tool"])
+def test_a_misspelt_module_is_not_a_broken_package(name: str, capsys: Any) -> None:
+    assert main(["tools", "info", name]) == Exit.USER
+    assert "PYTHONPATH" in capsys.readouterr().err
+
+
 def test_where_frames_are_taken() -> None:
     span, times = instants(16.0, None, None, None)
     assert span is None

@@ -177,11 +177,12 @@ def turn(session: Session, line: str, quiet: bool, as_json: bool) -> Exit:
 
 def question(session: Session, said: str, *, quiet: bool, as_json: bool) -> Exit:
     """Asks; the steps on stderr as they happen, the answer on stdout."""
-
-    def on_step(step: "Step") -> None:
-        err().print(f"{step.node:<10} {one_line(step.text)}", style="dim")
-
-    answer = session.chat.ask(said, None if quiet else on_step, options=session.options)
+    if quiet:
+        answer = session.chat.ask(said, options=session.options)
+    else:
+        with Told() as told:
+            words = told.words if err().is_terminal else None
+            answer = session.chat.ask(said, told.step, options=session.options, on_words=words)
     session.options = ()
     if as_json:
         write_json(answer, indent=None)
@@ -192,6 +193,43 @@ def question(session: Session, said: str, *, quiet: bool, as_json: bool) -> Exit
     for gap in answer.gaps:
         say_warning(f"not known ({gap.stage}): {gap.reason}")
     return code_of(answer)
+
+
+class Told:
+    """The steps of a question on stderr; the line of its answer grows as the model writes it."""
+
+    def __init__(self) -> None:
+        self._line = ""
+
+    def words(self, text: str) -> None:
+        """The answer as far as it is written. One that begins anew gets a new line."""
+        line = one_line(text)
+        if self._line and not line.startswith(self._line):
+            self.end()
+        if not self._line and line:
+            err().print(f"{'answer':<10} ", style="dim", end="")
+        err().print(line.removeprefix(self._line), style="dim", end="")
+        self._line = line
+
+    def step(self, step: "Step") -> None:
+        """A line; not again for an answer that is on the terminal already."""
+        text = one_line(step.text)
+        shown = step.node == "answer" and text == self._line
+        self.end()
+        if not shown:
+            err().print(f"{step.node:<10} {text}", style="dim")
+
+    def end(self) -> None:
+        """Ends a line that is being written."""
+        if self._line:
+            err().print()
+        self._line = ""
+
+    def __enter__(self) -> "Told":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
 
 def tell(shown: Iterable[str | Still], *, to_err: bool) -> None:

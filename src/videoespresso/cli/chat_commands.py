@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from videoespresso.errors import UserError
 from videoespresso.report.text import clock, letter, money
-from videoespresso.settings import ROLES
+from videoespresso.settings import DATASET_ROLES, ROLES
 
 if TYPE_CHECKING:
     from videoespresso.chatting import Chat
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from videoespresso.types import ChatTurn, Usage
 
 LIMITS = ("usd", "calls", "frames", "seconds")
+ASKING = tuple(role for role in ROLES if role not in DATASET_ROLES)
+"""Roles that a question has."""
 MOST_OPTIONS = 26
 """They have letters."""
 
@@ -139,15 +141,16 @@ def model(session: Session, given: str) -> Shown:
     from videoespresso.models.profiles import resolve
 
     role, _, spec = given.partition(" ")
-    if given and (role not in ROLES or not spec.strip()):
+    if given and (role not in ASKING or not spec.strip()):
         raise UserError(
             f"not a role and a model: {given!r}",
-            hint=f"Write /model ROLE SPEC, with a role of: {', '.join(ROLES)}.",
+            hint=f"Write /model ROLE SPEC, with a role of: {', '.join(ASKING)}.",
         )
     if given:
         session.chat.configure(**{role: spec.strip()})
-    for name, chosen in resolve(session.chat.context.settings).items():
-        yield f"{name:<10} {chosen.spec}"
+    specs = resolve(session.chat.context.settings)
+    for name in ASKING:
+        yield f"{name:<10} {specs[name].spec}"
 
 
 def cost(session: Session, _given: str) -> Shown:
@@ -184,7 +187,7 @@ def report(session: Session, given: str) -> Shown:
     from videoespresso.report.page import write
     from videoespresso.report.parts import check_target
 
-    path = _target(given, "report.html")
+    path = _target(session, given, "report.html")
     check_target(path)
     session.last()
     write(session.chat.answer(len(session.chat.turns) - 1), path, session.chat.context.store.image)
@@ -192,7 +195,7 @@ def report(session: Session, given: str) -> Shown:
 
 
 def export(session: Session, given: str) -> Shown:
-    path = _target(given, "chat.md")
+    path = _target(session, given, "chat.md")
     turns = session.chat.turns
     if path.suffix == ".json":
         kept = [turn.model_dump(mode="json") for turn in turns]
@@ -235,7 +238,7 @@ def resume(session: Session, given: str) -> Shown:
     names = [info.name for info in session.threads.infos() if info.name != session.chat.name]
     if not given and not names:
         raise UserError("there is no other chat", hint="/threads lists those kept.")
-    opened = Chat.resume(session.threads, given or names[0], session.chat.context.settings)
+    opened = Chat.resume(session.threads, given or names[0], *session.chat.means())
     session.chat.close()
     session.chat = opened
     yield f"chat {opened.name}: {', '.join(PurePath(v).name for v in opened.videos)}"
@@ -300,11 +303,15 @@ def instant(text: str) -> float:
 def _number(given: str, count: int) -> int:
     """A position out of a number from 1."""
     if not given.isdecimal() or not 1 <= int(given) <= count:
-        raise UserError(f"no evidence {given}", hint=f"There are {count} steps.")
+        raise UserError(f"no evidence {given}", hint=f"/evidence shows all of it: {count}.")
     return int(given) - 1
 
 
-def _target(given: str, example: str) -> Path:
+def _target(session: Session, given: str, example: str) -> Path:
+    """The file to be written. Raises UserError where none was named, or a video would be lost."""
     if not given:
         raise UserError("no file was named", hint=f"For example {example}.")
-    return Path(given).expanduser()
+    path = Path(given).expanduser()
+    if path.resolve() in {Path(video).resolve() for video in session.chat.videos}:
+        raise UserError(f"{path} is a video of this chat", hint=f"Another name: {example}.")
+    return path

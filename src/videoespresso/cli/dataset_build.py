@@ -25,7 +25,8 @@ from videoespresso.settings import Settings
 
 if TYPE_CHECKING:
     from videoespresso.agents.deferred import BatchState
-    from videoespresso.dataset.build import Batch, Built, Progress
+    from videoespresso.dataset.batches import Batch
+    from videoespresso.dataset.build import Built, Progress
 
 Engine = Literal["local", "ray"]
 
@@ -92,9 +93,9 @@ def build(
         bool, typer.Option("--dry-run", help="Do a sample only, and forecast what all will cost.")
     ] = False,
     sample: Annotated[int, typer.Option(min=2, help="With --dry-run: videos really done.")] = 3,
-    max_usd: options.MaxUsd = None,
-    max_calls: options.MaxCalls = None,
-    max_seconds: options.MaxSeconds = None,
+    max_usd: Annotated[float | None, typer.Option(help="Spend no more dollars in all.")] = None,
+    max_calls: Annotated[int | None, typer.Option(help="Make no more model calls in all.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="Take no longer in all.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON, only.")] = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -111,8 +112,8 @@ def build(
         label_check=label_check,
     )
     if dry_run:
-        known = {"seed": seed, "group": group, "sample": sample}
-        forecast(videos, out_folder, settings, **known, json=json, quiet=quiet)
+        which = {"seed": seed, "group": group, "sample": sample}
+        forecast(videos, out_folder, settings, **which, json=json, quiet=quiet)
         return
     how = How(
         seed=seed,
@@ -160,7 +161,7 @@ class How(TypedDict):
 
 
 def _batch(wait: bool) -> "Batch":
-    from videoespresso.dataset.build import Batch
+    from videoespresso.dataset.batches import Batch
 
     def tell(states: "list[BatchState]") -> None:
         for state in states:

@@ -197,12 +197,11 @@ def split(
     from videoespresso.cli.dataset_tables import show_split
     from videoespresso.dataset.division import TOGETHER, parse_ratios
     from videoespresso.dataset.split import split as divide
-    from videoespresso.memory.embedders import embedder
 
     chosen = [what for what in TOGETHER if what in (together or [])]
     done = divide(
         folder, target, parse_ratios(ratios), seed=seed, together=chosen, stratify=stratify,
-        like=like, embed=embedder() if "questions" in chosen else None, replace=force,
+        like=like, replace=force,
     )  # fmt: skip
     if as_json:
         write_json(done)

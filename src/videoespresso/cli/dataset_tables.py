@@ -152,12 +152,12 @@ def show_split(done: Divided) -> None:
 def show_duplicates(found: Duplicates) -> None:
     """How often a dataset asks the same."""
     out().print(
-        f"{found.records:,} records: {found.pairs:,} pairs ask and answer the same "
-        f"(cosine {found.threshold:g} or more, or the same words), in {found.groups:,} groups of "
-        f"up to {found.largest:,}; {found.extra:,} records could go"
+        f"{found.records:,} records: {found.repeated:,} ask and answer what another one does "
+        f"(same words, or cosine {found.threshold:g} or more), in {found.groups:,} groups of up to "
+        f"{found.largest:,}; {found.extra:,} could go"
     )
     style = "bold red" if found.same_video else ""
-    out().print(f"{found.same_video:,} of the pairs are about one video", style=style)
+    out().print(f"{found.same_video:,} ask a second time about one video", style=style)
     for e in found.examples:
         told = f"  {e.cosine:.2f}  {e.first} {e.question!r} ~ {e.second} {e.other!r}"
         out().print(one_line(told), style="dim")

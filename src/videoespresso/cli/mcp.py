@@ -1,5 +1,6 @@
 """`videoespresso mcp`: our tools for other programs' models, over stdio or HTTP."""
 
+import logging
 from typing import Annotated
 
 import typer
@@ -49,4 +50,11 @@ def serve(
         server.run("stdio")  # stdout is the protocol's: nothing else may be written there
         return
     err().print(f"listening on http://{HOST}:{port}/mcp", style="dim")
+    logging.getLogger("mcp.server.streamable_http").addFilter(not_a_goodbye)
     server.run("streamable-http")
+
+
+def not_a_goodbye(record: logging.LogRecord) -> bool:
+    """Leaves out the traceback that the mcp package logs whenever a client takes its leave."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or kind.__name__ != "ClosedResourceError"

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 FRAMES = 8
 """Frames a tool is tried on, evenly."""
+NOTHING_KNOWN = (
+    "nothing is remembered of this video yet: ask a question about it first (videoespresso ask)"
+)
 AROUND_S = 1.0
 """With --at: a frame there, and one this far to either side."""
 
@@ -126,6 +129,9 @@ def try_tool(
         context = open_context(settings.model_copy(update={"tools": ()}))
         asked = _request(context, file.path, question, (at, start, end), arguments)
         ran = run_tool(tool, asked)
+        known = context.memory.captions(context.memory_key(asked.video.id))
+    if tool.needs == "text" and not known:
+        say_warning(NOTHING_KNOWN)
     tried = Tried(
         tool=tool.name,
         video=asked.video.path,

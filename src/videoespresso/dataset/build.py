@@ -1,12 +1,11 @@
 """`build_dataset`: many videos, several at a time, resumable at every stage."""
 
-import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from videoespresso.agents.deferred import BatchCollector, BatchState
+from videoespresso.dataset.batches import Batch, in_batches
 from videoespresso.dataset.engine import Engine, LocalEngine
 from videoespresso.dataset.folder import Folder
 from videoespresso.dataset.manifest import made_with
@@ -23,25 +22,18 @@ JOBS = 4
 """Videos at a time, at least: while one is decoded or has but one call to make, others make use of
 the calls that may be made at a time."""
 
-Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """How to work with batches. wait: for their replies, asking every `poll_s` seconds; else what
-    is sent is left, and the same call goes on another day. tell: hears how the batches are."""
-
-    wait: bool = True
-    poll_s: float = 60.0
-    tell: Callable[[list[BatchState]], None] = lambda _states: None
-
 
 def open_dataset_context(settings: Settings, **shared: Any) -> Context:
     """Models, stores and limits of dataset mode; shared: see `open_context`.
 
-    Raises SettingsError, MemoryStoreError.
+    A limit in frames is each video's, as it is each question's: as the run's it would make records
+    depend on which videos came before. Raises SettingsError, MemoryStoreError.
     """
-    return open_context(settings, roles=("captioner", *DATASET_ROLES), **shared)
+    most, settings = settings.budget_frames, settings.model_copy(update={"budget_frames": None})
+    context = open_context(settings, roles=("captioner", *DATASET_ROLES), **shared)
+    if most is None or most >= context.plan.max_frames:
+        return context
+    return replace(context, plan=replace(context.plan, max_frames=most))
 
 
 def build_dataset(
@@ -83,49 +75,24 @@ def build_dataset(
     context = open_dataset_context(settings)
     folder.open()
     made = made_with(context, seed, group)
+    many = jobs or max(JOBS, settings.concurrency)
     if batch is not None:
         if engine != "local":
             raise UserError("batches are not for a cluster", hint="Leave --engine away.")
 
         def once() -> Built:
-            local = LocalEngine(folder, context, seed=seed, group=group, jobs=jobs or JOBS)
+            local = LocalEngine(folder, context, seed=seed, group=group, jobs=many)
             return Run(folder, local, paths, made, on_progress).run()
 
         return in_batches(once, folder, context, batch)
     worked_by: Engine
     if engine == "ray":
         # imports the worker, which imports this
-        from videoespresso.dataset.cluster import RayEngine, plan  # noqa: PLC0415
+        from videoespresso.dataset.cluster import RayEngine  # noqa: PLC0415
+        from videoespresso.dataset.cluster_worker import plan  # noqa: PLC0415
 
         told = plan(folder, settings, paths, seed=seed, group=group, made=made)
         worked_by = RayEngine(folder, told, address=ray_address, jobs=jobs)
     else:
-        jobs = jobs or max(JOBS, settings.concurrency)
-        worked_by = LocalEngine(folder, context, seed=seed, group=group, jobs=jobs)
+        worked_by = LocalEngine(folder, context, seed=seed, group=group, jobs=many)
     return Run(folder, worked_by, paths, made, on_progress).run()
-
-
-def in_batches(once: Callable[[], Built], folder: Folder, context: Context, batch: Batch) -> Built:
-    """Rounds of doing what can be done, sending what must be asked, and waiting for the replies.
-
-    A round asks one stage's questions at least, so there are about as many as there are stages.
-    """
-    replies = context.agents["generator"].replies
-    assert replies is not None, "dataset mode has a reply cache"
-    collector = BatchCollector(folder.work / "batches", replies, context.budget, context.ledger)
-    for agent in context.agents.values():
-        agent.deferred = collector
-    try:
-        collector.poll()  # what came since an earlier call
-        while True:
-            built = once()
-            if not built.deferred:
-                return built
-            batch.tell(collector.submit())
-            if not batch.wait:
-                return built
-            while collector.waiting:
-                time.sleep(batch.poll_s)
-                batch.tell(collector.poll())
-    finally:
-        collector.close()

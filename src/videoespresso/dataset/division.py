@@ -17,7 +17,7 @@ from videoespresso.dataset.measures import digest, stem_of, video_key
 from videoespresso.dataset.stats import NO_TASK
 from videoespresso.errors import UserError
 from videoespresso.items import DatasetItem
-from videoespresso.memory.embedders import Embedder
+from videoespresso.memory.embedders import Embedder, embedder
 
 Together = Literal["stem", "images", "questions"]
 TOGETHER: Final[tuple[Together, ...]] = get_args(Together)
@@ -88,39 +88,45 @@ def divide(
     """The side of each video by its key, and the groups kept together.
 
     together: videos with one file name, with a core frame in common, or with a near-duplicate
-    question that has the same answer (needs `embed`) stay on one side. stratify: fill up the tasks
-    that a side lacks, in the order of the hash, where a side by hash alone is only even on average;
-    then new videos can move old ones, unless they are given as `like`: an earlier split, by name,
-    whose videos stay where they were.
+    question that has the same answer (by `embed`, wordllama if None) stay on one side. stratify:
+    fill up the tasks that a side lacks, in the order of the hash, where a side by hash alone is
+    only even on average; then new videos can move old ones, unless they are given as `like`: an
+    earlier split, by name, whose videos stay where they were.
     """
     videos, groups = _grouped(read, together, embed, threshold)
+    known = _known(like or {}, ratios)
     keys = list(videos.places)
     units: dict[int, list[int]] = {}
     for place, root in enumerate(groups.roots(np.arange(len(keys))).tolist()):
         units.setdefault(root, []).append(place)
-    known = {video_key(item): name for name, old in (like or {}).items() for item in old()}
+    at = {root: point(min(keys[p] for p in unit), seed) for root, unit in units.items()}
+    sides: dict[bytes, str] = {}
+    have = {name: Counter[str]() for name in ratios}
+    whole = sum(videos.tasks, Counter[str]())
+    is_new = {root: not any(keys[p] in known for p in unit) for root, unit in units.items()}
+    for root in sorted(units, key=lambda root: (is_new[root], at[root])):
+        unit = units[root]
+        tasks = sum((videos.tasks[place] for place in unit), Counter[str]())
+        if not is_new[root]:
+            side = next(known[keys[place]] for place in unit if keys[place] in known)
+        elif stratify:
+            side = _most_lacking(tasks, have, whole, ratios)
+        else:
+            side = _by_point(at[root], ratios)
+        have[side] += tasks
+        sides |= {keys[place]: known.get(keys[place], side) for place in unit}
+    return sides, groups
+
+
+def _known(like: Mapping[str, Read], ratios: Mapping[str, float]) -> dict[bytes, str]:
+    """Where an earlier split has its videos. Raises UserError for a part that is no more."""
+    known = {video_key(item): name for name, read in like.items() for item in read()}
     if unknown := set(known.values()) - set(ratios):
         raise UserError(
             f"the earlier split has a part {min(unknown)!r}, this one has not",
             hint="Name the same parts in --ratios.",
         )
-    name_of = {root: min(keys[place] for place in unit) for root, unit in units.items()}
-    order = sorted(units, key=lambda root: point(name_of[root], seed))
-    sides: dict[bytes, str] = {}
-    have = {name: Counter[str]() for name in ratios}
-    whole = sum(videos.tasks, Counter[str]())
-    for root in sorted(order, key=lambda root: not any(keys[p] in known for p in units[root])):
-        tasks = sum((videos.tasks[place] for place in units[root]), Counter[str]())
-        olds = [known[keys[place]] for place in units[root] if keys[place] in known]
-        if olds:
-            side = olds[0]
-        elif stratify:
-            side = _most_lacking(tasks, have, whole, ratios)
-        else:
-            side = _by_point(point(name_of[root], seed), ratios)
-        have[side] += tasks
-        sides |= {keys[place]: known.get(keys[place], side) for place in units[root]}
-    return sides, groups
+    return known
 
 
 def _by_point(at: float, ratios: Mapping[str, float]) -> str:
@@ -168,11 +174,12 @@ def _grouped(
     if edges:
         one, other_end = np.array(edges, np.intp).T
         groups.join(one, other_end)
-    if embed is not None and "questions" in together:
+    if "questions" in together:
         of = np.array(rows, np.intp)
-        with asked([read()], embed) as told:
+        with asked([read()], embed or embedder()) as told:
+            groups.join(of, of[told.first[told.text]])
             for i, j in near(told, threshold):
-                groups.join(of[i], of[j])
+                groups.join(of[told.first[i]], of[told.first[j]])
     return videos, groups
 
 

@@ -1,13 +1,14 @@
 """Questions that ask the same: by their words, and by the cosine of their embeddings.
 
-Every pair is compared, block by block: vectors lie in a temporary file at half precision, memory
-holds two blocks and a few dozen bytes a record.
+Records with the same words are found by hashes, the others are compared each with each, block by
+block: vectors lie in a temporary file at half precision, memory holds two blocks and some hundred
+bytes a record.
 """
 
 import contextlib
-import itertools
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -24,7 +25,7 @@ THRESHOLD: Final = 0.9
 """Cosine from which two texts say the same. wordllama: "stop" for "halt" gives 0.93, "leaves" for
 "left" 0.95, "blue" for "red" 0.82, another way to ask 0.86-0.88. It does not see word order."""
 BLOCK: Final = 2048
-"""Records a block: 16 MB of cosines, large enough for the matrix product to run at full speed."""
+"""Texts a block: 16 MB of cosines, large enough for the matrix product to run at full speed."""
 EXAMPLES: Final = 20
 
 Rows = NDArray[np.intp]
@@ -46,15 +47,15 @@ class Example(Record):
 class Duplicates(Record):
     """Near-duplicate questions with the same answer.
 
-    pairs: of records. groups: of records that hang together by such pairs; largest: records of the
-    largest one. extra: records that could go, one of each group kept. same_video: pairs about one
-    video, which are the same question twice.
+    groups: of records that hang together by such pairs; repeated: records in them; largest:
+    records of the largest group. extra: records that could go, one of each group kept.
+    same_video: those of them that ask a second time about one video.
     """
 
     records: int
     threshold: float
-    pairs: int
     groups: int
+    repeated: int
     largest: int
     extra: int
     same_video: int
@@ -62,19 +63,29 @@ class Duplicates(Record):
 
 
 class Asked(NamedTuple):
-    """What is compared. Each array has a row a record; `side`: number of the set it is from.
+    """What is compared. A text is a question with its answer, records of one text share it.
 
-    questions, answers: unit vectors, (n, d). words, said, videos: hashes of the question's and the
-    answer's plain text and of the video.
+    ids, side (number of the set), videos (hash), text (its number): a row a record. first: the
+    first record of each text. words, said: hashes of its question and answer. questions, answers:
+    their unit vectors, (texts, d).
     """
 
     ids: list[str]
     side: NDArray[np.uint8]
     videos: NDArray[np.uint64]
+    text: Rows
+    first: Rows
     words: NDArray[np.uint64]
     said: NDArray[np.uint64]
     questions: Vectors
     answers: Vectors
+
+    def cosine(self, i: int, j: int) -> float:
+        """Of the questions of two texts."""
+        if i == j:
+            return 1.0
+        one, other = (self.questions[k].astype(np.float32) for k in (i, j))
+        return float(one @ other)
 
 
 class Groups:
@@ -86,7 +97,7 @@ class Groups:
     def roots(self, rows: Rows) -> Rows:
         """The smallest number each one hangs together with."""
         found = self._parent[rows]
-        while (above := self._parent[found]).tolist() != found.tolist():
+        while not np.array_equal(above := self._parent[found], found):
             found = above
         self._parent[rows] = found
         return found
@@ -111,39 +122,33 @@ class Groups:
 def find(read: Read, embed: Embedder, threshold: float = THRESHOLD) -> Duplicates:
     """Near-duplicates within one dataset, whatever video they are about."""
     with asked([read()], embed) as told:
-        groups, pairs, same_video = Groups(len(told.ids)), 0, 0
-        kept: list[tuple[int, int]] = []
+        groups = Groups(len(told.first))
+        again = np.flatnonzero(told.first[told.text] != np.arange(len(told.ids)))[:EXAMPLES]
+        kept = [(int(told.first[told.text[row]]), int(row)) for row in again]
         for i, j in near(told, threshold):
-            pairs += len(i)
-            same_video += int((told.videos[i] == told.videos[j]).sum())
             groups.join(i, j)
-            kept += zip(i[: EXAMPLES - len(kept)].tolist(), j.tolist(), strict=False)
-        sizes = groups.sizes() if told.ids else np.zeros(0, np.intp)
-        shown = examples(told, kept)
-        return Duplicates(
-            records=len(told.ids),
-            threshold=threshold,
-            pairs=pairs,
-            groups=int((sizes > 1).sum()),
-            largest=int(sizes.max(initial=0)),
-            extra=int((sizes - 1).sum()),
-            same_video=same_video,
-            examples=with_texts(shown, read()),
-        )
-
-
-def examples(told: Asked, pairs: Iterable[tuple[int, int]]) -> tuple[Example, ...]:
-    """Pairs of rows as examples; their texts are told by `with_texts`."""
-    return tuple(
-        Example(
-            first=told.ids[i],
-            second=told.ids[j],
-            cosine=float(np.dot(told.questions[i].astype(np.float32), told.questions[j])),
-            question="",
-            other="",
-        )
-        for i, j in pairs
+            few = EXAMPLES - len(kept)
+            kept += zip(told.first[i[:few]].tolist(), told.first[j[:few]].tolist(), strict=True)
+        group = groups.roots(told.text)
+        sizes = np.unique(group, return_counts=True)[1]
+        asked_of = np.unique(np.stack([group.astype(np.uint64), told.videos]), axis=1).shape[1]
+        shown = tuple(example(told, i, j) for i, j in kept)
+    return Duplicates(
+        records=len(group),
+        threshold=threshold,
+        groups=int((sizes > 1).sum()),
+        repeated=int(sizes[sizes > 1].sum()),
+        largest=int(sizes.max(initial=0)),
+        extra=int((sizes - 1).sum()),
+        same_video=len(group) - asked_of,
+        examples=with_texts(shown, read()),
     )
+
+
+def example(told: Asked, i: int, j: int) -> Example:
+    """Two records by their rows; `with_texts` adds the questions."""
+    cosine = told.cosine(int(told.text[i]), int(told.text[j]))
+    return Example(first=told.ids[i], second=told.ids[j], cosine=cosine, question="", other="")
 
 
 def with_texts(found: tuple[Example, ...], items: Iterable[DatasetItem]) -> tuple[Example, ...]:
@@ -160,46 +165,76 @@ def with_texts(found: tuple[Example, ...], items: Iterable[DatasetItem]) -> tupl
 
 @contextlib.contextmanager
 def asked(sets: Iterable[Iterable[DatasetItem]], embed: Embedder) -> Iterator[Asked]:
-    """Embeds the questions and answers of all sets; the vectors' files go when the block ends."""
+    """Embeds each text of all sets once; the vectors' files go when the block ends."""
     ids: list[str] = []
-    sides, hashes = bytearray(), bytearray()
+    sides, videos, texts = bytearray(), bytearray(), array("q")
+    known: dict[bytes, int] = {}
+    first = array("q")
     with tempfile.TemporaryDirectory(prefix="videoespresso-") as folder:
-        places = [Path(folder) / name for name in ("questions", "answers")]
-        with places[0].open("wb") as questions, places[1].open("wb") as answers:
+        files = [Path(folder) / name for name in ("questions", "answers")]
+        with _Vectors(files, embed) as vectors:
             for side, items in enumerate(sets):
-                stream = iter(items)
-                while batch := list(itertools.islice(stream, BLOCK)):
-                    ids += [item.id for item in batch]
-                    sides += bytes([side]) * len(batch)
-                    for item in batch:
-                        hashes += video_key(item) + digest(plain(item.question))
-                        hashes += digest(plain(item.answer))
-                    for file, texts in (
-                        (questions, [item.question for item in batch]),
-                        (answers, [item.answer for item in batch]),
-                    ):
-                        file.write(embed(texts).astype(np.float16).tobytes())
-        columns = np.frombuffer(bytes(hashes), np.uint64).reshape(-1, 3)
-        vectors = [_vectors(place, len(ids)) for place in places]
-        yield Asked(ids, np.frombuffer(bytes(sides), np.uint8), *columns.T.copy(), *vectors)
+                for item in items:
+                    key = digest(plain(item.question)) + digest(plain(item.answer))
+                    text = known.setdefault(key, len(known))
+                    if text == len(first):
+                        first.append(len(ids))
+                        vectors.add(item.question, item.answer)
+                    texts.append(text)
+                    ids.append(item.id)
+                    sides.append(side)
+                    videos += video_key(item)
+        hashes = np.frombuffer(b"".join(known), np.uint64).reshape(-1, 2)
+        yield Asked(
+            ids,
+            np.frombuffer(bytes(sides), np.uint8),
+            np.frombuffer(bytes(videos), np.uint64),
+            np.array(texts, np.intp),
+            np.array(first, np.intp),
+            hashes[:, 0].copy(),
+            hashes[:, 1].copy(),
+            *(_mapped(file, len(known)) for file in files),
+        )
 
 
-def near(
-    told: Asked, threshold: float = THRESHOLD, *, across: bool = False
-) -> Iterator[tuple[Rows, Rows]]:
-    """Rows (i < j) of records that ask the same and answer the same, block by block.
+class _Vectors:
+    """Writes the vectors of pairs of texts to two files, a block at a time."""
 
-    across: only pairs of different sets.
-    """
-    starts = range(0, len(told.ids), BLOCK)
+    def __init__(self, files: Sequence[Path], embed: Embedder) -> None:
+        self._embed = embed
+        self._files = [file.open("wb") for file in files]
+        self._waiting: list[tuple[str, str]] = []
+
+    def add(self, question: str, answer: str) -> None:
+        """One more pair."""
+        self._waiting.append((question, answer))
+        if len(self._waiting) == BLOCK:
+            self._write()
+
+    def _write(self) -> None:
+        for file, texts in zip(self._files, zip(*self._waiting, strict=True), strict=False):
+            file.write(self._embed(texts).astype(np.float16).tobytes())
+        self._waiting.clear()
+
+    def __enter__(self) -> "_Vectors":
+        return self
+
+    def __exit__(self, *failed: object) -> None:
+        try:
+            if failed[0] is None:
+                self._write()
+        finally:
+            for file in self._files:
+                file.close()
+
+
+def near(told: Asked, threshold: float = THRESHOLD) -> Iterator[tuple[Rows, Rows]]:
+    """Texts (i < j) that ask the same and answer the same in other words, block by block."""
+    starts = range(0, len(told.first), BLOCK)
     for at in starts:
-        for to in range(at, len(told.ids), BLOCK):
+        for to in range(at, len(told.first), BLOCK):
             a, b = slice(at, at + BLOCK), slice(to, to + BLOCK)
-            if across and len(np.unique(np.concatenate([told.side[a], told.side[b]]))) < 2:
-                continue
             same = _alike(told.questions, told.words, a, b, threshold)
-            if across:
-                same &= told.side[a][:, None] != told.side[b][None, :]
             if at == to:
                 same = np.triu(same, 1)
             if same.any():
@@ -218,7 +253,7 @@ def _alike(
     return same
 
 
-def _vectors(file: Path, n: int) -> Vectors:
+def _mapped(file: Path, n: int) -> Vectors:
     """(n, d) at half precision: a cosine is right to 0.001."""
     if not n:
         file = file.with_suffix(".none")

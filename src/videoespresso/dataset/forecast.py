@@ -24,6 +24,7 @@ from videoespresso.errors import BudgetExceeded, ModelError, UserError, VideoErr
 from videoespresso.graphs import ask, looking
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.dataset_context import GROUP
+from videoespresso.graphs.state import State
 from videoespresso.settings import Settings
 from videoespresso.tools.sampling import SamplingPlan
 from videoespresso.types import FrameRef, Record, Usage
@@ -186,7 +187,13 @@ class _Forecaster:
     def _different(self, path: str) -> int:
         """How many frames of a video a captioner would be shown. Raises VideoError."""
         video = self._worker.context.probes(path)
-        found = ask.sample({"path": path, "video": video.model_dump(mode="json")}, self._context)
+        asked: State = {
+            "path": path,
+            "question": "",
+            "options": [],
+            "video": video.model_dump(mode="json"),
+        }
+        found = ask.sample(asked, self._context)
         frames = [FrameRef.model_validate(frame) for frame in found["frames"]]
         leaders = looking.leaders(self._context, frames)
         return max(1, sum(first == name for name, first in leaders.items()))

@@ -1,20 +1,25 @@
 """What two splits of a dataset share and must not: videos, frames, questions."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from itertools import combinations
 from typing import Final, Literal, get_args
+
+import numpy as np
 
 from videoespresso.dataset.duplicates import (
     EXAMPLES,
     THRESHOLD,
     Asked,
+    Example,
     Read,
     asked,
-    examples,
+    example,
     near,
     with_texts,
 )
 from videoespresso.dataset.measures import digest, stem_of, video_key
+from videoespresso.errors import UserError
 from videoespresso.items import DatasetItem
 from videoespresso.memory.embedders import Embedder
 from videoespresso.types import Record
@@ -28,12 +33,18 @@ MEANING: Final[dict[Kind, str]] = {
     "question": "the same question with the same answer",
 }
 
+LOOKED_AT: Final = 20_000
+"""Pairs of a block among which examples are looked for."""
+MOST: Final = 64
+"""Sets at most: which of them hold a thing is kept in as many bits."""
+
 Sets = Mapping[str, Read]
 """Name -> how its records are read."""
 
 
 class Leak(Record):
-    """n things of a kind that two splits share; of questions, pairs of records."""
+    """n things of a kind that two splits share; of questions, records of the second that repeat one
+    of the first."""
 
     kind: Kind
     first: str
@@ -57,7 +68,15 @@ def leakage(
     threshold: float = THRESHOLD,
     kinds: Collection[Kind] = KINDS,
 ) -> Leakage:
-    """What the sets share, each pair of them. embed: for questions; None leaves them out."""
+    """What the sets share, each pair of them. embed: for questions; None leaves them out.
+
+    Raises UserError for more than MOST sets.
+    """
+    if len(sets) > MOST:
+        raise UserError(
+            f"{len(sets)} datasets are too many to compare; at most {MOST} are",
+            hint="Compare some of them at a time.",
+        )
     names = list(sets)
     counted: dict[str, int] = {}
     sharing = _Sharing(names, kinds)
@@ -124,9 +143,9 @@ class _Sharing:
 def _questions(sets: Sets, embed: Embedder, threshold: float) -> list[Leak]:
     names = list(sets)
     with asked([read() for read in sets.values()], embed) as told:
-        counted, kept = _across(told, len(names), threshold)
-        shown = {place: examples(told, pairs) for place, pairs in kept.items()}
-    every = tuple(example for found in shown.values() for example in found)
+        twins = _Twins(told, threshold)
+        found = {(a, b): twins.between(a, b) for a, b in combinations(range(len(names)), 2)}
+    every = tuple(example for _, examples in found.values() for example in examples)
     texts = {
         (e.first, e.second): f"{e.first} {e.question!r} ~ {e.second} {e.other!r} ({e.cosine:.2f})"
         for e in with_texts(every, (item for read in sets.values() for item in read()))
@@ -137,23 +156,49 @@ def _questions(sets: Sets, embed: Embedder, threshold: float) -> list[Leak]:
             first=names[a],
             second=names[b],
             n=n,
-            examples=tuple(texts[e.first, e.second] for e in shown[a, b]),
+            examples=tuple(texts[e.first, e.second] for e in examples),
         )
-        for (a, b), n in counted.items()
+        for (a, b), (n, examples) in found.items()
         if n
     ]
 
 
-def _across(
-    told: Asked, sets: int, threshold: float
-) -> tuple[dict[tuple[int, int], int], dict[tuple[int, int], list[tuple[int, int]]]]:
-    """How many pairs each two sets share, and the first of them. Rows of earlier sets are first."""
-    counted = dict.fromkeys(combinations(range(sets), 2), 0)
-    kept: dict[tuple[int, int], list[tuple[int, int]]] = {place: [] for place in counted}
-    for i, j in near(told, threshold, across=True):
-        for place in counted:
-            here = (told.side[i] == place[0]) & (told.side[j] == place[1])
-            counted[place] += int(here.sum())
-            left = EXAMPLES - len(kept[place])
-            kept[place] += zip(i[here][:left].tolist(), j[here][:left].tolist(), strict=True)
-    return counted, kept
+class _Twins:
+    """Which sets hold each text, and which hold one that says the same."""
+
+    def __init__(self, told: Asked, threshold: float) -> None:
+        self._told = told
+        self._held = np.zeros(len(told.first), np.uint64)
+        np.bitwise_or.at(self._held, told.text, np.uint64(1) << told.side.astype(np.uint64))
+        self._near = self._held.copy()
+        self._pairs: list[tuple[int, int]] = []
+        shown: Counter[tuple[int, int]] = Counter()
+        for i, j in near(told, threshold):
+            np.bitwise_or.at(self._near, i, self._held[j])
+            np.bitwise_or.at(self._near, j, self._held[i])
+            i, j = i[:LOOKED_AT], j[:LOOKED_AT]
+            held = np.stack([self._held[i], self._held[j]], axis=1)
+            for place in np.unique(held, axis=0):
+                key = (int(place[0]), int(place[1]))
+                rows = np.flatnonzero((held == place).all(axis=1))[: EXAMPLES - shown[key]]
+                shown[key] += len(rows)
+                self._pairs += zip(i[rows].tolist(), j[rows].tolist(), strict=True)
+
+    def between(self, a: int, b: int) -> tuple[int, tuple[Example, ...]]:
+        """Records of set b that ask and answer what a record of set a does, and some of them."""
+        told, bit = self._told, np.uint64(1) << np.uint64(a)
+        leaked = (told.side == b) & ((self._near[told.text] & bit) != 0)
+        shared = bit | np.uint64(1) << np.uint64(b)
+        both = np.flatnonzero((self._held & shared) == shared)
+        pairs = [(int(text), int(text)) for text in both[:EXAMPLES]]
+        pairs += self._pairs
+        pairs += [(j, i) for i, j in self._pairs]
+        examples: list[Example] = []
+        for i, j in pairs:
+            if len(examples) == EXAMPLES:
+                break
+            one = np.flatnonzero((told.text == i) & (told.side == a))
+            other = np.flatnonzero((told.text == j) & (told.side == b))
+            if len(one) and len(other):
+                examples.append(example(told, int(one[0]), int(other[0])))
+        return int(leaked.sum()), tuple(examples)

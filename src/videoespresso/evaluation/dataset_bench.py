@@ -105,6 +105,7 @@ def _serving(latency_s: float) -> Iterator[str]:
 def _clip(path: Path, seed: int, seconds: int) -> None:
     """160 x 90, another picture every second."""
     import av  # noqa: PLC0415 - only for making clips
+    import numpy as np  # noqa: PLC0415 - as above
     from PIL import Image, ImageDraw  # noqa: PLC0415 - as above
 
     draw = random.Random(seed)
@@ -118,7 +119,8 @@ def _clip(path: Path, seed: int, seconds: int) -> None:
             left = draw.randrange(80)
             ImageDraw.Draw(picture).rectangle((left, 20, left + 60, 70), fill=patch)
             for _ in range(2):
-                out.mux(stream.encode(av.VideoFrame.from_image(picture)))
+                frame = av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")
+                out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
 
 

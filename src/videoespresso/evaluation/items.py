@@ -117,7 +117,12 @@ def filmed(item: Item, folder: Path) -> Path:
     Its name says how the story looks: films of another theatre are not taken. Raises UserError
     when it cannot be written.
     """
-    path = folder / f"{item.video}-{look_of(item.seed, item.style)}.mp4"
+    return filmed_story(item.seed, item.style, folder)
+
+
+def filmed_story(seed: int, style: StyleFamily, folder: Path) -> Path:
+    """The film of a story, as `filmed`."""
+    path = folder / f"{style}-{seed}-{look_of(seed, style)}.mp4"
     if not path.exists():
-        film(make_story(item.seed, item.style), path)
+        film(make_story(seed, style), path)
     return path

@@ -70,10 +70,14 @@ def _cap(text: str) -> str:
 def false_pairs(story: Story, rng: random.Random) -> Iterator[Planted]:
     """Each true pair, spoilt in one of the ways that fit it, and questions that should not be."""
     for pair in true_pairs(story):
-        ways = [made for spoil in _SPOILERS if (made := spoil(pair, story, rng)) is not None]
-        if ways:
+        if ways := spoilt(pair, story, rng):
             yield rng.choice(ways)
     yield from _needless(story, rng)
+
+
+def spoilt(pair: Planted, story: Story, rng: random.Random) -> list[Planted]:
+    """A true pair in each of the ways in which it can be made false, one a way."""
+    return [made for spoil in _SPOILERS if (made := spoil(pair, story, rng)) is not None]
 
 
 def _actor(pair: Planted, story: Story, rng: random.Random) -> Planted | None:

@@ -103,7 +103,7 @@ comes deal deals both link links have has common from back video scene story kin
 immediately directly until while once so by be was what's its their his her must put consequence
 makes make causes cause caused turns turn influence influenced react reacts all seen
 direct directly follow follows each sequence begin begins start starts end ends yes under or
-sets off chain done meal ahead whom effect affected step brings again video's"""
+sets off chain done meal ahead whom effect affected step brings again video's he she they"""
 QUESTION_WORDS = frozenset((*_ASKING.split(), *WEATHERS, *SETTINGS, *MOODS, *OBJECTS.split("|")))
 """Words that questions and short answers may have besides what is told of somebody."""
 

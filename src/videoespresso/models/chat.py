@@ -41,9 +41,12 @@ def chat_model(
     if spec.provider == "embedded":
         return _embedded(spec)
     if spec.provider == "hf":
-        from videoespresso.models.hf import HfChatModel  # noqa: PLC0415 - langchain_core is slow
+        from videoespresso.models.hf import (  # noqa: PLC0415 - langchain_core is slow
+            HfChatModel,
+            options,
+        )
 
-        return HfChatModel(path=spec.model, max_tokens=max_tokens, temperature=temperature)
+        return HfChatModel(**options(spec.model), max_tokens=max_tokens, temperature=temperature)
     if spec.provider == "openai":
         return _openai(spec, timeout_s, max_tokens, temperature)
     return _by_langchain(spec, timeout_s, max_tokens, temperature)

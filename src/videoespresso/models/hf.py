@@ -1,11 +1,17 @@
-"""`hf:PATH_OR_ID`: a transformers image-text-to-text model, in this process."""
+"""`hf:PATH_OR_ID`: a transformers image-text-to-text model, in this process.
+
+Options stand behind a question mark: hf:OpenGVLab/InternVL3-1B-hf?dtype=bfloat16&device=cuda:1
+"""
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
+from urllib.parse import parse_qsl
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -13,13 +19,53 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from PIL import Image
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 
-from videoespresso.errors import ModelError
+from videoespresso.errors import ModelError, SettingsError
 from videoespresso.models.images import from_data_uri
 
 MAX_PIXELS = 1024 * 1024
 """Larger images are reduced to this area first: encoders tile, and memory grows with area."""
+
+
+BATCH = 4
+"""Requests that are answered together when so many wait: on a GPU nearly as fast as one of them."""
+
+_OPTIONS = {
+    "dtype": re.compile("auto|float32|float16|bfloat16"),
+    "device": re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d+)?"),
+    "max_pixels": re.compile(r"[1-9]\d{2,8}"),
+    "batch": re.compile(r"[1-9]\d{0,2}"),
+}
+
+
+def options(model: str) -> dict[str, Any]:
+    """`PATH_OR_ID?dtype=float16&batch=8` as what `HfChatModel` takes.
+
+    Raises SettingsError for an option that there is not, or a value that it cannot have.
+    """
+    path, mark, query = model.rpartition("?")
+    if not mark:
+        return {"path": model}
+    given = dict(parse_qsl(query, keep_blank_values=True))
+    for name, value in given.items():
+        if name not in _OPTIONS or not _OPTIONS[name].fullmatch(value):
+            raise SettingsError(
+                f"hf:{path} has no option {name}={value}",
+                hint="dtype=float16 (bfloat16, float32), device=cuda:0 (cpu, mps), "
+                "max_pixels=262144, batch=8; several with &.",
+            )
+    return {"path": path, **given}
+
+
+@dataclass(eq=False)
+class _Asked:
+    """A request that waits for the weights, and then what came of it."""
+
+    messages: list[BaseMessage]
+    options: dict[str, Any]
+    result: ChatResult | None = None
+    error: Exception | None = None
 
 
 class HfChatModel(BaseChatModel):
@@ -27,7 +73,8 @@ class HfChatModel(BaseChatModel):
 
     path: a folder or a hub id; a hub id is downloaded at first use, and remote code is never run.
     dtype: "auto" (as saved, float32 on a CPU) or a torch dtype's name. device: "auto" (cuda, mps,
-    cpu), or a torch device. One generation at a time: the weights are shared.
+    cpu), or a torch device. One generation at a time, the weights are shared: requests that wait
+    meanwhile are answered together, at most `batch` of them.
     """
 
     path: str
@@ -36,8 +83,11 @@ class HfChatModel(BaseChatModel):
     max_pixels: int = MAX_PIXELS
     max_tokens: int = 1024
     temperature: float = 0.0
+    batch_size: int = Field(default=BATCH, ge=1, alias="batch")
 
     _lock: Lock = PrivateAttr(default_factory=Lock)
+    _asked: list[_Asked] = PrivateAttr(default_factory=list)
+    _noting: Lock = PrivateAttr(default_factory=Lock)
 
     @property
     def _llm_type(self) -> str:
@@ -82,18 +132,27 @@ class HfChatModel(BaseChatModel):
                 f"hf:{self.path} cannot be loaded: {first}",
                 hint="Check the folder or the hub id, and that transformers knows its type.",
             ) from error
+        except ImportError as error:  # a processor's own need, told in its own words
+            first = str(error).strip().partition("\n")[0]
+            raise ModelError(
+                f"hf:{self.path} cannot be loaded: {first}", hint="Install what it names."
+            ) from error
+        tokenizer = processor.tokenizer
+        tokenizer.padding_side = "left"  # what is generated follows the prompt at once
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
         return processor, model.to(device).eval()
 
-    def _inputs(self, messages: Sequence[BaseMessage]) -> Any:
+    def _inputs(self, conversations: Sequence[Sequence[BaseMessage]]) -> Any:
         """The messages through the model's own chat template, on its device."""
         processor, model = self._loaded
-        conversation = [_turn(message, self.max_pixels) for message in messages]
         inputs = processor.apply_chat_template(
-            conversation,
+            [[_turn(message, self.max_pixels) for message in one] for one in conversations],
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
+            **({"processor_kwargs": {"padding": True}} if len(conversations) > 1 else {}),
         )
         return inputs.to(model.device, dtype=model.dtype)
 
@@ -114,21 +173,58 @@ class HfChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        with self._lock:
-            processor, model = self._loaded  # says what to install when torch is missing
-            inputs = self._inputs(messages)
-            options = self._options(stop, kwargs)
-            output = model.generate(**inputs, **options)
+        mine = _Asked(messages, {"stop": stop, **kwargs})
+        with self._noting:
+            self._asked.append(mine)
+        with self._lock:  # by now somebody else may have answered it
+            if mine.result is None and mine.error is None:
+                self._answer(self._together(mine))
+        if mine.error is not None:
+            raise mine.error
+        assert mine.result is not None
+        return mine.result
+
+    def _together(self, mine: _Asked) -> list[_Asked]:
+        """It and those that wait beside it with the same options, taken off the list."""
+        with self._noting:
+            alike = [a for a in self._asked if a is not mine and a.options == mine.options]
+            some = [mine, *alike[: self.batch_size - 1]]
+            self._asked = [a for a in self._asked if a not in some]
+        return some
+
+    def _answer(self, some: list[_Asked]) -> None:
+        """Answers them together; where that fails (memory, a processor) one by one."""
+        try:
+            results = self._results([a.messages for a in some], some[0].options)
+        except Exception as error:  # noqa: BLE001 - the library's; raised to whoever asked
+            if len(some) == 1:
+                some[0].error = error
+                return
+            for one in some:
+                self._answer([one])
+        else:
+            for one, result in zip(some, results, strict=True):
+                one.result = result
+
+    def _results(
+        self, conversations: Sequence[Sequence[BaseMessage]], asked: dict[str, Any]
+    ) -> list[ChatResult]:
+        processor, model = self._loaded  # says what to install when torch is missing
+        inputs = self._inputs(conversations)
+        options = self._options(asked["stop"], asked)
+        outputs = model.generate(**inputs, **options)
         length = inputs["input_ids"].shape[1]
-        new = output[0][length:]
-        text = processor.decode(new, skip_special_tokens=True)
-        cut = len(new) >= options["max_new_tokens"]
-        message = AIMessage(
-            text.strip(),
-            response_metadata={"finish_reason": "length" if cut else "stop"},
-            usage_metadata=_usage(length, len(new)),
-        )
-        return ChatResult(generations=[ChatGeneration(message=message)])
+        found = []
+        for output, mask in zip(outputs, inputs["attention_mask"], strict=True):
+            new = _until_end(output[length:].tolist(), model.generation_config.eos_token_id)
+            cut = len(new) >= options["max_new_tokens"]
+            message = AIMessage(
+                processor.decode(new, skip_special_tokens=True).strip(),
+                response_metadata={"finish_reason": "length" if cut else "stop"},
+                usage_metadata=_usage(int(mask.sum()), len(new)),
+            )
+            found.append(ChatResult(generations=[ChatGeneration(message=message)]))
+        return found
 
     def _stream(
         self,
@@ -141,30 +237,50 @@ class HfChatModel(BaseChatModel):
             processor, model = self._loaded  # says what to install when transformers is missing
             from transformers import TextIteratorStreamer  # noqa: PLC0415 - an optional extra
 
-            inputs = self._inputs(messages)
+            inputs = self._inputs([messages])
             streamer = TextIteratorStreamer(
                 processor.tokenizer, skip_prompt=True, skip_special_tokens=True
             )
             failed: list[BaseException] = []
+            made: list[Any] = []
             options = self._options(stop, kwargs) | {"streamer": streamer}
-            thread = Thread(target=_generate_into, args=(model, inputs, options, failed))
+            thread = Thread(target=_generate_into, args=(model, inputs, options, made, failed))
             thread.start()
             for piece in streamer:
                 yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
             thread.join()
         if failed:
             raise failed[0]
+        length = inputs["input_ids"].shape[1]
+        yield ChatGenerationChunk(message=_last(len(made[0]) - length, length, options))
 
 
 def _generate_into(
-    model: Any, inputs: Any, options: dict[str, Any], failed: list[BaseException]
+    model: Any, inputs: Any, options: dict[str, Any], made: list[Any], failed: list[BaseException]
 ) -> None:
     """The streaming thread. What it raises is handed over: a streamer alone would wait forever."""
     try:
-        model.generate(**inputs, **options)
+        made.extend(model.generate(**inputs, **options))
     except BaseException as error:  # noqa: BLE001 - raised again by the reader
         failed.append(error)
         options["streamer"].end()
+
+
+def _last(new: int, length: int, options: dict[str, Any]) -> AIMessageChunk:
+    """What ends a stream of `new` tokens: its usage, and whether it was cut."""
+    cut = new >= options["max_new_tokens"]
+    return AIMessageChunk(
+        content="",
+        response_metadata={"finish_reason": "length" if cut else "stop"},
+        usage_metadata=_usage(length, new),
+    )
+
+
+def _until_end(tokens: list[int], ends: int | list[int] | None) -> list[int]:
+    """The tokens up to the first that ends a reply, and with it; padding follows."""
+    marks = {ends} if isinstance(ends, int) else set(ends or ())
+    position = next((k for k, token in enumerate(tokens) if token in marks), len(tokens))
+    return tokens[: position + 1]
 
 
 def _turn(message: BaseMessage, max_pixels: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """How fast a provider is called: one line for all callers, so that none of them overruns it."""
 
 import asyncio
+import os
 import threading
 import time
 from bisect import insort
@@ -17,6 +18,9 @@ when theirs begins, and none sees more than the limit in any of them."""
 
 Wake = Callable[[], None]
 
+_WINDOWS = os.name == "nt"
+"""It hands over Ctrl-C only between two waits."""
+
 _LOCK = threading.Lock()
 _SHARED: dict[tuple[int, int | None, int | None], "Paces"] = {}
 
@@ -32,7 +36,9 @@ class Alarm:
         self._rung.set()
 
     def wait(self, seconds: float | None) -> None:
-        """Until rung, or until the seconds are over; None is no end."""
+        """Until rung, or until the seconds are over; None is no end. It may end earlier."""
+        if _WINDOWS:
+            seconds = min(1.0 if seconds is None else seconds, 1.0)
         self._rung.wait(seconds)
         self._rung.clear()
 

@@ -6,7 +6,7 @@ piece is read as a clause of somebody the captions name, or of "who" the questio
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 from videoespresso.models.embedded.teacher import words as w
@@ -19,26 +19,30 @@ _TIES = (
 _CUT = re.compile(
     rf"\s*(?P<near>\b(?:right|just|immediately|directly|straight)\s+)?\b{_TIES}\b\s*"
     r"|\s*(?P<stop>[;:,.?!]+(?=\s|$))\s*"
-    r"|\s+(?P<that>and that|that|if|why)\s+"
+    r"|\s+(?P<that>and that|that|in which|if|why)\s+"
 )
 _FILLER = re.compile(
     r"^(?:and\b|so\b|but\b|first(?:ly)?\b|second(?:ly)?\b|next\b|at last\b|at the end\b|finally\b"
-    r"|lastly\b|in the end\b|it is\b|of the moment\b|the moment\b|when\b|both\b|afterwards\b"
+    r"|lastly\b|in the end\b|of the moment\b|the moment\b|when\b|both\b|afterwards\b"
     r"|later\b|due to\b|by\b|yes\b|no\b|the fact\b|at the same time\b)\s*"
 )
 _ASK = re.compile(
     r"^(?P<wh>in which \w+|in what \w+|with which \w+|under which \w+|which \w+|what kind of \w+"
     r"|what|how|why|who|whom|where|when)\b\s*(?:(?P<do>do|does|did|will|is|are|was|were)\b\s*)?"
 )
+_TASTE = frozenset(map(w.stem, w.OPINION))
 _MADE = re.compile(r"(?:makes?|causes?|turns?|lets?|brings?) (?P<whom>.+)")
 """What brings somebody to do something: "makes the cook feel sad"."""
+MOST_PIECES = 60
+"""Pieces of a question or an answer that are read."""
+_PRONOUN = re.compile(r"(?:he|she|it|they) (?!(?:starts?|begins?) to\b)")
 _ASKING = """what which who whom whose why how where when do does did is are was be has have happens
 happen happening event events order right just first second third last next then after before
 because since so that reason cause causes caused lead leads result results consequence change
 changes mood feel feels feeling state person people somebody someone something anything vehicle
 vehicles ingredient ingredients step steps dish food use uses used prepare prepares work works
 weather place video scene scenes story moment time thing things object objects begin begins start
-starts end ends finally come comes link links with common deed deeds take takes cooking deal deals
+starts end ends finally come comes link links with common deed deeds take takes deal deals
 other else one two three it its they he she him her them his their there this these those between
 while during once until and or not at in on of to from for by as under into about through both each
 all also again another make makes turn turns become becomes get gets influence influenced effect
@@ -88,11 +92,14 @@ def answer_claims(answer: str, film: Film) -> list[Claim]:
 
 
 def _claims(text: str, film: Film, *, asking: bool) -> Iterator[Claim]:
-    first = True
-    for tie, near, piece in _pieces(masked(w.plain(text), film)):
+    first, last = True, ""
+    for tie, near, piece in islice(_pieces(masked(w.plain(text), film)), MOST_PIECES):
         for part in _parted(piece, film):
             claim = _asked(part, film) if asking and first else _stated(part, film)
             first = False
+            if _PRONOUN.match(part) and not claim.who:
+                claim = claim._replace(who=last)
+            last = claim.who or last
             yield claim._replace(act=claim.act.replace(" _", " "), tie=tie, near=near)
 
 
@@ -167,15 +174,15 @@ def _asked(piece: str, film: Film) -> Claim:
         verb = asked["do"] if asked["do"] in w.COPULAS else ""
         who, act = subject(rest, film)
         act = f"{verb} {act}".strip() if who and verb and act else act
-        return Claim(who, act if who and _tells(act, film) else "")
+        return Claim(who, act if who and _tells(act, film, asked=True) else "")
     made = _MADE.match(rest)
     if made:
         who, act = subject(made["whom"], film)
         act = f"is {act}" if act in w.MOODS else act.removeprefix("to ")
-        return Claim(who, act if who and _tells(act, film) else "")
+        return Claim(who, act if who and _tells(act, film, asked=True) else "")
     wanted = asked["wh"].split()[-1]
     if wanted in ("who", "what", "person", "vehicle", "animal", "thing", "object"):
-        return Claim("", rest if _tells(rest, film) else "")
+        return Claim("", rest if _tells(rest, film, asked=True) else "")
     return _stated(rest, film)
 
 
@@ -184,22 +191,24 @@ def _stated(piece: str, film: Film) -> Claim:
     who, act = subject(piece, film)
     if who:
         return Claim(who, act if _tells(act, film) else "")
-    pronoun, _, rest = piece.partition(" ")
-    if pronoun in ("he", "she", "it", "they") and _tells(rest, film):
-        return Claim("", rest)
+    if (pronoun := _PRONOUN.match(piece)) and _tells(piece[pronoun.end() :], film):
+        return Claim("", piece[pronoun.end() :])
     return _backdrop(re.sub(r"^(?:in|on|at|of) ", "", piece), film) or Claim("", "")
 
 
-def _tells(act: str, film: Film) -> bool:
-    """Whether an act is one of the scene's, not a verb with which questions are asked ("do",
-    "change", "deal with")."""
+def _tells(act: str, film: Film, *, asked: bool = False) -> bool:
+    """Whether an act is one of the scene's. asked: it may be a verb with which questions are asked
+    ("do", "change", "deal with"), and then it tells nothing."""
     if act.startswith(("starts to", "begins to")):
         return True
     act = w.told(act)
     first = w.stem(w.words(act)[0]) if w.words(act) else ""
-    if not first or (first in NEUTRAL and first not in film.verbs and first != "be"):
+    if act in {w.told(h.clause.act) for h in film.happenings}:
+        return True
+    asking = asked and first in NEUTRAL | {"cook"} and first not in film.verbs and first != "be"
+    if not first or asking:
         return False
-    return bool(set(stems(act)) - (NEUTRAL - film.stems))
+    return bool(set(stems(act)) - (NEUTRAL - film.stems) - _TASTE)
 
 
 def _backdrop(piece: str, film: Film) -> Claim | None:
@@ -214,9 +223,12 @@ def _backdrop(piece: str, film: Film) -> Claim | None:
 def subject(piece: str, film: Film) -> tuple[str, str]:
     """(who, what is said of them): by the captions' own names first, the longest that fits."""
     told = re.sub(r"^(?:the|an?|his|her|their)\s+", "", piece)
-    for who in sorted((*film.subjects, "it"), key=len, reverse=True):
+    names = film.subjects if _PRONOUN.match(piece) else (*film.subjects, "it")
+    for who in sorted(names, key=len, reverse=True):
         if told == who or told.startswith(f"{who} "):
             return who, told[len(who) :].strip()
+    if told in film.objects:
+        return told, ""
     clause = parse(piece)
     if clause:
         return clause.who, clause.act
@@ -243,10 +255,16 @@ def says(claim: Claim, clause: Clause) -> bool:
 
 
 def held(claim: Claim, film: Film) -> list[Happening]:
-    """The happenings of the captions that a claim speaks of."""
+    """The happenings of the captions that a claim speaks of: "the soup is served" is what somebody
+    does who serves the soup, and "the egg" alone is whatever is done with it."""
+    if not claim.act:
+        named = set(stems(claim.who))
+        doing = [h for h in film.happenings if named and named <= set(h.clause.stems)]
+        return [] if claim.who in film.subjects else doing
     who = known_as(claim.who, (*film.subjects, "it", "weather", "place")) if claim.who else None
-    return [
-        h
-        for h in (*film.happenings, *film.backdrop)
-        if (who is None or h.clause.who in who) and says(claim, h.clause)
-    ]
+    every = (*film.happenings, *film.backdrop)
+    found = [h for h in every if (who is None or h.clause.who in who) and says(claim, h.clause)]
+    if found or claim.act.partition(" ")[0] not in w.COPULAS or not claim.who:
+        return found
+    wanted = {*stems(claim.act), *stems(claim.who)}
+    return [h for h in film.happenings if wanted <= set(h.clause.stems)]

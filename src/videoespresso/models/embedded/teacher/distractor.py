@@ -2,7 +2,8 @@
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache, partial
 from itertools import permutations, zip_longest
 
 from videoespresso.models.embedded.teacher import words as w
@@ -47,6 +48,9 @@ _OBJECTS = ("chair", "bag", "bottle", "rope", "ladder")
 """For answers whose words are all unknown."""
 _NEXT = re.compile(r",? and at last |,? and finally |, then |,? and then ")
 _PARTS = re.compile(rf"{_NEXT.pattern}| to ")
+_TRIED = 8
+"""Places of an answer in which three errors are looked for, so that a caption of a thousand words
+takes no longer."""
 _SAME = (0.5, 2.0)
 """A wrong answer has between half and twice the right one's words."""
 
@@ -54,25 +58,38 @@ _SAME = (0.5, 2.0)
 def distract(film: Film, question: str, answer: str, count: int, seed: str) -> dict[str, object]:
     """`count` wrong answers, fewer where the answer has nothing that can be made wrong.
 
-    What the answer says anew is changed before what it takes from the question. seed: decides
-    which of the possible errors are made.
+    What the answer says anew is changed before what it takes from the question. All are wrong in
+    the same place where one place gives enough: with errors in several places the right answer is
+    the one most like the others, and can be told without a video. seed: decides which of the
+    possible errors are made.
     """
     rng = random.Random(seed)
     asked = w.plain(question)
     fresh: list[list[tuple[str, str]]] = []
     given: list[list[tuple[str, str]]] = []
     for old, swaps in _swaps(film, answer):
-        found = [
-            (t, f"{new!r} instead of {old!r}") for new in swaps for t in _with(answer, old, new)
-        ]
-        (given if old in asked else fresh).append(rng.sample(found, len(found)))
+        for place in _places(answer, old):
+            found = [(_with(answer, place, new), f"{new!r} instead of {old!r}") for new in swaps]
+            (given if old in asked else fresh).append(rng.sample(found, len(found)))
     orders = list(_orders(answer))
-    chosen: dict[str, str] = {}
-    for pools in ([rng.sample(orders, len(orders))], fresh, given):
-        for text, error in (c for row in zip_longest(*pools) for c in row if c):
-            if len(chosen) < count and _wrong(film, question, answer, text, [*chosen]):
+    orders = rng.sample(orders, len(orders))
+    fits = cache(partial(_wrong, film, question, answer))  # a candidate may come up twice
+
+    def taken(candidates: Iterable[tuple[str, str]]) -> dict[str, str]:
+        chosen: dict[str, str] = {}
+        for text, error in candidates:
+            if len(chosen) == count:
+                break
+            if fits(text) and _words(text) not in map(_words, chosen):
                 chosen[text] = error
-    return {"wrong": [{"text": text, "error": error} for text, error in chosen.items()]}
+        return chosen
+
+    alike = [orders, *rng.sample(fresh, len(fresh)), *rng.sample(given, len(given))]
+    told = next((c for pool in alike[:_TRIED] if len(c := taken(pool)) == count), None)
+    if told is None:
+        rows = (row for pools in ([orders], fresh, given) for row in zip_longest(*pools))
+        told = taken(c for row in rows for c in row if c)
+    return {"wrong": [{"text": text, "error": error} for text, error in told.items()]}
 
 
 def _orders(answer: str) -> Iterator[tuple[str, str]]:
@@ -129,19 +146,23 @@ def _has(text: str, phrase: str) -> bool:
     return re.search(rf"\b{re.escape(phrase)}\b", text) is not None
 
 
-def _with(answer: str, old: str, new: str) -> Iterator[str]:
-    """The answer with one occurrence of a phrase replaced, with its article and capital mended."""
-    for found in re.finditer(rf"\b{re.escape(old)}\b", answer, re.IGNORECASE):
-        word = new[:1].upper() + new[1:] if found[0][:1].isupper() else new
-        text = answer[: found.start()] + word + answer[found.end() :]
-        text = re.sub(r"\b([Aa])n? (?=[aeio]|um)", r"\1n ", text)
-        yield re.sub(r"\b([Aa])n (?=[^aeiou\W])", r"\1 ", text)
+def _places(answer: str, old: str) -> list[re.Match[str]]:
+    """Where the answer says a phrase."""
+    return list(re.finditer(rf"\b{re.escape(old)}\b", answer, re.IGNORECASE))
 
 
-def _wrong(film: Film, question: str, answer: str, text: str, others: list[str]) -> bool:
-    """Whether a candidate is false by the captions, unlike the others, and of the answer's form."""
+def _with(answer: str, place: re.Match[str], new: str) -> str:
+    """The answer with another phrase in that place, with its article and capital mended."""
+    word = new[:1].upper() + new[1:] if place[0][:1].isupper() else new
+    text = answer[: place.start()] + word + answer[place.end() :]
+    text = re.sub(r"\b([Aa])n? (?=[aeio]|um)", r"\1n ", text)
+    return re.sub(r"\b([Aa])n (?=[^aeiou\W])", r"\1 ", text)
+
+
+def _wrong(film: Film, question: str, answer: str, text: str) -> bool:
+    """Whether a candidate is false by the captions and of the answer's form."""
     right, plain = _words(answer), _words(text)
-    if plain in right or right in plain or plain in map(_words, others):
+    if plain in right or right in plain:
         return False
     parts = [_words(p).removeprefix("first ").removeprefix("from ") for p in _PARTS.split(text)]
     if len(set(parts)) < len(parts):
@@ -161,7 +182,10 @@ def _wrong(film: Film, question: str, answer: str, text: str, others: list[str])
 def _twice(film: Film, text: str, answer: str) -> bool:
     """Whether somebody is named twice who was not: "gives the box to" himself."""
     told, right = w.plain(text), w.plain(answer)
-    return any(told.count(s) > 1 and right.count(s) < told.count(s) for s in film.subjects)
+    return any(
+        told.count(s) > 1 and right.count(s) < told.count(s)
+        for s in (*film.subjects, *film.objects)
+    )
 
 
 def _words(text: str) -> str:

@@ -172,7 +172,7 @@ class Film:
     @cached_property
     def happenings(self) -> tuple[Happening, ...]:
         """Every clause in every run of captions that have it, by where it starts."""
-        return _spans(list(self._told()))
+        return _spans(list(self._told()), [s.place for s in self.shots])
 
     @cached_property
     def backdrop(self) -> tuple[Happening, ...]:
@@ -225,6 +225,12 @@ class Film:
         return tuple(dict.fromkeys(c.who for s in self.shots for c in s.clauses))
 
     @cached_property
+    def objects(self) -> frozenset[str]:
+        """What something is done with, and what does nothing itself."""
+        named = {t for h in self.happenings for t in things(h.clause.act)}
+        return frozenset(named - set(self.subjects))
+
+    @cached_property
     def verbs(self) -> frozenset[str]:
         """Stems of the first words of all that is done."""
         return frozenset(h.clause.stems[0] for h in self.happenings if h.clause.stems)
@@ -235,15 +241,22 @@ class Film:
         return frozenset(s for shot in self.shots for s in map(w.stem, w.words(shot.text)))
 
 
-def _spans(shots: Sequence[tuple[Clause, ...]]) -> tuple[Happening, ...]:
-    """The runs of each clause, by where they start."""
+def _spans(
+    shots: Sequence[tuple[Clause, ...]], places: Sequence[str] = ()
+) -> tuple[Happening, ...]:
+    """The runs of each clause, by where they start. places: of each shot; what goes on after a cut
+    to another place goes on as the same."""
     found: list[Happening] = []
-    holding: dict[Clause, int] = {}
-    for k, clauses_ in enumerate([*shots, ()]):
-        for clause in [c for c in holding if c not in clauses_]:
-            found.append(Happening(holding.pop(clause), k - 1, clause))
-        for clause in clauses_:
-            holding.setdefault(clause, k)
+    holding: dict[Clause, tuple[int, int]] = {}
+    for k, told in enumerate(shots):
+        for clause, (start, end) in list(holding.items()):
+            elsewhere = bool(places) and places[k] != places[end]
+            if clause not in told and not elsewhere:
+                found.append(Happening(start, end, clause))
+                del holding[clause]
+        for clause in told:
+            holding[clause] = holding.get(clause, (k, k))[0], k
+    found += [Happening(start, end, clause) for clause, (start, end) in holding.items()]
     return tuple(sorted(found))
 
 

@@ -19,13 +19,13 @@ from videoespresso.models.embedded.teacher.claims import (
     question_claims,
 )
 from videoespresso.models.embedded.teacher.patterns import leads_to
-from videoespresso.models.embedded.teacher.reading import Film, kind, stems, things
+from videoespresso.models.embedded.teacher.reading import Film, kind, stems
 
 _SEVERAL = re.compile(
     r"\b(?:after|before|then|order|why|because|reason|causes?|leads? to|result|consequence|changes?"
     r"|first|last|next|until|between|turns?|becomes?|follow\w*|one after the other|steps?"
     r"|influence\w*|affect\w*|effects?|makes?|links?|in common|both|reacts?|responds?|begins?|ends?"
-    r"|once|sets? off|from \w+ to)\b"
+    r"|once|ahead|sets? off|from \w+ to)\b"
 )
 """Words of questions that one caption cannot answer."""
 _FORWARD = re.compile(
@@ -34,6 +34,9 @@ _FORWARD = re.compile(
 _BACKWARD = re.compile(
     r"^(?:why|.*\b(?:reason|makes|turns|sets off|brings|causes?|under which influence|so that)\b)"
 )
+_BEGIN = re.compile(r"\b(?:begin|start)s?\?*$|\bcomes first\b|\bfirst (?:vehicle|event|thing)\b")
+_END = re.compile(r"\bends?\?*$|\bcomes last\b|\blast (?:vehicle|event|thing)\b")
+_LINK = re.compile(r"\b(?:links?|both|in common|connects?)\b")
 _OPEN = re.compile(
     r"^(?:do you|would you|should|is it (?:good|nice)|what if|what might|what could)\b"
 )
@@ -51,8 +54,9 @@ class Pair(NamedTuple):
 
 def verify(film: Film, question: str, answer: str) -> dict[str, object]:
     """The verdict, as the verifier's reply."""
+    pair = take_apart(film, question, answer)
     for criterion, check in _CHECKS:
-        if reason := check(film, take_apart(film, question, answer)):
+        if reason := check(film, pair):
             return {"reason": reason, "criterion": criterion, "accepted": False}
     return {"reason": "The captions bear it out.", "criterion": "", "accepted": True}
 
@@ -80,16 +84,18 @@ def _hallucination(film: Film, pair: Pair) -> str:
         if strange and not _named(claim.who, film):
             return f"The captions show no {claim.who}."
     known = film.stems | NEUTRAL | {w.stem(o) for o in w.OPINION}
+    asking = {"cooking"}  # its stem is a person's name, unless somebody is called so
+    if not re.search(r"\b(?:the|a) cooks?\b", f"{pair.question} {pair.answer}"):
+        asking |= {"cook", "cooks"}
     known |= {"start"} if "rain" in film.stems or "snow" in film.stems else set()
     for word in w.words(f"{pair.question} {pair.answer}"):
-        if w.stem(word) not in known and not word.isdigit():
+        if w.stem(word) not in known and word not in asking and not word.isdigit():
             return f"The captions do not speak of {word!r}."
     return _misnamed(film, f"{pair.question} {pair.answer}")
 
 
 def _named(who: str, film: Film) -> bool:
-    objects = [t for s in film.shots for c in s.clauses for t in things(c.act)]
-    return bool(known_as(who, (*film.subjects, *objects)))
+    return bool(known_as(who, (*film.subjects, *film.objects)))
 
 
 def _misnamed(film: Film, text: str) -> str:
@@ -120,9 +126,21 @@ def _accuracy(film: Film, pair: Pair) -> str:
         return "The answer names nobody."
     if "order" in pair.wh:
         return _incomplete(film, pair)
+    if _LINK.search(pair.question) and (reason := _unlinked(film, pair)):
+        return reason
     mains = [c for c in pair.asked if c.full]
     if len(pair.told) == 1 and pair.told[0].full and _same(pair.told[0], mains):
         return "The answer repeats the question."
+    return ""
+
+
+def _unlinked(film: Film, pair: Pair) -> str:
+    """A thing that links two is to be in what each of them does."""
+    for thing in (c.who for c in pair.told if c.who in film.objects):
+        for who in (s for s in film.subjects if re.search(rf"\b{re.escape(s)}\b", pair.question)):
+            deeds = [h.clause for h in film.happenings if h.clause.who == who]
+            if not any(set(stems(thing)) <= set(deed.stems) for deed in deeds):
+                return f"{who} has nothing to do with the {thing}."
     return ""
 
 
@@ -145,14 +163,42 @@ def _continuity(film: Film, pair: Pair) -> str:
         for a, b in pairwise(told):
             if not _before(film, a, b):
                 return f"It is not so that first {a.who} {a.act}, then {b.who} {b.act}."
+    if reason := _entering(film, pair.told):
+        return reason
     main = next((c for c in pair.asked if not c.tie and c.act), None)
-    ends = told if main is None or not main.who else [main]
-    for sub in (c for c in pair.asked if c.tie in ("after", "before") and c.full):
+    ends = [c for c in pair.told if c.full or held(c, film)]
+    ends = ends if main is None or not main.who else [main]
+    asked = [c for c in pair.asked if c.full or held(c, film)]
+    for sub in (c for c in asked if c.tie in ("after", "before")):
         for end in ends[:1]:
             first, second = (sub, end) if sub.tie == "after" else (end, sub)
-            if not _before(film, first, second, near=sub.near or "next" in pair.question):
+            near = sub.near or "next" in pair.question
+            if not _before(film, first, second, near=near) or _felt_since(film, first, second):
                 return f"{second.who} {second.act} does not come after {first.who} {first.act}."
     return _cause(film, pair, told) or _edge(film, pair, [c for c in pair.told if c.who])
+
+
+def _entering(film: Film, told: Sequence[Claim]) -> str:
+    """Names alone, one "then" the other: they are to come in that order."""
+    for a, b in pairwise(told):
+        if a.who and b.who and not a.act and not b.act and b.tie == "then":
+            (first, _), (second, _) = _entries(film, a.who), _entries(film, b.who)
+            if not first or not second or min(first) >= min(second):
+                return f"{b.who} does not come after {a.who}."
+    return ""
+
+
+def _felt_since(film: Film, first: Claim, second: Claim) -> bool:
+    """Whether somebody whose mood is told had another one in between."""
+    if not second.clause.mood:
+        return False
+    moods = [h for h in film.happenings if h.clause.mood and h.clause.who == second.who]
+    ends = [h.start for h in held(second, film)]
+    return not any(
+        x.start < y and not any(x.start < m.start < y for m in moods)
+        for x in held(first, film)
+        for y in ends
+    )
 
 
 def _ordered_asked(pair: Pair) -> bool:
@@ -161,6 +207,8 @@ def _ordered_asked(pair: Pair) -> bool:
 
 def _cause(film: Film, pair: Pair, told: Sequence[Claim]) -> str:
     given = [c for c in pair.asked if c.full]
+    if given and not told and _FORWARD.search(pair.question):
+        return _unaffected(film, given[0], pair.told)
     if not given or not told:
         return ""
     if _BACKWARD.match(pair.question):
@@ -178,6 +226,17 @@ def _cause(film: Film, pair: Pair, told: Sequence[Claim]) -> str:
     return ""
 
 
+def _unaffected(film: Film, cause: Claim, named: Sequence[Claim]) -> str:
+    """Who is said to be affected is to be the next who does or feels something."""
+    for who in (c.who for c in named if c.who in film.subjects):
+        effects = [Claim(who, h.clause.act) for h in film.events if h.clause.who == who]
+        if not any(
+            _before(film, cause, effect, near=not _known(film, cause, effect)) for effect in effects
+        ):
+            return f"Nothing happens to {who} when {cause.who} {cause.act}."
+    return ""
+
+
 def _known(film: Film, cause: Claim, effect: Claim) -> bool:
     """Whether a pattern ties the two, as the captions tell them."""
     pairs = ((a, b) for a in held(cause, film) for b in held(effect, film))
@@ -185,21 +244,18 @@ def _known(film: Film, cause: Claim, effect: Claim) -> bool:
 
 
 def _edge(film: Film, pair: Pair, told: Sequence[Claim]) -> str:
-    """The beginning is the first thing that happens, the end the last."""
-    starts = sorted({h.start for h in film.events})
-    if not starts or not told or "order" in pair.wh:
+    """The beginning is the first thing that happens, the end the last; of vehicles, that comes."""
+    first, last = _BEGIN.search(pair.question), _END.search(pair.question)
+    if not told or "order" in pair.wh or not (first or last):
         return ""
-    where = {h.start for h in held(told[0], film)}
-    if told[0].act == "":
+    cooks = "cook" in w.words(pair.question) or "cooking" in pair.question
+    events = [h for h in film.events if not cooks or {*h.clause.stems[:1]} & w.COOKING]
+    where, starts = {h.start for h in held(told[0], film)}, sorted({h.start for h in events})
+    if not told[0].act:
         where, starts = _entries(film, told[0].who)
-    if (
-        re.search(r"\b(?:begin|start)s?\?*$|\bcomes first\b", pair.question)
-        and starts[0] not in where
-    ):
+    if first and starts and starts[0] not in where:
         return "That is not how it begins."
-    if re.search(r"\bends?\?*$|\bcomes last\b", pair.question) and starts[-1] not in where:
-        return "That is not how it ends."
-    return ""
+    return "That is not how it ends." if last and starts and starts[-1] not in where else ""
 
 
 def _entries(film: Film, who: str) -> tuple[set[int], list[int]]:

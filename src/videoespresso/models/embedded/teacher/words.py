@@ -1,6 +1,7 @@
 """The teacher's vocabulary: which words are verbs, moods, places; stems; verbs in other forms."""
 
 import re
+from functools import lru_cache
 
 DETERMINERS = frozenset({"a", "an", "the", "this", "that", "his", "her", "its", "their", "another"})
 NUMBERS = frozenset(
@@ -62,9 +63,10 @@ OPINION = frozenset(
 )
 """Words of taste and of what might be."""
 
-_VERBS = """answer appear approach arrive ask bake bark beat bend bite bloom blow boil bounce bow
-break breathe bring brush build burn buy call carry cast catch change chase chat check cheer chew
-chop clap clean climb close collapse collect come cook count cover crack crash crawl cross cry cut
+_VERBS = """
+answer appear approach arrive ask bake bark beat bend bite bloom blow boil bounce bow break
+breathe bring brush build burn buy call carry cast catch change chase chat check cheer chew chop
+clap clean climb close collapse collect come cook count cover crack crash crawl cross cry cut
 dance dig dip disappear dive dodge drag draw dress dribble drink drive drop eat empty enter escape
 examine exit explain explode face fall feed fight fill fish fix flip float flow fly fold follow
 fry gather gaze get give glow go grab grate greet grill grind grow hand hang hide hit hold hop hug
@@ -73,18 +75,18 @@ leave lie lift light listen load look lower make march measure meet melt mix mov
 pack paint park pass pat pedal peel pet pick place plant play point pose pour press pull pump push
 put raise reach read receive remove rest ride ring rise roast roll row rub run sail say scatter
 scoop scrape scream scrub sell serve set sew shake share shine shoot shop shout shovel show shower
-sing sink sip sit skate ski skip sleep slice slide slip smell smile smoke snap snow sow speak spill
-spin splash spray spread sprinkle squeeze stand stare start stay steal step stir stop stretch
-strike study surf sway sweep swim swing take talk tap taste tear tell throw tie touch toss turn
-type unload unlock unpack untie unwrap use wait wake walk wash watch water wave wear weep weigh
-whip whisk whisper wilt wipe work wrap write yawn yell become feel begin finish seem vanish shut
-switch glide hover nap trip stumble slow speed travel bear own contain help assist teach visit
-rescue save search sort sprint stack surround tackle wander warm wrestle adjust attach aim apply
-blend bump carve comb crouch deliver demonstrate discuss drip embrace exercise frown gesture grin
-hammer harvest hike hurl iron jog juggle lick lock mop mow observe operate perform pitch polish practice
-prepare present protect race rake rinse rotate score scratch shave shiver shred sketch slam slap
-sneeze snowboard squat stamp stroll struggle swallow tend tickle tidy toast tow trim tug twirl twist
-unfold vacuum wade whistle wink garnish drain chase hand return move"""
+sing sink sip sit skate ski skip sleep slice slide slip smell smile smoke snap snow sow speak
+spill spin splash spray spread sprinkle squeeze stand stare start stay steal step stir stop
+stretch strike study surf sway sweep swim swing take talk tap taste tear tell throw tie touch toss
+turn type unload unlock unpack untie unwrap use wait wake walk wash watch water wave wear weep
+weigh whip whisk whisper wilt wipe work wrap write yawn yell become feel begin finish seem vanish
+shut switch glide hover nap trip stumble slow speed travel bear own contain help assist teach
+visit rescue save search sort sprint stack surround tackle wander warm wrestle adjust attach aim
+apply blend bump carve comb crouch deliver demonstrate discuss drip embrace exercise frown gesture
+grin hammer harvest hike hurl iron jog juggle lick lock mop mow observe operate perform pitch
+polish practice prepare present protect race rake rinse rotate score scratch shave shiver shred
+sketch slam slap sneeze snowboard squat stamp stroll struggle swallow tend tickle tidy toast tow
+trim tug twirl twist unfold vacuum wade whistle wink garnish drain return"""
 _IRREGULAR = {
     **dict.fromkeys(("is", "are", "was", "were", "been", "being", "am"), "be"),
     **dict.fromkeys(("gave", "given"), "give"),
@@ -137,6 +139,7 @@ def is_plural(who: str) -> bool:
     return name[0] in NUMBERS - {"one"} or name[-1] in heads
 
 
+@lru_cache(maxsize=1 << 14)
 def stem(word: str) -> str:
     """A word without its ending, the same for "stops", "stopping" and "stopped"."""
     word = _IRREGULAR.get(word, word)

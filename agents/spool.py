@@ -1,0 +1,94 @@
+"""Requests on their way into a batch: one growing file a model, closed when it is full."""
+
+import os
+import uuid
+from pathlib import Path
+from typing import BinaryIO
+
+from videoespresso.memory.batches import BatchRow, BatchTable, RequestRow
+from videoespresso.models.batch_sending import requests_file
+from videoespresso.models.budget import Budget
+from videoespresso.models.openai_batch import MOST_BYTES, MOST_REQUESTS
+from videoespresso.models.specs import ModelSpec
+
+
+class Spool:
+    """The files that are being collected. Not thread-safe: its owner has a lock.
+
+    most_requests and most_bytes are the API's limits on one file; that it has one model, its rule.
+    A file that is not complete dies with its process: its requests are asked for again.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        table: BatchTable,
+        budget: Budget,
+        most_requests: int = MOST_REQUESTS,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
+        self._folder, self._table, self._budget = folder, table, budget
+        self._most_requests, self._most_bytes = most_requests, most_bytes
+        self._files: dict[str, tuple[BatchRow, BinaryIO]] = {}
+        self._counts: dict[str, int] = {}
+
+    @property
+    def wanted(self) -> int:
+        """Requests in files that are not closed."""
+        return sum(self._counts.values())
+
+    def add(self, spec: ModelSpec, line: bytes, row: RequestRow) -> None:
+        """Writes a request; its cost must be reserved."""
+        name = str(spec)
+        if name in self._files:
+            size = self._files[name][1].tell()
+            if self._counts[name] >= self._most_requests or size + len(line) > self._most_bytes:
+                self._close_file(name)
+        if name not in self._files:
+            batch = BatchRow(uuid.uuid4().hex, name, "collecting")
+            self._files[name] = batch, requests_file(self._folder, batch).open("xb")
+            self._counts[name] = 0
+        batch, file = self._files[name]
+        file.write(line)
+        self._table.add(batch, row._replace(batch=batch.name))
+        self._counts[name] += 1
+
+    def close(self) -> None:
+        """Closes all files: from now on they are sent, whatever happens."""
+        for spec in list(self._files):
+            self._close_file(spec)
+
+    def discard(self) -> None:
+        """Deletes what is not closed, and gives its reserved cost back."""
+        for batch, file in self._files.values():
+            file.close()
+            for request in self._table.requests(batch.name, "wanted"):
+                self._budget.settle(request.usd, None)
+            self._forget(batch)
+        self._files.clear()
+        self._counts.clear()
+
+    def take_over(self) -> None:
+        """Deletes what an earlier process had not closed; what was sent counts as spent until its
+        replies are in."""
+        for batch in self._table.batches():
+            if batch.status == "collecting":
+                self._forget(batch)
+            waiting = self._table.requests(batch.name, "sent")
+            self._budget.reserve(sum(r.usd for r in waiting), len(waiting), made=True)
+        unsent = {requests_file(self._folder, b) for b in self._table.batches() if not b.batch_id}
+        for path in self._folder.glob("requests-*.jsonl"):
+            if path not in unsent:
+                path.unlink(missing_ok=True)
+
+    def _close_file(self, spec: str) -> None:
+        batch, file = self._files.pop(spec)
+        del self._counts[spec]
+        file.flush()
+        os.fsync(file.fileno())
+        file.close()
+        self._table.prepare(batch.name)
+
+    def _forget(self, batch: BatchRow) -> None:
+        self._table.discard(batch.name)
+        requests_file(self._folder, batch).unlink(missing_ok=True)

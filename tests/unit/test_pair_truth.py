@@ -1,0 +1,114 @@
+"""The truth of a pair in a story: told from the story alone, and not from a teacher's rules."""
+
+import ast
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from videoespresso.evaluation import pair_truth as module
+from videoespresso.evaluation.pair_truth import pair_truth
+from videoespresso.evaluation.planted import false_pairs, true_pairs
+from videoespresso.evaluation.theatre_words import read
+from videoespresso.synthetic import make_story
+
+STORY = make_story(1_000_001)  # snow; a woman crosses, the blue car stops, the builder is surprised
+RAINY = make_story(1_000_005)  # a box is dropped and given back; rain; the man in green runs away
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "verdict"),
+    [
+        ("Why does the blue car stop?", "Because the woman in green crosses the road.", "true"),
+        ("Why does the blue car stop?", "Because the builder is surprised.", "false"),
+        ("What happens right after the blue car stops?", "The builder is surprised.", "true"),
+        ("What happens right after the blue car stops?", "The green car drives past.", "false"),
+        ("What happens after the blue car stops?", "The green car drives past.", "true"),
+        ("What happens before the blue car stops?", "The green car drives past.", "false"),
+        ("Who crosses the road before the blue car stops?", "The woman in green.", "true"),
+        ("Who crosses the road before the blue car stops?", "The builder.", "false"),
+        ("How does the builder feel after the blue car stops?", "Surprised.", "true"),
+        ("How does the builder feel after the blue car stops?", "He is angry.", "false"),
+        (
+            "In which order do the vehicles come?",
+            "First the blue car, then the green car, then the white car.",
+            "true",
+        ),
+        (
+            "In which order do the vehicles come?",
+            "First the white car, then the blue car.",
+            "false",
+        ),
+        ("What happens after the red car stops?", "The builder is surprised.", "false"),
+        ("What happens after the blue car stops?", "The horse crosses the road.", "false"),
+        ("What happens after the blue car stops?", "Everybody rejoices.", "undecidable"),
+        ("Is the driver in a hurry?", "Yes.", "undecidable"),
+        ("How does the weather change?", "From snow to rain.", "false"),
+    ],
+)
+def test_pairs_about_a_street(question: str, answer: str, verdict: str) -> None:
+    assert pair_truth(STORY, question, answer).verdict == verdict
+
+
+LEADS, LINKS = (
+    "What does it directly lead to that it starts to rain?",
+    "Which object links what the man in purple does with what the man in blue does?",
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "verdict"),
+    [
+        ("How does the weather in the park change?", "From sun to rain.", "true"),
+        ("How does the weather in the park change?", "From rain to sun.", "false"),
+        (LEADS, "The man in green runs away.", "true"),
+        (LEADS, "The man in green is sad.", "false"),
+        (LEADS.replace("directly ", ""), "The man in green is sad.", "true"),
+        (LINKS, "The box.", "true"),
+        (LINKS, "The ball.", "false"),
+    ],
+)
+def test_pairs_about_a_park(question: str, answer: str, verdict: str) -> None:
+    assert pair_truth(RAINY, question, answer).verdict == verdict
+
+
+def test_core_instants_show_it_or_not() -> None:
+    question, answer = "What happens right after the blue car stops?", "The builder is surprised."
+    stops, surprised = STORY.phases[3], STORY.phases[4]
+    both = [stops.t0, surprised.t0]
+    assert pair_truth(STORY, question, answer, both).shown is True
+    assert pair_truth(STORY, question, answer, [STORY.phases[0].t0]).shown is False
+    assert pair_truth(STORY, question, answer).shown is None
+
+
+def test_forms_of_verbs_are_read() -> None:
+    said, rest = read(
+        "Why is the man in a blue car stopping while the dog was crossing the street?"
+    )
+    assert [(s.who, s.act) for s in said][-1] == ("dog", "crosses the road") or "was" in rest
+    said, _ = read("Why does the woman in green give the box to the boy in red?")
+    assert [(s.who, s.act) for s in said] == [("woman in green", "gives the box to the boy in red")]
+
+
+def test_planted_pairs_are_what_they_say() -> None:
+    """True pairs are never false, and none of the spoilt ones is true."""
+    found: Counter[tuple[str, str]] = Counter()
+    for seed in range(1_000_000, 1_000_060):
+        story = make_story(seed)
+        for pair in [*true_pairs(story), *false_pairs(story, random.Random(seed))]:
+            verdict = pair_truth(story, pair.question, pair.answer).verdict
+            found[pair.how, verdict] += 1
+    assert found["", "true"] > 500
+    assert found["", "false"] == found["", "undecidable"] == 0
+    for how in ("actor", "order", "object", "mood", "cause"):
+        assert found[how, "true"] == 0, how
+        assert found[how, "false"] > 10 * found[how, "undecidable"]
+
+
+def test_it_knows_no_teacher() -> None:
+    folder = Path(module.__file__).parent
+    for name in ("pair_truth.py", "theatre_pair.py", "theatre_words.py", "planted.py"):
+        tree = ast.parse((folder / name).read_text(encoding="utf-8"))
+        froms = [n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
+        assert not [m for m in froms if "models" in m or "agents" in m]
