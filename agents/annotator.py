@@ -21,8 +21,8 @@ class Sentence(BaseModel):
 class Annotation(BaseModel):
     """What the annotator replies. core: captions as it repeats them, in time order."""
 
-    core: list[str] = Field(default_factory=list)
-    evidence: list[Sentence] = Field(default_factory=list)
+    core: list[str]
+    evidence: list[Sentence]
 
 
 def annotate(

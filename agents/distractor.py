@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from videoespresso.agents import wire
 from videoespresso.agents.base import Agent, Reply, Turn
@@ -29,7 +29,7 @@ class Wrong(BaseModel):
 class Distractors(BaseModel):
     """What the distractor replies."""
 
-    wrong: list[Wrong] = Field(default_factory=list)
+    wrong: list[Wrong]
 
 
 class Judged(NamedTuple):

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, field_validator
 
 from videoespresso.agents import wire
 from videoespresso.agents.base import Agent, Reply, Turn
@@ -34,7 +34,7 @@ class Pair(BaseModel):
 class Pairs(BaseModel):
     """What the generator replies."""
 
-    pairs: list[Pair] = Field(default_factory=list)
+    pairs: list[Pair]
 
 
 def prompt() -> Prompt:

@@ -109,6 +109,9 @@ def generate(state: GroupState, context: DatasetContext) -> Command[Any]:
     made = {"caption": {"model": looked["model"], "prompt": looked["prompt"]}}
     made["generate"] = found["made"]
     usable, rejects = sifted(found["pairs"], partial(_reject_pair, state))
+    if not found["pairs"]:
+        why = f"the generator found nothing to ask about {len(captions)} captions"
+        rejects = reject(state["video"], "generate", "no question", why, state["number"])
     branches = [Send("pair", {**state, **pair, "made": made, "cost": {}}) for pair in usable]
     return Command(update=rejects, goto=branches or END)
 

@@ -116,9 +116,14 @@ class DatasetContext:
 
 
 def signed(agent: Agent, prompt: str, reply: Reply[Any]) -> Mapping[str, Any]:
-    """Who made a reply and what it cost when it was made, for the record. Seconds are left out:
-    they differ from run to run, and records must not."""
+    """Who made a reply and what it cost when it was made, for the record.
+
+    Left out is what differs from run to run, as records must not: seconds, and forms that the
+    server refused, which only the first to ask finds out.
+    """
     made = {"model": str(agent.spec), "snapshot": reply.snapshot, "prompt": prompt}
-    how = [rung for rung in reply.how if rung != "cache"]
-    cost = reply.cost.model_copy(update={"seconds": 0.0, "cached_calls": 0})
+    refused = [rung for rung in reply.how if rung.endswith(": refused")]
+    how = [rung for rung in reply.how if rung != "cache" and rung not in refused]
+    calls = max(0, reply.cost.calls - len(refused))
+    cost = reply.cost.model_copy(update={"seconds": 0.0, "cached_calls": 0, "calls": calls})
     return {"made": {**made, "how": how}, "cost": cost.model_dump(mode="json")}

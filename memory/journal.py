@@ -72,7 +72,8 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # what the disk has no room for was said by `put`
+                self._file.close()
             self._file = None
         self._lock.release()
 
@@ -83,10 +84,8 @@ class Journal:
         whole = 0
         with self.path.open("rb") as file:
             for line in file:
-                if not line.endswith(
-                    b"\n"
-                ):  # nor if it reads well: the next would be glued to it
-                    self.torn += 1
+                if not line.endswith(b"\n"):
+                    self.torn += 1  # even if it reads well: the next would be glued to it
                     break
                 try:
                     entry = json.loads(line)

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
@@ -31,6 +32,8 @@ def child(told: Mapping[str, Any]) -> NoReturn:
     code = 1
     try:
         code = main()
+    except BaseException:  # noqa: BLE001 - a child must not go on as a server
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -43,10 +43,10 @@ def locate(
 
     Equal scores go to the earliest caption. in_order: the texts are in the order of time, so of
     captions with equal scores (a scene that comes back) the first after the text before is taken,
-    where there is one; eq. 3 alone cannot tell them apart. With `frames` the result is one of them: the
-    caption's own, or when it is not there the nearest in time (the earlier of two), so that the
-    instant is always the pts of a frame that exists. Raises ToolError when the group has no
-    caption with words in it.
+    where there is one; eq. 3 alone cannot tell them apart. With `frames` the result is one of
+    them: the caption's own, or when it is not there the nearest in time (the earlier of two), so
+    that the instant is always the pts of a frame that exists. Raises ToolError when the group has
+    no caption with words in it.
     """
     told = sorted((c for c in group if c.text.strip()), key=lambda c: (c.time_s, c.frame_id))
     if not told:

@@ -19,12 +19,13 @@ from tests.videos import real_clips
 
 import videoespresso as ve
 from videoespresso.agents.base import Agent, Prompt, Turn
+from videoespresso.dataset.files import read_rejects
 from videoespresso.errors import ModelOutputError
 from videoespresso.models.chat import chat_model
 from videoespresso.models.embedded import PACK_TORCH
 from videoespresso.models.ledger import Ledger
 from videoespresso.models.specs import ModelSpec
-from videoespresso.settings import Settings
+from videoespresso.settings import DATASET_ROLES, Settings
 
 pytestmark = [pytest.mark.extras, pytest.mark.timeout(600)]
 
@@ -32,6 +33,7 @@ START = "import sys; from transformers.cli.transformers import main; sys.exit(ma
 STARTUP_S = 240.0
 """Importing torch and transformers on two busy cores takes most of it."""
 
+STREET = Path(__file__).resolve().parents[2] / "examples/videos/street.mp4"
 CAPTIONER = Prompt("captioner", "You are the captioner.\nDescribe the frame.", "")
 
 
@@ -188,3 +190,23 @@ def test_a_real_video_goes_through_the_whole_graph(
     assert all(core.caption for core in answer.core_frames)
     assert sum(usage.calls for usage in answer.usage.values()) >= answer.work.captioned + 2
     assert not any("embedded" in warning for warning in answer.warnings)
+
+
+def test_dataset_mode_survives_small_models_that_write_no_json(
+    served: tuple[Path, str], tmp_path: Path
+) -> None:
+    """All roles on a real server: captions come back, and a group whose generator writes prose is
+    a reject with its reason, not the end of the run."""
+    folder, url = served
+    given = dict.fromkeys(("captioner", *DATASET_ROLES), f"openai:{folder}@{url}")
+    settings = Settings.load(
+        {**given, "detector": "off", "cache_dir": tmp_path / "cache", "fps": 0.1,
+         "dynamic_fps": 0.1, "max_side": 160, "timeout_s": 300.0},
+        environ={},
+    )  # fmt: skip
+    built = ve.build_dataset(STREET, tmp_path / "set", settings=settings)
+    assert (built.done, built.failed) == (1, 0)
+    assert built.usage["captioner"].calls > 0
+    assert built.usage["generator"].calls > 0
+    told = [r.criterion for r in read_rejects(tmp_path / "set")]
+    assert built.records or told, "every group leaves a record or a reason"

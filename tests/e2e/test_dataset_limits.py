@@ -101,6 +101,18 @@ def test_a_limit_in_dollars_is_kept_at_the_server(
     assert limit - 0.02 < spent <= limit
 
 
+def test_one_call_at_a_time_gets_there_too(builds: Builds, name: str) -> None:
+    builds.build(name, concurrency=1)
+    assert builds.server.counts.most == 1
+    assert builds.files(name) == builds.files("reference")
+
+
+def test_as_many_calls_as_allowed_are_made_at_a_time_and_no_more(builds: Builds, name: str) -> None:
+    builds.server.latency_s = 0.3
+    builds.build(name, concurrency=12)
+    assert builds.server.counts.most == 12
+
+
 def test_no_calls_at_all_are_enough_for_what_is_known(builds: Builds) -> None:
     before = builds.files("reference")
     builds.server.forget()
@@ -181,7 +193,7 @@ def test_a_wrong_key_ends_the_run_early_with_a_remedy(
     many.mkdir()
     for k in range(12):
         clip(many / f"{k}.mp4", 100 + k, seconds=2)
-    with pytest.raises(ModelError, match="401: .*Incorrect API key") as caught:
+    with pytest.raises(ModelError, match=r"401: .*Incorrect API key") as caught:
         build_dataset(many, builds.folder / name, settings=builds.settings(name), jobs=1)
     assert "same command goes on" in caught.value.hint
     assert builds.server.counts.told()["requests"] <= 8 * 4
@@ -200,9 +212,7 @@ def test_replies_that_come_late_are_failures_and_mended(builds: Builds, name: st
 # ---- files that are none
 
 
-def test_a_thousand_broken_files_between_good_ones_stop_nothing(
-    builds: Builds, name: str
-) -> None:
+def test_a_thousand_broken_files_between_good_ones_stop_nothing(builds: Builds, name: str) -> None:
     videos = builds.folder / "mixed"
     videos.mkdir()
     for k in range(1000):

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import pytest
 from tests.clips import clips
 
 from videoespresso.dataset.build import Built, build_dataset
-from videoespresso.errors import BudgetExceeded
+from videoespresso.dataset.cluster import connected
+from videoespresso.errors import BudgetExceeded, SettingsError, UserError
 from videoespresso.evaluation.rehearsal_server import RehearsalServer
 from videoespresso.settings import DATASET_ROLES, Settings
 
@@ -245,6 +247,21 @@ def test_a_video_that_kills_its_workers_is_a_failure(bench: Bench) -> None:
     assert (built.done, built.records) == (0, 0)
     (failure,) = built.failures
     assert "3 workers died over it" in failure
+
+
+def test_keys_are_the_nodes_own_and_do_not_travel(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "only-where-the-command-runs")
+    with pytest.raises(SettingsError, match=r"^node ") as told:
+        bench.build("keyless", verifier="openai:gpt-4o")
+    assert "OPENAI_API_KEY" in f"{told.value} {told.value.hint}"
+    assert bench.asked == 0
+
+
+def test_a_cluster_from_outside_is_refused(bench: Bench) -> None:
+    with ExitStack() as held, pytest.raises(UserError, match="outside of the cluster"):
+        connected("ray://127.0.0.1:10001", held)
 
 
 def test_a_run_that_is_killed_or_interrupted_goes_on(bench: Bench) -> None:

@@ -10,9 +10,10 @@ import pytest
 from langchain_core.messages import BaseMessage
 from tests.scripted import ScriptedModel, film, scripted_context, story_with, text_of
 
+from videoespresso.dataset.build import build_dataset
 from videoespresso.dataset.folder import Folder
 from videoespresso.dataset.work import Outcome, Worker
-from videoespresso.errors import ModelError
+from videoespresso.errors import ModelError, UserError
 from videoespresso.graphs.dataset import build_dataset_graph, fault_of, group
 from videoespresso.items import DatasetItem
 from videoespresso.settings import DATASET_ROLES
@@ -171,6 +172,19 @@ def test_a_pair_that_can_be_used_is_not() -> None:
     assert fault_of(good, []) is None
 
 
+def test_a_group_without_questions_says_so(video: Path, tmp_path: Path) -> None:
+    done, _, _ = outcome(video, tmp_path, generator=lambda _: '{"pairs": []}')
+    (reject,) = done.rejects.values()
+    assert (reject["stage"], reject["criterion"]) == ("generate", "no question")
+    assert done.complete
+
+
+def test_json_of_another_kind_is_no_empty_list_of_pairs(video: Path, tmp_path: Path) -> None:
+    done, _, _ = outcome(video, tmp_path, generator=lambda _: '{"core": []}')
+    (reject,) = done.rejects.values()
+    assert (reject["stage"], reject["criterion"]) == ("generate", "unusable reply")
+
+
 def test_core_captions_of_one_frame_are_no_record(video: Path, tmp_path: Path) -> None:
     def same(messages: list[BaseMessage]) -> str:
         first = lines(messages)[0]
@@ -265,3 +279,9 @@ def test_the_guide_shows_the_graph_as_it_is(tmp_path: Path) -> None:
     guide = (Path(__file__).resolve().parents[2] / "docs/dataset.md").read_text()
     shown = guide.partition("```mermaid\n")[2].partition("```")[0]
     assert shown.strip() == drawn.draw_mermaid(with_styles=False).strip()
+
+
+def test_nothing_that_exists_is_said_before_a_folder_is_made(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.mp4 and 1 more: no such file"):
+        build_dataset([tmp_path / "none.mp4", tmp_path / "nor.mp4"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()

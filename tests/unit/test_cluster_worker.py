@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from videoespresso.dataset import cluster_worker
+from videoespresso.dataset.build import open_dataset_context
 from videoespresso.dataset.cluster import connected
 from videoespresso.dataset.cluster_worker import (
     different,
@@ -138,3 +139,10 @@ def test_without_ray_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch)
     with ExitStack() as held, pytest.raises(UserError) as told:
         connected("", held)
     assert told.value.hint == 'pip install "videoespresso[distributed]"'
+
+
+def test_a_limit_in_frames_is_each_videos(tmp_path: Path) -> None:
+    given = {"cache_dir": tmp_path, "detector": "off", "budget_frames": 7}
+    context = open_dataset_context(Settings.load(given, environ={}))
+    assert context.plan.max_frames == 7
+    assert context.budget.frames_left is None

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from videoespresso.dataset.desk import Bells, Desk, DeskBudget, DeskLedger, DeskPaces, Rung
+from videoespresso.dataset.desk import Desk, Rung
+from videoespresso.dataset.desk_worker import Bells, DeskBudget, DeskLedger, DeskPaces
 from videoespresso.errors import BudgetExceeded
 from videoespresso.models.ledger import Entry
 from videoespresso.models.pace import Alarm

@@ -125,6 +125,22 @@ def test_wrong_options_are_usable_and_false() -> None:
                 assert wrong.error
 
 
+def test_wrong_options_err_in_one_place_so_that_none_is_the_middle() -> None:
+    """Else the right one shares most words with the others, and no video is needed to find it."""
+    shown = [
+        (0.0, "street, sun: red car stops"),
+        (1.0, "street, sun: boy in blue opens an umbrella"),
+    ]
+    question, answer = "What happens after the red car stops?", "The boy in blue opens an umbrella."
+    for number in range(5):
+        asked = f"{question}{' ' * number}"
+        wrong = distract(teacher("distractor"), shown, asked, answer).value.wrong
+        options = [answer.split(), *(w.text.split() for w in wrong)]
+        shared = [sum(len(set(a) & set(b)) for b in options if b is not a) for a in options]
+        assert len(wrong) == WRONG
+        assert max(shared[1:]) >= shared[0], (shared, wrong)
+
+
 def test_a_second_request_for_wrong_options_gets_others() -> None:
     shown = [(0.0, "boy in blue waves"), (1.0, "cook drops the box")]
     question, answer = "What happens after the boy in blue waves?", "The cook drops the box."

@@ -7,10 +7,11 @@ from videoespresso.cli.console import examples
 
 app = typer.Typer(
     name="dataset",
-    help="Datasets of questions with core frames and evidence: build, convert, export.",
+    help="Datasets of questions with core frames and evidence: build, look, check, split, convert.",
     no_args_is_help=True,
     epilog=examples(
         "dataset build examples/videos --out demo-dataset",
+        "dataset show demo-dataset 1",
         "dataset convert bench_hard.json --out test-set",
         "dataset export my-dataset --to trl --out my-dataset-trl",
     ),

@@ -18,6 +18,7 @@ from videoespresso.cli.console import (
     say_warning,
     write_json,
 )
+from videoespresso.cli.dataset_forecast import dry_run as forecast
 from videoespresso.errors import BudgetExceeded, ModelError
 from videoespresso.report.text import money, total
 from videoespresso.settings import Settings
@@ -31,6 +32,7 @@ Engine = Literal["local", "ray"]
 
 EPILOG = examples(
     "dataset build examples/videos --out demo-dataset",
+    "dataset build @videos.txt --out set --profile openai --dry-run",
     "dataset build @videos.txt --out set --profile openai --max-usd 20",
     "dataset build clips --out set -m verifier=ollama:qwen3",
     "dataset build clips --out set --profile openai --batch --no-wait",
@@ -87,9 +89,13 @@ def build(
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="With --batch: wait for the replies.")
     ] = True,
-    max_usd: options.MaxUsd = None,
-    max_calls: options.MaxCalls = None,
-    max_seconds: options.MaxSeconds = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Do a sample only, and forecast what all will cost.")
+    ] = False,
+    sample: Annotated[int, typer.Option(min=2, help="With --dry-run: videos really done.")] = 3,
+    max_usd: Annotated[float | None, typer.Option(help="Spend no more dollars in all.")] = None,
+    max_calls: Annotated[int | None, typer.Option(help="Make no more model calls in all.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="Take no longer in all.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON, only.")] = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -105,6 +111,10 @@ def build(
         concurrency=concurrency,
         label_check=label_check,
     )
+    if dry_run:
+        which = {"seed": seed, "group": group, "sample": sample}
+        forecast(videos, out_folder, settings, **which, json=json, quiet=quiet)
+        return
     how = How(
         seed=seed,
         group=group,

@@ -1,6 +1,7 @@
 """`build_dataset`: many videos, several at a time, resumable at every stage."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,9 +26,14 @@ the calls that may be made at a time."""
 def open_dataset_context(settings: Settings, **shared: Any) -> Context:
     """Models, stores and limits of dataset mode; shared: see `open_context`.
 
-    Raises SettingsError, MemoryStoreError.
+    A limit in frames is each video's, as it is each question's: as the run's it would make records
+    depend on which videos came before. Raises SettingsError, MemoryStoreError.
     """
-    return open_context(settings, roles=("captioner", *DATASET_ROLES), **shared)
+    most, settings = settings.budget_frames, settings.model_copy(update={"budget_frames": None})
+    context = open_context(settings, roles=("captioner", *DATASET_ROLES), **shared)
+    if most is None or most >= context.plan.max_frames:
+        return context
+    return replace(context, plan=replace(context.plan, max_frames=most))
 
 
 def build_dataset(
@@ -82,7 +88,8 @@ def build_dataset(
     worked_by: Engine
     if engine == "ray":
         # imports the worker, which imports this
-        from videoespresso.dataset.cluster import RayEngine, plan  # noqa: PLC0415
+        from videoespresso.dataset.cluster import RayEngine  # noqa: PLC0415
+        from videoespresso.dataset.cluster_worker import plan  # noqa: PLC0415
 
         told = plan(folder, settings, paths, seed=seed, group=group, made=made)
         worked_by = RayEngine(folder, told, address=ray_address, jobs=jobs)

@@ -19,11 +19,9 @@ from videoespresso.dataset.cluster_worker import Plan, VideoWorker, shown
 from videoespresso.dataset.desk import Desk
 from videoespresso.dataset.engine import Report
 from videoespresso.dataset.folder import Folder
-from videoespresso.dataset.videos import first_paths
 from videoespresso.dataset.work import Outcome
 from videoespresso.errors import UserError, VideoEspressoError
 from videoespresso.models.secrets import redact
-from videoespresso.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -245,28 +243,6 @@ class RayEngine:
         elif now - self._lonely_since > _ALONE_S:
             self._lonely_since = now
             log.warning("no node of the cluster has room for a worker; waiting")
-
-
-def plan(
-    folder: Folder,
-    settings: Settings,
-    paths: Sequence[str],
-    *,
-    seed: int,
-    group: int,
-    made: dict[str, Any],
-) -> Plan:
-    """What workers are told. made: build.made_with of this process."""
-    return Plan(
-        settings=settings,
-        out=folder.root.absolute(),
-        seed=seed,
-        group=group,
-        made=made,
-        first=first_paths(paths),
-        cwd=os.getcwd(),
-        token=uuid4().hex,
-    )
 
 
 def connected(address: str, held: ExitStack) -> Any:

@@ -4,18 +4,20 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
 from videoespresso.dataset.build import open_dataset_context
-from videoespresso.dataset.desk import Bells, DeskBudget, DeskLedger, DeskPaces
+from videoespresso.dataset.desk_worker import Bells, DeskBudget, DeskLedger, DeskPaces
 from videoespresso.dataset.folder import Folder
 from videoespresso.dataset.manifest import made_with
+from videoespresso.dataset.videos import first_paths
 from videoespresso.dataset.work import Outcome, Worker
 from videoespresso.errors import MemoryStoreError, SettingsError, UserError, VideoEspressoError
 from videoespresso.graphs.dataset_context import Event
@@ -51,6 +53,28 @@ class Plan:
     first: dict[str, str]
     cwd: str
     token: str
+
+
+def plan(
+    folder: Folder,
+    settings: Settings,
+    paths: Sequence[str],
+    *,
+    seed: int,
+    group: int,
+    made: dict[str, Any],
+) -> Plan:
+    """What workers are told. made: build.made_with of this process."""
+    return Plan(
+        settings=settings,
+        out=folder.root.absolute(),
+        seed=seed,
+        group=group,
+        made=made,
+        first=first_paths(paths),
+        cwd=os.getcwd(),
+        token=uuid4().hex,
+    )
 
 
 class VideoWorker:
@@ -112,7 +136,9 @@ class VideoWorker:
                 hint="Put videos on storage that every node sees under the same path.",
             )
         try:
-            return self._worker.do(path)
+            outcome = self._worker.do(path)
+            self._ask("heard")  # the ledger's lines are there before the outcome is
+            return outcome
         except VideoEspressoError as error:
             return type(error)(f"{self._where}: {error}", hint=error.hint)
 

@@ -74,6 +74,11 @@ class Folder:
         with written(self.shard(name)) as file:
             json.dump(shard, file)
 
+    def read_shard(self, name: str) -> Json:
+        """The outcome of one video. Raises OSError, ValueError where there is none."""
+        shard: Json = json.loads(self.shard(name).read_text(encoding="utf-8"))
+        return shard
+
     def merge(self) -> Json:
         """Makes records.jsonl and rejects.jsonl of all shards, in an order that depends on their
         contents only; returns the counts.

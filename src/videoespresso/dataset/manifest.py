@@ -1,5 +1,6 @@
 """dataset.json: what a dataset was made with, and what became of each run."""
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -34,6 +35,12 @@ def made_with(context: Context, seed: int, group: int) -> Json:
         "group": group,
         "seed": seed,
     }
+
+
+def made_key(made: Json) -> str:
+    """Names what replies depend on: all but the seed, which no model hears of."""
+    told = json.dumps({k: v for k, v in made.items() if k != "seed"}, sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def write_manifest(folder: Folder, settings: Json, counts: Json, run: Json) -> None:

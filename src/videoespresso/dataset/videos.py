@@ -25,7 +25,8 @@ def find_videos(given: Iterable[str | Path]) -> list[str]:
     line.
 
     A file that is named but missing stays in the list: it becomes a reject and not the end of the
-    run. Raises UserError where nothing is found at all, and for a list that cannot be read.
+    run. Raises UserError where nothing is found at all or nothing of it exists, and for a list that
+    cannot be read.
     """
     found: dict[str, str] = {}
     for one in given:
@@ -36,6 +37,10 @@ def find_videos(given: Iterable[str | Path]) -> list[str]:
             "there is no video in what was given",
             hint=f"Name files, or folders with {', '.join(sorted(SUFFIXES))} in them.",
         )
+    if not any(os.path.exists(path) for path in found):
+        first = next(iter(found.values()))
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        raise UserError(f"{first}{more}: no such file", hint="Check the path; folders work, too.")
     return list(found.values())
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from videoespresso.agents.deferred import Deferred
 from videoespresso.dataset.folder import Folder
+from videoespresso.dataset.manifest import made_key, made_with
 from videoespresso.errors import BudgetExceeded, ModelError, SettingsError, UserError, VideoError
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.dataset import build_dataset_graph
@@ -101,6 +102,7 @@ class Worker:
             seed=seed,
             group=group,
         )
+        self.made = made_key(made_with(context, seed, group))
         self._concurrency = concurrency
         self._graph = build_dataset_graph(self.context)
 
@@ -136,7 +138,7 @@ class Worker:
         finally:
             self.context.journals.release(path)
         if outcome.complete or outcome.items or outcome.rejects or outcome.failures:
-            self._folder.write_shard(outcome.name, outcome.shard())
+            self._folder.write_shard(outcome.name, outcome.shard() | {"made": self.made})
             if outcome.name != outcome.unread:  # it could be, other than in an earlier run
                 self._folder.shard(outcome.unread).unlink(missing_ok=True)
         return outcome
@@ -155,7 +157,8 @@ class Worker:
         middle of a video, what was finished is known."""
         stream: Iterator[Any] = self._graph.stream(
             {"path": path},
-            {"max_concurrency": self._concurrency},
+            # one more: LangGraph waits for updates in a thread of the same pool
+            {"max_concurrency": self._concurrency + 1},
             stream_mode="updates",
             subgraphs=True,
         )

@@ -1,7 +1,7 @@
 """Rows -> lines of the table of dataset mode: a number, its interval, what it is computed from."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from videoespresso.evaluation import statistics
@@ -27,25 +27,30 @@ class Line:
 
 def share(values: Sequence[float], clusters: Sequence[Hashable]) -> Estimate | None:
     """A share with its interval over videos; None of nothing."""
-    return ratio(values, [1.0] * len(values), clusters)
+    return proportion(values, [1.0] * len(values), clusters)
+
+
+def proportion(
+    over: Sequence[float], under: Sequence[float], clusters: Sequence[Hashable]
+) -> Estimate | None:
+    """sum(over) / sum(under) where it is a part of a whole, videos resampled.
+
+    Where it is 0 or 1 in every video, resampling would call it certain: then Wilson's interval is
+    given with each video as one observation, which errs to the wide side.
+    """
+    found = ratio(over, under, clusters)
+    if found is None or found.value not in (0.0, 1.0):
+        return found
+    videos = len({c for c, u in zip(clusters, under, strict=True) if u})
+    wide = statistics.wilson(round(found.value * videos), videos)
+    return Estimate(found.value, wide.low, wide.high, found.n, "Wilson over videos")
 
 
 def ratio(
     over: Sequence[float], under: Sequence[float], clusters: Sequence[Hashable]
 ) -> Estimate | None:
-    """sum(over) / sum(under), videos resampled; None where there is nothing to divide by.
-
-    Where a proportion is 0 or 1 in every video, resampling would call it certain: then Wilson's
-    interval is given with each video as one observation, which errs to the wide side.
-    """
-    if not sum(under):
-        return None
-    found = statistics.ratio(over, under, clusters)
-    if found.value in (0.0, 1.0):
-        videos = len({c for c, u in zip(clusters, under, strict=True) if u})
-        wide = statistics.wilson(round(found.value * videos), videos)
-        return Estimate(found.value, wide.low, wide.high, found.n, "Wilson over videos")
-    return found
+    """sum(over) / sum(under), videos resampled; None where there is nothing to divide by."""
+    return statistics.ratio(over, under, clusters) if sum(under) else None
 
 
 def of(
@@ -75,7 +80,11 @@ def truth_lines(rows: Rows, taught: Rows) -> list[Line]:
     return [
         true("generated pairs that are true", rows),
         of(name, "generated pairs that cannot be decided", rows, _undecided, "not counted above"),
-        true("the same from the story's own captions", taught, "the teacher without the captioner"),
+        true(
+            "the same from the story's own captions",
+            taught,
+            "without the captioner's errors, on the frames that the filter kept",
+        ),
         true("accepted by the verifier: true", accepted),
         of(
             name,
@@ -177,7 +186,7 @@ def box_lines(rows: Rows) -> list[Line]:
         true = sum(t.right + t.missed for _, t in tallies)
         note = f"{true} true boxes, {sum(t.right + t.wrong for _, t in tallies)} reported"
         for name, over, under in parts:
-            estimate = ratio(over, under, videos)
+            estimate = proportion(over, under, videos)
             found.append(
                 Line(section, f"{told}: {name}", estimate, note=note, videos=len(set(videos)))
             )
@@ -204,7 +213,7 @@ def reject_lines(rows: Rows) -> list[Line]:
     return found
 
 
-def option_lines(rows: Rows, letters: Iterable[str], credits: dict[str, Rows]) -> list[Line]:
+def option_lines(rows: Rows, letters: Iterable[str], credits: Mapping[str, Rows]) -> list[Line]:
     """Wrong options, letters, and what a blind guesser gets. rows: {"video", "truth"} a wrong
     option; letters: of the records; credits: guesser -> {"video", "credit"} a record."""
     name = "Options"

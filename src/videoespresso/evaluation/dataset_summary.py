@@ -31,7 +31,6 @@ from videoespresso.synthetic.style import StyleFamily
 
 PRICED = ModelSpec("openai", "gpt-4o")
 """What the paper's roles were played by; its list price is applied to our token counts."""
-COMMAND = "python -m videoespresso.evaluation.dataset_theatre --out {out} --videos {videos}"
 
 
 @dataclass(frozen=True)
@@ -222,22 +221,19 @@ def speed_lines(blocks: Sequence[Block]) -> list[Line]:
 # ---- words
 
 
-def write_summary(out: Path, blocks: Sequence[Block], about: Json, style: StyleFamily) -> str:
-    """Writes summary.json and summary.md; returns the latter."""
-    rows = measured(blocks, style)
+def write_summary(out: Path, blocks: Sequence[Block], about: Json) -> str:
+    """Writes summary.json, summary.md, and pairs.jsonl with every pair's truth and the reason;
+    returns summary.md. about: the settings, "style" among them."""
+    rows = measured(blocks, about["style"])
     lines = lines_of(blocks, rows)
     about = {**about, "films_without_pairs": rows.without, **counts(blocks, rows)}
     told = {"figures": [asdict(line) for line in lines], "settings": about}
     text = markdown(lines, about)
     (out / "summary.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     (out / "summary.md").write_text(text, encoding="utf-8")
-    _faults(out / "pairs.jsonl", rows)
+    pairs = "".join(json.dumps(row) + "\n" for row in rows.pairs)
+    (out / "pairs.jsonl").write_text(pairs, encoding="utf-8")
     return text
-
-
-def _faults(file: Path, rows: Measured) -> None:
-    """Every pair with its truth and the reason, to look at."""
-    file.write_text("".join(json.dumps(r) + "\n" for r in rows.pairs), encoding="utf-8")
 
 
 def counts(blocks: Sequence[Block], rows: Measured) -> Json:
@@ -286,8 +282,8 @@ def settings_text(about: Json) -> str:
         f"seeds {about['seeds'][0]} to {about['seeds'][-1]}), {about['pairs']} pairs, "
         f"{about['records']} records; {about['films_without_pairs']} films gave no pair, "
         f"{about['videos_rejected']} were rejected whole, {len(about['failures'])} stages failed. "
-        f"Models: {models}. Sampling: {sampling}. Groups of {about['group']}, seed {about['seed']}, "
-        f"prompts {prompts[:12]}, code {about['code']}. Intervals resample whole videos (cost and "
-        f"speed: blocks of {about['blocks_of']} films); where every video agrees, Wilson's over "
-        f"videos is given.\n"
+        f"Models: {models}. Sampling: {sampling}. Groups of {about['group']}, "
+        f"seed {about['seed']}, prompts {prompts[:12]}, code {about['code']}. Intervals resample "
+        f"whole videos (cost and speed: blocks of {about['blocks_of']} films); where every video "
+        f"agrees, Wilson's over videos is given.\n"
     )

@@ -19,8 +19,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from videoespresso.dataset.build import build_dataset, made_with, open_dataset_context
+from videoespresso.dataset.build import build_dataset, open_dataset_context
 from videoespresso.dataset.files import read_items, writing_lines
+from videoespresso.dataset.manifest import made_with
 from videoespresso.errors import VideoEspressoError
 from videoespresso.evaluation import results
 from videoespresso.evaluation.dataset_plain import looked, plain_context, plain_run
@@ -37,8 +38,16 @@ log = logging.getLogger("videoespresso.evaluation")
 
 BLOCK = 4
 """Films a block: as many as the engine does at a time, so that it is not measured idle."""
-ROOMS = ("agents", "graphs", "tools", "memory", "models", "dataset", "evaluation", "synthetic")
-"""Where the code is on which the figures depend."""
+ROOMS = ("agents", "graphs", "tools", "memory", "models", "dataset", "synthetic")
+OURS = (
+    "dataset_plain",
+    "dataset_verifier",
+    "planted",
+    "pair_truth",
+    "theatre_pair",
+    "theatre_words",
+)
+"""Where the code is on which a block depends; the figures are made anew from the blocks."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,7 @@ def identity(context: Context, plan: Plan) -> results.Json:
     """Everything that the figures depend on, the films themselves apart."""
     here = Path(__file__).parents[1]
     code = [file for room in ROOMS for file in (here / room).rglob("*.py")]
+    code += [here / "evaluation" / f"{name}.py" for name in OURS]
     agents = context.agents.items()
     return {
         **made_with(context, plan.seed, GROUP),
@@ -90,28 +100,30 @@ def key_of(told: results.Json, seeds: Sequence[int], style: StyleFamily) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def run(plan: Plan, tell: Callable[[str], None]) -> list[Block]:
-    """Does the blocks that are missing; returns all of this plan, in order."""
+def finished(plan: Plan, told: results.Json) -> dict[tuple[int, ...], Block]:
+    """The blocks of this plan that are done, by their seeds, in order."""
+    known = results.read(plan.lines)
+    found = {}
+    for seeds in plan.blocks():
+        record = known.get(key_of(told, seeds, plan.style))
+        folder = plan.folder(seeds) / "dataset"
+        if record is not None and (folder / "records.jsonl").is_file():
+            found[seeds] = Block(record, folder)
+    return found
+
+
+def run(plan: Plan, told: results.Json, tell: Callable[[str], None]) -> None:
+    """Does the blocks that are missing."""
     plan.out.mkdir(parents=True, exist_ok=True)
     results.mend(plan.lines)
-    told = identity(open_dataset_context(plan.settings), plan)
-    warm = False
-    found = []
+    missing = [seeds for seeds in plan.blocks() if seeds not in finished(plan, told)]
+    if missing:
+        _warm_up(plan)
     for number, seeds in enumerate(plan.blocks()):
-        key = key_of(told, seeds, plan.style)
-        record = results.read(plan.lines).get(key)
-        if record is None or not (plan.folder(seeds) / "dataset" / "records.jsonl").is_file():
-            if not warm:
-                _warm_up(plan)
-                warm = True
-            record = {"key": key, "condition": "block", **_block(plan, number, seeds)}
-            results.append(plan.lines, record)
-        found.append(Block(record, plan.folder(seeds) / "dataset"))
-        speed = record["engine"]
-        tell(
-            f"films {seeds[0]}-{seeds[-1]}: {speed['records']} records in {speed['seconds']:.0f} s"
-        )
-    return found
+        if seeds in missing:
+            record = {"condition": "block", **_block(plan, number, seeds)}
+            results.append(plan.lines, {"key": key_of(told, seeds, plan.style), **record})
+            tell(f"films {seeds[0]} to {seeds[-1]}: {record['engine']['records']} records")
 
 
 def _warm_up(plan: Plan) -> None:
@@ -184,23 +196,34 @@ def _verifier(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 when everything is measured, 1 for an error, 130 for Ctrl-C."""
+    """0 when everything is measured, 1 for an error, 130 for Ctrl-C; what is done is always summed
+    up."""
     given = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     log.setLevel(logging.INFO)
     plan = _plan(given)
+    code = 0
     try:
-        blocks = run(plan, log.info)
         told = identity(open_dataset_context(plan.settings), plan)
-    except KeyboardInterrupt:
-        log.info("stopped; finished blocks are kept, the same command goes on")
-        return 130
+        try:
+            run(plan, told, log.info)
+        except KeyboardInterrupt:
+            log.info("stopped; finished blocks are kept, the same command goes on")
+            code = 130
+        blocks = list(finished(plan, told).values())
+        about = {"split": plan.split, "blocks_of": BLOCK, "command": _command(plan), **told}
+        if blocks:
+            sys.stdout.write(write_summary(plan.out, blocks, about))
     except VideoEspressoError as error:
         log.error("%s\n%s", error, error.hint)
         return 1
-    about = {"split": plan.split, "videos": plan.videos, "blocks_of": BLOCK, **told}
-    sys.stdout.write(write_summary(plan.out, blocks, about, plan.style))
-    return 0
+    return code
+
+
+def _command(plan: Plan) -> str:
+    """What makes these figures again."""
+    given = f"--videos {plan.videos} --split {plan.split} --style {plan.style} --seed {plan.seed}"
+    return f"python -m videoespresso.evaluation.dataset_theatre --out runs/dataset {given}"
 
 
 def _plan(given: argparse.Namespace) -> Plan:

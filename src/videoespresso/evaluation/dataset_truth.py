@@ -41,7 +41,7 @@ def pair_rows(story: Story, items: Sequence[DatasetItem], rejects: Sequence[Reje
 
     shown: whether all that it says is seen at one of its core frames; of records only.
     """
-    rows = []
+    rows: list[Json] = []
     for item in items:
         instants = [
             at_film_frame(story, f.time_s) for f in item.core_frames if f.time_s is not None

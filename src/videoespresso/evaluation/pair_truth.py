@@ -238,8 +238,8 @@ _KINDS: tuple[tuple[re.Pattern[str], Callable[[Pair], str]], ...] = (
     ),
     (
         re.compile(
-            r"leads? to|leads? directly to|\bresult\b|consequence|happens because|\binfluence|affected"
-            r"|\beffect\b"
+            r"leads? to|leads? directly to|\bresult\b|consequence|happens because"
+            r"|\binfluence|affected|\beffect\b"
         ),
         _effect,
     ),

@@ -1,8 +1,9 @@
 """Replies by rule for every role of dataset mode, so that a run can be rehearsed and measured.
 
 The rules know nothing of what is on a picture: a caption is drawn by the picture's bytes, the rest
-follows from the captions and the model's name. What they are good for is a run's course - how many calls, in what order,
-how often, how fast - never what a record is worth. The same request gets the same reply.
+follows from the captions and the model's name. What they are good for is a run's course - how many
+calls, in what order, how often, how fast - never what a record is worth. The same request gets the
+same reply.
 """
 
 import hashlib

@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache, partial
 from itertools import permutations, zip_longest
 
 from videoespresso.models.embedded.teacher import words as w
@@ -47,6 +48,9 @@ _OBJECTS = ("chair", "bag", "bottle", "rope", "ladder")
 """For answers whose words are all unknown."""
 _NEXT = re.compile(r",? and at last |,? and finally |, then |,? and then ")
 _PARTS = re.compile(rf"{_NEXT.pattern}| to ")
+_TRIED = 8
+"""Places of an answer in which three errors are looked for, so that a caption of a thousand words
+takes no longer."""
 _SAME = (0.5, 2.0)
 """A wrong answer has between half and twice the right one's words."""
 
@@ -69,16 +73,19 @@ def distract(film: Film, question: str, answer: str, count: int, seed: str) -> d
             (given if old in asked else fresh).append(rng.sample(found, len(found)))
     orders = list(_orders(answer))
     orders = rng.sample(orders, len(orders))
+    fits = cache(partial(_wrong, film, question, answer))  # a candidate may come up twice
 
     def taken(candidates: Iterable[tuple[str, str]]) -> dict[str, str]:
         chosen: dict[str, str] = {}
         for text, error in candidates:
-            if len(chosen) < count and _wrong(film, question, answer, text, [*chosen]):
+            if len(chosen) == count:
+                break
+            if fits(text) and _words(text) not in map(_words, chosen):
                 chosen[text] = error
         return chosen
 
     alike = [orders, *rng.sample(fresh, len(fresh)), *rng.sample(given, len(given))]
-    told = next((c for pool in alike if len(c := taken(pool)) == count), None)
+    told = next((c for pool in alike[:_TRIED] if len(c := taken(pool)) == count), None)
     if told is None:
         rows = (row for pools in ([orders], fresh, given) for row in zip_longest(*pools))
         told = taken(c for row in rows for c in row if c)
@@ -152,10 +159,10 @@ def _with(answer: str, place: re.Match[str], new: str) -> str:
     return re.sub(r"\b([Aa])n (?=[^aeiou\W])", r"\1 ", text)
 
 
-def _wrong(film: Film, question: str, answer: str, text: str, others: list[str]) -> bool:
-    """Whether a candidate is false by the captions, unlike the others, and of the answer's form."""
+def _wrong(film: Film, question: str, answer: str, text: str) -> bool:
+    """Whether a candidate is false by the captions and of the answer's form."""
     right, plain = _words(answer), _words(text)
-    if plain in right or right in plain or plain in map(_words, others):
+    if plain in right or right in plain:
         return False
     parts = [_words(p).removeprefix("first ").removeprefix("from ") for p in _PARTS.split(text)]
     if len(set(parts)) < len(parts):
@@ -175,7 +182,10 @@ def _wrong(film: Film, question: str, answer: str, text: str, others: list[str])
 def _twice(film: Film, text: str, answer: str) -> bool:
     """Whether somebody is named twice who was not: "gives the box to" himself."""
     told, right = w.plain(text), w.plain(answer)
-    return any(told.count(s) > 1 and right.count(s) < told.count(s) for s in film.subjects)
+    return any(
+        told.count(s) > 1 and right.count(s) < told.count(s)
+        for s in (*film.subjects, *film.objects)
+    )
 
 
 def _words(text: str) -> str:

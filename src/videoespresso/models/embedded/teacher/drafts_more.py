@@ -145,7 +145,7 @@ def ingredients(film: Film, rng: random.Random) -> Iterator[Draft]:
             yield Draft("Ingredient Details", question, sentence(listed), chosen)
         for a, b in pairwise(done):
             x, y = _item(a), _item(b)
-            if x != y:
+            if x != y and [_item(h) for h in done].count(x) == 1:
                 question = f"Which ingredient {does(who)} use right after {the(x)}?"
                 chosen = (a.clause, b.clause)
                 yield Draft("Ingredient Details", question, sentence(the(y)), chosen)

@@ -1,0 +1,129 @@
+"""`dataset build --dry-run`: within 15 % of what is then really taken, and nothing is lost."""
+
+import json
+import random
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.builds import Builds
+from tests.scripted import film
+
+from videoespresso.cli.app import main
+from videoespresso.cli.console import Exit
+from videoespresso.dataset.build import build_dataset
+from videoespresso.dataset.forecast import Forecast, forecast_dataset, frames_of, ratio, spread
+from videoespresso.evaluation.rehearsal_server import RehearsalServer
+from videoespresso.models.prices import Price
+from videoespresso.synthetic import make_story
+from videoespresso.tools.sampling import SamplingPlan
+
+PRICE = Price(2.5, 10.0, "")
+VIDEOS, SAMPLE = 24, 8
+WITHIN = 0.15
+
+
+@pytest.fixture(scope="module")
+def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builds]:
+    folder = tmp_path_factory.mktemp("forecast")
+    with RehearsalServer() as server:
+        made = Builds(folder, server, videos=0)
+        seeds = (s for s in range(2_000_000, 2_001_000) if make_story(s).duration_s < 45)
+        for _, seed in zip(range(VIDEOS), seeds, strict=False):
+            film(make_story(seed), made.videos / f"{seed}.mp4", fps=2)
+        yield made
+
+
+def test_a_forecast_from_a_third_of_the_theatre_is_within_15_percent(
+    builds: Builds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("videoespresso.agents.meter.price", lambda _spec: PRICE)
+    out, settings = builds.folder / "set", builds.settings("set")
+    told = forecast_dataset(builds.videos, out, settings=settings, sample=SAMPLE)
+    assert (told.videos, told.known, told.sampled, told.left) == (24, 8, 8, 16)
+    sampled = builds.server.counts.told()
+    assert told.spent.calls == sampled["requests"]
+    built = build_dataset(builds.videos, out, settings=builds.settings("set"))
+    assert built.done == VIDEOS
+    assert builds.server.counts.told()["twice"] == 0, "the sample was paid for again"
+    took = {
+        "calls": sum(u.calls for u in built.usage.values()),
+        "input_tokens": sum(u.input_tokens for u in built.usage.values()),
+        "output_tokens": sum(u.output_tokens for u in built.usage.values()),
+        "usd": sum(u.usd or 0.0 for u in built.usage.values()),
+    }
+    assert took["calls"] == builds.server.counts.told()["requests"] - sampled["requests"]
+    for name, value in took.items():
+        expected = getattr(told.total, name)
+        assert expected.value == pytest.approx(value, rel=WITHIN), name
+        assert expected.low <= value <= expected.high, name
+    assert set(told.roles) == set(built.usage)
+
+    again = forecast_dataset(builds.videos, out, settings=builds.settings("set"), sample=SAMPLE)
+    assert (again.left, again.spent.calls, again.total.calls.value) == (0, 0, 0.0)
+
+
+def look_again(builds: Builds, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of a new dataset whose videos are decoded already."""
+    for part in ("frames", "probes"):
+        shutil.copytree(builds.cache("set") / part, builds.cache(name) / part)
+    for key, value in builds.env(name).items():
+        monkeypatch.setenv(key, value)
+    builds.server.forget()
+
+
+def test_the_command_says_what_it_does_and_a_second_time_it_pays_nothing(
+    builds: Builds, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_again(builds, "told", monkeypatch)
+    assert main([*builds.argv("told"), "--dry-run", "--json"]) == 0
+    first = Forecast.model_validate(json.loads(capsys.readouterr().out))
+    assert (first.sampled, first.left) == (3, 21)
+    builds.server.forget()
+    assert main([*builds.argv("told"), "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "21 of 24 videos are left to do" in shown
+    assert re.search(rf"^all +{first.total.calls.value:,.0f} \(", shown, re.MULTILINE)
+    assert builds.server.counts.told()["requests"] == 0
+
+
+def test_a_limit_holds_for_the_sample_too(builds: Builds, monkeypatch: pytest.MonkeyPatch) -> None:
+    look_again(builds, "limited", monkeypatch)
+    assert main([*builds.argv("limited"), "--dry-run", "--max-calls", "5"]) == Exit.BUDGET
+    assert builds.server.counts.told()["requests"] == 5
+
+
+def test_the_interval_holds_what_it_promises() -> None:
+    """Of sets drawn at random 95 % lie within, of 400 within 2.2 % of that two times in three."""
+    draw = np.random.default_rng(7)
+    inside = 0
+    for _ in range(400):
+        frames = draw.uniform(10, 200, 60)
+        took = frames * draw.gamma(20, 0.15, 60)
+        said = ratio(took[:10].tolist(), frames[:10].tolist(), frames[10:].tolist())
+        inside += said.low <= took[10:].sum() <= said.high
+    assert 0.90 <= inside / 400 <= 1.0
+
+
+def test_a_sample_is_spread_over_the_lengths_and_the_seed_decides() -> None:
+    frames = {f"v{k}": float(k) for k in range(30)}
+    chosen = spread(frames, 3, seed=1)
+    assert [int(name[1:]) // 10 for name in chosen] == [0, 1, 2]
+    assert chosen == spread(dict(random.Random(2).sample(list(frames.items()), 30)), 3, seed=1)
+    assert spread(frames, 0, 1) == []
+    assert len(spread(frames, 99, 1)) == 30
+
+
+def test_a_long_video_has_no_more_frames_than_a_sampling_takes() -> None:
+    plan = SamplingPlan(static_fps=1.0, max_frames=240)
+    assert [frames_of(s, plan) for s in (0.2, 90.0, 7200.0)] == [1.0, 90.0, 240.0]
+
+
+def test_videos_that_differ_make_the_interval_wide(tmp_path: Path) -> None:
+    same = ratio([10.0, 20.0, 30.0], [1.0, 2.0, 3.0], [4.0])
+    assert (same.low, same.value, same.high) == pytest.approx((40.0, 40.0, 40.0))
+    other = ratio([10.0, 40.0, 15.0], [1.0, 2.0, 3.0], [4.0])
+    assert other.low < other.value < other.high
