@@ -89,8 +89,21 @@ def conclude(
         Turn("user", wire.answer_parts(options)),
     ]
     if words is not None:
-        agent = agent.heard_by(lambda said: words(written(said)))
+        agent = agent.heard_by(_as_it_grows(words))
     return agent.typed(load("reasoner"), turns, Conclusion).value
+
+
+def _as_it_grows(words: Callable[[str], None]) -> Callable[[str], None]:
+    """Hears a reply; tells the answer in it whenever there is more of it, or it begins anew."""
+    last = ""
+
+    def hear(said: str) -> None:
+        nonlocal last
+        if (text := written(said)) != last:
+            last = text
+            words(text)
+
+    return hear
 
 
 def written(said: str) -> str:

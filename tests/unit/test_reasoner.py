@@ -2,7 +2,7 @@
 
 import pytest
 
-from videoespresso.agents.reasoner import Conclusion, Item, choice_of, written
+from videoespresso.agents.reasoner import Conclusion, Item, _as_it_grows, choice_of, written
 
 OPTIONS = ("the dog", "the cat", "the bird", "the fish")
 
@@ -33,6 +33,14 @@ def test_without_options_there_is_no_choice() -> None:
 )  # fmt: skip
 def test_the_answer_as_far_as_it_is_written(said: str, expected: str) -> None:
     assert written(said).strip() == expected.strip()
+
+
+def test_an_answer_is_told_when_it_grows_or_begins_anew() -> None:
+    told: list[str] = []
+    hear = _as_it_grows(told.append)
+    for said in ('{"ans', '{"answer": "a', '{"answer": "a", "choice": null', "", '{"answer": "b'):
+        hear(said)
+    assert told == ["a", "", "b"]
 
 
 @pytest.mark.parametrize("box", [None, "left", [1, 2, 3], ["a", "b", "c", "d"], {}])
