@@ -145,25 +145,28 @@ class ReplyCache:
         with self._connect() as db:
             db.execute("DELETE FROM replies WHERE key = ?", (key,))
 
-    def lock(self, key: str) -> FileLock:
+    @contextmanager
+    def lock(self, key: str) -> Iterator[None]:
         """Held while a call is made, so that a second asker waits for the reply instead of paying.
 
         The operating system drops it when a process dies. Keys share 4,096 locks, so holding two
-        at once can wait for oneself: hold one at a time.
+        at once can wait for oneself: hold one at a time. Raises MemoryStoreError.
         """
-        folder = self.path.with_suffix(".locks")
-        folder.mkdir(parents=True, exist_ok=True)
-        shard = int(key[:8], 16) % _SHARDS
-        return FileLock(folder / f"{shard:03x}.lock", thread_local=False)
+        lock = self._lock(key)
+        self._acquire(lock)
+        try:
+            yield
+        finally:
+            lock.release()
 
     @asynccontextmanager
     async def alock(self, key: str) -> AsyncIterator[None]:
         """`lock`, awaited. Polled: waiting in threads could use up the executor which the holder
         of the lock needs to finish."""
-        lock = self.lock(key)
+        lock = self._lock(key)
         while True:
             try:
-                lock.acquire(timeout=0)
+                self._acquire(lock, timeout=0)
                 break
             except Timeout:
                 await asyncio.sleep(_POLL_S)
@@ -171,6 +174,25 @@ class ReplyCache:
             yield
         finally:
             lock.release()
+
+    def _lock(self, key: str) -> FileLock:
+        shard = int(key[:8], 16) % _SHARDS
+        return FileLock(self.path.with_suffix(".locks") / f"{shard:03x}.lock", thread_local=False)
+
+    def _acquire(self, lock: FileLock, timeout: float = -1) -> None:
+        try:
+            Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=timeout)
+        except Timeout:
+            raise
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> MemoryStoreError:
+        return MemoryStoreError(
+            f"the reply cache {self.path} cannot be used: {error}",
+            hint="Check the disk, or set VIDEOESPRESSO_CACHE_DIR to another folder.",
+        )
 
     def inabilities(self, spec: str) -> frozenset[str]:
         """What the model was seen not to do within the last week."""
@@ -219,10 +241,7 @@ class ReplyCache:
                 raise
             self._idle.give(db)
         except (sqlite3.Error, OSError) as error:
-            raise MemoryStoreError(
-                f"the reply cache {self.path} cannot be used: {error}",
-                hint="Check the disk, or set VIDEOESPRESSO_CACHE_DIR to another folder.",
-            ) from error
+            raise self._unusable(error) from error
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
