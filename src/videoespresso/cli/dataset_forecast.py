@@ -70,8 +70,9 @@ def show(forecast: "Forecast") -> None:
 
 def _rows(forecast: "Forecast") -> Iterator[tuple[str, ...]]:
     for name, told in [*forecast.roles.items(), ("all", forecast.total)]:
-        counts = (_count(told.calls), _count(told.input_tokens), _count(told.output_tokens))
-        yield name, *counts, _money(told.usd)
+        # tokens without their intervals: with them a line is wider than a terminal (--json has all)
+        tokens = (f"{told.input_tokens.value:,.0f}", f"{told.output_tokens.value:,.0f}")
+        yield name, _count(told.calls), *tokens, _money(told.usd)
 
 
 def _count(told: "Expected") -> str:
