@@ -105,6 +105,8 @@ def test_trl_knows_the_rows_as_conversations(exported: Path) -> None:
                 assert [b["image"] for b in blocks if b["type"] == "image"] == images
 
 
+# transformers reads pictures with torchvision where it is there, which torchvision gives up
+@pytest.mark.filterwarnings("ignore:The image decoding and encoding:DeprecationWarning")
 def test_trl_s_collator_and_a_real_processor_learn_the_reply_alone(exported: Path) -> None:
     sft = pytest.importorskip("trl.trainer.sft_trainer")
     transformers = pytest.importorskip("transformers")
