@@ -76,7 +76,7 @@ def ids(data: bytes) -> set[str]:
 def test_ctrl_c_finishes_what_is_under_way_and_says_how_to_go_on(
     builds: Builds, gate: Gate, forks: Forks, name: str
 ) -> None:
-    builds.server.latency_s = 0.05
+    builds.server.latency_s = 0.2  # slow enough that much is left when the signal is heard
     gate.expect(50)
     pid = builds.start(forks, name)
     assert gate.reached.wait(60), builds.log.read_text()
@@ -86,9 +86,9 @@ def test_ctrl_c_finishes_what_is_under_way_and_says_how_to_go_on(
     so_far = builds.files(name)["records.jsonl"]
     assert ids(so_far) < ids(builds.files("reference")["records.jsonl"])
     asked = builds.server.counts.told()["requests"]
-    assert asked < 80
     builds.server.latency_s = 0.0
     assert forks.wait(builds.start(forks, name)) == 0
+    assert asked < builds.server.counts.told()["requests"], "the second run had something to do"
     assert twice(builds) == 0, "what was under way had been waited for"
     assert builds.files(name) == builds.files("reference")
 
