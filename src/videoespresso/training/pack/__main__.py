@@ -6,6 +6,7 @@ it was interrupted, and does nothing when all is done. With a GPU a larger model
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -20,9 +21,10 @@ from videoespresso.training.pack.train import STAGES, Run
 
 CPU_MINUTES = {"vision": 25.0, "language": 25.0, "joint": 65.0}
 """Two cores: under two hours with rendering and export."""
-GPU_MINUTES = {"vision": 10.0, "language": 20.0, "joint": 60.0}
+GPU_MINUTES = {"vision": 2.5, "language": 6.0, "joint": 13.5}
+"""One H100 and sixteen cores."""
 CPU_STORIES = 4_200
-GPU_STORIES = 40_000
+GPU_STORIES = 30_000
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -37,13 +39,19 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--scale", type=float, default=1.0, help="multiply all times (tests)")
     parser.add_argument("--stories", type=int, help="how many stories to render")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args(argv)
     gpu = torch.cuda.is_available()
     torch.set_num_threads(given.threads)
     minutes = {k: v * given.scale for k, v in (GPU_MINUTES if gpu else CPU_MINUTES).items()}
     large = gpu and given.init is None  # a pack keeps the size it has
-    run = Run(given.out, LARGE if large else SMALL, minutes, init=given.init)
+    run = Run(
+        given.out,
+        LARGE if large else SMALL,
+        minutes,
+        init=given.init,
+        workers=max(2, given.threads - 2) if gpu else 0,
+    )
     stories = given.stories or (GPU_STORIES if gpu else CPU_STORIES)
     build(given.out / "frames", range(stories), given.threads)
     frames = FrameSet.load(given.out / "frames")
@@ -57,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
         _side_by_side(given, ("vision", "language"))
     run.train("joint", frames)
     model = run.model(run.tokenizer(frames))
-    model.load_state_dict(torch.load(run.checkpoint("joint"))["model"])
+    model.load_state_dict(torch.load(run.checkpoint("joint"), map_location="cpu")["model"])
     export(model, given.out / "processor", frames, given.out / "pack")
     sys.stdout.write(f"written: {given.out / 'pack'}\n")
     return 0

@@ -2,6 +2,7 @@
 
 import functools
 import io
+import itertools
 import multiprocessing
 import pickle
 import random
@@ -15,27 +16,31 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from videoespresso.synthetic import SceneObject, Story, make_story
+from videoespresso.training.pack.patches import GRID, HEADS, patch_truth
 from videoespresso.training.pack.shape import IMAGE_SIZE
 
-told = functools.lru_cache(maxsize=20_000)(make_story)
+told = functools.lru_cache(maxsize=50_000)(make_story)
 """`make_story`, remembered: every lesson on a story needs it again."""
 
 
 @dataclass(frozen=True)
 class FrameTruth:
-    """One rendered frame: which story and phase it shows, when, and what is on it."""
+    """One rendered frame: which story and phase it shows, when, what is on it, and its caption."""
 
     seed: int
     phase: int
     time_s: float
     objects: tuple[SceneObject, ...]
+    caption: str
 
 
 @dataclass(frozen=True)
 class FrameSet:
-    """`pixels`: (n, size, size, 3) uint8, memory-mapped; `truth[i]` belongs to `pixels[i]`."""
+    """`pixels`: (n, size, size, 3) uint8 and `patches`: (n, GRID, GRID, 8), what covers each patch,
+    both memory-mapped; `truth[i]` belongs to `pixels[i]`."""
 
     pixels: NDArray[np.uint8]
+    patches: NDArray[np.uint8]
     truth: list[FrameTruth]
     by_phase: dict[tuple[int, int], list[int]]
     seeds: list[int]
@@ -46,8 +51,8 @@ class FrameSet:
         by_phase: dict[tuple[int, int], list[int]] = defaultdict(list)
         for i, t in enumerate(truth):
             by_phase[t.seed, t.phase].append(i)
-        pixels = np.load(folder / "frames.npy", mmap_mode="r")
-        return cls(pixels, truth, dict(by_phase), sorted({t.seed for t in truth}))
+        pixels, patches = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS)
+        return cls(pixels, patches, truth, dict(by_phase), sorted({t.seed for t in truth}))
 
 
 def as_camera(image: Image.Image, rng: random.Random) -> NDArray[np.uint8]:
@@ -59,16 +64,26 @@ def as_camera(image: Image.Image, rng: random.Random) -> NDArray[np.uint8]:
     return np.asarray(image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC))
 
 
-def _render_story(seed: int) -> tuple[list[FrameTruth], list[NDArray[np.uint8]]]:
+_ARRAYS = {"frames": (IMAGE_SIZE, IMAGE_SIZE, 3), "patches": (GRID, GRID, len(HEADS))}
+
+
+def _phases(seed: int) -> int:
+    return len(make_story(seed).phases)
+
+
+def _render_story(folder: Path, seed: int, at: int) -> list[FrameTruth]:
+    """Draws a story's phases into the arrays, from row `at` on."""
     rng = random.Random(f"frames{seed}")
     story: Story = make_story(seed)
-    truth, pixels = [], []
+    pixels, patches = (np.load(folder / f"{name}.npy", mmap_mode="r+") for name in _ARRAYS)
+    told_of: list[FrameTruth] = []
     for k, phase in enumerate(story.phases):
         t = rng.uniform(phase.t0, phase.t1)
         image, objects = story.scene(t).draw(rng.choice((320, 320, 480)))
-        truth.append(FrameTruth(seed, k, t, tuple(objects)))
-        pixels.append(as_camera(image, rng))
-    return truth, pixels
+        pixels[at + k] = as_camera(image, rng)
+        patches[at + k] = patch_truth(objects, phase)
+        told_of.append(FrameTruth(seed, k, t, tuple(objects), phase.caption))
+    return told_of
 
 
 def build(folder: Path, seeds: Sequence[int], workers: int) -> None:
@@ -76,13 +91,11 @@ def build(folder: Path, seeds: Sequence[int], workers: int) -> None:
     if (folder / "truth.pkl").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    total = sum(len(make_story(s).phases) for s in seeds)
-    shape = (total, IMAGE_SIZE, IMAGE_SIZE, 3)
-    out = np.lib.format.open_memmap(folder / "frames.npy", "w+", np.uint8, shape)
-    all_truth: list[FrameTruth] = []
     with multiprocessing.Pool(workers) as pool:
-        for truth, pixels in pool.imap(_render_story, seeds, chunksize=16):
-            out[len(all_truth) : len(all_truth) + len(truth)] = pixels
-            all_truth += truth
-    out.flush()
-    (folder / "truth.pkl").write_bytes(pickle.dumps(all_truth))
+        ends = list(itertools.accumulate(pool.map(_phases, seeds, chunksize=64)))
+        for name, shape in _ARRAYS.items():
+            np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, (ends[-1], *shape))
+        jobs = zip(itertools.repeat(folder), seeds, [0, *ends], strict=False)
+        told_of = pool.starmap(_render_story, jobs, chunksize=16)
+    truth = [one for story in told_of for one in story]
+    (folder / "truth.pkl").write_bytes(pickle.dumps(truth))

@@ -1,22 +1,19 @@
 """Training conversations from the theatre: what each role sees and what it should say.
 
-Prompts come from `agents/wire.py`, so the pack learns exactly what it will be shown. A lesson is a
-role and a row of segments; a segment is text (or an image, by frame number) and whether it is to be
-learned.
+Prompts come from `agents/wire.py`, so the pack learns exactly what it will be shown.
 """
 
 import itertools
-import json
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from videoespresso.agents import wire
 from videoespresso.synthetic import SceneObject, Story
 from videoespresso.synthetic.questions import FAMILIES, Question, ask
 from videoespresso.synthetic.stories import MOODS, SETTINGS, SHIRTS
+from videoespresso.training.pack import pairs
+from videoespresso.training.pack.conversation import Lesson, Turns, compact, lesson
 from videoespresso.training.pack.frames import FrameSet, FrameTruth, told
-from videoespresso.training.pack.vocabulary import END, IMAGE_TEXT, REPLY, USER
 from videoespresso.types import Box
 
 NOT_SHOWN = "the frames do not show this"
@@ -24,53 +21,6 @@ NOT_CARRIED = "the answer is not in the evidence"
 MOST_CAPTIONS = 20
 DIRECT_SHARE = 0.15
 """Share of one-stage answers, so that the ablation without evidence is one it was taught."""
-
-
-Part = str | int
-"""Text, or the number of a frame."""
-Turns = Sequence[tuple[Sequence[Part], str]]
-"""(what the user shows, what to reply) pairs."""
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """Several conversations that begin alike: what is shown once, and a branch a question.
-
-    A branch sees the shared beginning and itself, not the other branches (train.py masks them), so
-    each is learned as if it stood alone, at a third of the cost. A branch is (text, is it to be
-    learned?) pieces. `images`: frame numbers in the order of the beginning's images.
-    """
-
-    shared: str
-    branches: tuple[tuple[tuple[str, bool], ...], ...]
-    images: tuple[int, ...]
-
-
-def lesson(role: str, shown: Sequence[Part], asked: Sequence[Turns], with_images: bool) -> Lesson:
-    """A lesson from what is shown first and, a branch each, the turns that follow.
-
-    The first turn of a branch goes on with the user's turn that `shown` began.
-    """
-    shared, images = f"<|{role}|>{USER}", []
-    for part in shown:
-        if isinstance(part, str):
-            shared += part
-        elif with_images:
-            shared += IMAGE_TEXT
-            images.append(part)
-    branches = []
-    for turns in asked:
-        pieces: list[tuple[str, bool]] = []
-        for n, (parts, reply) in enumerate(turns):
-            said = "".join(p for p in parts if isinstance(p, str))
-            pieces += [((USER if n else "") + said + REPLY, False), (reply + END, True)]
-        branches.append(tuple(pieces))
-    return Lesson(shared, tuple(branches), tuple(images))
-
-
-def compact(value: object) -> str:
-    """JSON as the pack writes it."""
-    return json.dumps(value, separators=(",", ":"))
 
 
 def visible_boxes(truth: FrameTruth, rng: random.Random) -> tuple[Box, ...]:
@@ -145,8 +95,7 @@ class Teacher:
 
     def captioning(self) -> Lesson:
         k = self.rng.randrange(len(self.frames.truth))
-        truth = self.frames.truth[k]
-        caption = told(truth.seed).phases[truth.phase].caption
+        caption = self.frames.truth[k].caption
         image, cue = wire.caption_parts(k)
         return lesson("captioner", [image], [[([cue], caption)]], self.with_images)
 
@@ -312,6 +261,10 @@ class Teacher:
             asked.append([(wire.check_parts(q.text, steps, answer), reply)])
         return lesson("checker", [], asked, self.with_images)
 
+    def pairing(self) -> Lesson:
+        """What one of dataset mode's roles says of a group of captions."""
+        return pairs.dataset_lesson(self.story(), self.story(), self.rng, self.with_images)
+
     def stream(self, shares: dict[str, float]) -> Iterator[Lesson]:
         """Endless lessons; `shares`: how much of each kind."""
         kinds: dict[str, Callable[[], Lesson]] = {
@@ -322,6 +275,7 @@ class Teacher:
             "reason": self.reasoning,
             "blind": self.blind,
             "check": self.checking,
+            "pairs": self.pairing,
         }
         names = list(shares)
         weights = [shares[n] for n in names]

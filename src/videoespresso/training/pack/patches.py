@@ -1,15 +1,15 @@
 """The truth behind each patch of a frame, and the read-outs that teach the vision tower with it."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from videoespresso.synthetic import LABELS, SceneObject
-from videoespresso.synthetic.scene import Actor, prop_of
+from videoespresso.synthetic.scene import Actor, Phase, prop_of
 from videoespresso.synthetic.stories import MOODS, SETTINGS, WEATHERS
-from videoespresso.training.pack.frames import FrameSet, told
 from videoespresso.training.pack.shape import IMAGE_SIZE, PATCH
 
 LOOKS = ("man", "woman", "boy", "girl", "cook", "officer", "builder")
@@ -71,18 +71,14 @@ def _patch_row(o: SceneObject, actor: Actor) -> tuple[int, ...]:
     )
 
 
-def patch_truth(frames: FrameSet, k: int) -> "np.ndarray[Any, Any]":
+def patch_truth(objects: Sequence[SceneObject], phase: Phase) -> NDArray[np.uint8]:
     """(GRID, GRID, 8) class numbers: the smallest object over each patch centre, and the scene."""
-    truth = frames.truth[k]
-    phase = told(truth.seed).phases[truth.phase]
     actors = {a.key: a for a in phase.actors}
-    out = np.zeros((GRID, GRID, len(HEADS)), np.int64)
+    out = np.zeros((GRID, GRID, len(HEADS)), np.uint8)
     out[..., 6] = SETTINGS.index(phase.setting)
     out[..., 7] = _index(WEATHERS, phase.weather)
     centres = (np.arange(GRID) + 0.5) / GRID
-    big_first = sorted(
-        truth.objects, key=lambda o: -(o.xyxy[2] - o.xyxy[0]) * (o.xyxy[3] - o.xyxy[1])
-    )
+    big_first = sorted(objects, key=lambda o: -(o.xyxy[2] - o.xyxy[0]) * (o.xyxy[3] - o.xyxy[1]))
     for o in big_first:
         x0, y0, x1, y1 = o.xyxy
         xs, ys = (centres >= x0) & (centres <= x1), (centres >= y0) & (centres <= y1)

@@ -19,17 +19,34 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from videoespresso.training.pack import vocabulary
-from videoespresso.training.pack.batches import BRANCHED, batches, forward, to_pixels
+from videoespresso.training.pack.batches import (
+    BRANCHED,
+    MASKED,
+    Batch,
+    Pixels,
+    batches,
+    forward,
+)
 from videoespresso.training.pack.frames import FrameSet
 from videoespresso.training.pack.lessons import Teacher
-from videoespresso.training.pack.patches import HEADS, PatchHeads, patch_truth
+from videoespresso.training.pack.patches import HEADS, PatchHeads
 from videoespresso.training.pack.shape import Shape, build_model
 
 STAGES = ("vision", "language", "joint")
-TEXT = {"find": 0.02, "match": 0.06, "select": 0.38, "reason": 0.43, "check": 0.07, "blind": 0.04}
-"""Lessons without captioning, by share of their number. `find` and `match` are drills."""
+TEXT = {
+    "find": 0.02,
+    "match": 0.05,
+    "select": 0.33,
+    "reason": 0.38,
+    "check": 0.07,
+    "blind": 0.03,
+    "pairs": 0.12,
+}
+"""Lessons without captioning, by share of their number. `find` and `match` are drills, `pairs` are
+dataset mode's roles."""
 DIETS: dict[str, tuple[tuple[dict[str, float], int], ...]] = {
     "language": ((TEXT, 3200),),
     "joint": (({"caption": 1.0}, 1200), (TEXT, 2400)),
@@ -41,7 +58,39 @@ PROMPT_WEIGHT = {"language": 0.15, "joint": 0.0}
 themselves, and the language stage has no other cheap supervision."""
 PEAK_RATE = {"vision": (1.2e-3,), "language": (1e-3, 0.005), "joint": (1e-3, 0.005)}
 """Learning rates of AdamW and, where the language model learns, of Muon (for its matrices)."""
+GPU_BATCH = 16
+"""Times as many tokens and frames a step as on a CPU: a small model leaves a GPU idle otherwise."""
+GPU_RATE = 2.0
+"""Times the learning rates, for steps of that size."""
+FRAMES = 48
+"""Frames a step of the vision stage."""
 LOG_EVERY = 50
+
+
+class Batches(IterableDataset[Batch]):  # type: ignore[misc]  # torch is not part of the core install
+    """An endless row of batches of lessons; in each worker process another one."""
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        frames: FrameSet,
+        stage: str,
+        course: int,
+        seed: int,
+        times: int,
+    ) -> None:
+        self.parts = tokenizer, frames, stage, course, seed, times
+
+    def __iter__(self) -> Iterator[Batch]:
+        tokenizer, frames, stage, course, seed, times = self.parts
+        worker = get_worker_info()
+        seed += 1_000_003 * (worker.id if worker else 0)
+        if worker:
+            torch.set_num_threads(1)
+        teacher = Teacher(frames, seed, with_images=stage == "joint")
+        diet, tokens = DIETS[stage][course]
+        lessons = teacher.stream(diet)
+        return batches(tokenizer, lessons, times * tokens, PROMPT_WEIGHT[stage])
 
 
 @dataclass
@@ -86,6 +135,8 @@ class Run:
     minutes: dict[str, float]
     seed: int = 0
     init: Path | None = None
+    workers: int = 0
+    """Processes that make lessons while a GPU learns from them."""
 
     @property
     def device(self) -> str:
@@ -125,7 +176,8 @@ class Run:
         """Run or resume one stage until its budget is spent."""
         tokenizer = self.tokenizer(frames)
         model = self.model(tokenizer)
-        model.model.text_model.config._attn_implementation = BRANCHED
+        gpu = self.device == "cuda"
+        model.model.text_model.config._attn_implementation = MASKED if gpu else BRANCHED
         heads = PatchHeads(self.shape.vision_width).to(self.device)
         if stage == "joint":
             self._begin(model)
@@ -133,7 +185,7 @@ class Run:
         optimizers = _optimizers(model, heads if stage == "vision" else None)
         clock, step = Clock(self.minutes[stage] * 60), 0
         if self.checkpoint(stage).exists():
-            saved = torch.load(self.checkpoint(stage))
+            saved = torch.load(self.checkpoint(stage), map_location=self.device)
             model.load_state_dict(saved["model"])
             heads.load_state_dict(saved["heads"])
             for optimizer, state in zip(optimizers, saved.get("optimizers", ()), strict=False):
@@ -147,12 +199,13 @@ class Run:
         done, saved_at = clock.tick(), time.monotonic()
         model.train()
         while done < 1.0:
-            loss, report = next(losses)
+            with torch.autocast("cuda", torch.bfloat16, enabled=gpu):
+                loss, report = next(losses)
             loss.backward()
             nn.utils.clip_grad_norm_(weights, 1.0)
             for optimizer, peak in zip(optimizers, PEAK_RATE[stage], strict=False):
                 for group in optimizer.param_groups:
-                    group["lr"] = peak * share(done)
+                    group["lr"] = peak * share(done) * (GPU_RATE if gpu else 1.0)
                 optimizer.step()
                 optimizer.zero_grad()
             step, done = step + 1, clock.tick()
@@ -162,7 +215,7 @@ class Run:
                     step=step,
                     done=round(done, 3),
                     loss=round(float(loss.detach()), 4),
-                    **report,
+                    **{name: round(float(value), 4) for name, value in report.items()},
                 )
             if time.monotonic() - saved_at > 120 or done >= 1.0:
                 self._save(stage, model, heads, optimizers, clock, step)
@@ -177,7 +230,7 @@ class Run:
             model.tie_weights()
             return
         for part in ("vision", "language"):
-            saved = torch.load(self.checkpoint(part))["model"]
+            saved = torch.load(self.checkpoint(part), map_location=self.device)["model"]
             own = {k: v for k, v in saved.items() if ("vision_model" in k) == (part == "vision")}
             model.load_state_dict(own, strict=False)
 
@@ -201,30 +254,36 @@ class Run:
         torch.save(state, part)
         part.replace(self.checkpoint(stage))
 
+    @property
+    def times(self) -> int:
+        """How many times a CPU's step one is here."""
+        return GPU_BATCH if self.device == "cuda" else 1
+
     def _vision(self, model: Any, heads: nn.Module, frames: FrameSet, step: int) -> Iterator[Any]:
         rng = np.random.default_rng(step)
+        pixels, count = Pixels(frames, self.device), FRAMES * self.times
+        count = min(count, len(frames.truth))
         while True:
-            picked = np.sort(rng.choice(len(frames.truth), 48, replace=False))
-            truth = np.stack([patch_truth(frames, int(k)) for k in picked]).reshape(
-                48, -1, len(HEADS)
-            )
-            hidden = model.model.vision_model(
-                pixel_values=to_pixels(frames.pixels[picked]).to(self.device)
-            ).last_hidden_state
+            picked = np.sort(rng.choice(len(frames.truth), count, replace=False))
+            truth = frames.patches[picked].reshape(count, -1, len(HEADS)).astype(np.int64)
+            seen = pixels(picked).to(self.device)
+            hidden = model.model.vision_model(pixel_values=seen).last_hidden_state
             loss, right = heads(hidden, torch.from_numpy(truth).to(self.device))
-            yield loss, dict(zip(HEADS, (round(float(r), 3) for r in right), strict=True))
+            yield loss, dict(zip(HEADS, right, strict=True))
 
     def _lessons(
         self, stage: str, model: Any, tokenizer: Any, frames: FrameSet, step: int
     ) -> Iterator[Any]:
+        pixels = Pixels(frames, self.device) if stage == "joint" else None
         courses = []
-        for n, (diet, tokens) in enumerate(DIETS[stage]):
-            teacher = Teacher(frames, 1000 + 7 * step + n, with_images=stage == "joint")
-            courses.append(batches(tokenizer, teacher.stream(diet), tokens, PROMPT_WEIGHT[stage]))
+        for n in range(len(DIETS[stage])):
+            made = Batches(tokenizer, frames, stage, n, 1000 + 7 * step + n, self.times)
+            workers = self.workers // len(DIETS[stage])
+            courses.append(iter(DataLoader(made, None, num_workers=workers)))
         while True:
             parts = [
-                forward(model, next(course), frames, self.device, look=n == 0)
+                forward(model, next(course), pixels, self.device, look=n == 0)
                 for n, course in enumerate(courses)
             ]
-            report = {f"accuracy_{n}": round(right, 4) for n, (_, right) in enumerate(parts)}
+            report = {f"accuracy_{n}": right for n, (_, right) in enumerate(parts)}
             yield sum(loss for loss, _ in parts), report

@@ -12,7 +12,11 @@ from typing import Any
 from videoespresso.training.pack.shape import IMAGE_SIZE, IMAGE_TOKENS, VOCABULARY
 
 PAD, END, USER, REPLY = "<|pad|>", "<|end|>", "<|user|>", "<|assistant|>"
-ROLES = ("captioner", "selector", "reasoner", "checker")
+ROLES = (
+    *("captioner", "selector", "reasoner", "checker"),
+    *("generator", "verifier", "annotator", "distractor"),
+)
+"""Who the pack can be: the roles of the ask graph, then those of dataset mode."""
 IMAGE, FAKE, GLOBAL = "<image>", "<fake_token_around_image>", "<global-img>"
 SPECIAL = [PAD, END, USER, REPLY, *(f"<|{r}|>" for r in ROLES), IMAGE, FAKE, GLOBAL]
 IMAGE_TEXT = FAKE + GLOBAL + IMAGE * IMAGE_TOKENS + FAKE
@@ -24,7 +28,7 @@ CHAT_TEMPLATE = """\
 {%- else -%}{%- set parts = m['content'] -%}{%- endif -%}
 {%- if m['role'] == 'system' -%}
 {%- set first = (parts[0]['text'] | trim).split('\\n')[0] -%}
-{%- for role in ['captioner', 'selector', 'reasoner', 'checker'] -%}
+{%- for role in ROLES -%}
 {%- if role in first -%}{{ '<|' + role + '|>' }}{%- endif -%}
 {%- endfor -%}
 {%- else -%}
@@ -36,7 +40,7 @@ CHAT_TEMPLATE = """\
 {%- endif -%}
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{ '<|assistant|>' }}{%- endif -%}
-"""
+""".replace("ROLES", str(list(ROLES)))
 
 
 def learn(texts: Iterable[str]) -> Any:
