@@ -113,8 +113,9 @@ def ask(story: Story, family: Family, task: str, rng: random.Random) -> Question
     if crossed:
         false = crossed_options(family.__name__, told, answer, rng)
     elif not fixed:
-        true = {e.text for e in story.events} if family not in _WHEN else set()
-        false = false_options(family.__name__, told, answer, true.union(avoid), story, rng)
+        texts = [e.text for e in story.events]
+        own, true = (texts, ()) if family in _WHEN else ((), texts)
+        false = false_options(family.__name__, told, answer, {*true, *avoid}, own, story, rng)
     if not false:
         return None
     steps = tuple((p.phase, p.text) if isinstance(p, Event) else p for p in proof)

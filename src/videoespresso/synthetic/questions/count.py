@@ -12,10 +12,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from videoespresso.synthetic.questions import FAMILIES
-from videoespresso.synthetic.questions.elsewhere import ENOUGH, LEAST, TABLE, contexts, form
+from videoespresso.synthetic.questions.law import ENOUGH, LEAST, TABLE, contexts, form
 from videoespresso.synthetic.stories import make_story
 
-STORIES = range(40_000)
+STORIES = range(100_000)
 """Seeds that are counted, all of the training split; others of it have the same laws."""
 SAMPLE = range(200)
 """Seeds whose counts are fingerprinted, to see that the file is not older than the code."""

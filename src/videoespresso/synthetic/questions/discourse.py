@@ -35,7 +35,7 @@ _TELLING = (
     "fries",
     "mixes",
 )
-_NUMBERS = ("one", "two", "three", "four")
+_NUMBERS = ("one", "two", "three", "four", "five")
 
 
 def role_who(s: Story, rng: random.Random) -> Draft | None:
@@ -159,26 +159,24 @@ def theme_event(s: Story, rng: random.Random) -> Draft | None:
     return Draft(text, (e.episode, e.act), e.text, (e,))
 
 
-def _count(s: Story, rng: random.Random, kinds: Sequence[str], name: str) -> Draft | None:
-    e = solo(s, rng)
-    if not e:
-        return None
-    n = sum(a.kind in kinds for a in s.phases[e.phase].actors)
-    if not 1 <= n <= 4:
+def situation_people(s: Story, rng: random.Random) -> Draft | None:
+    """Counted over the whole video: no event has more than three people, most have two."""
+    people = [{a.phrase for a in p.actors if a.kind == "person"} for p in s.phases]
+    everybody = set().union(*people)
+    if not 1 <= len(everybody) <= len(_NUMBERS):
         return None
     text = pick(
         rng,
-        (
-            f"How many {name} are visible when {e.text}?",
-            f"How many {name} can be seen as {e.text}?",
-        ),
+        ("How many people are visible in the video?", "How many people can be seen in the video?"),
     )
-    proof = ((e.phase, f"{_NUMBERS[n - 1]} of the {name} can be seen when {e.text}"),)
-    return Draft(text, (e.text,), _NUMBERS[n - 1], proof)
-
-
-def situation_people(s: Story, rng: random.Random) -> Draft | None:
-    return _count(s, rng, ("person",), "people")
+    proof: list[tuple[int, str]] = []
+    left = set(everybody)
+    while left:  # as few phases as show everybody
+        phase = max(range(len(people)), key=lambda k: len(people[k] & left))
+        shown = " and ".join(f"the {p}" for p in sorted(people[phase] & left))
+        proof.append((phase, f"{shown} can be seen"))
+        left -= people[phase]
+    return Draft(text, (), _NUMBERS[len(everybody) - 1], sorted(proof))
 
 
 def situation_state(s: Story, rng: random.Random) -> Draft | None:

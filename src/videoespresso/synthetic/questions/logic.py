@@ -97,7 +97,7 @@ def context_doing(s: Story, rng: random.Random) -> Draft | None:
         (e, a)
         for e in s.events
         for a in s.phases[e.phase].actors
-        if e.key != "rain" and unique(s, e) and a.key != e.key and a.act
+        if e.key != "rain" and unique(s, e) and a.key != e.key
     ]
     if not found:
         return None
@@ -106,7 +106,9 @@ def context_doing(s: Story, rng: random.Random) -> Draft | None:
         rng,
         (f"What is in the background when {e.text}?", f"What else can be seen when {e.text}?"),
     )
-    seen = {f"the {x.clause}" for x in s.phases[e.phase].actors}
+    actors = s.phases[e.phase].actors
+    seen = {f"the {x.clause}" for x in actors}
+    seen |= {f"the {x.phrase} {idle}" for x in actors for idle in ("stands", "sits")}
     proof = ((e.phase, f"the {a.clause} when {e.text}"),)
     return Draft(text, (e.text,), f"the {a.clause}", proof, seen)
 

@@ -159,7 +159,7 @@ def emotion_who(s: Story, rng: random.Random) -> Draft | None:
     if not found:
         return None
     e = rng.choice(found)
-    if sum(x.mood == e.mood for x in found) != 1:
+    if sum(x.act == e.act for x in s.events) != 1:
         return None
     text = pick(rng, (f"Who is {e.mood}?", f"Who becomes {e.mood} in the video?"))
     return Draft(text, (e.mood,), f"the {e.subject}", (e,))
