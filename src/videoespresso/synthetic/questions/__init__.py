@@ -5,7 +5,7 @@ and false in this story, and what is true was drawn independently of the words o
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from videoespresso.synthetic.questions.discourse import (
@@ -23,6 +23,7 @@ from videoespresso.synthetic.questions.discourse import (
     theme_scene,
 )
 from videoespresso.synthetic.questions.draft import Family
+from videoespresso.synthetic.questions.elsewhere import crossed_options, false_options
 from videoespresso.synthetic.questions.logic import (
     causal_chain,
     causal_consequence,
@@ -98,22 +99,27 @@ FAMILIES: dict[str, tuple[Family, Family, Family]] = {
     "Traffic Analysis": (traffic_destination, traffic_cargo, traffic_first),
 }
 
+_WHEN = (narrative_begin, narrative_end)
+"""They ask when, not whether: a false option may be true of another moment."""
+
 
 def ask(story: Story, family: Family, task: str, rng: random.Random) -> Question | None:
     """One question of a family, or None where the story has no material for it."""
     draft = family(story, rng)
     if draft is None:
         return None
-    text, answer, pool, proof = draft
-    true = {e.text for e in story.events}
-    steps = tuple((p.phase, p.text) if isinstance(p, Event) else p for p in proof)
-    fixed = family in (narrative_order, narrative_begin, narrative_end, cooking_first)
-    if not fixed and family is not ingredient_unused:
-        pool = rng.sample(pool, len(pool))  # what is there more often comes first more often
-    false = [o for o in dict.fromkeys(pool) if o != answer and (fixed or o not in true)]
-    if len(false) < 3:
+    text, told, answer, proof, avoid, fixed, crossed = draft
+    false: Sequence[str] | None = fixed
+    if crossed:
+        false = crossed_options(family.__name__, told, answer, rng)
+    elif not fixed:
+        texts = [e.text for e in story.events]
+        own, true = (texts, ()) if family in _WHEN else ((), texts)
+        false = false_options(family.__name__, told, answer, {*true, *avoid}, own, story, rng)
+    if not false:
         return None
-    options = [answer, *false[:3]]
+    steps = tuple((p.phase, p.text) if isinstance(p, Event) else p for p in proof)
+    options = [answer, *false]
     rng.shuffle(options)
     return Question(
         task,

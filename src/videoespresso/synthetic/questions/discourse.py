@@ -1,35 +1,18 @@
 """What the whole is about: roles, the story's shape, its themes, the situation."""
 
+import itertools
 import random
 from collections.abc import Sequence
 
 from videoespresso.synthetic.questions.draft import (
     Draft,
-    anybody,
     is_person,
     pick,
     solo,
     unique,
 )
-from videoespresso.synthetic.questions.elsewhere import elsewhere
-from videoespresso.synthetic.stories import PAINTS, ROLES, Event, Story
+from videoespresso.synthetic.stories import ROLES, Event, Story
 
-THEMES = (
-    "safety on the road",
-    "bad weather",
-    "help",
-    "busy traffic",
-    "play",
-    "generosity",
-    "a hungry animal",
-    "care",
-    "cooking",
-    "danger in the kitchen",
-    "an accident at home",
-    "a power cut",
-    "news",
-    "everyday life",
-)
 _TELLING = (
     "stops",
     "drives past",
@@ -52,7 +35,7 @@ _TELLING = (
     "fries",
     "mixes",
 )
-_NUMBERS = ("one", "two", "three", "four")
+_NUMBERS = ("one", "two", "three", "four", "five")
 
 
 def role_who(s: Story, rng: random.Random) -> Draft | None:
@@ -60,7 +43,7 @@ def role_who(s: Story, rng: random.Random) -> Draft | None:
     if not e or e.act.startswith("is ") or sum(x.act == e.act for x in s.events) != 1:
         return None
     text = pick(rng, (f"Who {e.act}?", f"Which person {e.act}?"))
-    return text, f"the {e.subject}", [f"the {p}" for p in anybody(rng)], (e,)
+    return Draft(text, (e.act,), f"the {e.subject}", (e,))
 
 
 def role_name(s: Story, rng: random.Random) -> Draft | None:
@@ -77,7 +60,7 @@ def role_name(s: Story, rng: random.Random) -> Draft | None:
     text = pick(
         rng, (f"What is the role of the person who {e.act}?", f"What kind of person {e.act}?")
     )
-    return text, e.subject.split()[0], (*ROLES, "man", "woman", "boy", "girl"), (e,)
+    return Draft(text, (e.act,), e.subject.split()[0], (e,))
 
 
 def role_does(s: Story, rng: random.Random) -> Draft | None:
@@ -89,49 +72,41 @@ def role_does(s: Story, rng: random.Random) -> Draft | None:
     ):
         return None
     text = pick(rng, (f"What does the {e.subject} do?", f"What part does the {e.subject} play?"))
-    return text, e.text, elsewhere("act", [e.subject], s, rng), (e,)
+    return Draft(text, (e.subject,), e.text, (e,))
 
 
 def narrative_order(s: Story, rng: random.Random) -> Draft | None:
-    events = [e for e in s.events if unique(s, e)]
-    if len(events) < 3:
+    """Events of three episodes: which episode comes first is drawn, so no order is likelier."""
+    by_episode: dict[str, list[Event]] = {}
+    for e in s.events:
+        if unique(s, e):
+            by_episode.setdefault(e.episode, []).append(e)
+    if len(by_episode) < 3:
         return None
-    a, b, c = sorted(rng.sample(events, 3), key=lambda e: e.index)
-
-    def told(*es: Event) -> str:
-        return ", then ".join(e.text for e in es)
-
-    named = "; ".join(e.text for e in rng.sample((a, b, c), 3))
+    row = sorted((rng.choice(es) for es in by_episode.values()), key=lambda e: e.index)
+    orders = [", then ".join(e.text for e in order) for order in itertools.permutations(row)]
+    named = "; ".join(e.text for e in rng.sample(row, 3))
     text = pick(
         rng, (f"In which order do these happen: {named}?", f"Put in the right order: {named}.")
     )
-    return text, told(a, b, c), (told(c, b, a), told(b, a, c), told(a, c, b)), (a, b, c)
+    return Draft(text, (), orders[0], row, false=rng.sample(orders[1:], 3))
+
+
+def _edge(s: Story, rng: random.Random, e: Event, texts: Sequence[str]) -> Draft | None:
+    """False options are edges of other stories in this setting; here they may come elsewhere."""
+    return Draft(pick(rng, texts), (s.setting,), e.text, (e,)) if unique(s, e) else None
 
 
 def narrative_begin(s: Story, rng: random.Random) -> Draft | None:
-    if not s.events or not unique(s, s.events[0]):
+    if not s.events:
         return None
-    text = pick(rng, ("How does the story begin?", "Which event comes first?"))
-    later = [e.text for e in s.events[1:]]
-    return (
-        text,
-        s.events[0].text,
-        rng.sample(later, min(2, len(later))) + elsewhere("first", [], s, rng),
-        (s.events[0],),
-    )
+    return _edge(s, rng, s.events[0], ("How does the story begin?", "Which event comes first?"))
 
 
 def narrative_end(s: Story, rng: random.Random) -> Draft | None:
-    if not s.events or not unique(s, s.events[-1]):
+    if not s.events:
         return None
-    text = pick(rng, ("How does the story end?", "Which event comes last?"))
-    earlier = [e.text for e in s.events[:-1]]
-    return (
-        text,
-        s.events[-1].text,
-        rng.sample(earlier, min(2, len(earlier))) + elsewhere("last", [], s, rng),
-        (s.events[-1],),
-    )
+    return _edge(s, rng, s.events[-1], ("How does the story end?", "Which event comes last?"))
 
 
 def _telling(s: Story) -> list[Event]:
@@ -161,7 +136,7 @@ def theme_scene(s: Story, rng: random.Random) -> Draft | None:
         rng,
         (f"What is the theme of the scene with the {p}?", f"What is the part with the {p} about?"),
     )
-    return text, t.episode, THEMES, (t,)
+    return Draft(text, (p,), t.episode, (t,))
 
 
 def theme_pair(s: Story, rng: random.Random) -> Draft | None:
@@ -170,14 +145,7 @@ def theme_pair(s: Story, rng: random.Random) -> Draft | None:
         return None
     a, b = found
     text = pick(rng, ("Which themes does the video join?", "Which title fits the video?"))
-    pairs = [
-        f"{x} and {y}"
-        for x in THEMES[:-1]
-        for y in THEMES[:-1]
-        if x != y and {x, y} != {a.episode, b.episode}
-    ]
-    near = [p for p in pairs if (a.episode in p) != (b.episode in p)]
-    return text, f"{a.episode} and {b.episode}", rng.sample(near, 3) + rng.sample(pairs, 3), (a, b)
+    return Draft(text, (), f"{a.episode} and {b.episode}", (a, b), crossed=True)
 
 
 def theme_event(s: Story, rng: random.Random) -> Draft | None:
@@ -188,39 +156,27 @@ def theme_event(s: Story, rng: random.Random) -> Draft | None:
     text = pick(
         rng, (f"What carries the theme of {e.episode}?", f"Which event stands for {e.episode}?")
     )
-    swap = (
-        [f"the {p}" for p in anybody(rng)]
-        if is_person(s, e.key)
-        else [f"the {c} {v}" for c in PAINTS for v in ("car", "bus")]
-    )
-    rng.shuffle(swap)
-    return text, e.text, [f"{x} {e.act}" for x in swap], (e,)
-
-
-def _count(s: Story, rng: random.Random, kinds: Sequence[str], name: str) -> Draft | None:
-    e = solo(s, rng)
-    if not e:
-        return None
-    n = sum(a.kind in kinds for a in s.phases[e.phase].actors)
-    if not 1 <= n <= 4:
-        return None
-    text = pick(
-        rng,
-        (
-            f"How many {name} are visible when {e.text}?",
-            f"How many {name} can be seen as {e.text}?",
-        ),
-    )
-    return (
-        text,
-        _NUMBERS[n - 1],
-        _NUMBERS,
-        ((e.phase, f"{_NUMBERS[n - 1]} of the {name} can be seen when {e.text}"),),
-    )
+    return Draft(text, (e.episode, e.act), e.text, (e,))
 
 
 def situation_people(s: Story, rng: random.Random) -> Draft | None:
-    return _count(s, rng, ("person",), "people")
+    """Counted over the whole video: no event has more than three people, most have two."""
+    people = [{a.phrase for a in p.actors if a.kind == "person"} for p in s.phases]
+    everybody = set().union(*people)
+    if not 1 <= len(everybody) <= len(_NUMBERS):
+        return None
+    text = pick(
+        rng,
+        ("How many people are visible in the video?", "How many people can be seen in the video?"),
+    )
+    proof: list[tuple[int, str]] = []
+    left = set(everybody)
+    while left:  # as few phases as show everybody
+        phase = max(range(len(people)), key=lambda k: len(people[k] & left))
+        shown = " and ".join(f"the {p}" for p in sorted(people[phase] & left))
+        proof.append((phase, f"{shown} can be seen"))
+        left -= people[phase]
+    return Draft(text, (), _NUMBERS[len(everybody) - 1], sorted(proof))
 
 
 def situation_state(s: Story, rng: random.Random) -> Draft | None:
@@ -245,13 +201,8 @@ def situation_state(s: Story, rng: random.Random) -> Draft | None:
             f"Which person is on the {side} as {e.text}?",
         ),
     )
-    mine = [f"the {a.phrase}" for a in people]
-    return (
-        text,
-        f"the {who.phrase}",
-        mine + [f"the {p}" for p in anybody(rng)],
-        ((e.phase, f"the {who.phrase} is on the {side} when {e.text}"),),
-    )
+    proof = ((e.phase, f"the {who.phrase} is on the {side} when {e.text}"),)
+    return Draft(text, (e.text,), f"the {who.phrase}", proof)
 
 
 def situation_where(s: Story, rng: random.Random) -> Draft | None:
@@ -268,9 +219,4 @@ def situation_where(s: Story, rng: random.Random) -> Draft | None:
     text = pick(
         rng, (f"Where are we when {e.text}?", f"In which place does it happen that {e.text}?")
     )
-    return (
-        text,
-        f"in the {s.phases[e.phase].setting}",
-        [f"in the {x}" for x in ("street", "park", "kitchen", "room")],
-        (e,),
-    )
+    return Draft(text, (e.text,), f"in the {s.phases[e.phase].setting}", (e,))

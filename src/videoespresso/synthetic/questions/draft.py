@@ -1,17 +1,29 @@
 """What all questions stand on: their parts, and false sentences of the kinds stories tell."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
 
-from videoespresso.synthetic.stories import (
-    ROLES,
-    SHIRTS,
-    Event,
-    Story,
-)
+from videoespresso.synthetic.stories import Event, Story
 
-Draft = tuple[str, str, Sequence[str], Sequence[Event | tuple[int, str]]]
-"""Question text, answer, pool of distractors, what proves it (events, or phase and sentence)."""
+
+class Draft(NamedTuple):
+    """A question without its false options."""
+
+    text: str
+    told: tuple[str, ...]
+    """What the text tells, whichever way it is worded, and what all options have in common."""
+    answer: str
+    proof: Sequence[Event | tuple[int, str]]
+    """Events, or phase and sentence."""
+    avoid: Collection[str] = ()
+    """What is true as well."""
+    false: Sequence[str] = ()
+    """The false options, where the family itself sees to it that the right one is like them."""
+    crossed: bool = False
+    """The answer joins two parts by "and"; the options cross them with two others."""
+
+
 Family = Callable[[Story, random.Random], Draft | None]
 
 
@@ -29,12 +41,6 @@ def base(act: str) -> str:
     else:
         verb = verb.removesuffix("s")
     return f"{verb} {rest}".strip()
-
-
-def anybody(rng: random.Random) -> list[str]:
-    plain = [f"{w} in {c}" for w in ("man", "woman", "boy", "girl") for c in SHIRTS]
-    rng.shuffle(plain)
-    return [*rng.sample(ROLES, 2), *plain[:6]]
 
 
 def caused(story: Story, rng: random.Random) -> tuple[Event, Event] | None:

@@ -1,164 +1,152 @@
-"""False options that are true elsewhere: what other stories answer to the same question.
+"""False options that are the right answer elsewhere, exactly as often as they are false.
 
-What leads to what differs from kind of event to kind of event, so a false option from anywhere in
-the setting gives itself away by the words it shares, or does not share, with the question. Options
-are therefore drawn from the answers that the same relation has, for the same kind of event, in
-other stories; people and vehicles of the question keep their parts.
+What a question tells (its context) makes some answers likelier than others. If false options came
+from anywhere, or came equally often, the likely answer would be the right one, and nobody had to
+look. So each context has a law: how often each answer is right there, counted over many training
+stories (`count.py` writes them into `answers.json`). With p the law and x the answer, three false
+options are drawn with a probability in proportion to the product of their p; the sum of these
+products over all triples without x is Z(x). The question is then kept with probability
+Z(x) / max Z(option). What is left has probability prod p / max Z, whichever of the four is right:
+given the question and its options, each is right one time in four.
 """
 
-import functools
-import itertools
+import math
 import random
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Collection, Iterator, Sequence
 
-from videoespresso.synthetic.scene import VEHICLES
-from videoespresso.synthetic.stories import CARGOES, PAINTS, ROLES, SHIRTS, Story, make_story
-
-Relation = Literal[
-    "cause",
-    "effect",
-    "root",
-    "reaction",
-    "after",
-    "before",
-    "between",
-    "act",
-    "first",
-    "last",
-    "background",
-]
-Key = tuple[str, ...]
-_STORIES = range(4000)
-"""Seeds of the stories that are looked into, of the training split."""
-_ENOUGH = 8
-"""Different false options, below which a coarser kind of event is looked into as well."""
-_NAMES = re.compile(
-    rf"\b(?:(?P<role>{'|'.join(ROLES)})"
-    rf"|(?P<adult>man|woman) in (?:{'|'.join(SHIRTS)})"
-    rf"|(?P<child>boy|girl) in (?:{'|'.join(SHIRTS)})"
-    rf"|(?:{'|'.join(PAINTS)}) (?P<vehicle>{'|'.join(VEHICLES)})"
-    rf"(?: with (?:{'|'.join(CARGOES)}))?)\b"
+from videoespresso.synthetic.questions.law import (
+    NAMED,
+    NAMES,
+    PLACE,
+    Law,
+    contexts,
+    form,
+    kind_of,
+    law_of,
 )
+from videoespresso.synthetic.stories import Story
+
+_TRIES = 300
+"""Draws of three false options before none is asked; a few are enough but in odd contexts."""
 
 
-@dataclass(frozen=True)
-class _Fact:
-    """An answer with places for names: known to the question by number, or new."""
-
-    form: str
-    new: tuple[tuple[str, str], ...]
-    """(kind, name in the other story) of those that the question does not name."""
+def _here(story: Story) -> Iterator[tuple[str, str]]:
+    for phrase in dict.fromkeys(a.phrase for p in story.phases for a in p.actors):
+        if kind := kind_of(phrase):
+            yield phrase, kind
 
 
-def _kind(name: re.Match[str]) -> str:
-    """What can stand in for a name: "child", "adult", "bus"; a role only for itself."""
-    if name["role"] or name["vehicle"]:
-        return name["role"] or name["vehicle"]
-    return "child" if name["child"] else "adult"
+def false_options(
+    family: str,
+    told: Sequence[str],
+    answer: str,
+    avoid: Collection[str],
+    own: Sequence[str],
+    story: Story,
+    rng: random.Random,
+) -> list[str] | None:
+    """Three answers of other stories with this story's people, or None: then nothing is asked.
 
-
-def _key(given: Sequence[str]) -> tuple[Key, list[str]]:
-    """The question's events without their names, and the names in the order of their places."""
-    names: list[str] = []
-
-    def place(found: re.Match[str]) -> str:
-        if found[0] not in names:
-            names.append(found[0])
-        return f"<{_kind(found)} {names.index(found[0])}>"
-
-    return tuple(_NAMES.sub(place, text) for text in given), names
-
-
-def _fact(answer: str, names: Sequence[str]) -> _Fact:
-    new: list[tuple[str, str]] = []
-
-    def place(found: re.Match[str]) -> str:
-        if found[0] in names:
-            return f"{{known[{names.index(found[0])}]}}"
-        if (entry := (_kind(found), found[0])) not in new:
-            new.append(entry)
-        return f"{{new[{new.index(entry)}]}}"
-
-    return _Fact(_NAMES.sub(place, answer), tuple(new))
-
-
-def _coarser(key: Key) -> Iterator[Key]:
-    """The key itself, then subjects and verbs only, then nothing."""
-    yield key
-    yield tuple(" ".join(re.sub(r"<(\w+) \d+>", r"\1", text).split()[:3]) for text in key)
-    yield ()
-
-
-def _relations(s: Story) -> Iterator[tuple[Relation, tuple[str, ...], str]]:
-    """What a story says: (relation, the events that a question names, the answer)."""
-    for e in s.events:
-        yield "act", (e.subject,), e.text
-        for a in s.phases[e.phase].actors:
-            if a.key != e.key and a.act:
-                yield "background", (e.text,), f"the {a.clause}"
-        if e.cause is not None:
-            cause = s.events[e.cause]
-            yield "cause", (e.text,), cause.text
-            yield "effect", (cause.text,), e.text
-            yield "reaction", (cause.text, e.subject), e.text
-            if cause.cause is not None:
-                yield "root", (e.text,), s.events[cause.cause].text
-    told = [e.text for e in s.events]
-    for one, two in itertools.pairwise(told):
-        yield "after", (one,), two
-        yield "before", (two,), one
-    for one, two, three in zip(told, told[1:], told[2:], strict=False):
-        yield "between", (one, three), two
-    if told:
-        yield "first", (), told[0]
-        yield "last", (), told[-1]
-
-
-@functools.cache
-def _facts() -> dict[tuple[Relation, Key], list[_Fact]]:
-    facts: dict[tuple[Relation, Key], list[_Fact]] = defaultdict(list)
-    for seed in _STORIES:
-        for relation, given, answer in _relations(make_story(seed)):
-            key, names = _key(given)
-            fact = _fact(answer, names)
-            for k in dict.fromkeys(_coarser(key)):
-                facts[relation, k].append(fact)
-    return dict(facts)
-
-
-def elsewhere(
-    relation: Relation, given: Sequence[str], story: Story, rng: random.Random
-) -> list[str]:
-    """Answers of other stories, as often as they are given there, with this story's people.
-
-    given: the events (or names) that the question tells of.
+    told: what the question tells, and what else its options shall have in common.
+    avoid: what must not be an option because it is true here as well.
+    own: what is to be preferred among the answers of a form, because it happens here as well.
     """
-    key, names = _key(given)
-    kinds = {
-        m[0]: _kind(m)
-        for p in story.phases
-        for a in p.actors
-        if (m := _NAMES.fullmatch(a.phrase)) and a.phrase not in names
-    }
-    pool: list[str] = []
-    for k in _coarser(key):
-        facts = _facts().get((relation, k), [])
-        for fact in rng.sample(facts, min(len(facts), 60)):
-            pool.append(_told(fact, names, kinds, rng))
-        if len(set(pool)) >= _ENOUGH:
-            break
-    return pool
+    keys, known = contexts(told)
+    law = next((found for key in keys if (found := law_of(family, key))), None)
+    x = form(answer, known)
+    if law is None or x not in law.share or sum(law.names.values()) < 4:
+        return None
+    taken = {*known, *(m[0] for m in NAMES.finditer(answer))}
+    here = list(_here(story))
+    mine = [(form(text, known), text) for text in own if text != answer]
+    for _ in range(_TRIES):
+        drawn = law.draw(x, rng)
+        if (x in drawn and law.names[x] == 1) or (not law.single and _twice(drawn, law)):
+            continue
+        used = set(taken)
+        options = [_own(f, mine, used) or _told(f, known, here, used, rng) for f in drawn]
+        false = [o for o in options if o is not None and o != answer and o not in avoid]
+        if len(set(false)) == 3:
+            z = law.triples
+            most = max(z[f] for f in (x, *drawn))
+            return false if rng.random() * most < z[x] else None
+    return None
 
 
-def _told(fact: _Fact, names: Sequence[str], kinds: dict[str, str], rng: random.Random) -> str:
-    """A fact with this question's names, and for new ones this story's or the other's own."""
-    new: list[str] = []
-    for kind, own in fact.new:
-        here = [n for n, k in kinds.items() if k == kind and n not in new]
-        new.append(rng.choice(here) if here and rng.random() < 0.5 else own)
-    known = [*names, *["somebody"] * 4]
-    return fact.form.format(known=known, new=new)
+def crossed_options(
+    family: str, told: Sequence[str], answer: str, rng: random.Random
+) -> list[str] | None:
+    """To "a and b" the options "a and d", "c and b" and "c and d", so that each part comes twice.
+
+    Drawn and kept as in `false_options`, but only among the answers that make such a square.
+    """
+    law = law_of(family, tuple(told))
+    if law is None or answer not in law.share:
+        return None
+    squares = _squares(law, answer)
+    if not squares:
+        return None
+    weights = [w for _, w in squares]
+    false = rng.choices(squares, weights)[0][0]
+    most = max(sum(w for _, w in _squares(law, f)) for f in (answer, *false))
+    return list(false) if rng.random() * most < sum(weights) else None
+
+
+def _squares(law: Law, answer: str) -> list[tuple[tuple[str, str, str], float]]:
+    """The other three corners of every square with this answer, and the product of their p."""
+    if answer not in law.squares:
+        a, b = answer.split(" and ")
+        pairs = [f.split(" and ") for f in law.forms]
+        found = law.squares[answer] = []
+        for c, d in pairs:
+            corners = (f"{a} and {d}", f"{c} and {b}", f"{c} and {d}")
+            if c != a and d != b and all(f in law.share for f in corners):
+                found.append((corners, math.prod(law.share[f] for f in corners)))
+    return law.squares[answer]
+
+
+def _twice(drawn: Sequence[str], law: Law) -> bool:
+    a, b, c = drawn
+    return any(f == g and law.names[f] == 1 for f, g in ((a, b), (a, c), (b, c)))
+
+
+def _own(answer: str, mine: Sequence[tuple[str, str]], used: set[str]) -> str | None:
+    """What happens here and has this form, if none of its names is used; they are from now on."""
+    for f, text in mine:
+        names = {m[0] for m in NAMES.finditer(text)}
+        if f == answer and not names & used:
+            used |= names
+            return text
+    return None
+
+
+def _told(
+    answer: str,
+    known: Sequence[str],
+    here: Sequence[tuple[str, str]],
+    used: set[str],
+    rng: random.Random,
+) -> str | None:
+    """A form with names: the question's, and new ones, each in one option only.
+
+    New names are of this story half the time, if it has any left. Names that were used are added
+    to `used`. None where no name is left.
+    """
+    new: dict[str, str] = {}
+
+    def name(place: re.Match[str]) -> str:
+        at = place[1]
+        if at.isdigit():
+            return known[int(at)] if int(at) < len(known) else ""
+        if at not in new:
+            kind = at.split()[0]
+            left = [n for n, k in here if k == kind and n not in used]
+            if not left or rng.random() < 0.5:
+                left = [n for n in NAMED[kind] if n not in used]
+            new[at] = rng.choice(left) if left else ""
+            used.add(new[at])
+        return new[at]
+
+    text = PLACE.sub(name, answer)
+    return None if "" in new.values() or "  " in text else text

@@ -4,15 +4,13 @@ import random
 
 from videoespresso.synthetic.questions.draft import (
     Draft,
-    anybody,
     base,
     caused,
     pick,
     solo,
     unique,
 )
-from videoespresso.synthetic.questions.elsewhere import elsewhere
-from videoespresso.synthetic.stories import WEATHERS, Event, Story
+from videoespresso.synthetic.stories import Event, Story
 
 
 def _why(e: Event) -> str:
@@ -27,7 +25,7 @@ def causal_why(s: Story, rng: random.Random) -> Draft | None:
         return None
     e, c = pair
     text = pick(rng, (_why(e), _why(e), f"What is the reason that the {e.clause}?"))
-    return text, c.text, elsewhere("cause", [e.text], s, rng), (c, e)
+    return Draft(text, (e.text,), c.text, (c, e))
 
 
 def causal_consequence(s: Story, rng: random.Random) -> Draft | None:
@@ -36,7 +34,7 @@ def causal_consequence(s: Story, rng: random.Random) -> Draft | None:
         return None
     e, c = pair
     text = pick(rng, (f"What happens because {c.text}?", f"What is the result when {c.text}?"))
-    return text, e.text, elsewhere("effect", [c.text], s, rng), (c, e)
+    return Draft(text, (c.text,), e.text, (c, e))
 
 
 def causal_chain(s: Story, rng: random.Random) -> Draft | None:
@@ -57,7 +55,7 @@ def causal_chain(s: Story, rng: random.Random) -> Draft | None:
             f"What is the first cause of the chain in which {e.text}?",
         ),
     )
-    return text, root.text, elsewhere("root", [e.text], s, rng), (root, s.events[e.cause], e)
+    return Draft(text, (e.text,), root.text, (root, s.events[e.cause], e))
 
 
 def context_weather(s: Story, rng: random.Random) -> Draft | None:
@@ -72,7 +70,7 @@ def context_weather(s: Story, rng: random.Random) -> Draft | None:
             f"In which weather does it happen that {e.text}?",
         ),
     )
-    return text, weather, WEATHERS, (e,)
+    return Draft(text, (e.text,), weather, (e,))
 
 
 def _others(s: Story, e: Event) -> list[str]:
@@ -90,12 +88,8 @@ def context_presence(s: Story, rng: random.Random) -> Draft | None:
     text = pick(
         rng, (f"Who else is there when {e.text}?", f"Which other person is present when {e.text}?")
     )
-    return (
-        text,
-        f"the {others[0]}",
-        [f"the {p}" for p in anybody(rng)],
-        ((e.phase, f"the {others[0]} is there when {e.text}"),),
-    )
+    other = f"the {others[0]}"
+    return Draft(text, (e.text,), other, ((e.phase, f"{other} is there when {e.text}"),))
 
 
 def context_doing(s: Story, rng: random.Random) -> Draft | None:
@@ -103,7 +97,7 @@ def context_doing(s: Story, rng: random.Random) -> Draft | None:
         (e, a)
         for e in s.events
         for a in s.phases[e.phase].actors
-        if e.key != "rain" and unique(s, e) and a.key != e.key and a.act
+        if e.key != "rain" and unique(s, e) and a.key != e.key
     ]
     if not found:
         return None
@@ -112,9 +106,11 @@ def context_doing(s: Story, rng: random.Random) -> Draft | None:
         rng,
         (f"What is in the background when {e.text}?", f"What else can be seen when {e.text}?"),
     )
-    seen = {f"the {x.clause}" for x in s.phases[e.phase].actors}
-    pool = [o for o in elsewhere("background", [e.text], s, rng) if o not in seen]
-    return text, f"the {a.clause}", pool, ((e.phase, f"the {a.clause} when {e.text}"),)
+    actors = s.phases[e.phase].actors
+    seen = {f"the {x.clause}" for x in actors}
+    seen |= {f"the {x.phrase} {idle}" for x in actors for idle in ("stands", "sits")}
+    proof = ((e.phase, f"the {a.clause} when {e.text}"),)
+    return Draft(text, (e.text,), f"the {a.clause}", proof, seen)
 
 
 def _neighbours(s: Story, rng: random.Random) -> tuple[Event, Event] | None:
@@ -128,7 +124,7 @@ def event_after(s: Story, rng: random.Random) -> Draft | None:
         return None
     a, b = pair
     text = pick(rng, (f"What happens right after {a.text}?", f"What comes next once {a.text}?"))
-    return text, b.text, elsewhere("after", [a.text], s, rng), (a, b)
+    return Draft(text, (a.text,), b.text, (a, b))
 
 
 def event_before(s: Story, rng: random.Random) -> Draft | None:
@@ -143,7 +139,7 @@ def event_before(s: Story, rng: random.Random) -> Draft | None:
             f"What comes just ahead of the moment when {b.text}?",
         ),
     )
-    return text, a.text, elsewhere("before", [b.text], s, rng), (a, b)
+    return Draft(text, (b.text,), a.text, (a, b))
 
 
 def event_between(s: Story, rng: random.Random) -> Draft | None:
@@ -154,4 +150,4 @@ def event_between(s: Story, rng: random.Random) -> Draft | None:
     if not (unique(s, a) and unique(s, c)) or a.clause == c.clause:
         return None
     text = f"What happens between the moment when {a.text} and the moment when {c.text}?"
-    return text, b.text, elsewhere("between", [a.text, c.text], s, rng), (a, b, c)
+    return Draft(text, (a.text, c.text), b.text, (a, b, c))

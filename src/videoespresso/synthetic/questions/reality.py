@@ -4,7 +4,7 @@ import random
 
 from videoespresso.synthetic.questions.draft import Draft, base, pick, unique
 from videoespresso.synthetic.scene import TECHNIQUES
-from videoespresso.synthetic.stories import CARGOES, DISHES, INGREDIENTS, PAINTS, Event, Story
+from videoespresso.synthetic.stories import INGREDIENTS, Event, Story
 
 DESTINATIONS = {
     "logs": "the sawmill",
@@ -26,12 +26,7 @@ def cooking_technique(s: Story, rng: random.Random) -> Draft | None:
     if sum(x.obj == e.obj and x in steps for x in s.events) != 1:
         return None
     text = pick(rng, (f"Which technique is used on the {e.obj}?", f"How is the {e.obj} prepared?"))
-    return (
-        text,
-        f"the {e.subject} {e.act}",
-        [f"the {e.subject} {t} the {e.obj}" for t in TECHNIQUES],
-        (e,),
-    )
+    return Draft(text, (e.obj, e.subject), e.text, (e,))
 
 
 def cooking_next(s: Story, rng: random.Random) -> Draft | None:
@@ -48,27 +43,26 @@ def cooking_next(s: Story, rng: random.Random) -> Draft | None:
     text = pick(
         rng, (f"Which step follows after {a.text}?", f"What is done to the meal after {a.text}?")
     )
-    pool = [f"the {b.subject} {t} the {i}" for t in TECHNIQUES for i in INGREDIENTS] + [
-        f"the {b.subject} serves the {d}" for d in DISHES
-    ] * 3
-    rng.shuffle(pool)
-    return text, b.text, pool, (a, b)
+    return Draft(text, (a.text,), b.text, (a, b))
 
 
 def cooking_first(s: Story, rng: random.Random) -> Draft | None:
+    """Later steps and made-up ones: all four differ in technique and in ingredient."""
     steps = _steps(s)
     if (
-        len({e.episode for e in steps}) != 1
-        or len(steps) < 2
+        not 2 <= len(steps) <= len(TECHNIQUES)
         or len({e.subject for e in steps}) != 1
+        or len({e.act.split()[0] for e in steps}) < len(steps)
+        or len({e.obj for e in steps}) < len(steps)
     ):
         return None
     e = steps[0]
     text = pick(rng, ("Which cooking step comes first?", "With which step does the cooking begin?"))
-    pool = [x.text for x in steps[1:]] + [
-        f"the {e.subject} {t} the {i}" for t in TECHNIQUES for i in rng.sample(INGREDIENTS, 2)
-    ]
-    return text, e.text, pool, tuple(steps[:2])
+    unused = [i for i in INGREDIENTS if all(i != x.obj for x in steps)]
+    left = [t for t in TECHNIQUES if all(t != x.act.split()[0] for x in steps)]
+    made_up = zip(left, rng.sample(unused, len(left)), strict=True)
+    false = [x.text for x in steps[1:]] + [f"the {e.subject} {t} the {i}" for t, i in made_up]
+    return Draft(text, (), e.text, tuple(steps[:2]), false=false)
 
 
 def ingredient_which(s: Story, rng: random.Random) -> Draft | None:
@@ -86,7 +80,7 @@ def ingredient_which(s: Story, rng: random.Random) -> Draft | None:
             f"Which ingredient is there when somebody {verb} something?",
         ),
     )
-    return text, f"the {e.obj}", [f"the {i}" for i in INGREDIENTS], (e,)
+    return Draft(text, (verb,), f"the {e.obj}", (e,))
 
 
 def ingredient_unused(s: Story, rng: random.Random) -> Draft | None:
@@ -98,7 +92,7 @@ def ingredient_unused(s: Story, rng: random.Random) -> Draft | None:
         rng, ("Which ingredient is not used?", "Which of these is missing from the cooking?")
     )
     spare = rng.choice([i for i in INGREDIENTS if i not in used])
-    return text, f"the {spare}", [f"the {i}" for i in used], tuple(steps)
+    return Draft(text, (), f"the {spare}", tuple(steps), false=[f"the {i}" for i in used])
 
 
 def ingredient_dish(s: Story, rng: random.Random) -> Draft | None:
@@ -108,7 +102,7 @@ def ingredient_dish(s: Story, rng: random.Random) -> Draft | None:
         return None
     e = rng.choice(steps)
     text = pick(rng, (f"What is the {e.obj} for?", f"Into which dish does the {e.obj} go?"))
-    return text, f"the {dishes[0].obj}", [f"the {d}" for d in DISHES], (e, dishes[0])
+    return Draft(text, (e.obj,), f"the {dishes[0].obj}", (e, dishes[0]))
 
 
 def _vehicles(s: Story) -> list[Event]:
@@ -124,7 +118,7 @@ def traffic_destination(s: Story, rng: random.Random) -> Draft | None:
     text = pick(
         rng, (f"Where is the {short} likely to go?", f"What may be the destination of the {short}?")
     )
-    return text, DESTINATIONS[cargo], tuple(DESTINATIONS.values()), (e,)
+    return Draft(text, (), DESTINATIONS[cargo], (e,))
 
 
 def traffic_cargo(s: Story, rng: random.Random) -> Draft | None:
@@ -134,7 +128,7 @@ def traffic_cargo(s: Story, rng: random.Random) -> Draft | None:
     e = rng.choice(trucks)
     short, _, cargo = e.subject.partition(" with ")
     text = pick(rng, (f"What does the {short} carry?", f"What is the load of the {short}?"))
-    return text, cargo, CARGOES, (e,)
+    return Draft(text, (), cargo, (e,))
 
 
 def traffic_first(s: Story, rng: random.Random) -> Draft | None:
@@ -150,7 +144,4 @@ def traffic_first(s: Story, rng: random.Random) -> Draft | None:
             f"Which is the {'last' if last else 'first'} vehicle to drive through?",
         ),
     )
-    rest = [f"the {x.subject}" for x in cars if x.subject != e.subject]
-    more = [f"the {c} {v}" for c in PAINTS for v in ("car", "bus")]
-    rng.shuffle(more)
-    return text, f"the {e.subject}", list(dict.fromkeys(rest)) + more, (e,)
+    return Draft(text, ("last" if last else "first",), f"the {e.subject}", (e,))

@@ -4,14 +4,12 @@ import random
 
 from videoespresso.synthetic.questions.draft import (
     Draft,
-    anybody,
     caused,
     is_person,
     pick,
     unique,
 )
-from videoespresso.synthetic.questions.elsewhere import elsewhere
-from videoespresso.synthetic.stories import MOODS, PAINTS, Event, Story
+from videoespresso.synthetic.stories import Event, Story
 
 TRAITS = {
     "gives": "kind",
@@ -25,7 +23,6 @@ TRAITS = {
     "raises": "responsible",
     "opens": "prepared",
 }
-ITEMS = ("box", "balloon", "ball", "book", "bread", "gift", "cake")
 
 
 def _giving(s: Story, rng: random.Random) -> tuple[Event, str, str] | None:
@@ -49,7 +46,7 @@ def interaction_item(s: Story, rng: random.Random) -> Draft | None:
             f"What does the {to} get from the {e.subject}?",
         ),
     )
-    return text, f"the {item}", [f"the {i}" for i in ITEMS], (e,)
+    return Draft(text, (e.subject, to), f"the {item}", (e,))
 
 
 def interaction_giver(s: Story, rng: random.Random) -> Draft | None:
@@ -60,7 +57,7 @@ def interaction_giver(s: Story, rng: random.Random) -> Draft | None:
     text = pick(
         rng, (f"Who gives the {item} to somebody?", f"From whom does the {to} get the {item}?")
     )
-    return text, f"the {e.subject}", [f"the {p}" for p in anybody(rng)], (e,)
+    return Draft(text, (item, to), f"the {e.subject}", (e,))
 
 
 def interaction_how(s: Story, rng: random.Random) -> Draft | None:
@@ -77,11 +74,7 @@ def interaction_how(s: Story, rng: random.Random) -> Draft | None:
             f"What does the {e.subject} do towards the {e.obj}?",
         ),
     )
-    pool = [
-        f"the {e.subject} {x}"
-        for x in ("waves", "runs away", *(f"gives the {i} to the {e.obj}" for i in ITEMS))
-    ]
-    return text, e.text, pool, (e,)
+    return Draft(text, (e.subject, e.obj), e.text, (e,))
 
 
 def _trait(e: Event) -> str | None:
@@ -112,7 +105,7 @@ def behavior_trait(s: Story, rng: random.Random) -> Draft | None:
             f"How would you describe the {e.subject}?",
         ),
     )
-    return text, trait, tuple(TRAITS.values()), (e,)
+    return Draft(text, (e.subject,), trait, (e,))
 
 
 def behavior_who(s: Story, rng: random.Random) -> Draft | None:
@@ -121,7 +114,7 @@ def behavior_who(s: Story, rng: random.Random) -> Draft | None:
         return None
     e, trait = found
     text = pick(rng, (f"Who is {trait}?", f"Whose behaviour is {trait}?"))
-    return text, f"the {e.subject}", [f"the {p}" for p in anybody(rng)], (e,)
+    return Draft(text, (trait,), f"the {e.subject}", (e,))
 
 
 def behavior_act(s: Story, rng: random.Random) -> Draft | None:
@@ -138,18 +131,7 @@ def behavior_act(s: Story, rng: random.Random) -> Draft | None:
             f"By what act can the {e.subject} be judged?",
         ),
     )
-    pool = [
-        "waves",
-        "reads a book",
-        "drops the box",
-        "kicks the ball",
-        "waters the flower",
-        "opens an umbrella",
-        "runs away",
-        "sweeps the floor",
-        "raises a hand",
-    ]
-    return text, e.text, [f"the {e.subject} {x}" for x in pool], (e,)
+    return Draft(text, (e.subject,), e.text, (e,))
 
 
 def _mood_events(s: Story) -> list[Event]:
@@ -169,7 +151,7 @@ def emotion_after(s: Story, rng: random.Random) -> Draft | None:
             f"What is the mood of the {e.subject} once {c.text}?",
         ),
     )
-    return text, e.mood, MOODS, (c, e)
+    return Draft(text, (e.subject, c.text), e.mood, (c, e))
 
 
 def emotion_who(s: Story, rng: random.Random) -> Draft | None:
@@ -177,10 +159,10 @@ def emotion_who(s: Story, rng: random.Random) -> Draft | None:
     if not found:
         return None
     e = rng.choice(found)
-    if sum(x.mood == e.mood for x in found) != 1:
+    if sum(x.act == e.act for x in s.events) != 1:
         return None
     text = pick(rng, (f"Who is {e.mood}?", f"Who becomes {e.mood} in the video?"))
-    return text, f"the {e.subject}", [f"the {p}" for p in anybody(rng)], (e,)
+    return Draft(text, (e.mood,), f"the {e.subject}", (e,))
 
 
 def emotion_why(s: Story, rng: random.Random) -> Draft | None:
@@ -192,7 +174,7 @@ def emotion_why(s: Story, rng: random.Random) -> Draft | None:
     text = pick(
         rng, (f"What makes the {e.subject} feel {e.mood}?", f"What turns the {e.subject} {e.mood}?")
     )
-    return text, c.text, elsewhere("cause", [e.text], s, rng), (c, e)
+    return Draft(text, (e.text,), c.text, (c, e))
 
 
 def influence_how(s: Story, rng: random.Random) -> Draft | None:
@@ -207,7 +189,7 @@ def influence_how(s: Story, rng: random.Random) -> Draft | None:
             f"What does the {e.subject} do under the influence of this: {c.text}?",
         ),
     )
-    return text, e.text, elsewhere("reaction", [c.text, e.subject], s, rng), (c, e)
+    return Draft(text, (c.text, e.subject), e.text, (c, e))
 
 
 def influence_who(s: Story, rng: random.Random) -> Draft | None:
@@ -224,14 +206,7 @@ def influence_who(s: Story, rng: random.Random) -> Draft | None:
             f"On whom or what does it have an effect that {c.text}?",
         ),
     )
-    cars = [f"the {p} {v}" for p in rng.sample(PAINTS, 2) for v in ("car", "bus")]
-    things = ["the vase", "the flower", "the bird", "the dog", "the cat"]
-    return (
-        text,
-        f"the {e.subject}",
-        [*[f"the {p}" for p in anybody(rng)[:4]], *cars, *things],
-        (c, e),
-    )
+    return Draft(text, (c.text,), f"the {e.subject}", (c, e))
 
 
 def influence_source(s: Story, rng: random.Random) -> Draft | None:
@@ -246,4 +221,4 @@ def influence_source(s: Story, rng: random.Random) -> Draft | None:
             f"Which event changes things so that {e.text}?",
         ),
     )
-    return text, c.text, elsewhere("cause", [e.text], s, rng), (c, e)
+    return Draft(text, (e.text,), c.text, (c, e))
