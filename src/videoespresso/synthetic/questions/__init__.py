@@ -1,7 +1,8 @@
 """Questions about a story, with four options, the true answer and the evidence it stands on.
 
-14 tasks of the paper (Table 7), three families each. Every distractor is of the answer's own kind
-and false in this story, and what is true was drawn independently of the words of the question.
+14 tasks of the paper (Table 7), three families each. Every false option is of the answer's own kind
+and false in this story, and given the question and its options each of the four is as likely to be
+right (`elsewhere.py`); where that cannot be, nothing is asked.
 """
 
 import random
@@ -104,7 +105,7 @@ _WHEN = (narrative_begin, narrative_end)
 
 
 def ask(story: Story, family: Family, task: str, rng: random.Random) -> Question | None:
-    """One question of a family, or None where the story has no material for it."""
+    """One question of a family, or None without material or with an answer that is too likely."""
     draft = family(story, rng)
     if draft is None:
         return None

@@ -57,7 +57,7 @@ def write() -> None:
             if c.total() >= ENOUGH and len(c) > 1
         }
     told = {"stories": len(STORIES), "sample": fingerprint(count(SAMPLE)), "counts": kept}
-    TABLE.write_text(json.dumps(told, indent=0, sort_keys=True) + "\n", "utf-8")
+    TABLE.write_text(json.dumps(told, sort_keys=True, separators=(",", ":")) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
