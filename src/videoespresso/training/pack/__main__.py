@@ -21,10 +21,10 @@ from videoespresso.training.pack.train import STAGES, Run
 
 CPU_MINUTES = {"vision": 25.0, "language": 25.0, "joint": 65.0}
 """Two cores: under two hours with rendering and export."""
-GPU_MINUTES = {"vision": 2.5, "language": 6.0, "joint": 13.5}
+GPU_MINUTES = {"vision": 1.5, "language": 3.0, "joint": 9.7}
 """One H100 and sixteen cores."""
 CPU_STORIES = 4_200
-GPU_STORIES = 30_000
+GPU_STORIES = 15_000
 
 
 def main(argv: list[str] | None = None) -> int:
