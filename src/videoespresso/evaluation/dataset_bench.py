@@ -23,6 +23,7 @@ from videoespresso.dataset.build import build_dataset, open_dataset_context
 from videoespresso.dataset.folder import Folder
 from videoespresso.dataset.videos import find_videos
 from videoespresso.dataset.work import Worker
+from videoespresso.evaluation.rehearsal import PAIRS
 from videoespresso.settings import DATASET_ROLES, Settings
 
 Json = dict[str, Any]
@@ -37,8 +38,8 @@ def bench(
     clips = folder / "clips"
     clips.mkdir()
     for k in range(videos):
-        _clip(clips / f"{k:04}.mp4", k, seconds)
-    with _serving(latency_s) as url:
+        clip(clips / f"{k:04}.mp4", k, seconds)
+    with serving(latency_s) as url:
         given = dict.fromkeys(ROLES, f"openai:rehearsal@{url}") | {"detector": "off"}
         settings = Settings.load({**given, "profile": "embedded", "dynamic_fps": 1.0}, environ={})
         one = _sequential(folder, settings, clips, alone)
@@ -90,10 +91,10 @@ def _rates(calls: int, records: int, started: float) -> Json:
 
 
 @contextmanager
-def _serving(latency_s: float) -> Iterator[str]:
-    """The base URL of a rehearsal server in another process."""
+def serving(latency_s: float, pairs: int = PAIRS) -> Iterator[str]:
+    """The base URL of a rehearsal server in another process. pairs: how many a group gets."""
     command = [sys.executable, "-m", "videoespresso.evaluation.rehearsal_server"]
-    command += ["--latency", str(latency_s)]
+    command += ["--latency", str(latency_s), "--pairs", str(pairs)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
@@ -102,8 +103,8 @@ def _serving(latency_s: float) -> Iterator[str]:
             server.kill()
 
 
-def _clip(path: Path, seed: int, seconds: int) -> None:
-    """160 x 90, another picture every second."""
+def clip(path: Path, seed: int, seconds: int) -> None:
+    """Writes a film of 160 x 90, with another picture every second."""
     import av  # noqa: PLC0415 - only for making clips
     import numpy as np  # noqa: PLC0415 - as above
     from PIL import Image, ImageDraw  # noqa: PLC0415 - as above
