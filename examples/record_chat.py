@@ -22,9 +22,9 @@ VIDEOS = ("examples/videos/room.mp4", "examples/videos/street.mp4")
 MARKER = "<!-- not run: recorded by examples/record_chat.py -->"
 SAID = (
     "Who is surprised?",
-    "and before?",
     "why?",
-    "Why does the white car stop in street.mp4?",
+    "and before?",
+    "What happens right after the white car stops in street.mp4?",
     "and after that?",
 )
 LEFT_OUT = re.compile(

@@ -15,6 +15,10 @@ from videoespresso.tools.label_check import LabelCheck, Unchecked
 from videoespresso.tools.semantic_filter import TAU
 from videoespresso.types import Usage
 
+Stage = Literal[
+    "generate", "verify", "annotate", "ground_time", "ground_space", "distract", "write"
+]
+"""What a video's journal keeps the results of."""
 GROUP = 15
 """Captions a group (paper, step 4)."""
 SHORTEST = 5
@@ -89,9 +93,7 @@ class DatasetContext:
     def once(
         self,
         video_id: str,
-        stage: Literal[
-            "generate", "verify", "annotate", "ground_time", "ground_space", "distract", "write"
-        ],
+        stage: Stage,
         identity: Json,
         payload: object,
         make: Callable[[], Json],

@@ -50,7 +50,7 @@ def test_a_branch_learns_as_if_it_stood_alone(run_folder: Path) -> None:
     text = run.model(tokenizer).eval().model.text_model
     teacher = Teacher(frames, 5, with_images=False)
     rows = [encode(tokenizer, one, 0.0) for one in (teacher.selecting(), teacher.reasoning())]
-    batch = padded(rows)
+    batch = padded(rows, max(len(row.ids) for row in rows) + 3)
     with torch.no_grad():
         text.config._attn_implementation = BRANCHED
         together = text(
@@ -66,6 +66,32 @@ def test_a_branch_learns_as_if_it_stood_alone(run_folder: Path) -> None:
                 ).last_hidden_state[0]
                 torch.testing.assert_close(together[i, a:b], alone[start:], atol=1e-4, rtol=1e-4)
                 torch.testing.assert_close(together[i, :start], alone[:start], atol=1e-4, rtol=1e-4)
+
+
+def test_one_call_with_a_mask_learns_the_same_as_a_call_a_branch(run_folder: Path) -> None:
+    """What a GPU does against what a CPU does: loss, accuracy and gradients, pictures included."""
+    import torch  # noqa: PLC0415 - extra `train`
+
+    from videoespresso.training.pack.batches import BRANCHED, MASKED, Pixels, forward  # noqa: PLC0415
+    from videoespresso.training.pack.frames import FrameSet  # noqa: PLC0415 - extra `train`
+    from videoespresso.training.pack.shape import SMALL  # noqa: PLC0415 - extra `train`
+    from videoespresso.training.pack.train import Batches, Run  # noqa: PLC0415 - extra `train`
+
+    run, frames = Run(run_folder, SMALL, {}), FrameSet.load(run_folder / "frames")
+    tokenizer = run.tokenizer(frames)
+    model = run.model(tokenizer)
+    course = Batches(tokenizer, frames, "joint", 1, 5, 1)
+    batch = next(b for b in course if b.images and len(b.spans) > 1)
+    found = []
+    for attention in (BRANCHED, MASKED):
+        model.model.text_model.config._attn_implementation = attention
+        model.zero_grad()
+        loss, right = forward(model, batch, Pixels(frames, "cpu"), "cpu")
+        loss.backward()
+        weights = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+        found.append([loss.detach(), right, *weights])
+    assert float(found[0][0]) > 0
+    torch.testing.assert_close(found[0], found[1], atol=1e-4, rtol=1e-3)
 
 
 def test_all_stages_ran_and_a_rerun_trains_nothing(run_folder: Path) -> None:

@@ -5,13 +5,13 @@ same records; it is what the engine's speed is measured against."""
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from videoespresso.agents import generator
 from videoespresso.graphs import ask
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.dataset import group, sifted
-from videoespresso.graphs.dataset_context import GROUP, DatasetContext, Json, signed
+from videoespresso.graphs.dataset_context import GROUP, DatasetContext, Json, Stage, signed
 from videoespresso.graphs.dataset_pair import PAIR_CHAIN, reject
 from videoespresso.graphs.dataset_state import DatasetState, PairState
 from videoespresso.memory.journal import Journals
@@ -27,9 +27,7 @@ class Plain(DatasetContext):
     def once(
         self,
         video_id: str,
-        stage: Literal[
-            "generate", "verify", "annotate", "ground_time", "ground_space", "distract", "write"
-        ],
+        stage: Stage,
         identity: Json,
         payload: object,
         make: Callable[[], Json],
