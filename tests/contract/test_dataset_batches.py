@@ -11,9 +11,10 @@ from tests.misbehaving import completion
 
 import videoespresso as ve
 from videoespresso.dataset.batches import Batch
+from videoespresso.errors import UserError
 from videoespresso.models.chat import chat_model
 from videoespresso.models.embedded import PACK_LVLM
-from videoespresso.settings import DATASET_ROLES
+from videoespresso.settings import DATASET_ROLES, Settings
 
 pytestmark = pytest.mark.skipif(
     not (PACK_LVLM / "pack.json").exists(), reason="the pack is not built (make pack)"
@@ -97,3 +98,14 @@ def test_what_is_sent_is_gone_on_with_another_day(tmp_path: Path) -> None:
             server.executed
         )
     assert built.records > 0
+
+
+def test_batches_without_a_model_that_takes_them_are_refused_before_anything_is_done(
+    tmp_path: Path,
+) -> None:
+    """Silently paying the full price is not what --batch asks for."""
+    settings = Settings.load({"profile": "embedded", "cache_dir": tmp_path / "cache"}, environ={})
+    with pytest.raises(UserError, match="Batch API") as told:
+        ve.build_dataset(VIDEO, tmp_path / "out", settings=settings, batch=Batch())
+    assert "--profile openai" in told.value.hint
+    assert not list((tmp_path / "out").glob("records*"))

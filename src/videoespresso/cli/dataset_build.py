@@ -112,6 +112,8 @@ def build(
         label_check=label_check,
     )
     if dry_run:
+        if batch and not quiet:
+            err().print("note: full prices are said; in a batch OpenAI's models cost half")
         which = {"seed": seed, "group": group, "sample": sample}
         forecast(videos, out_folder, settings, **which, json=json, quiet=quiet)
         return

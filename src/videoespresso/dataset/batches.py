@@ -7,7 +7,9 @@ from typing import Protocol, TypeVar
 
 from videoespresso.agents.deferred import BatchCollector, BatchState
 from videoespresso.dataset.folder import Folder
+from videoespresso.errors import UserError
 from videoespresso.graphs.context import Context
+from videoespresso.models.openai_batch import batchable
 
 
 class Round(Protocol):
@@ -34,7 +36,13 @@ def in_batches(once: Callable[[], Done], folder: Folder, context: Context, batch
     """Rounds of doing what can be done, sending what must be asked, and waiting for the replies.
 
     A round asks one stage's questions at least, so there are about as many as there are stages.
+    Models without a Batch API are asked online. Raises UserError when that would be all of them.
     """
+    if not any(batchable(agent.spec, agent.model) for agent in context.agents.values()):
+        raise UserError(
+            "none of these models has a Batch API: every call would be made online, at full price",
+            hint="Give a role a model of OpenAI's (--profile openai), or leave --batch away.",
+        )
     replies = context.agents["generator"].replies
     assert replies is not None, "dataset mode has a reply cache"
     collector = BatchCollector(folder.work / "batches", replies, context.budget, context.ledger)

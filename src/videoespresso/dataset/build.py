@@ -63,7 +63,8 @@ def build_dataset(
 
     Raises BudgetExceeded when a limit ended the run, and ModelError when video after video failed
     on its models; in both cases records.jsonl holds what is complete. Raises UserError for a
-    folder that holds something else, SettingsError and MemoryStoreError.
+    folder that holds something else or for batches that no model takes, SettingsError and
+    MemoryStoreError.
     """
     if (jobs is not None and jobs < 1) or group < 2:
         raise UserError(
