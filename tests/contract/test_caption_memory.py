@@ -67,6 +67,16 @@ def test_what_was_added_comes_back_and_is_found(open_memory: Open, v: str) -> No
     assert found[1].score == pytest.approx(1 / np.sqrt(6), abs=1e-5)
 
 
+def test_a_memory_that_is_not_eager_indexes_at_the_first_search(open_memory: Open, v: str) -> None:
+    memory = open_memory()
+    memory.eager = False
+    memory.add(v, STREET)
+    assert memory.captions(v) == STREET
+    before = memory.stats().indexed
+    assert texts(memory, "car stops", [v], 1) == ["red car stops"]
+    assert memory.stats().indexed == before + len({c.text for c in STREET}) > 0
+
+
 def test_another_process_finds_it_too(open_memory: Open, v: str) -> None:
     open_memory().add(v, STREET)
     embed = Words()

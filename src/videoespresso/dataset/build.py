@@ -27,10 +27,12 @@ def open_dataset_context(settings: Settings, **shared: Any) -> Context:
     """Models, stores and limits of dataset mode; shared: see `open_context`.
 
     A limit in frames is each video's, as it is each question's: as the run's it would make records
-    depend on which videos came before. Raises SettingsError, MemoryStoreError.
+    depend on which videos came before. Captions are indexed when somebody searches them: no stage
+    does. Raises SettingsError, MemoryStoreError.
     """
     most, settings = settings.budget_frames, settings.model_copy(update={"budget_frames": None})
     context = open_context(settings, roles=("captioner", *DATASET_ROLES), **shared)
+    context.memory.eager = False
     if most is None or most >= context.plan.max_frames:
         return context
     return replace(context, plan=replace(context.plan, max_frames=most))
