@@ -2,7 +2,9 @@
 
 import os
 import re
+import threading
 import warnings
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +17,10 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 
 Signature = tuple[int, int, int]
 """A file's inode, size and time of change; (0, 0, 0) when there is none."""
+
+
+RECENT = 64
+"""Videos whose captions are kept in the process: a run over thousands takes no more memory."""
 
 
 class CaptionMemoryWarning(UserWarning):
@@ -31,7 +37,8 @@ class CaptionFiles:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._read: dict[str, tuple[Signature, tuple[Caption, ...]]] = {}
+        self._read: OrderedDict[str, tuple[Signature, tuple[Caption, ...]]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def path(self, video_id: str) -> Path:
         """Raises MemoryStoreError for an id that could name another file."""
@@ -58,11 +65,17 @@ class CaptionFiles:
         A damaged line is left out with a CaptionMemoryWarning: a caption can be made again.
         """
         signature = self.signature(video_id)
-        known = self._read.get(video_id)
-        if known is not None and known[0] == signature:
-            return known[1]
+        with self._lock:
+            known = self._read.get(video_id)
+            if known is not None and known[0] == signature:
+                self._read.move_to_end(video_id)
+                return known[1]
         captions = self._parse(self.path(video_id))
-        self._read[video_id] = (signature, captions)
+        with self._lock:
+            self._read[video_id] = (signature, captions)
+            self._read.move_to_end(video_id)
+            while len(self._read) > RECENT:
+                self._read.popitem(last=False)
         return captions
 
     def append(self, video_id: str, captions: Sequence[Caption]) -> None:
@@ -85,7 +98,8 @@ class CaptionFiles:
     def remove(self, video_id: str) -> None:
         """Forgets a video's captions. The lock is held."""
         self.path(video_id).unlink(missing_ok=True)
-        self._read.pop(video_id, None)
+        with self._lock:
+            self._read.pop(video_id, None)
 
     def bytes(self) -> int:
         """Size of all files on the disk."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tests.captions import Words, caption, chroma_server, free_port
 
 from videoespresso.errors import MemoryStoreError, SettingsError
+from videoespresso.memory.caption_files import RECENT
 from videoespresso.memory.captions import CaptionMemory, CaptionMemoryWarning
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +76,18 @@ def test_a_memory_that_is_not_eager_indexes_at_the_first_search(open_memory: Ope
     before = memory.stats().indexed
     assert texts(memory, "car stops", [v], 1) == ["red car stops"]
     assert memory.stats().indexed == before + len({c.text for c in STREET}) > 0
+
+
+def test_captions_of_few_videos_are_kept_in_the_process(tmp_path: Path) -> None:
+    """The others are read again: what a run over thousands of videos takes does not grow."""
+    memory = CaptionMemory.open(tmp_path, Words())
+    memory.eager = False
+    for k in range(RECENT + 5):
+        memory.add(f"v{k}", STREET)
+        assert memory.captions(f"v{k}") == STREET
+    assert len(memory._files._read) == RECENT
+    assert memory.captions("v0") == STREET
+    assert "v0" in memory._files._read
 
 
 def test_another_process_finds_it_too(open_memory: Open, v: str) -> None:
@@ -280,6 +293,7 @@ warnings.simplefilter("error")
 root, where, folder, v, me = sys.argv[1:]
 sys.path[:0] = [root, root + "/src"]
 from tests.captions import Words, caption
+from videoespresso.memory.caption_files import RECENT
 from videoespresso.memory.captions import CaptionMemory
 memory = CaptionMemory.open(where, Words(), root=Path(folder))
 print("ready", flush=True); sys.stdin.readline()
