@@ -117,9 +117,12 @@ def train(recipe: Recipe, out: Path) -> Path:
 
 
 def export(best: Path, recipe: Recipe, out: Path) -> Path:
-    """detector.pt (half precision) and detector.onnx in `out`, free of the trainer's paths."""
+    """detector.pt and detector.onnx in `out`, both in half precision and free of the trainer's
+    paths."""
     import onnx  # noqa: PLC0415 - the extra `train`
     import torch  # noqa: PLC0415 - the extra `train`
+
+    from videoespresso.training.pack.export import halved  # noqa: PLC0415 - the extra `train`
 
     yolo = import_yolo()
     height = -(-recipe.imgsz * 9 // 16 // 32) * 32  # 16:9, up to a multiple of the stride
@@ -135,6 +138,7 @@ def export(best: Path, recipe: Recipe, out: Path) -> Path:
         node.doc_string = ""
     onnx.checker.check_model(graph)
     onnx.save(graph, out / "detector.onnx")
+    halved(out / "detector.onnx")
     checkpoint: dict[str, Any] = torch.load(best, map_location="cpu", weights_only=False)
     torch.save(_without_paths(checkpoint), out / "detector.pt")
     (out / "LICENSE").write_text(LICENSE)

@@ -108,7 +108,7 @@ class Decoder(nn.Module):  # type: ignore[misc]  # as above
         return self.head(self.norm(x[:, -1])), torch.stack(grown)
 
 
-def _halved(path: Path) -> None:
+def halved(path: Path) -> None:
     """Store the large weights as float16 and cast them when the graph is loaded: half the size."""
     import onnx  # noqa: PLC0415 - extra `train`
     from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415
@@ -167,7 +167,7 @@ def write_onnx(model: Any, folder: Path) -> None:
             },
         )
     for name in ("vision.onnx", "decoder.onnx"):
-        _halved(folder / name)
+        halved(folder / name)
     table = model.get_input_embeddings().weight.detach().numpy().astype(np.float16)
     np.save(folder / "embeddings.npy", table)
 
