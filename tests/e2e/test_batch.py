@@ -53,7 +53,7 @@ def test_a_batch_with_bad_lines_a_torn_end_and_a_second_run(tmp_path: Path) -> N
         who,
         "{torn",
         {"id": "gone", "video": "gone.mp4", "question": "Who?"},
-        {"id": "which", "video": ROOM, "question": "Who is sad?", "options": ["a man", "a dog"]},
+        {**who, "id": "which", "options": ["the man in purple", "the dog"]},
     )
     first = run(tmp_path)
     assert first.returncode == 2, first.stderr
