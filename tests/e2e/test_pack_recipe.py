@@ -133,13 +133,23 @@ def test_the_exported_graphs_are_the_trained_model(run_folder: Path) -> None:
     assert prompt.text == text
     inputs = processor(text=text, images=images, return_tensors="pt")
     with torch.no_grad():
-        expected = model.generate(**inputs, max_new_tokens=12, do_sample=False)
-    new = expected[0, inputs["input_ids"].shape[1] :]
+        expected = model.generate(
+            **inputs,
+            max_new_tokens=12,
+            do_sample=False,
+            output_scores=True,
+            return_dict_in_generate=True,
+        )
+    # a model of seconds hardly prefers one token to another: compared as far as it does
+    leads = [float(best - next_) for best, next_ in (s[0].topk(2).values for s in expected.scores)]
+    sure = next((k for k, lead in enumerate(leads) if lead < 0.02), len(leads))
+    assert sure > 0
+    new = expected.sequences[0, inputs["input_ids"].shape[1] :][:sure]
     said = processor.tokenizer.decode(new, skip_special_tokens=True)
     short = pack.prompt(
         [told[0], {"role": "user", "content": [{"type": "text", "text": "Hi."}]}], []
     )
-    ours = pack.generate([prompt, short], 12)
+    ours = pack.generate([prompt, short], sure)
     assert ours[0] == said
-    assert ours[1] == pack.generate([short], 12)[0], "padding changes nothing"
-    assert "".join(pack.stream(prompt, 12)) == ours[0]
+    assert ours[1] == pack.generate([short], sure)[0], "padding changes nothing"
+    assert "".join(pack.stream(prompt, sure)) == ours[0]
