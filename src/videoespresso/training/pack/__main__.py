@@ -21,7 +21,7 @@ from videoespresso.training.pack.train import STAGES, Run
 
 CPU_MINUTES = {"vision": 25.0, "language": 25.0, "joint": 65.0}
 """Two cores: under two hours with rendering and export."""
-GPU_MINUTES = {"vision": 1.5, "language": 3.0, "joint": 9.7}
+GPU_MINUTES = {"vision": 1.5, "language": 3.0, "joint": 9.2}
 """One H100 and sixteen cores."""
 CPU_STORIES = 4_200
 GPU_STORIES = 15_000

@@ -19,7 +19,7 @@ Turns = Sequence[tuple[Sequence[Part], str]]
 class Lesson:
     """Several conversations that begin alike: what is shown once, and a branch a question.
 
-    A branch sees the shared beginning and itself, not the other branches (train.py masks them), so
+    A branch sees the shared beginning and itself, not the other branches (batches.py), so
     each is learned as if it stood alone, at a third of the cost. A branch is (text, is it to be
     learned?) pieces. `images`: frame numbers in the order of the beginning's images.
     """
