@@ -210,6 +210,34 @@ def test_loading_wordllama_leaves_the_root_logger_alone() -> None:
     assert run.stderr == ""
 
 
+def test_loading_wordllama_lets_no_other_thread_log_more_meanwhile() -> None:
+    code = (
+        "import logging, threading, time; from videoespresso.memory.embedders import embedder\n"
+        "loading = threading.Thread(target=lambda: embedder()(['a'])); loading.start()\n"
+        "while loading.is_alive(): logging.getLogger('httpx').info('asked'); time.sleep(0.0005)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=SOURCES
+    )
+    assert run.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads memory from /proc")
+def test_wordllama_keeps_no_text_that_it_has_read() -> None:
+    code = (
+        "import random; from videoespresso.memory.embedders import embedder\n"
+        "held = lambda: int(open('/proc/self/statm').read().split()[1]) * 4096 / 2**20\n"
+        "words = [f'w{k}abc' for k in range(500)]\n"
+        "read = lambda: embedder()([' '.join(random.choices(words, k=20)) for _ in range(15)])\n"
+        "_ = [read() for _ in range(20)]; before = held(); _ = [read() for _ in range(300)]\n"
+        "print(held() - before)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=SOURCES
+    )
+    assert float(run.stdout) < 10, "MB after 4,500 texts; with the tokenizer's cache it is 30 or so"
+
+
 @pytest.mark.extras
 def test_hf_takes_the_first_token_or_as_told_the_mean(tiny_encoder: Path) -> None:
     import torch  # noqa: PLC0415
