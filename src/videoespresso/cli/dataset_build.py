@@ -186,8 +186,11 @@ def run(
     quiet: bool,
 ) -> "Built":
     """Builds, with a line that moves on a terminal. On Ctrl-C says how to go on."""
+    from videoespresso.dataset.arenas import few_arenas
     from videoespresso.dataset.build import build_dataset
     from videoespresso.models.profiles import UNCONFIGURED, configured
+
+    few_arenas()
 
     for warning in settings.warnings:
         say_warning(warning)

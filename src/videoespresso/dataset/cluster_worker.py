@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
+from videoespresso.dataset.arenas import few_arenas
 from videoespresso.dataset.build import open_dataset_context
 from videoespresso.dataset.desk_worker import Bells, DeskBudget, DeskLedger, DeskPaces
 from videoespresso.dataset.folder import Folder
@@ -95,6 +96,7 @@ class VideoWorker:
         return None
 
     def _open(self) -> None:
+        few_arenas()
         plan, folder = self._plan, Folder(self._plan.out)
         see_folder(folder.work, plan.token)
         if os.path.isdir(plan.cwd):

@@ -3,8 +3,9 @@
     python -m videoespresso.evaluation.dataset_memory --records 10000 --out runs/memory.json
 
 Builds a dataset of that many records against a local server that answers at once, and notes the
-process's memory on the way: at 100, 1,000, ... records. Nothing is held back for later: what is
-measured is the very `build_dataset` that everybody runs. Prints JSON.
+process's memory on the way: at 100, 1,000, ... records. What is measured is the very
+`build_dataset` that everybody runs, in a process that the command `dataset build` would have
+prepared (`few_arenas`). Prints JSON.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from videoespresso.dataset.arenas import few_arenas
 from videoespresso.dataset.build import build_dataset
 from videoespresso.dataset.run import Progress
 from videoespresso.evaluation.dataset_bench import ROLES, clip, serving
@@ -68,6 +70,7 @@ def _resident_kb() -> int:
 
 def measure(folder: Path, records: int, concurrency: int) -> list[Json]:
     """Memory after 100, 1,000, ... records and at the end; at least `records` are made."""
+    few_arenas()
     clips = folder / "clips"
     clips.mkdir()
     for k in range(-(-records // A_FILM) + 1):
