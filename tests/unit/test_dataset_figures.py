@@ -13,7 +13,6 @@ from tests.scripted import story_with
 
 from videoespresso.evaluation import dataset_figures as figures
 from videoespresso.evaluation import dataset_summary as summary
-from videoespresso.evaluation.blind import guessed
 from videoespresso.evaluation.dataset_figures import Line
 from videoespresso.evaluation.dataset_summary import Block
 from videoespresso.evaluation.dataset_truth import (
@@ -254,26 +253,6 @@ def test_a_wrong_option_that_is_true_is_a_fault() -> None:
     lines = figures.option_lines([{"video": 1, "truth": t} for t in told], "AABC", {})
     assert named(lines, "wrong options that are true (faults)") == 1 / 2
     assert named(lines, "the most frequent letter's share") == 1 / 2
-
-
-def test_guessers_find_leaks_and_nothing_where_there_is_none() -> None:
-    def item(k: int, options: Sequence[str], right: int) -> DatasetItem:
-        told = {"options": tuple(options), "letter": "ABCD"[right], "answer": options[right]}
-        return records.item(k).model_copy(update=told | {"question": "Which?"})
-
-    films = [k // 2 for k in range(8)]
-    fair = [item(k, ("a x", "b x", "c x", "d x"), k % 4) for k in range(8)]
-    plain = guessed(fair, films)
-    assert set(plain["the option most like the others"]) == {0.25}
-    assert set(plain["the longest option"]) == {0.25}
-    mixed = [item(k, ("a y", "a z", "a x", "b x"), 2) for k in range(8)]
-    leaks = guessed(mixed, films)
-    assert set(leaks["the option most like the others"]) == {1.0}
-    assert sum(leaks["the most frequent letter"]) == 8
-    told = [item(k, ("real x", "fake x", "fake y", "fake z"), 0) for k in range(8)]
-    assert set(guessed(told, films)["naive Bayes on words, other videos"]) == {1.0}
-    alone = guessed(told, [1] * 8)["naive Bayes on words, other videos"]
-    assert set(alone) == {0.25}, "it learns from other videos only"
 
 
 # ---- cost and speed

@@ -37,11 +37,15 @@ def test_stats_as_text_json_and_page(folder: Path, tmp_path: Path) -> None:
     assert "60 records about 20 videos" in text
     assert "43.0 %" in text
     assert "Share of rejects" in text
+    assert "Right without the video (25.0 % by chance)" in text
+    assert "naive Bayes on words" in text
+    assert "Right without the video" in (tmp_path / "s.html").read_text()
     assert "<!doctype html>" in (tmp_path / "s.html").read_text()
     told = json.loads(run("stats", folder, "--json"))
     assert told["records"] == 60
     assert told["rejected"]["hits"] == 5
     assert told["core_frames"]["n"] == 60
+    assert {guess["n"] for guess in told["blind"]} == {60}
     assert json.loads(run("stats", folder / "records.jsonl", "--json")) == told
     run("validate", folder / "records.jsonl")
 

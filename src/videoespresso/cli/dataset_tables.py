@@ -39,6 +39,11 @@ def show_stats(stats: DatasetStats) -> None:
     show_table(*columns, rows=(_spread(name, s) for name, s in spreads(stats).items() if s))
     _heading("Shares")
     show_table("", "n#", "Share (95 %)#", rows=_shares(stats))
+    if stats.blind:
+        chance = 100 * stats.blind[0].chance
+        _heading(f"Right without the video ({chance:.1f} % by chance)")
+        guessed = ((g.guesser, f"{g.n:,}", percent(g)) for g in stats.blind)
+        show_table("Guesser", "n#", "Share (95 %)#", rows=guessed)
     for what, words in stats.words.items():
         listed = ", ".join(f"{word.word} {word.n}" for word in words)
         out().print(f"\nFrequent in {what}s: {one_line(listed) or '-'}")

@@ -1,14 +1,18 @@
 """What a dataset is made of: the paper's Table 7 and Figures 3 and 4, for your own records.
 
-Everything is counted in one pass: memory holds a few bytes a video and a group, none a record.
+Everything is counted in one pass, and in two more what can be guessed without the videos: memory
+holds words and a few bytes a video and a group, none a record.
 """
 
 import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Final
 
+from videoespresso.dataset.files import read_items, read_rejects, records_file
+from videoespresso.dataset.guessers import Guess, guesses
 from videoespresso.dataset.measures import (
     digest,
     distances,
@@ -95,9 +99,10 @@ class DatasetStats(Record):
     lengths: "question", "answer", "evidence", "right option", "wrong option", in words (split at
     white space). words: frequent words of questions and answers, counted once a text, common ones
     left out; words_lost: how far such a count may be too small. longest_by: words of the right
-    option minus those of the longest wrong one (the paper's Figure 12). accepted: by the verifier,
-    of records and rejects that it judged. rejected: of records and rejects together. cost: of the
-    records' own calls, by stage.
+    option minus those of the longest wrong one (the paper's Figure 12). blind: what guessers get
+    who see no video; empty where records were counted as they came (`gather`). accepted: by the
+    verifier, of records and rejects that it judged. rejected: of records and rejects together.
+    cost: of the records' own calls, by stage.
     """
 
     records: int
@@ -120,10 +125,18 @@ class DatasetStats(Record):
     box_scores: Spread | None
     letters: dict[str, Share]
     longest_by: Spread | None
+    blind: tuple[Guess, ...]
     accepted: Share | None
     rejected: Share | None
     rejects: tuple[RejectRow, ...]
     cost: dict[str, Usage]
+
+
+def dataset_stats(path: Path) -> DatasetStats:
+    """Counts a dataset's folder or a file of records. Raises UserError that names file and line."""
+    records = records_file(path)
+    counted = gather(read_items(records), read_rejects(records.parent))
+    return counted.model_copy(update={"blind": guesses(lambda: read_items(records))})
 
 
 def gather(items: Iterable[DatasetItem], rejects: Iterable[Reject] = ()) -> DatasetStats:
@@ -259,6 +272,7 @@ class _Counting:
             box_scores=spreads["boxes"],
             letters={x: s for x in letters if (s := share(self.letters[x], given))},
             longest_by=spreads["longest"],
+            blind=(),
             accepted=share(self.verified[True], self.verified.total() + refused_pairs),
             rejected=share(refused.total(), refused.total() + self.records),
             rejects=tuple(_reject_rows(refused)),

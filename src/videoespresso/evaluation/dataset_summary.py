@@ -9,8 +9,8 @@ from pathlib import Path
 
 from videoespresso.agents.prompts import load
 from videoespresso.dataset.files import read_items, read_rejects
+from videoespresso.dataset.guessers import credits
 from videoespresso.evaluation import dataset_figures as figures
-from videoespresso.evaluation.blind import guessed
 from videoespresso.evaluation.dataset_figures import Line
 from videoespresso.evaluation.dataset_truth import (
     box_tallies,
@@ -106,12 +106,12 @@ def _add(
 
 def lines_of(blocks: Sequence[Block], rows: Measured) -> list[Line]:
     """The whole table."""
-    films = [seed for seed, _ in rows.items]
-    guesses = guessed([item for _, item in rows.items], films)
-    credits = {
-        name: [{"video": v, "credit": c} for v, c in zip(films, values, strict=True)]
-        for name, values in guesses.items()
-    }
+    guessed: dict[str, list[Json]] = {}
+    films = (seed for seed, item in rows.items if item.letter is not None)
+    told = credits(lambda: (item for _, item in rows.items))
+    for seed, (_, credit) in zip(films, told, strict=True):
+        for name, got in credit.items():
+            guessed.setdefault(name, []).append({"video": seed, "credit": got})
     exact = figures.of(
         "Truth", "captions of records' groups that are exactly true", rows.captions,
         lambda r: r["exact"],
@@ -123,7 +123,7 @@ def lines_of(blocks: Sequence[Block], rows: Measured) -> list[Line]:
         *figures.instant_lines(rows.instants),
         *figures.box_lines(rows.boxes),
         *figures.reject_lines(rows.pairs),
-        *figures.option_lines(rows.options, (str(i.letter) for _, i in rows.items), credits),
+        *figures.option_lines(rows.options, (str(i.letter) for _, i in rows.items), guessed),
         *cost_lines(blocks, rows),
         *speed_lines(blocks),
     ]

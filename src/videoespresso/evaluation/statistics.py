@@ -52,13 +52,35 @@ def wilson(hits: int, n: int) -> Estimate:
     """A proportion with Wilson's score interval. Raises ValueError unless 0 <= hits <= n, n > 0."""
     if not (n > 0 and 0 <= hits <= n):
         raise ValueError(f"{hits} of {n} is no proportion")
-    p = hits / n
+    low, high = _score_interval(hits / n, n)
+    return Estimate(hits / n, low, high, n, "Wilson")
+
+
+def clustered(sums: Sequence[Sequence[float]]) -> Estimate:
+    """A proportion from each cluster's (hits, n), hits in whole or in part.
+
+    Wilson's interval for as many independent items as would vary as much as the clusters do
+    (linearized variance of the ratio); where they do not vary at all, for as many items as there
+    are clusters. For more items than a bootstrap of them could hold. Raises ValueError for nothing.
+    """
+    hits, n = (math.fsum(column) for column in zip(*sums, strict=True)) if sums else (0.0, 0.0)
+    if n <= 0:
+        raise ValueError("nothing was measured")
+    p, k = hits / n, len(sums)
+    off = math.fsum((got - p * size) ** 2 for got, size in sums)
+    variance = off * k / max(1, k - 1) / n**2
+    alone = min(n, p * (1 - p) / variance) if variance > 0 else k
+    low, high = _score_interval(p, max(1.0, alone) if k > 1 else 1.0)
+    return Estimate(p, low, high, round(n), "Wilson over videos")
+
+
+def _score_interval(p: float, n: float) -> tuple[float, float]:
     centre = p + Z * Z / (2 * n)
     spread = Z * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
     scale = 1 + Z * Z / n
-    low = max(0.0, (centre - spread) / scale) if hits else 0.0
-    high = min(1.0, (centre + spread) / scale) if hits < n else 1.0
-    return Estimate(p, low, high, n, "Wilson")
+    low = max(0.0, (centre - spread) / scale) if p > 0 else 0.0
+    high = min(1.0, (centre + spread) / scale) if p < 1 else 1.0
+    return low, high
 
 
 def difference(first: tuple[int, int], second: tuple[int, int]) -> Estimate:

@@ -12,8 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from videoespresso.dataset.files import read_items, read_rejects, records_file
-from videoespresso.dataset.stats import DatasetStats, gather
+from videoespresso.dataset.files import read_items, records_file
+from videoespresso.dataset.stats import DatasetStats, dataset_stats
 from videoespresso.items import DatasetItem
 from videoespresso.report import charts
 from videoespresso.report.parts import check_target, template, write_text
@@ -40,7 +40,7 @@ def write_page(
     """
     check_target(out)
     records = records_file(folder)
-    counted = stats or gather(read_items(records), read_rejects(records.parent))
+    counted = stats or dataset_stats(records)
     chosen = choose(read_items(records), samples)
     write_text(render(records.parent, counted, chosen), out, flag="--html")
 

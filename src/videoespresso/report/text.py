@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from videoespresso.types import Usage
 
 if TYPE_CHECKING:
+    from videoespresso.dataset.guessers import Guess
     from videoespresso.dataset.spreads import Share
 
 LONG = 2000
@@ -38,7 +39,7 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if whole else f"{value:.3g}"
 
 
-def percent(share: "Share | None") -> str:
+def percent(share: "Share | Guess | None") -> str:
     """A share with its 95 % interval: '12.0 % (9.8-14.6)'; '-' for a share of nothing."""
     if share is None:
         return "-"
