@@ -27,6 +27,7 @@ from videoespresso.graphs.dataset_pair import PAIR_CHAIN, reject
 from videoespresso.graphs.dataset_state import DatasetState, Filmed, GroupState, Outcome, PairState
 from videoespresso.graphs.state import Json, State
 from videoespresso.items import path_text
+from videoespresso.models.failures import AccountError
 from videoespresso.tasks import TASKS
 from videoespresso.types import Caption
 
@@ -152,8 +153,8 @@ def fault_of(pair: Json, before: Sequence[Json]) -> tuple[str, str] | None:
 
 def settled(run: Callable[[], Any], state: GroupState, stage: str, pair: Json | None) -> Any:
     """Runs a stage. A model that fails leaves a failure, a reply of no use a reject, one that will
-    come in a batch a note of it; what ends the whole run (a limit, a wrong setting, a full disk)
-    passes through."""
+    come in a batch a note of it; what ends the whole run (a limit, a wrong setting, a wrong key, a
+    full disk) passes through."""
     try:
         return run()
     except Deferred as deferred:
@@ -162,6 +163,8 @@ def settled(run: Callable[[], Any], state: GroupState, stage: str, pair: Json | 
         number = state.get("number")
         told = reject(state["video"], stage, "unusable reply", str(error), number, pair)
         return {**told, "over": True}
+    except AccountError:
+        raise
     except ModelError as error:
         failure = {"stage": stage, "reason": str(error), "video": state["video"]["path"]}
         failure |= {"group": state.get("number"), "question": (pair or {}).get("question", "")}

@@ -13,6 +13,7 @@ from videoespresso.agents import prompts
 from videoespresso.cli.app import main
 from videoespresso.cli.console import Exit
 from videoespresso.dataset.build import build_dataset
+from videoespresso.dataset.forecast import forecast_dataset
 from videoespresso.errors import BudgetExceeded, ModelError
 from videoespresso.evaluation.rehearsal_server import Asked, RehearsalServer
 from videoespresso.items import DatasetItem, Reject
@@ -185,18 +186,70 @@ def test_failures_in_the_middle_are_mended_by_the_same_command(
     assert builds.files(name) == builds.files("reference")
 
 
-def test_a_wrong_key_ends_the_run_early_with_a_remedy(
-    builds: Builds, fault: Fault, name: str, tmp_path: Path
-) -> None:
-    fault.instead = lambda _asked: (401, "Incorrect API key provided")
-    many = tmp_path / "many"
-    many.mkdir()
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """A folder of twelve clips."""
+    folder = tmp_path / "many"
+    folder.mkdir()
     for k in range(12):
-        clip(many / f"{k}.mp4", 100 + k, seconds=2)
-    with pytest.raises(ModelError, match=r"401: .*Incorrect API key") as caught:
+        clip(folder / f"{k}.mp4", 100 + k, seconds=2)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "remedy"),
+    [
+        (401, "Incorrect API key provided", "OPENAI_API_KEY"),
+        (402, "Payment required", "billing"),
+        (429, "insufficient_quota: you exceeded your current quota", "billing"),
+    ],
+)
+def test_a_refused_account_ends_the_run_at_once_with_a_remedy(
+    builds: Builds, fault: Fault, name: str, many: Path, status: int, said: str, remedy: str
+) -> None:
+    fault.instead = lambda _asked: (status, said)
+    settings = builds.settings(name)
+    with pytest.raises(ModelError, match=f"{status}: .*{said}") as caught:
+        build_dataset(many, builds.folder / name, settings=settings, jobs=2)
+    assert remedy in caught.value.hint
+    assert "same command goes on" in caught.value.hint
+    assert builds.server.counts.told()["requests"] <= 2 * settings.concurrency
+
+
+def test_a_key_that_is_refused_in_the_middle_loses_nothing(
+    builds: Builds, fault: Fault, name: str
+) -> None:
+    fault.instead = lambda asked: (401, "revoked") if asked.role == "annotator" else None
+    with pytest.raises(ModelError, match=r"401: .*revoked"):
+        builds.build(name)
+    before = builds.server.counts
+    assert before.roles["generator"] > 0
+    fault.instead = lambda _asked: None
+    builds.server.forget()
+    assert builds.build(name).failed == 0
+    after = builds.server.counts
+    twice = set(before.bodies) & set(after.bodies)
+    assert len(twice) == before.roles["annotator"], "only what was refused is asked again"
+    assert builds.files(name) == builds.files("reference")
+
+
+def test_models_that_fail_video_after_video_end_the_run(
+    builds: Builds, fault: Fault, name: str, many: Path
+) -> None:
+    fault.instead = lambda _asked: (403, "not from this country")
+    with pytest.raises(ModelError, match=r"8 videos in a row .*403: .*country") as caught:
         build_dataset(many, builds.folder / name, settings=builds.settings(name), jobs=1)
     assert "same command goes on" in caught.value.hint
     assert builds.server.counts.told()["requests"] <= 8 * 4
+
+
+def test_a_forecast_says_what_was_refused(builds: Builds, fault: Fault, name: str) -> None:
+    fault.instead = lambda _asked: (401, "Incorrect API key provided")
+    with pytest.raises(ModelError, match=r"401: .*Incorrect") as caught:
+        forecast_dataset(
+            builds.videos, builds.folder / name, settings=builds.settings(name), sample=2
+        )
+    assert "OPENAI_API_KEY" in caught.value.hint
 
 
 def test_replies_that_come_late_are_failures_and_mended(builds: Builds, name: str) -> None:

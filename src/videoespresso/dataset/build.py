@@ -63,10 +63,10 @@ def build_dataset(
     and what follows it. Ctrl-C lets the calls under way finish, writes what is complete and raises
     KeyboardInterrupt; a second one leaves at once.
 
-    Raises BudgetExceeded when a limit ended the run, and ModelError when video after video failed
-    on its models; in both cases records.jsonl holds what is complete. Raises UserError for a
-    folder that holds something else or for batches that no model takes, SettingsError and
-    MemoryStoreError.
+    Raises BudgetExceeded when a limit ended the run, and ModelError when a key was refused or video
+    after video failed on its models; in all cases records.jsonl holds what is complete. Raises
+    UserError for a folder that holds something else or for batches that no model takes,
+    SettingsError and MemoryStoreError.
     """
     if (jobs is not None and jobs < 1) or group < 2:
         raise UserError(

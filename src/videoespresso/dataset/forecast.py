@@ -210,6 +210,8 @@ class _Forecaster:
         """Does a video; None where it fails. Raises BudgetExceeded at a limit."""
         before = self._context.ledger.by_role()
         outcome = self._worker.do(path)
+        if outcome.ended == "refused":
+            raise ModelError(outcome.told, hint=outcome.hint)
         if outcome.ended:
             raise BudgetExceeded(
                 f"{outcome.told}, before the sample was done",

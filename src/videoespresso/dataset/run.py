@@ -101,6 +101,7 @@ class Run:
         self._failures: list[str] = []
         self._busy: list[str] = []
         self._ended = ""
+        self._refused = ("", "")
         self._interrupts = 0
         self._deferred: set[str] = set()
         self._lost_in_a_row = 0
@@ -138,6 +139,9 @@ class Run:
                 hint=f"{built.records} records are in {self._folder.records}; the same command "
                 "with a higher limit goes on.",
             )
+        if self._ended == "refused":
+            told, hint = self._refused
+            raise ModelError(told, hint=f"{hint} Then the same command goes on.".lstrip())
         return built
 
     def _work(self) -> None:
@@ -165,6 +169,8 @@ class Run:
         progress.rejects += len(outcome.rejects)
         progress.failures += len(outcome.failures)
         if outcome.ended:
+            if outcome.ended == "refused" and not self._refused[0]:
+                self._refused = outcome.told, outcome.hint
             self._ended = self._ended or outcome.ended
             self._engine.stop()
         self._lost_in_a_row = 0 if outcome.items else self._lost_in_a_row + bool(outcome.failures)

@@ -14,6 +14,7 @@ from videoespresso.graphs.dataset import build_dataset_graph
 from videoespresso.graphs.dataset_context import GROUP, DatasetContext, Event, Stopped
 from videoespresso.items import Reject, path_text
 from videoespresso.memory.journal import Journals, JournalTaken
+from videoespresso.models.failures import AccountError
 from videoespresso.tools.label_check import label_check
 
 Json = dict[str, Any]
@@ -23,8 +24,9 @@ Json = dict[str, Any]
 class Outcome:
     """What became of a video. complete: every pair of it is a record or a reject.
 
-    ended: why the run must end ("budget", "stopped"), empty while it goes on; told: what to say
-    about it. busy: another process is at work on it. deferred: replies it waits for, of batches.
+    ended: why the run must end ("budget", "refused", "stopped"), empty while it goes on; told: what
+    to say about it, hint: what to do. busy: another process is at work on it. deferred: replies it
+    waits for, of batches.
     """
 
     path: str
@@ -37,6 +39,7 @@ class Outcome:
     busy: bool = False
     ended: str = ""
     told: str = ""
+    hint: str = ""
 
     @property
     def name(self) -> str:
@@ -131,6 +134,8 @@ class Worker:
             outcome.ended, outcome.told = "stopped" if stopped else "budget", str(error)
         except Deferred as deferred:
             outcome.deferred.add(deferred.key)
+        except AccountError as error:
+            outcome.ended, outcome.told, outcome.hint = "refused", str(error), error.hint
         except Stopped:
             outcome.ended = "stopped"
         except (VideoError, ModelError) as error:

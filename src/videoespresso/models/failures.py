@@ -27,6 +27,11 @@ class BusyError(ModelError):
     """The server wants fewer calls, from everybody: a 429, or any refusal with Retry-After."""
 
 
+class AccountError(ModelError):
+    """The provider serves this account nothing: the key is wrong or there is no credit left. Every
+    other call would fail the same, so a run over many need not try."""
+
+
 class CutError(ModelOutputError):
     """A typed reply that reached its length limit: it was paid for all the same."""
 
@@ -116,13 +121,16 @@ def _from_status(error: Exception, spec: ModelSpec, status: int, said: str) -> M
     """By HTTP status; a 429 for an empty account is not worth a second try."""
     message = f"{spec} answered HTTP {status}: {said}"
     if status == 401 or status == 403:
-        return ModelError(message, hint=f"Check {key_variable(spec.provider)} and its rights.")
+        # a 403 may be about this one request: some gateways moderate with it
+        refused = AccountError if status == 401 else ModelError
+        return refused(message, hint=f"Check {key_variable(spec.provider)} and its rights.")
     if status == 404:
         return ModelError(message, hint="Check the model's name and the base URL (ending in /v1).")
     if status in (400, 422, 501, 405, 415):
         return UnsupportedError(message, hint="The server does not take this form of request.")
-    if status == 429 and "insufficient_quota" in f"{getattr(error, 'code', '')} {said}":
-        return ModelError(message, hint="The account has no credit left; check its billing.")
+    broke = "insufficient_quota" in f"{getattr(error, 'code', '')} {said}"
+    if status == 402 or (status == 429 and broke):
+        return AccountError(message, hint="The account has no credit left; check its billing.")
     retryable, wait_s = status in RETRYABLE_STATUS or status >= 500, _retry_after(error)
     busy = status == 429 or (retryable and wait_s is not None)
     return (BusyError if busy else ModelError)(
