@@ -23,7 +23,8 @@ from videoespresso.agents.deferred import Deferred
 from videoespresso.errors import ModelError, ModelOutputError
 from videoespresso.graphs import ask
 from videoespresso.graphs.dataset_context import SHORTEST, DatasetContext, signed
-from videoespresso.graphs.dataset_pair import PAIR_CHAIN, reject
+from videoespresso.graphs.dataset_pair import PAIR_CHAIN
+from videoespresso.graphs.dataset_stage import reject
 from videoespresso.graphs.dataset_state import DatasetState, Filmed, GroupState, Outcome, PairState
 from videoespresso.graphs.state import Json, State
 from videoespresso.items import path_text

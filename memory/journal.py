@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from videoespresso.errors import MemoryStoreError
 
-FORMAT = 1
+FORMAT = 2
 """Part of every key: raised when the meaning of what the stages write changes."""
 
 

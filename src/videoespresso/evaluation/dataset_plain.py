@@ -12,7 +12,8 @@ from videoespresso.graphs import ask
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.dataset import group, sifted
 from videoespresso.graphs.dataset_context import GROUP, DatasetContext, Json, Stage, signed
-from videoespresso.graphs.dataset_pair import PAIR_CHAIN, reject
+from videoespresso.graphs.dataset_pair import PAIR_CHAIN
+from videoespresso.graphs.dataset_stage import reject
 from videoespresso.graphs.dataset_state import DatasetState, PairState
 from videoespresso.memory.journal import Journals
 from videoespresso.types import Caption

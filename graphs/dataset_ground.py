@@ -1,0 +1,133 @@
+"""The grounding of a pair: its core captions in time, its key items in space."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from videoespresso.errors import ToolError
+from videoespresso.graphs.dataset_context import DatasetContext, Json
+from videoespresso.graphs.dataset_stage import FEWEST_CORE, captions_of, payload_of, refused
+from videoespresso.graphs.dataset_state import PairState
+from videoespresso.items import EvidenceSentence, FrameBox, GroundedItem
+from videoespresso.tools.grounding import match_items
+from videoespresso.tools.temporal import locate
+from videoespresso.types import FrameRef, KeyItem
+
+
+def ground_time(state: PairState, context: DatasetContext) -> Json:
+    """Core captions -> frames, by the nearest embedding (paper, eq. 3)."""
+    said, embed = state["annotation"], context.base.embed
+    frames = [FrameRef.model_validate(f) for f in state["frames"]]
+
+    def make() -> Json:
+        located = locate(said["core"], captions_of(state), embed, frames, in_order=True)
+        return {
+            "located": [p and {"frame_id": p.frame_id, "score": p.score} for p in located],
+            "made": {"model": embed.name},
+            "cost": None,
+        }
+
+    identity = {"embedder": embed.name}
+    payload = payload_of(state, said["core"])
+    found = context.once(state["video"]["id"], "ground_time", identity, payload, make)
+    core, position = _core(state, said["core"], found["located"])
+    if len(core) < FEWEST_CORE:
+        return refused(
+            state, "ground_time", "single frame", "all core captions fall on the same frame"
+        )
+    sentences = [
+        {"text": s["text"].strip(), "frame": position[s["core"] - 1], "names": _names(s["items"])}
+        for s in said["evidence"]
+        if s["text"].strip() and position.get(s["core"] - 1) is not None
+    ]
+    made = state["made"] | {"ground_time": found["made"]}
+    return {"core": core, "sentences": sentences, "made": made}
+
+
+def _names(items: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(" ".join(name.split()) for name in items if name.strip()))
+
+
+def _core(
+    state: PairState, texts: Sequence[str], located: Sequence[Json | None]
+) -> tuple[list[Json], dict[int, int]]:
+    """Core frames in time order, each once, and the position of each core caption's among them."""
+    time_of = {f["id"]: f["time_s"] for f in state["frames"]}
+    captioned = {c["frame_id"]: c["text"] for c in state["captions"]}
+    best: dict[str, Json] = {}
+    for text, place in zip(texts, located, strict=True):
+        if place is None:
+            continue
+        name = place["frame_id"]
+        if name not in best or place["score"] > best[name]["score"]:
+            best[name] = {
+                "frame": name,
+                "caption": text.strip(),
+                "captioned": captioned[name],
+                "score": place["score"],
+            }
+    order = sorted(best, key=lambda name: (time_of[name], name))
+    position = {
+        k: order.index(place["frame_id"]) for k, place in enumerate(located) if place is not None
+    }
+    return [best[name] for name in order], position
+
+
+def ground_space(state: PairState, context: DatasetContext) -> Json:
+    """Boxes for the key items of each sentence, on its core frame (paper, step 8).
+
+    An item that is not found, or a detector that fails, leaves an empty list, as in the paper's
+    data.
+    """
+    detector = context.base.detector
+    frames = {f["id"]: FrameRef.model_validate(f) for f in state["frames"]}
+    core = [frames[c["frame"]] for c in state["core"]]
+    wanted: dict[int, list[str]] = {}
+    for s in state["sentences"]:
+        wanted[s["frame"]] = list(dict.fromkeys([*wanted.get(s["frame"], []), *s["names"]]))
+
+    def make() -> Json:
+        found: dict[str, Json] = {}
+        faults = []
+        for at, names in sorted(wanted.items()):
+            if not names:
+                continue
+            image = context.base.store.image(core[at])
+            try:
+                items = match_items(names, detector.detect(image, names))
+                items = [_checked(item, image, context) for item in items]
+            except ToolError as error:
+                faults.append(str(error))
+                items = []
+            found[str(at)] = {
+                i.name: [{"xyxy": list(b.xyxy), "score": b.score} for b in i.boxes] for i in items
+            }
+        how = (
+            [f"checked by {context.label_check.name}"] if context.label_check.name != "off" else []
+        )
+        made = {"model": detector.name, "how": how}
+        return {"found": found, "faults": faults, "made": made, "cost": None}
+
+    payload = payload_of(state, [f.sha for f in core], [[k, v] for k, v in sorted(wanted.items())])
+    identity = {"detector": detector.name, "check": context.label_check.name}
+    made = context.once(state["video"]["id"], "ground_space", identity, payload, make)
+    sentences = [_grounded(s, made["found"].get(str(s["frame"]), {})) for s in state["sentences"]]
+    return {"sentences": sentences, "made": state["made"] | {"ground_space": made["made"]}}
+
+
+def _checked(item: KeyItem, image: Any, context: DatasetContext) -> KeyItem:
+    """The item with the boxes that show it, by name: "red car" and not only "car"."""
+    named = [box.model_copy(update={"label": item.name}) for box in item.boxes]
+    return KeyItem(name=item.name, boxes=tuple(context.label_check.keep(image, named)))
+
+
+def _grounded(sentence: Json, found: Json) -> Json:
+    at = sentence["frame"]
+    items = tuple(
+        GroundedItem(
+            name=name,
+            boxes=tuple(FrameBox(frame=at, **box) for box in found.get(name, ())),
+        )
+        for name in sentence["names"]
+    )
+    told = EvidenceSentence(text=sentence["text"], frame=at, items=items)
+    return told.model_dump(mode="json")
