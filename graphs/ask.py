@@ -1,11 +1,11 @@
 """probe -> sample -> caption -> filter -> remember -> select -> ground -> use_tools -> evidence ->
-answer -> check, with one loop back for another look.
+answer -> check, with one loop back for another look. The nodes before `select` are in look.py.
 
 Every node is a plain function (state, context) -> what it writes. The context comes in from
 outside; nothing is built at import.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from videoespresso.errors import BudgetExceeded, ModelError, ToolError
 from videoespresso.graphs import looking
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.finish import finish
+from videoespresso.graphs.look import Node, caption, filter_, probe, remember, sample
 from videoespresso.graphs.reading import (
     captions_of,
     core_frames,
@@ -33,94 +34,16 @@ from videoespresso.graphs.selection import Candidates, evenly, strategy
 from videoespresso.graphs.state import Answered, Ask, Json, State
 from videoespresso.graphs.tool_calls import call_tools
 from videoespresso.graphs.tool_use import perceive, tool_request
-from videoespresso.memory.downloads import Downloads
 from videoespresso.tools.base import Given
 from videoespresso.tools.grounding import match_items, overlap
 from videoespresso.tools.registry import load_tools
-from videoespresso.tools.semantic_filter import semantic_filter
 from videoespresso.tools.video import open_video
-from videoespresso.tools.video import probe as probe_file
 from videoespresso.types import Box, Caption, CoreFrame, EvidenceStep, FrameRef, Gap, KeyItem, Video
 
-DOMAIN_FRAMES = 8
-"""Frames looked at to tell whether the embedded models know this kind of video."""
 AGAIN_S = 1.5
 """A second look goes this far to either side of what was found."""
 FITS = 0.3
 """Overlap (IoU) from which a detector's box counts as the one the reasoner pointed at."""
-
-Node = Callable[[State, Context], dict[str, Any]]
-
-
-def probe(
-    state: State, context: Context, look: Callable[[str], Video] = probe_file
-) -> dict[str, Any]:
-    """What the file is. Raises VideoError where it cannot be read."""
-    video = look(state["path"])
-    source = Downloads(context.settings.cache_dir / "downloads").source(video.path)
-    video = video.model_copy(update={"source": source})
-    return {"video": dump(video), "warnings": list(context.warnings)}
-
-
-def sample(state: State, context: Context) -> dict[str, Any]:
-    """Frames into the store, or those of an earlier question; and whether we know such videos."""
-    video = Video.model_validate(state["video"])
-    key = looking.sampling_key(context)
-    frames, decoded = context.store.sampling(video.id, key), 0
-    if frames is None:
-        with open_video(state["path"]) as reader:
-            frames = looking.stored(context, video, looking.pictures(reader, context))
-        context.store.record_sampling(video.id, key, frames)
-        decoded = len(frames)
-    known = {c.frame_id: c for c in context.memory.captions(context.memory_key(video.id))}
-    remembered = [known[f.id] for f in frames if f.id in known]
-    update: dict[str, Any] = {
-        "frames": [dump(f) for f in frames],
-        "captions": [dump(c) for c in remembered],
-        "work": {"decoded": decoded, "remembered": len(remembered)},
-    }
-    return update | strange(context, frames)
-
-
-def strange(context: Context, frames: Sequence[FrameRef]) -> dict[str, Any]:
-    """The pack declines videos that are unlike all it was trained on."""
-    if not context.embedded or not frames:
-        return {}
-    from videoespresso.models.embedded.domain import WARNING, strange_frames  # noqa: PLC0415 - ONNX
-
-    some = [frames[k] for k in evenly(len(frames), DOMAIN_FRAMES)]
-    flags = strange_frames([context.store.image(f) for f in some])
-    if 2 * sum(flags) <= len(flags):
-        return {}
-    return {"stop": "strange", "warnings": [WARNING.format(strange=sum(flags), n=len(flags))]}
-
-
-def caption(state: State, context: Context) -> dict[str, Any]:
-    """A caption for every frame; frames equal to the eye share one."""
-    frames = frames_of(state)
-    leader = looking.leaders(context, frames)
-    captions, shown = looking.captioned(context, frames, leader, captions_of(state))
-    return {
-        "captions": [dump(c) for c in captions],
-        "leaders": leader,
-        "work": {"captioned": shown, "shared": _shared(captions)},
-    }
-
-
-def remember(state: State, context: Context) -> dict[str, Any]:
-    """Captions into the memory, for this question's search and the next question."""
-    context.memory.add(context.memory_key(state["video"]["id"]), captions_of(state))
-    return {}
-
-
-def filter_(state: State, context: Context) -> dict[str, Any]:
-    """The paper's step 3; a drop has a reason."""
-    result = semantic_filter(captions_of(state), context.embed, context.settings.tau)
-    return {
-        "kept": [c.frame_id for c in result.kept],
-        "filtered": [dump(d) for d in result.dropped],
-    }
-
 
 def select(state: State, context: Context) -> dict[str, Any]:
     """Captions and question -> core frames."""
@@ -272,12 +195,8 @@ def look_again(state: State, context: Context) -> dict[str, Any]:
     return {
         "frames": [dump(f) for f in new],
         "captions": [dump(c) for c in captions],
-        "work": {"decoded": decoded, "captioned": shown, "shared": _shared(captions)},
+        "work": {"decoded": decoded, "captioned": shown, "shared": looking.sharing(captions)},
     }
-
-
-def _shared(captions: Sequence[Caption]) -> int:
-    return sum(c.shared_from is not None for c in captions)
 
 
 def _bound(node: Node, context: Context) -> RunnableLambda[State, dict[str, Any]]:

@@ -21,7 +21,7 @@ from langgraph.types import Command, Send
 from videoespresso.agents import generator
 from videoespresso.agents.deferred import Deferred
 from videoespresso.errors import ModelError, ModelOutputError
-from videoespresso.graphs import ask
+from videoespresso.graphs import look
 from videoespresso.graphs.dataset_context import SHORTEST, DatasetContext, signed
 from videoespresso.graphs.dataset_pair import PAIR_CHAIN
 from videoespresso.graphs.dataset_stage import reject
@@ -32,7 +32,7 @@ from videoespresso.models.failures import AccountError
 from videoespresso.tasks import TASKS
 from videoespresso.types import Caption
 
-LOOKING = (ask.sample, ask.caption, ask.remember, ask.filter_)
+LOOKING = (look.sample, look.caption, look.remember, look.filter_)
 STRANGE = "the embedded captioner does not know this kind of video, so its captions would be wrong"
 
 
@@ -42,7 +42,7 @@ def probe(state: DatasetState, context: DatasetContext) -> dict[str, Any]:
     Raises VideoError for a file that cannot be read, JournalTaken where another process has it.
     """
     with context.decoding:
-        found = ask.probe(state, context.base, context.probes)
+        found = look.probe(state, context.base, context.probes)
     # as it was given, so that records name no home folder
     found["video"]["path"] = path_text(state["path"])
     video = found["video"]
@@ -190,9 +190,9 @@ def _group_node(context: DatasetContext) -> Any:
     return RunnableLambda(run, name="generate")
 
 
-def _looking_node(node: ask.Node, context: DatasetContext) -> Any:
+def _looking_node(node: look.Node, context: DatasetContext) -> Any:
     def run(state: State) -> Any:
-        with context.decoding if node is ask.sample else nullcontext():
+        with context.decoding if node is look.sample else nullcontext():
             return node(state, context.base)
 
     return RunnableLambda(run, name=node.__name__.rstrip("_"))

@@ -112,3 +112,8 @@ def captioned(
             Caption(frame_id=frame.id, time_s=frame.time_s, text=texts[first], shared_from=shared)
         )
     return out, len(new)
+
+
+def sharing(captions: Sequence[Caption]) -> int:
+    """How many captions are another frame's."""
+    return sum(c.shared_from is not None for c in captions)

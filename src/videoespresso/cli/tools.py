@@ -196,7 +196,7 @@ def _request(
     """A few frames of the video with what is known about them, as the graph would give them."""
     from dataclasses import replace
 
-    from videoespresso.graphs.ask import strange
+    from videoespresso.graphs.look import strange
     from videoespresso.graphs.looking import stored
     from videoespresso.graphs.tool_use import tool_request
     from videoespresso.tools.base import Means

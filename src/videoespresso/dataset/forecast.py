@@ -21,7 +21,7 @@ from videoespresso.dataset.folder import Folder, written
 from videoespresso.dataset.videos import find_videos, first_paths
 from videoespresso.dataset.work import Worker
 from videoespresso.errors import BudgetExceeded, ModelError, UserError, VideoError
-from videoespresso.graphs import ask, looking
+from videoespresso.graphs import look, looking
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.dataset_context import GROUP
 from videoespresso.graphs.state import State
@@ -193,7 +193,7 @@ class _Forecaster:
             "options": [],
             "video": video.model_dump(mode="json"),
         }
-        found = ask.sample(asked, self._context)
+        found = look.sample(asked, self._context)
         frames = [FrameRef.model_validate(frame) for frame in found["frames"]]
         leaders = looking.leaders(self._context, frames)
         return max(1, sum(first == name for name, first in leaders.items()))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from videoespresso.agents import generator
-from videoespresso.graphs import ask
+from videoespresso.graphs import look
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.dataset import group, sifted
 from videoespresso.graphs.dataset_context import GROUP, DatasetContext, Json, Stage, signed
@@ -52,7 +52,7 @@ def plain_context(context: Context, folder: Path, *, seed: int = 0, size: int = 
 def looked(plain: Plain, path: str | Path) -> Looked:
     """A video up to its groups of captions. Raises VideoError, ModelError."""
     state: Looked = {"path": str(path)}
-    for node in (ask.probe, ask.sample, ask.caption, ask.filter_):
+    for node in (look.probe, look.sample, look.caption, look.filter_):
         state |= node(cast(Any, state), plain.base)
         if state.get("stop"):
             return {**state, "groups": []}
