@@ -35,6 +35,7 @@ from videoespresso.graphs.state import Answered, Ask, Json, State
 from videoespresso.graphs.tool_calls import call_tools
 from videoespresso.graphs.tool_use import perceive, tool_request
 from videoespresso.tools.base import Given
+from videoespresso.tools.color_check import of_its_color
 from videoespresso.tools.grounding import match_items, overlap
 from videoespresso.tools.registry import load_tools
 from videoespresso.tools.video import open_video
@@ -119,7 +120,7 @@ def evidence(state: State, context: Context) -> dict[str, Any]:
                 boxes = context.detector.detect(context.store.image(frame.frame), names)
             except ToolError as error:
                 gaps.append(dump(Gap(stage="ground", reason=str(error))))
-        items = tuple(_grounded(item, boxes) for item in step.items)
+        items = tuple(_grounded(context, frame.frame, item, boxes) for item in step.items)
         steps.append(
             EvidenceStep(
                 text=step.text, frame_id=frame.frame.id, time_s=frame.frame.time_s, items=items
@@ -128,17 +129,23 @@ def evidence(state: State, context: Context) -> dict[str, Any]:
     return {"steps": [dump(s) for s in steps], "said": said, "gaps": gaps}
 
 
-def _grounded(item: reasoner.Item, boxes: Sequence[Box]) -> KeyItem:
-    """The detector's boxes for a key item; where the reasoner pointed at one of several, that one.
+def _grounded(
+    context: Context, frame: FrameRef, item: reasoner.Item, boxes: Sequence[Box]
+) -> KeyItem:
+    """The detector's boxes for a key item; of several the one that the reasoner pointed at, else
+    those of the colour that the name says.
 
     A box the reasoner invented is never taken: without a detector's box the item has none.
     """
     (matched,) = match_items([item.name], boxes)
-    if len(matched.boxes) < 2 or not item.box:
+    if len(matched.boxes) < 2:
         return matched
-    pointed = [v / 100 for v in item.box]
-    best = max(matched.boxes, key=lambda b: overlap(b.xyxy, pointed))
-    return KeyItem(name=item.name, boxes=(best,)) if overlap(best.xyxy, pointed) > FITS else matched
+    if item.box:
+        pointed = [v / 100 for v in item.box]
+        best = max(matched.boxes, key=lambda b: overlap(b.xyxy, pointed))
+        if overlap(best.xyxy, pointed) > FITS:
+            return KeyItem(name=item.name, boxes=(best,))
+    return of_its_color(context.store.image(frame), matched)
 
 
 def answer(state: State, context: Context) -> dict[str, Any]:

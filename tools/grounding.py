@@ -97,8 +97,8 @@ def match_items(names: Sequence[str], boxes: Sequence[Box]) -> list[KeyItem]:
     "red car" takes "car", "the dogs" takes "dog", "man in blue" takes "person" (the rules are in
     `words.py`). Of several labels that fit, the best wins: the very words, then the longest label,
     then kinds ("man" is a "person"). A name that nothing fits keeps an empty tuple, as failed items
-    do in the paper's data (appendix, step 8). Colour and other adjectives are not checked against
-    the pixels: "red car" gets every "car".
+    do in the paper's data (appendix, step 8). Colour and other adjectives are not looked at here:
+    "red car" gets every "car", and color_check.py sorts them out.
     """
     items = []
     for name in names:

@@ -1,4 +1,8 @@
-"""Does a box show what its label says (paper, step 8: CLIP ViT-B/32)? Needs the extra `local`.
+"""Does a box show what its label says (paper, step 8: CLIP ViT-B/32)?
+
+    colors           what no model is needed for: of several cars the "red car" (color_check.py)
+    hf:ID_OR_PATH    a CLIP of transformers (extra `local`)
+    off              every box is kept
 
 The paper does not say how CLIP's answer was read, nor what became of boxes that failed. Here the
 crop is compared with the label and with what stands for "not that" (OTHERS); a box stays when the
@@ -11,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from videoespresso.errors import SettingsError, ToolError
+from videoespresso.tools.color_check import ColorCheck
 from videoespresso.tools.detect_zero_shot import load_pretrained
 from videoespresso.types import Box
 
@@ -110,13 +115,16 @@ def cropped(image: "Image", box: Box) -> "Image":
 
 
 def label_check(spec: str) -> LabelCheck:
-    """The check a spec names: `hf:ID_OR_PATH`, or `off`. Raises SettingsError."""
-    if spec in ("", "off"):
+    """The check a spec names: `colors` (the default), `hf:ID_OR_PATH`, or `off`. Raises
+    SettingsError."""
+    if spec == "off":
         return Unchecked()
+    if spec in ("", ColorCheck.name):
+        return ColorCheck()
     kind, _, where = spec.partition(":")
     if kind == "hf" and where:
         return ClipCheck(where)
     raise SettingsError(
         f"{spec!r} names no label check",
-        hint=f"Write hf:{EXAMPLE} (or a folder), or off.",
+        hint=f"Write colors, hf:{EXAMPLE} (or a folder), or off.",
     )

@@ -79,7 +79,8 @@ class Settings(Record):
     profile: a named set of models; "" means that nothing was configured (models/profiles.py then
         takes the embedded pack and says so).
     captioner ... distractor: a spec `provider:model[@base_url]`; "" means what the profile says.
-    label_check: of dataset mode: a CLIP, `hf:ID_OR_PATH`, that checks boxes; "" is none.
+    label_check: of dataset mode: what checks boxes, "colors" (which "" is, too), a CLIP,
+        `hf:ID_OR_PATH`, or "off".
     fps, dynamic_fps: frames a second on static and on moving stretches (paper: 1 and 2-4).
     max_side: the longer side of a frame in pixels. tau: the semantic filter's threshold, None for
         the calibrated one. select: the selection strategy. one_image: the models take one image a

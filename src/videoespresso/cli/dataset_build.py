@@ -58,7 +58,11 @@ def build(
     detector: options.Detector = None,
     label_check: Annotated[
         str | None,
-        typer.Option(metavar="SPEC", help="A CLIP that checks boxes: hf:NAME.", show_default="off"),
+        typer.Option(
+            metavar="SPEC",
+            help="What checks boxes: colors, a CLIP (hf:NAME), or off.",
+            show_default="colors",
+        ),
     ] = None,
     fps: options.Fps = None,
     group: Annotated[

@@ -11,6 +11,7 @@ from videoespresso.agents.prompts import load
 from videoespresso.dataset.folder import Folder, written
 from videoespresso.graphs.context import Context
 from videoespresso.items import VERSION
+from videoespresso.tools.color_check import ColorCheck
 
 Json = dict[str, Any]
 
@@ -23,7 +24,7 @@ def made_with(context: Context, seed: int, group: int) -> Json:
     return {
         "models": {role: str(agent.spec) for role, agent in context.agents.items()}
         | {"detector": context.detector.name, "embedder": context.embed.name}
-        | {"label_check": settings.label_check or "off"},
+        | {"label_check": settings.label_check or ColorCheck.name},
         "prompts": dict(sorted(prompts.items())),
         "sampling": {
             "fps": settings.fps,
