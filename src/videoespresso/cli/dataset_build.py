@@ -118,6 +118,8 @@ def build(
     if dry_run:
         if batch and not quiet:
             err().print("note: full prices are said; in a batch OpenAI's models cost half")
+        if engine == "ray" and not quiet:
+            err().print("note: the time is said for this machine alone")
         which = {"seed": seed, "group": group, "sample": sample}
         forecast(videos, out_folder, settings, **which, json=json, quiet=quiet)
         return
