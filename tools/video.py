@@ -194,8 +194,10 @@ def _checked(path: str | Path) -> str:
 def _near(file: Path) -> str:
     if "://" in str(file) or ":/" in str(file):
         return "`ask` and `chat` take http(s) addresses, as text and not as a Path"
+    if file.is_symlink():
+        return f"it is a link to {os.readlink(file)}, which is not there"
     try:
-        names = os.listdir(file.parent)
+        names = [name for name in os.listdir(file.parent) if (file.parent / name).exists()]
     except OSError:
         return f"there is no folder {file.parent}"
     close = difflib.get_close_matches(file.name, names, n=1)
