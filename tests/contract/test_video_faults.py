@@ -74,14 +74,14 @@ def test_a_bad_file_is_named_with_a_remedy(tmp_path: Path, name: str, backend: B
 
 
 def test_missing_folder_pipe_and_address(tmp_path: Path) -> None:
-    (tmp_path / "link.mp4").symlink_to("gone.mp4")
+    (tmp_path / "qwertyuiop.avi").symlink_to("gone.mp4")
     (tmp_path / "holiday.mp4").write_bytes(b"x")
     os.mkfifo(tmp_path / "pipe.mp4")
     cases: list[tuple[str | Path, str, str]] = [
         (tmp_path / "holyday.mp4", "no such file", "holiday.mp4"),
         (tmp_path / "nowhere" / "clip.mp4", "no such file", "there is no folder"),
-        (tmp_path / "link.mp4", "no such file", "a link to gone.mp4, which is not there"),
-        (tmp_path / "lint.mp4", "no such file", "check the path"),
+        (tmp_path / "qwertyuiop.avi", "no such file", "a link to gone.mp4, which is not there"),
+        (tmp_path / "qwertzuiop.avi", "no such file", "check the path"),
         (tmp_path, "is a folder", "one video file"),
         (tmp_path / "pipe.mp4", "is a pipe", "save the video to a file"),
         (Path("https://example.org/clip.mp4"), "no such file", "not as a Path"),
