@@ -30,7 +30,7 @@ from videoespresso.graphs.reading import (
     shown_to,
 )
 from videoespresso.graphs.routes import enough_or_more, new_or_known, unless_stopped
-from videoespresso.graphs.selection import Candidates, evenly, strategy
+from videoespresso.graphs.selection import Candidates, strategy
 from videoespresso.graphs.state import Answered, Ask, Json, State
 from videoespresso.graphs.tool_calls import call_tools
 from videoespresso.graphs.tool_use import perceive, tool_request
@@ -38,13 +38,13 @@ from videoespresso.tools.base import Given
 from videoespresso.tools.color_check import of_its_color
 from videoespresso.tools.grounding import match_items, overlap
 from videoespresso.tools.registry import load_tools
-from videoespresso.tools.video import open_video
-from videoespresso.types import Box, Caption, CoreFrame, EvidenceStep, FrameRef, Gap, KeyItem, Video
+from videoespresso.types import Box, CoreFrame, EvidenceStep, FrameRef, Gap, KeyItem, Video
 
 AGAIN_S = 1.5
 """A second look goes this far to either side of what was found."""
 FITS = 0.3
 """Overlap (IoU) from which a detector's box counts as the one the reasoner pointed at."""
+
 
 def select(state: State, context: Context) -> dict[str, Any]:
     """Captions and question -> core frames."""
