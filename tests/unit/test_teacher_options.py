@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from itertools import combinations, permutations
 
 import pytest
+from tests.records import video
 from tests.teaching import of_story, teacher, told
 
 from videoespresso.agents.annotator import annotate
 from videoespresso.agents.distractor import distract
 from videoespresso.agents.generator import generate
-from videoespresso.evaluation.blind import guessed
+from videoespresso.dataset.guessers import guesses
 from videoespresso.items import LETTERS, DatasetItem
 from videoespresso.models.embedded.teacher.alternatives import Weights, drawn, evenness
 from videoespresso.synthetic import make_story
@@ -28,7 +29,7 @@ that are seldom right gave the last 38.7 %, and 37.5 % on 250 stories. Allowed: 
 errors of the 1,400 or so that are asked here."""
 
 
-def items(seeds: range) -> Iterator[tuple[int, DatasetItem]]:
+def items(seeds: range) -> Iterator[DatasetItem]:
     for seed in seeds:
         captions = of_story(make_story(seed))
         for pair in generate(teacher("generator"), captions).value.pairs:
@@ -38,19 +39,19 @@ def items(seeds: range) -> Iterator[tuple[int, DatasetItem]]:
             wrong = distract(teacher("distractor"), shown, pair.question, pair.answer).value.wrong
             options = [pair.answer, *(w.text for w in wrong)]
             random.Random(f"{seed} {pair.question}").shuffle(options)
-            letter = LETTERS[options.index(pair.answer)]
-            yield (
-                seed,
-                DatasetItem.model_construct(question=pair.question, options=options, letter=letter),
+            yield DatasetItem.model_construct(
+                video=video(seed),
+                question=pair.question,
+                options=tuple(options),
+                letter=LETTERS[options.index(pair.answer)],
             )
 
 
 def test_a_blind_guesser_learns_little() -> None:
-    seeds, asked = zip(*items(range(1_100_000, 1_100_250)), strict=True)
+    asked = list(items(range(1_100_000, 1_100_250)))
     assert len(asked) > 1200
-    credits = guessed(asked, seeds)
-    shares = {name: sum(credits[name]) / len(asked) for name in LIMITS}
-    assert {n: s for n, s in shares.items() if s > LIMITS[n]} == {}
+    shares = {guess.guesser: guess.value for guess in guesses(lambda: asked)}
+    assert {n: shares[n] for n in LIMITS if shares[n] > LIMITS[n]} == {}
 
 
 def test_taken_as_often_as_even_every_option_is_as_likely_the_right_one() -> None:
