@@ -35,8 +35,9 @@ from videoespresso.graphs.state import Answered, Ask, Json, State
 from videoespresso.graphs.tool_calls import call_tools
 from videoespresso.graphs.tool_use import perceive, tool_request
 from videoespresso.tools.base import Given
-from videoespresso.tools.color_check import of_its_color
+from videoespresso.tools.color_check import ColorCheck
 from videoespresso.tools.grounding import match_items, overlap
+from videoespresso.tools.label_check import agreed
 from videoespresso.tools.registry import load_tools
 from videoespresso.types import Box, CoreFrame, EvidenceStep, FrameRef, Gap, KeyItem, Video
 
@@ -145,7 +146,7 @@ def _grounded(
         best = max(matched.boxes, key=lambda b: overlap(b.xyxy, pointed))
         if overlap(best.xyxy, pointed) > FITS:
             return KeyItem(name=item.name, boxes=(best,))
-    return of_its_color(context.store.image(frame), matched)
+    return agreed(ColorCheck(), context.store.image(frame), matched)
 
 
 def answer(state: State, context: Context) -> dict[str, Any]:

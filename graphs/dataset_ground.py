@@ -1,7 +1,6 @@
 """The grounding of a pair: its core captions in time, its key items in space."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from videoespresso.errors import ToolError
 from videoespresso.graphs.dataset_context import DatasetContext, Json
@@ -9,8 +8,9 @@ from videoespresso.graphs.dataset_stage import FEWEST_CORE, captions_of, payload
 from videoespresso.graphs.dataset_state import PairState
 from videoespresso.items import EvidenceSentence, FrameBox, GroundedItem
 from videoespresso.tools.grounding import match_items
+from videoespresso.tools.label_check import agreed
 from videoespresso.tools.temporal import locate
-from videoespresso.types import FrameRef, KeyItem
+from videoespresso.types import FrameRef
 
 
 def ground_time(state: PairState, context: DatasetContext) -> Json:
@@ -94,7 +94,7 @@ def ground_space(state: PairState, context: DatasetContext) -> Json:
             image = context.base.store.image(core[at])
             try:
                 items = match_items(names, detector.detect(image, names))
-                items = [_checked(item, image, context) for item in items]
+                items = [agreed(context.label_check, image, item) for item in items]
             except ToolError as error:
                 faults.append(str(error))
                 items = []
@@ -112,12 +112,6 @@ def ground_space(state: PairState, context: DatasetContext) -> Json:
     made = context.once(state["video"]["id"], "ground_space", identity, payload, make)
     sentences = [_grounded(s, made["found"].get(str(s["frame"]), {})) for s in state["sentences"]]
     return {"sentences": sentences, "made": state["made"] | {"ground_space": made["made"]}}
-
-
-def _checked(item: KeyItem, image: Any, context: DatasetContext) -> KeyItem:
-    """The item with the boxes that show it, by name: "red car" and not only "car"."""
-    named = [box.model_copy(update={"label": item.name}) for box in item.boxes]
-    return KeyItem(name=item.name, boxes=tuple(context.label_check.keep(image, named)))
 
 
 def _grounded(sentence: Json, found: Json) -> Json:

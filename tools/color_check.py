@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from videoespresso.types import Box, KeyItem
+from videoespresso.types import Box
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -59,15 +59,6 @@ _MASKS: Mapping[str, Callable[[Channel, Channel, Channel], Mask]] = {
 }
 """Which pixels have a colour: hue, saturation and value from 0 to 255 (PIL's HSV)."""
 _WORDS = {word: word for word in _MASKS} | {"gray": "grey", "violet": "purple", "golden": "yellow"}
-
-
-def of_its_color(image: "Image", item: KeyItem) -> KeyItem:
-    """The item with those of its boxes that have the colour its name says; see `ColorCheck`."""
-    if len(item.boxes) < 2:
-        return item
-    named = [box.model_copy(update={"label": item.name}) for box in item.boxes]
-    kept = {box.xyxy for box in ColorCheck().keep(image, named)}
-    return KeyItem(name=item.name, boxes=tuple(box for box in item.boxes if box.xyxy in kept))
 
 
 class ColorCheck:

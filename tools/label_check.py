@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from videoespresso.errors import SettingsError, ToolError
 from videoespresso.tools.color_check import ColorCheck
 from videoespresso.tools.detect_zero_shot import load_pretrained
-from videoespresso.types import Box
+from videoespresso.types import Box, KeyItem
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -100,6 +100,14 @@ class ClipCheck:
             found: Any = self._model(**inputs)
         scores: list[float] = found.logits_per_image[0].tolist()
         return scores
+
+
+def agreed(check: LabelCheck, image: "Image", item: KeyItem) -> KeyItem:
+    """The item with those of its boxes that show what its name says: "red car" and not only "car".
+    Raises ToolError as the check does."""
+    named = [box.model_copy(update={"label": item.name}) for box in item.boxes]
+    kept = {box.xyxy for box in check.keep(image, named)}
+    return KeyItem(name=item.name, boxes=tuple(box for box in item.boxes if box.xyxy in kept))
 
 
 def cropped(image: "Image", box: Box) -> "Image":

@@ -4,8 +4,8 @@ import pytest
 from PIL import Image
 
 from videoespresso.synthetic.style import NAMED
-from videoespresso.tools.color_check import LEAST, ColorCheck, color_of, of_its_color, share_of
-from videoespresso.tools.label_check import Unchecked, label_check
+from videoespresso.tools.color_check import LEAST, ColorCheck, color_of, share_of
+from videoespresso.tools.label_check import Unchecked, agreed, label_check
 from videoespresso.types import Box, KeyItem
 
 WHITE_SHADE = ("white", 0.75)
@@ -107,11 +107,11 @@ def test_boxes_of_hardly_a_pixel(place: tuple[float, float, float, float]) -> No
 def test_an_item_keeps_the_detectors_labels() -> None:
     image = street(NAMED["red"], NAMED["blue"], NAMED["green"])
     item = KeyItem(name="man in blue", boxes=tuple(boxes("person")))
-    found = of_its_color(image, item)
+    found = agreed(ColorCheck(), image, item)
     assert [(b.label, b.xyxy) for b in found.boxes] == [("person", MIDDLE)]
     assert share_of(image, found.boxes[0], "blue") > LEAST
     nothing = KeyItem(name="man in blue", boxes=())
-    assert of_its_color(image, nothing) == nothing
+    assert agreed(ColorCheck(), image, nothing) == nothing
 
 
 def test_it_is_the_default_check() -> None:

@@ -197,7 +197,6 @@ def run(
     from videoespresso.models.profiles import UNCONFIGURED, configured
 
     few_arenas()
-
     for warning in settings.warnings:
         say_warning(warning)
     if not configured(settings) and not quiet:
