@@ -297,6 +297,27 @@ def test_a_file_that_was_mended_is_no_reject_any_more(builds: Builds, name: str)
     assert "unreadable video" not in {r.criterion for r in rejects(out)}
 
 
+def test_files_that_cannot_be_read_are_said_and_nothing_else_is_an_error(
+    builds: Builds, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for key, value in builds.env(name).items():
+        monkeypatch.setenv(key, value)
+    bad = [builds.folder / f"{name}-{k}.mp4" for k in range(12)]
+    for path in bad:
+        path.write_bytes(b"half a download")
+    out = ["--out", str(builds.folder / name), "--group", "4"]
+    assert main(["dataset", "build", *map(str, bad), *out]) == Exit.USER
+    told = capsys.readouterr()
+    assert "0 records, 12 rejects" in told.out
+    said = [line for line in told.err.splitlines() if "not read: " in line]
+    assert len(said) == 10
+    assert all(any(path.name in line for path in bad) for line in said)
+    assert "12 files in all cannot be read" in told.err
+    good = str(sorted(builds.videos.iterdir())[0])
+    assert main(["dataset", "build", good, str(bad[0]), *out]) == 0
+    assert capsys.readouterr().err.count("not read: ") == 1
+
+
 def test_a_name_that_is_no_text_is_a_video_all_the_same(builds: Builds, name: str) -> None:
     videos, out = builds.folder / f"{name}-videos", builds.folder / name
     videos.mkdir()

@@ -48,7 +48,9 @@ def add_to(app: typer.Typer) -> None:
 def build(
     videos: Annotated[
         list[str],
-        typer.Argument(help="Files, folders, or @list.txt with a path a line.", show_default=False),
+        typer.Argument(
+            help="Files, folders, or @list.txt: a path a line, # a comment.", show_default=False
+        ),
     ],
     out_folder: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="The dataset's folder.", show_default=False)
@@ -138,6 +140,10 @@ def build(
         show(built)
     for told in built.busy:
         say_warning(told)
+    for told in built.unread[:SHOWN]:
+        say_warning(f"not read: {told}")
+    if built.unreadable > SHOWN:
+        say_warning(f"{built.unreadable} files in all cannot be read: see rejects.jsonl")
     for told in built.failures[:SHOWN]:
         say_warning(f"not done: {told}")
     if built.deferred:
@@ -151,10 +157,12 @@ def build(
             "and pays for nothing else"
         )
         raise typer.Exit(Exit.FAILED)
+    if built.unreadable == built.videos:
+        raise typer.Exit(Exit.USER)
 
 
 SHOWN = 10
-"""Failures said one by one."""
+"""Failures, and files that cannot be read, said one by one."""
 
 
 class How(TypedDict):

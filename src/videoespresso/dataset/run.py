@@ -29,7 +29,7 @@ BREAK_AFTER = 8
 """Videos in a row that fail on their models, none between that succeeds: the server is down or the
 key is wrong, and the next thousand would only fail too."""
 KEPT = 100
-"""Failures, and videos that others are at work on, that are kept to be told."""
+"""Failures, unreadable files and videos others are at work on, each, that are kept to be told."""
 _WAIT_S = 0.5
 
 Json = dict[str, Any]
@@ -37,7 +37,8 @@ Json = dict[str, Any]
 
 class Built(Record):
     """What a run did. records and rejects: in the folder now. failed: how many pairs, groups and
-    videos are to be run again for; failures: what is said of the first of them.
+    videos are to be run again for; failures: what is said of the first of them. unreadable: how
+    many of the files given are no videos that can be read; unread: what is said of the first.
 
     usage: of this run, by role. done: videos finished in this run, of `videos` given. ended: why
     it stopped early, "" if it did not. deferred: replies that are still to come in batches.
@@ -50,6 +51,8 @@ class Built(Record):
     rejects: int
     failed: int = 0
     failures: tuple[str, ...] = ()
+    unreadable: int = 0
+    unread: tuple[str, ...] = ()
     busy: tuple[str, ...] = ()
     usage: dict[str, Usage] = Field(default_factory=dict)
     seconds: float = 0.0
@@ -66,6 +69,7 @@ class Progress:
     records: int = 0
     rejects: int = 0
     failures: int = 0
+    unreadable: int = 0
     stages: Counter[str] = field(default_factory=Counter)
     known: Counter[str] = field(default_factory=Counter)
     usd: float = 0.0
@@ -99,6 +103,7 @@ class Run:
         self._progress = Progress(videos=len(paths))
         self._on_progress = on_progress
         self._failures: list[str] = []
+        self._unread: list[str] = []
         self._busy: list[str] = []
         self._ended = ""
         self._refused = ("", "")
@@ -161,6 +166,9 @@ class Run:
         progress = self._progress
         if outcome.busy:
             self._busy = [*self._busy, outcome.told][:KEPT]
+        if outcome.unreadable:
+            self._unread = [*self._unread, outcome.unreadable_told][:KEPT]
+            progress.unreadable += 1
         told = [f"{f['video']}: {f['reason']}" for f in outcome.failures.values()]
         self._failures = [*self._failures, *told][:KEPT]
         self._deferred |= outcome.deferred
@@ -236,13 +244,15 @@ class Run:
             rejects=counts["rejects"],
             failed=self._progress.failures,
             failures=tuple(self._failures),
+            unreadable=self._progress.unreadable,
+            unread=tuple(self._unread),
             busy=tuple(self._busy),
             usage=self._report.usage,
             seconds=round(self._progress.seconds, 3),
             ended=self._ended,
             deferred=len(self._deferred),
         )
-        told = built.model_dump(mode="json", exclude={"out", "failures"})
+        told = built.model_dump(mode="json", exclude={"out", "failures", "unread"})
         write_manifest(self._folder, self._made_with, counts, told)
         try:
             write_page(self._folder.root, self._folder.page)

@@ -22,7 +22,7 @@ SUFFIXES = frozenset(
 def find_videos(given: Iterable[str | Path]) -> list[str]:
     """Paths as they were given, each file once, in a stable order: the files named, those in the
     folders named (and in folders below), those in the text files named with a leading @, one a
-    line.
+    line; lines that begin with # are comments (and ./#1.mp4 a file).
 
     A file that is named but missing stays in the list: it becomes a reject and not the end of the
     run. Raises UserError where nothing is found at all or nothing of it exists, and for a list that
@@ -70,7 +70,7 @@ def _listed(file: Path) -> Iterator[str]:
             f"{file} cannot be read as a list: {error}", hint="One path a line, in UTF-8."
         ) from error
     for line in lines:
-        if name := line.strip():
+        if (name := line.strip()) and not name.startswith("#"):
             yield str(file.parent / Path(name).expanduser())
 
 

@@ -25,8 +25,8 @@ class Outcome:
     """What became of a video. complete: every pair of it is a record or a reject.
 
     ended: why the run must end ("budget", "refused", "stopped"), empty while it goes on; told: what
-    to say about it, hint: what to do. busy: another process is at work on it. deferred: replies it
-    waits for, of batches.
+    to say about it, hint: what to do. busy: another process is at work on it. unreadable: why the
+    file is no video that can be read, "" if it is one. deferred: replies it waits for, of batches.
     """
 
     path: str
@@ -37,6 +37,7 @@ class Outcome:
     deferred: set[str] = field(default_factory=set)
     complete: bool = False
     busy: bool = False
+    unreadable: str = ""
     ended: str = ""
     told: str = ""
     hint: str = ""
@@ -52,6 +53,12 @@ class Outcome:
         """What its shard is called where its bytes are unknown or are another file's."""
         path = hashlib.sha256(self.path.encode(errors="surrogateescape")).hexdigest()
         return f"path-{path[:16]}"
+
+    @property
+    def unreadable_told(self) -> str:
+        """Why it cannot be read, with its path once."""
+        path = path_text(self.path)
+        return self.unreadable if path in self.unreadable else f"{path}: {self.unreadable}"
 
     def take(self, update: Json) -> None:
         """Takes in what a node wrote; the same record may come by way of several graphs."""
@@ -176,11 +183,12 @@ class Worker:
 def _lost(outcome: Outcome, error: VideoError | ModelError) -> None:
     """A video that cannot be read is a reject; one whose model failed may be done another time."""
     if isinstance(error, VideoError):
+        outcome.unreadable = path_text(f"{error}. {error.hint}".strip())
         told = Reject(
             video=path_text(outcome.path),
             stage="probe",
             criterion="unreadable video",
-            reason=path_text(f"{error}. {error.hint}".strip()),
+            reason=outcome.unreadable,
         )
         outcome.take({"rejects": [told.model_dump(mode="json")]})
         outcome.complete = True

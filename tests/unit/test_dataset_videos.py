@@ -1,0 +1,53 @@
+"""Which videos a run is about."""
+
+from pathlib import Path
+
+import pytest
+
+from videoespresso.dataset.videos import find_videos
+from videoespresso.errors import UserError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b.mp4", "a.MKV", ".hidden.mp4", "notes.txt", "in/c.webm", "#1.mp4"):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"")
+    return tmp_path
+
+
+def names(found: list[str], folder: Path) -> list[str]:
+    return [str(Path(path).relative_to(folder)) for path in found]
+
+
+def test_a_folder_gives_its_videos_and_those_in_folders_below(folder: Path) -> None:
+    assert names(find_videos([folder]), folder) == ["#1.mp4", "a.MKV", "b.mp4", "in/c.webm"]
+
+
+def test_a_list_gives_a_path_a_line_beside_it_without_comments(folder: Path) -> None:
+    listed = folder / "in" / "list.txt"
+    listed.write_text("#EXTM3U\n\n  ../b.mp4  \nc.webm\n# c.webm\n.././#1.mp4\n../b.mp4\n")
+    assert [Path(p).resolve() for p in find_videos([f"@{listed}"])] == [
+        folder / "b.mp4",
+        folder / "in" / "c.webm",
+        folder / "#1.mp4",
+    ]
+
+
+def test_a_missing_file_stays_in_the_list_beside_one_that_is_there(folder: Path) -> None:
+    given = [str(folder / "b.mp4"), str(folder / "gone.mp4")]
+    assert find_videos(given) == given
+
+
+def test_nothing_to_do_is_said(folder: Path) -> None:
+    empty = folder / "none"
+    empty.mkdir()
+    (folder / "none.txt").write_text("# nothing\n")
+    for given in ([empty], [f"@{folder}/none.txt"]):
+        with pytest.raises(UserError, match="no video in what was given"):
+            find_videos(given)
+    with pytest.raises(UserError, match=r"gone.mp4 and 1 more: no such file"):
+        find_videos([folder / "gone.mp4", folder / "also.mp4"])
+    with pytest.raises(UserError, match="cannot be read as a list"):
+        find_videos([f"@{folder}/gone.txt"])
