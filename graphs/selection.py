@@ -46,8 +46,10 @@ def evenly(count: int, most: int) -> list[int]:
 def _nearest(context: Context, c: Candidates, k: int) -> list[Caption]:
     """The k kept captions nearest to the question, in time order."""
     kept = {caption.frame_id: caption for caption in c.kept}
-    found = context.memory.search(c.question, [c.video_key], len(c.captions))
-    near = [kept[f.caption.frame_id] for f in found if f.caption.frame_id in kept][:k]
+    found = context.memory.search(
+        c.question, [c.video_key], k, keep=lambda caption: caption.frame_id in kept
+    )
+    near = [kept[f.caption.frame_id] for f in found]
     return sorted(near, key=lambda caption: caption.time_s)
 
 

@@ -1,7 +1,7 @@
 """Tools on a question: what a run lends them, and each perception tool once on the core frames."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from PIL import Image
@@ -24,9 +24,11 @@ MOST_SIDE = 1920
 def means_of(context: Context, video: Video) -> Means:
     """What the context lends tools that work on this video."""
 
-    def search(query: str, k: int) -> Sequence[Caption]:
+    def search(
+        query: str, k: int, keep: Callable[[Caption], bool] = lambda _caption: True
+    ) -> Sequence[Caption]:
         key = context.memory_key(video.id)
-        return [found.caption for found in context.memory.search(query, [key], k)]
+        return [found.caption for found in context.memory.search(query, [key], k, keep)]
 
     def look(start_s: float, end_s: float, fps: float, scale: float = 1.0) -> Iterator[Sight]:
         side = min(MOST_SIDE, max(video.width, video.height), round(context.plan.max_side * scale))

@@ -102,8 +102,11 @@ class ChromaIndex:
             while True:
                 hits = _query(collection, vector, ask) if ask else []
                 known = [hit for hit in hits if hit[0] in wanted]
-                if ask >= total or (len(known) >= k and hits[-1][1] < known[k - 1][1]):
+                if len(known) >= k and (ask >= total or hits[-1][1] < known[k - 1][1]):
                     return known
+                if ask >= total:  # the graph does not lead to all of them (see above)
+                    enough = len(known) == len(wanted)
+                    return known if enough else _compared(collection, vector, list(wanted))
                 ask = min(total, 4 * ask)
 
         return self._run(work)
@@ -181,6 +184,18 @@ def _query(collection: Any, vector: NDArray[np.float32], n: int) -> list[tuple[s
     _check_vectors(found["embeddings"][0])
     scores = [round(min(1.0, max(-1.0, 1.0 - d)), 6) for d in found["distances"][0]]
     return sorted(zip(found["ids"][0], scores, strict=True), key=lambda hit: -hit[1])
+
+
+def _compared(
+    collection: Any, vector: NDArray[np.float32], names: list[str]
+) -> list[tuple[str, float]]:
+    """(id, cosine) of entries, best first, without the graph: one is compared after the other."""
+    found = collection.get(ids=names, include=["embeddings"])
+    _check_vectors(found["embeddings"])
+    rows = np.asarray(found["embeddings"], np.float64).reshape(-1, len(vector))
+    cosines = rows @ (vector / max(float(np.linalg.norm(vector)), 1e-12))
+    scores = [round(min(1.0, max(-1.0, float(c))), 6) for c in cosines]
+    return sorted(zip(found["ids"], scores, strict=True), key=lambda hit: -hit[1])
 
 
 def _check_vectors(vectors: Any) -> None:

@@ -28,6 +28,9 @@ __all__ = ["CaptionMemory", "CaptionMemoryWarning", "Found", "MemoryStats"]
 
 _T = TypeVar("_T")
 
+Keep = Callable[[Caption], bool]
+"""Which captions of a video are meant."""
+
 
 class Found(NamedTuple):
     """A remembered caption and how near it is to the query: cosine, -1 to 1."""
@@ -115,18 +118,22 @@ class CaptionMemory:
         """The videos with captions, sorted."""
         return self._files.video_ids()
 
-    def search(self, query: str, video_ids: Sequence[str], k: int) -> list[Found]:
-        """The k captions nearest to a query, best first.
+    def search(
+        self, query: str, video_ids: Sequence[str], k: int, keep: Keep = lambda _caption: True
+    ) -> list[Found]:
+        """The k captions nearest to a query, best first, among those that are to be kept.
 
         Equal scores are in the order of `video_ids`, then of time. Frames which share a text are
-        hits of their own. A blank query finds nothing.
+        hits of their own. A blank query finds nothing. What a memory holds of a video grows with
+        the questions about it: who means a part of it says so with `keep`, and not by taking more
+        than is needed and leaving some out.
         """
         if k < 1 or not query.strip():
             return []
         vector = self._embed([query])[0]
         ranked = []
         for rank, video_id in enumerate(dict.fromkeys(video_ids)):
-            by_text = _by_text(self._files.read(video_id))
+            by_text = _by_text([c for c in self._files.read(video_id) if keep(c)])
             for name, score in self._nearest(video_id, vector, by_text, k):
                 for caption in by_text[name]:
                     key = (-score, rank, caption.time_s, caption.frame_id)

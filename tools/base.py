@@ -64,6 +64,15 @@ class Sight(NamedTuple):
     image: "Image"
 
 
+class Search(Protocol):
+    """The k captions of this video nearest to a query, best first, of those that `keep` holds
+    for: say there what is meant, for leaving some out later may leave none."""
+
+    def __call__(
+        self, query: str, k: int, keep: Callable[[Caption], bool] = ...
+    ) -> Sequence[Caption]: ...
+
+
 class Look(Protocol):
     """Frames of start_s <= t < end_s, `fps` a second, evenly fewer where that were too many.
 
@@ -75,7 +84,9 @@ class Look(Protocol):
     ) -> Iterator[Sight]: ...
 
 
-def _no_memory(query: str, k: int) -> Sequence[Caption]:
+def _no_memory(
+    query: str, k: int, keep: Callable[[Caption], bool] = lambda _caption: True
+) -> Sequence[Caption]:
     raise ToolError("there is no caption memory here to search")
 
 
@@ -102,7 +113,7 @@ class Means:
     Whatever is not there raises `ToolError`, so a tool need not ask first.
     """
 
-    search: Callable[[str, int], Sequence[Caption]] = _no_memory
+    search: Search = _no_memory
     look: Look = _no_look
     describe: "Callable[[Sequence[Image]], Sequence[str]]" = _no_captioner
     detect: "Callable[[Image, Sequence[str]], Sequence[Box]]" = _no_detector

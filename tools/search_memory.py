@@ -3,6 +3,7 @@
 from videoespresso.errors import ToolError
 from videoespresso.tools.base import Finding, Needs, ToolRequest
 from videoespresso.tools.windows import number, stretch_parameters, window
+from videoespresso.types import Caption
 
 NEAREST = 5
 """Captions given without being asked for more."""
@@ -32,13 +33,11 @@ class SearchMemory:
         k = max(1, min(MOST, int(number(request.arguments, "k", NEAREST))))
         span = window(request)
         core = {frame.frame.id for frame in request.frames}
-        # as many more as may be left out again, so that k are left
-        near = request.means.search(query, k + len(core) if span is None else 10 * MOST)
-        kept = [
-            caption
-            for caption in near
-            if caption.frame_id not in core
-            and (span is None or span[0] <= caption.time_s <= span[1])
-        ]
-        chosen = sorted(kept[:k], key=lambda caption: caption.time_s)
+
+        def keep(caption: Caption) -> bool:
+            inside = span is None or span[0] <= caption.time_s <= span[1]
+            return inside and caption.frame_id not in core
+
+        near = request.means.search(query, k, keep)
+        chosen = sorted(near, key=lambda caption: caption.time_s)
         return [Finding(text=caption.text, time_s=caption.time_s) for caption in chosen]

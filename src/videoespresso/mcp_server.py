@@ -135,12 +135,9 @@ class VideoTools:
         state = look(context, self._file(video))
         key = context.memory_key(state["video"]["id"])
         shown = {f["id"] for f in state["frames"]}
-        found = [
-            f for f in context.memory.search(query, [key], 10_000) if f.caption.frame_id in shown
-        ]
+        found = context.memory.search(query, [key], most, keep=lambda c: c.frame_id in shown)
         return [
-            Moment(time_s=f.caption.time_s, caption=f.caption.text, score=f.score)
-            for f in found[:most]
+            Moment(time_s=f.caption.time_s, caption=f.caption.text, score=f.score) for f in found
         ]
 
     def list_core_frames(self, video: VideoPath, question: Asked) -> list[Seen]:

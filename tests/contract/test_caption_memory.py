@@ -130,6 +130,17 @@ def test_search_over_several_videos_or_one(open_memory: Open, v: str) -> None:
     assert {v, other, third} <= set(memory.video_ids())
 
 
+def test_only_what_is_to_be_kept_counts(open_memory: Open, v: str) -> None:
+    """A thousand captions are nearer, many of them alike, among which Chroma's graph loses its
+    way; of the text that is kept one instant is."""
+    memory = open_memory()
+    nearer = [caption(k / 10, f"dog {'crosses ' * (k % 7)}{' ' * k}") for k in range(1000)]
+    memory.add(v, [*nearer, caption(200.0, "cat sleeps"), caption(201.0, "cat sleeps")])
+    found = memory.search("dog crosses", [v], 5, keep=lambda c: c.time_s in (0.0, 201.0))
+    assert [f.caption.time_s for f in found] == [0.0, 201.0]
+    assert memory.search("dog", [v], 5, keep=lambda _c: False) == []
+
+
 def test_nothing_to_find(open_memory: Open, v: str) -> None:
     memory = open_memory()
     assert memory.captions(v) == []

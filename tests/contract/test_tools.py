@@ -70,7 +70,7 @@ def request(video: Video, frames: int) -> ToolRequest:
     )
     remembered = [Caption(frame_id=f"v@{k}500", time_s=k + 0.5, text=f"car {k}") for k in range(7)]
     means = Means(
-        search=lambda query, k: remembered[:k],
+        search=lambda query, k, keep=bool: [c for c in remembered if keep(c)][:k],
         look=lambda start_s, end_s, fps, scale=1.0: look(video, start_s, end_s, fps),
         describe=lambda images: [f"a picture of {image.size}" for image in images],
         detect=red,

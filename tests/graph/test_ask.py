@@ -20,7 +20,7 @@ from videoespresso.graphs.ask import build_ask_graph
 from videoespresso.graphs.context import Context
 from videoespresso.synthetic import Story
 from videoespresso.tools.base import Finding, Needs, ToolRequest
-from videoespresso.types import Answer
+from videoespresso.types import Answer, Caption
 
 QUESTION = "What happens to the vase?"
 
@@ -271,6 +271,20 @@ def test_strategies(video: Path, tmp_path: Path, select: str, most: int) -> None
         assert len(answer.core_frames) == 4
     assert "selector" not in model.asked
     assert answer.settings["select"] == select
+
+
+def test_what_other_questions_looked_at_does_not_crowd_out_what_this_one_did(
+    video: Path, tmp_path: Path
+) -> None:
+    context, _ = scripted_context(tmp_path, Truthful().script(), select="retrieval")
+    before, _ = run(context, video)
+    key = context.memory_key(before.core_frames[0].frame.video_id)
+    closer = [
+        Caption(frame_id=f"{key}@{k}", time_s=k / 100, text=f"{QUESTION} {k}") for k in range(300)
+    ]
+    context.memory.add(key, closer)
+    after, _ = run(context, video)
+    assert [c.frame.id for c in after.core_frames] == [c.frame.id for c in before.core_frames]
 
 
 def test_an_unknown_strategy_is_said_before_anything_is_decoded(video: Path) -> None:

@@ -56,9 +56,11 @@ def test_stretches_around_core_frames_that_overlap_are_one(video: Video) -> None
 def remembering(captions: Sequence[Caption]) -> tuple[Means, list[tuple[str, int]]]:
     queries: list[tuple[str, int]] = []
 
-    def search(query: str, k: int) -> Sequence[Caption]:
+    def search(
+        query: str, k: int, keep: Callable[[Caption], bool] = lambda _caption: True
+    ) -> Sequence[Caption]:
         queries.append((query, k))
-        return captions[:k]
+        return [caption for caption in captions if keep(caption)][:k]
 
     return Means(search=search), queries
 
@@ -70,12 +72,14 @@ def test_the_memory_is_searched_and_core_frames_are_left_out(video: Video) -> No
     means, queries = remembering(captions)
     found = SearchMemory().run(asked(video, (4.0,), means=means))
     assert [f.time_s for f in found] == [1, 2, 5, 6, 7], "in time order, without the core frame"
-    assert queries[-1] == ("Why?", 6)
+    assert queries[-1] == ("Why?", 5)
     found = SearchMemory().run(asked(video, (4.0,), means=means, query="a key", k=2))
     assert [f.text for f in found] == ["at 2", "at 7"]
     assert queries[-1][0] == "a key"
     found = SearchMemory().run(asked(video, (4.0,), means=means, start_s=2.5, end_s=5.5))
     assert [f.time_s for f in found] == [3, 5]
+    found = SearchMemory().run(asked(video, means=means, start_s=2.5, end_s=3.5, k=1))
+    assert [f.time_s for f in found] == [3], "the nearest of the stretch, not of the whole video"
     with pytest.raises(ToolError, match="empty"):
         SearchMemory().run(asked(video, means=means, query=" "))
 
