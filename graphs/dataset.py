@@ -24,7 +24,7 @@ from videoespresso.errors import ModelError, ModelOutputError
 from videoespresso.graphs import look
 from videoespresso.graphs.dataset_context import SHORTEST, DatasetContext, signed
 from videoespresso.graphs.dataset_pair import PAIR_CHAIN
-from videoespresso.graphs.dataset_stage import reject
+from videoespresso.graphs.dataset_stage import failure_of, reject
 from videoespresso.graphs.dataset_state import DatasetState, Filmed, GroupState, Outcome, PairState
 from videoespresso.graphs.state import Json, State
 from videoespresso.items import path_text
@@ -167,9 +167,7 @@ def settled(run: Callable[[], Any], state: GroupState, stage: str, pair: Json | 
     except AccountError:
         raise
     except ModelError as error:
-        failure = {"stage": stage, "reason": str(error), "video": state["video"]["path"]}
-        failure |= {"group": state.get("number"), "question": (pair or {}).get("question", "")}
-        return {"failures": [failure], "over": True}
+        return {"failures": [failure_of(state, stage, str(error))], "over": True}
 
 
 def _pair_node(node: Callable[[PairState, DatasetContext], Json], context: DatasetContext) -> Any:

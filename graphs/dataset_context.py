@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from videoespresso.agents.base import Agent, Reply
-from videoespresso.errors import VideoEspressoError
+from videoespresso.errors import ModelOutputError, VideoEspressoError
 from videoespresso.graphs.context import Context
 from videoespresso.memory.journal import Journals, stage_key
 from videoespresso.memory.probes import Probes
@@ -100,18 +100,27 @@ class DatasetContext:
     ) -> Json:
         """A stage's result from the journal, else made and kept.
 
-        Raises Stopped when the run is to end, and whatever `make` raises; then nothing is kept.
+        A reply of no use was paid for and is kept, too: ModelOutputError is raised again instead
+        of asking again. Of a result with faults nothing is kept: the next run tries again. Raises
+        Stopped when the run is to end, and whatever `make` raises.
         """
         key = stage_key(stage, identity, payload)
         journal = self.journals[video_id]
         known = journal.get(key)
         if known is not None:
             self.tell(Event(video_id, stage, True, Usage()))
+            if "unusable" in known:
+                raise ModelOutputError(known["unusable"])
             return dict(known)
         if self.stopping.is_set():
             raise Stopped("the run was stopped")
-        made = make()
-        journal.put(key, stage, made)
+        try:
+            made = make()
+        except ModelOutputError as error:
+            journal.put(key, stage, {"unusable": str(error)})
+            raise
+        if not made.get("faults"):
+            journal.put(key, stage, made)
         spent = made.get("cost")
         self.tell(Event(video_id, stage, False, Usage.model_validate(spent) if spent else Usage()))
         return made

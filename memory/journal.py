@@ -105,7 +105,7 @@ class Journal:
         line = json.dumps({"key": key, "stage": stage, "value": value}, separators=(",", ":"))
         with self._writing:
             assert self._file is not None, "the journal is not open"
-            end = self._file.tell()
+            end = os.fstat(self._file.fileno()).st_size
             try:
                 rest = line.encode() + b"\n"
                 while rest:  # unbuffered: a nearly full disk takes a part, then refuses
