@@ -23,6 +23,8 @@ Json = dict[str, Any]
 
 LEFT_OVER_S = 3600.0
 """No file takes that long to write."""
+_DRAFT = "?" * 8
+"""What `written` puts behind a name while it writes; a shell pattern."""
 
 
 class Folder:
@@ -57,13 +59,20 @@ class Folder:
 
     def _sweep(self) -> None:
         """Removes what killed runs left half-written; what a run beside this one is writing now is
-        younger than that."""
+        younger than that. Other hidden files are not ours, or a running job's (`shown`)."""
         old = time.time() - LEFT_OVER_S
-        for folder in (self.root, self.frames, self.work):
-            for file in folder.glob(".*"):
-                with contextlib.suppress(OSError):  # another run has just swept it
-                    if file.is_file() and file.stat().st_mtime < old:
-                        file.unlink()
+        for file in self._drafts():
+            with contextlib.suppress(OSError):  # another run has just swept it
+                if file.is_file() and file.stat().st_mtime < old:
+                    file.unlink()
+
+    def _drafts(self) -> Iterator[Path]:
+        """What files are called while they are written."""
+        for file in (self.records, self.rejects, self.manifest):
+            yield from self.root.glob(f".{file.name}.{_DRAFT}")
+        yield from self.root.glob(".videoespresso-[0-9]*.html")  # report.parts.write_text
+        yield from self.frames.glob(f".{'[0-9a-f]' * 32}.tmp")  # memory.frames
+        yield from self.work.glob(f".*.json.{_DRAFT}")
 
     def shard(self, name: str) -> Path:
         """Where the outcome of one video lies."""
