@@ -181,7 +181,10 @@ class Run:
                 self._refused = outcome.told, outcome.hint
             self._ended = self._ended or outcome.ended
             self._engine.stop()
-        self._lost_in_a_row = 0 if outcome.items else self._lost_in_a_row + bool(outcome.failures)
+        if outcome.answered:
+            self._lost_in_a_row = 0
+        else:
+            self._lost_in_a_row += bool(outcome.failures)
         if self._lost_in_a_row >= BREAK_AFTER:
             self._engine.stop()
             raise ModelError(

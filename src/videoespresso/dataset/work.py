@@ -60,6 +60,12 @@ class Outcome:
         path = path_text(self.path)
         return self.unreadable if path in self.unreadable else f"{path}: {self.unreadable}"
 
+    @property
+    def answered(self) -> bool:
+        """Whether it went on: its models replied, or will in a batch. A file that cannot be read
+        says nothing of them."""
+        return bool(self.items or self.deferred or (self.complete and not self.unreadable))
+
     def take(self, update: Json) -> None:
         """Takes in what a node wrote; the same record may come by way of several graphs."""
         for item in update.get("items") or ():
