@@ -13,11 +13,15 @@ from videoespresso.graphs.context import Context
 from videoespresso.graphs.dataset import build_dataset_graph
 from videoespresso.graphs.dataset_context import GROUP, DatasetContext, Event, Stopped
 from videoespresso.items import Reject, path_text
+from videoespresso.memory.frames import PixelsGone
 from videoespresso.memory.journal import Journals, JournalTaken
 from videoespresso.models.failures import AccountError
 from videoespresso.tools.label_check import label_check
 
 Json = dict[str, Any]
+
+TRIES = 3
+"""How often a video's frames are sampled: what was damaged or evicted is decoded anew."""
 
 
 @dataclass
@@ -151,7 +155,7 @@ class Worker:
             outcome.ended, outcome.told, outcome.hint = "refused", str(error), error.hint
         except Stopped:
             outcome.ended = "stopped"
-        except (VideoError, ModelError) as error:
+        except (VideoError, ModelError, PixelsGone) as error:
             _lost(outcome, error)
         finally:
             self.context.journals.release(path)
@@ -162,6 +166,17 @@ class Worker:
         return outcome
 
     def _run(self, outcome: Outcome) -> None:
+        for left in reversed(range(TRIES)):
+            try:
+                self._run_once(outcome)
+                return
+            except PixelsGone:
+                if not left:
+                    raise
+                outcome.failures.clear()
+                outcome.deferred.clear()
+
+    def _run_once(self, outcome: Outcome) -> None:
         try:
             for update in self._updates(outcome.path):
                 outcome.take(update)
@@ -186,8 +201,9 @@ class Worker:
                     yield update
 
 
-def _lost(outcome: Outcome, error: VideoError | ModelError) -> None:
-    """A video that cannot be read is a reject; one whose model failed may be done another time."""
+def _lost(outcome: Outcome, error: VideoError | ModelError | PixelsGone) -> None:
+    """A video that cannot be read is a reject; one whose model failed, or whose frames do not stay
+    in their store, may be done another time."""
     if isinstance(error, VideoError):
         outcome.unreadable = path_text(f"{error}. {error.hint}".strip())
         told = Reject(
@@ -199,5 +215,6 @@ def _lost(outcome: Outcome, error: VideoError | ModelError) -> None:
         outcome.take({"rejects": [told.model_dump(mode="json")]})
         outcome.complete = True
     else:
-        failure = {"stage": "caption", "reason": str(error), "video": outcome.path}
+        stage = "caption" if isinstance(error, ModelError) else "sample"
+        failure = {"stage": stage, "reason": str(error), "video": outcome.path}
         outcome.take({"failures": [failure]})
