@@ -59,10 +59,11 @@ def unreadable(name: str) -> Outcome:
     return Outcome(name, rejects={"r": {"stage": "probe"}}, complete=True, unreadable="no video")
 
 
-def run(tmp_path: Path, outcomes: Sequence[Outcome]) -> Built:
+def run(tmp_path: Path, outcomes: Sequence[Outcome], *unseen: str) -> Built:
+    """unseen: paths that the run does not come to."""
     folder = Folder(tmp_path / "set")
     folder.open()
-    paths = [outcome.path for outcome in outcomes]
+    paths = [*(outcome.path for outcome in outcomes), *unseen]
     return Run(folder, Given(outcomes), paths, {}, lambda _: None).run()
 
 
@@ -84,3 +85,16 @@ def test_files_that_cannot_be_read_between_do_not_hide_a_server_that_is_down(
 ) -> None:
     with pytest.raises(ModelError, match=f"{BREAK_AFTER} videos in a row failed: .*filter"):
         run(tmp_path, alternating(unreadable))
+
+
+@pytest.mark.parametrize(("unseen", "videos"), [((), 1), (("moved.mp4",), 2)])
+def test_only_a_run_that_has_seen_all_files_retires_a_video_that_was_replaced(
+    tmp_path: Path, unseen: tuple[str, ...], videos: int
+) -> None:
+    before, now = Outcome("a.mp4", "a" * 64), Outcome("a.mp4", "b" * 64, lying="b" * 64)
+    folder = Folder(tmp_path / "set")
+    folder.open()
+    for outcome in (before, now):
+        folder.write_shard(outcome.name, outcome.shard())
+    run(tmp_path, [now], *unseen)
+    assert len(list(folder.shards())) == videos

@@ -1,6 +1,7 @@
 """One video from its path to its shard: what a thread does here and a worker on another machine."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,10 +32,12 @@ class Outcome:
     ended: why the run must end ("budget", "refused", "stopped"), empty while it goes on; told: what
     to say about it, hint: what to do. busy: another process is at work on it. unreadable: why the
     file is no video that can be read, "" if it is one. deferred: replies it waits for, of batches.
+    lying: the id of the video at that path, "" where it is not known; video_id: "" for a duplicate.
     """
 
     path: str
     video_id: str = ""
+    lying: str = ""
     items: dict[str, Json] = field(default_factory=dict)
     rejects: dict[str, Json] = field(default_factory=dict)
     failures: dict[str, Json] = field(default_factory=dict)
@@ -80,12 +83,14 @@ class Outcome:
             self.failures[repr(sorted(failure.items(), key=str))] = failure
         self.deferred |= {d["key"] for d in update.get("deferred") or ()}
         if video := update.get("video"):
-            self.video_id = "" if update.get("stop") == "duplicate" else str(video["id"])
+            self.lying = str(video["id"])
+            self.video_id = "" if update.get("stop") == "duplicate" else self.lying
 
     def shard(self) -> Json:
         """As the folder keeps it."""
         return {
             "path": self.path,
+            "file": os.path.abspath(self.path),
             "video_id": self.video_id,
             "complete": self.complete,
             "items": list(self.items.values()),
