@@ -13,6 +13,7 @@ from videoespresso.errors import BudgetExceeded, ModelError, SettingsError, User
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.dataset import build_dataset_graph
 from videoespresso.graphs.dataset_context import GROUP, DatasetContext, Event, Stopped
+from videoespresso.graphs.dataset_stage import reject
 from videoespresso.items import Reject, path_text
 from videoespresso.memory.frames import PixelsGone
 from videoespresso.memory.journal import Journals, JournalTaken
@@ -76,7 +77,7 @@ class Outcome:
     def take(self, update: Json) -> None:
         """Takes in what a node wrote; the same record may come by way of several graphs."""
         for item in update.get("items") or ():
-            self.items[item["id"]] = item
+            self._take_item(item)
         for told in update.get("rejects") or ():
             self.rejects[repr(sorted(told.items(), key=str))] = told
         for failure in update.get("failures") or ():
@@ -85,6 +86,16 @@ class Outcome:
         if video := update.get("video"):
             self.lying = str(video["id"])
             self.video_id = "" if update.get("stop") == "duplicate" else self.lying
+
+    def _take_item(self, item: Json) -> None:
+        """Where several groups came to the same pair the first one's is the record, whichever was
+        done first."""
+        known = self.items.get(item["id"], item)
+        first, other = sorted((known, item), key=lambda i: i["group"])
+        self.items[item["id"]] = first
+        if other["group"] != first["group"]:
+            why = "an earlier group has this pair already"
+            self.take(reject(item["video"], "generate", "asked twice", why, other["group"], other))
 
     def shard(self) -> Json:
         """As the folder keeps it."""
