@@ -89,6 +89,14 @@ class Folder:
         shard: Json = json.loads(self.shard(name).read_text(encoding="utf-8"))
         return shard
 
+    def has(self, name: str, made: str) -> bool:
+        """Whether a video is complete there, made with this (see `manifest.made_key`)."""
+        try:
+            shard = self.read_shard(name)
+        except (OSError, ValueError):
+            return False
+        return bool(shard["complete"]) and shard.get("made") == made
+
     def merge(self, lying: Mapping[str, str] | None = None) -> Json:
         """Makes records.jsonl and rejects.jsonl of all shards, in an order that depends on their
         contents only; returns the counts.

@@ -137,6 +137,7 @@ class Worker:
             tell=tell,
             seed=seed,
             group=group,
+            lets_go=False,
         )
         self.made = made_key(made_with(context, seed, group))
         self._concurrency = concurrency
@@ -157,11 +158,20 @@ class Worker:
         about the video: SettingsError, MemoryStoreError."""
         outcome = Outcome(path)
         try:
-            self._run(outcome)
-            outcome.complete = not outcome.failures and not outcome.deferred
+            self._settle(outcome)
+            if outcome.complete or outcome.items or outcome.rejects or outcome.failures:
+                self._write(outcome)
         except JournalTaken as error:
             outcome.busy, outcome.told = True, str(error)
-            return outcome
+        finally:
+            self.context.journals.release(path)
+        return outcome
+
+    def _settle(self, outcome: Outcome) -> None:
+        """Does the video. Raises as `do` does, and JournalTaken."""
+        try:
+            self._run(outcome)
+            outcome.complete = not outcome.failures and not outcome.deferred
         except BudgetExceeded as error:
             stopped = self.context.stopping.is_set()
             outcome.ended, outcome.told = "stopped" if stopped else "budget", str(error)
@@ -173,13 +183,13 @@ class Worker:
             outcome.ended = "stopped"
         except (VideoError, ModelError, PixelsGone) as error:
             _lost(outcome, error)
-        finally:
-            self.context.journals.release(path)
-        if outcome.complete or outcome.items or outcome.rejects or outcome.failures:
+
+    def _write(self, outcome: Outcome) -> None:
+        """Writes its shard, while no other process may."""
+        if outcome.complete or not self._folder.has(outcome.name, self.made):
             self._folder.write_shard(outcome.name, outcome.shard() | {"made": self.made})
-            if outcome.name != outcome.unread:  # it could be, other than in an earlier run
-                self._folder.shard(outcome.unread).unlink(missing_ok=True)
-        return outcome
+        if outcome.name != outcome.unread:  # it could be, other than in an earlier run
+            self._folder.shard(outcome.unread).unlink(missing_ok=True)
 
     def _run(self, outcome: Outcome) -> None:
         for left in reversed(range(TRIES)):
