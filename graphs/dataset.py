@@ -71,8 +71,9 @@ def group(state: DatasetState, context: DatasetContext) -> dict[str, Any]:
 
 
 def close(state: DatasetState, context: DatasetContext) -> dict[str, Any]:
-    """Lets another process have the video."""
-    context.journals.release(state["path"])
+    """Lets another process have the video, unless more is to be done with it."""
+    if context.lets_go:
+        context.journals.release(state["path"])
     return {}
 
 
@@ -241,8 +242,8 @@ def build_dataset_graph(
 
     Raises, when invoked, VideoError for a video that cannot be read, ModelError where its frames
     cannot be captioned, BudgetExceeded at a limit, JournalTaken where another process is at work on
-    the video, and Stopped when the run was asked to stop. After an error whoever invoked it calls
-    `context.journals.release(path)`.
+    the video, and Stopped when the run was asked to stop. After an error, and always where
+    `context.lets_go` is False, whoever invoked it calls `context.journals.release(path)`.
     """
     builder = StateGraph(DatasetState, input_schema=Filmed, output_schema=Outcome)
     builder.add_node("probe", _video_node(probe, context))

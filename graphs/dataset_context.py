@@ -48,6 +48,8 @@ class DatasetContext:
 
     journals: what was done before. label_check: judges the detector's boxes. seed: decides the
     order of options. decoding: held while a file is opened; more decoders than cores only wait.
+    lets_go: at its end the graph lets another process have the video; else whoever invoked it does,
+    when what became of the video is written.
     """
 
     base: Context
@@ -57,6 +59,7 @@ class DatasetContext:
     tell: Callable[[Event], None] = lambda _event: None
     seed: int = 0
     group: int = GROUP
+    lets_go: bool = True
     stopping: threading.Event = field(default_factory=threading.Event)
     decoding: threading.Semaphore = field(
         default_factory=lambda: threading.Semaphore(max(2, os.cpu_count() or 2))

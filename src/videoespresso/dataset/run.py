@@ -1,5 +1,6 @@
 """One run over the videos: outcomes taken in as they come, limits and Ctrl-C obeyed, the end."""
 
+import os
 import signal
 import threading
 import time
@@ -105,6 +106,7 @@ class Run:
         self._failures: list[str] = []
         self._unread: list[str] = []
         self._busy: list[str] = []
+        self._lying: dict[str, str] = {}
         self._ended = ""
         self._refused = ("", "")
         self._interrupts = 0
@@ -172,6 +174,8 @@ class Run:
         told = [f"{f['video']}: {f['reason']}" for f in outcome.failures.values()]
         self._failures = [*self._failures, *told][:KEPT]
         self._deferred |= outcome.deferred
+        if outcome.lying or outcome.unreadable:
+            self._lying[os.path.abspath(outcome.path)] = outcome.lying
         progress.done += outcome.complete
         progress.records += len(outcome.items)
         progress.rejects += len(outcome.rejects)
@@ -181,7 +185,10 @@ class Run:
                 self._refused = outcome.told, outcome.hint
             self._ended = self._ended or outcome.ended
             self._engine.stop()
-        self._lost_in_a_row = 0 if outcome.items else self._lost_in_a_row + bool(outcome.failures)
+        if outcome.answered:
+            self._lost_in_a_row = 0
+        else:
+            self._lost_in_a_row += bool(outcome.failures)
         if self._lost_in_a_row >= BREAK_AFTER:
             self._engine.stop()
             raise ModelError(
@@ -235,7 +242,9 @@ class Run:
     def _close(self) -> Built:
         """Merges the shards and writes what was done with what."""
         self._hear()
-        counts = self._folder.merge()
+        # a video that was moved may lie where this run has not looked
+        looked_at_all = len(self._lying) == len(self._paths)
+        counts = self._folder.merge(self._lying if looked_at_all else None)
         built = Built(
             out=str(self._folder.root),
             videos=len(self._paths),

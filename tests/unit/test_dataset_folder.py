@@ -1,0 +1,81 @@
+"""A dataset's folder: what is swept from it, what is merged, what is refused."""
+
+import os
+import uuid
+from pathlib import Path
+
+import pytest
+
+from videoespresso.dataset.cluster_worker import see_folder, shown
+from videoespresso.dataset.folder import LEFT_OVER_S, Folder, written
+from videoespresso.memory import frames
+from videoespresso.report.parts import write_text
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    made = Folder(tmp_path / "set")
+    made.open()
+    return made
+
+
+def age(*files: Path) -> None:
+    """As if nobody had written to them for two hours."""
+    for file in files:
+        before = file.stat().st_mtime - 2 * LEFT_OVER_S
+        os.utime(file, (before, before))
+
+
+def hidden(folder: Folder) -> set[Path]:
+    return {file for file in folder.root.rglob(".*") if file.is_file()}
+
+
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def half_written(path: Path) -> None:
+    with written(path) as file:
+        file.write("half")
+
+
+def test_what_killed_runs_left_is_swept_when_it_is_old(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", killed)
+        patched.setattr(Path, "replace", killed)
+        patched.setattr(Path, "unlink", lambda *_, **__: None)
+        for path in (folder.records, folder.rejects, folder.manifest, folder.shard("a" * 16)):
+            with pytest.raises(KeyboardInterrupt):
+                half_written(path)
+        with pytest.raises(KeyboardInterrupt):
+            frames._write(folder.frames / "f.jpg", b"half")
+        with pytest.raises(KeyboardInterrupt):
+            write_text("half", folder.page, flag="--out")
+    left = hidden(folder)
+    assert len(left) == 6
+    folder.open()
+    assert hidden(folder) == left, "a run beside this one may be writing them"
+    age(*left)
+    folder.open()
+    assert hidden(folder) == set()
+
+
+@pytest.mark.parametrize("place", ["", "frames", "work"])
+def test_hidden_files_of_others_stay(folder: Folder, place: str) -> None:
+    names = (".gitignore", ".gitattributes", ".env", ".records.jsonl.swp", ".nfs000000000000abcd")
+    mine = {folder.root / place / name for name in names}
+    for file in mine:
+        file.write_text("mine")
+    age(*mine)
+    folder.open()
+    assert hidden(folder) == mine
+
+
+def test_a_second_run_leaves_the_mark_of_a_running_job(folder: Folder) -> None:
+    token = uuid.uuid4().hex
+    with shown(folder.work, token):
+        age(folder.work / f".{token}")
+        folder.open()
+        see_folder(folder.work, token)
