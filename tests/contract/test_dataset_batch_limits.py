@@ -14,7 +14,7 @@ import videoespresso as ve
 from videoespresso.agents.deferred import BatchState
 from videoespresso.dataset.batches import Batch
 from videoespresso.dataset.build import Built
-from videoespresso.errors import BudgetExceeded
+from videoespresso.errors import BudgetExceeded, ModelError
 from videoespresso.evaluation.rehearsal import reply
 
 
@@ -91,3 +91,22 @@ def test_without_waiting_the_limit_says_what_is_to_come(builds: Builds) -> None:
     assert builds.build(leave, budget_calls=8).deferred > 0
     server.finish()
     assert len({str(body) for body in server.executed}) == len(server.executed) == 8
+
+
+def test_batches_that_are_refused_are_not_asked_online_instead(builds: Builds) -> None:
+    server, told = builds.server, "failed 3 times before .*: Enqueued token limit reached"
+    full = Batch(poll_s=0.01, tell=lambda _states: server.fail("Enqueued token limit reached"))
+    with pytest.raises(ModelError, match=told):
+        builds.build(full)
+    assert (len(server.batches), server.executed, server.online) == (3, [], [])
+    assert builds.build().records > 0, "the same command goes on"
+    assert not server.online
+
+
+def test_why_a_batch_failed_is_told_to_who_comes_back(builds: Builds) -> None:
+    builds.build(Batch(wait=False))
+    builds.server.fail("Enqueued token limit reached")
+    told: list[BatchState] = []
+    builds.build(Batch(wait=False, tell=told.extend))
+    assert [state.status for state in told] == ["ended", "in_progress"]
+    assert "Enqueued token limit reached" in told[0].reason

@@ -7,7 +7,8 @@ import pytest
 from tests.batch_server import BatchServer
 from tests.deferring import KEY, Run, answered, files, flawed, question, serving, verdict
 
-from videoespresso.agents.deferred import Deferred
+from videoespresso.agents.deferred import ROUNDS, Deferred
+from videoespresso.agents.refusals import TRIES
 from videoespresso.errors import ModelError
 
 
@@ -73,6 +74,57 @@ def test_a_failed_batch_says_why(server: BatchServer, tmp_path: Path) -> None:
     assert "Enqueued token limit reached" in state.reason
     assert (state.good, state.bad) == (0, 2)
     assert run.budget.spent.calls == 0
+
+
+def refused(run: Run, server: BatchServer) -> None:
+    """A round whose batches are all refused."""
+    run.ask(range(4))
+    run.collector.submit()
+    server.fail("Enqueued token limit reached")
+    run.collector.poll()
+
+
+def test_a_refused_batch_is_no_round_and_is_sent_again_but_not_for_ever(
+    server: BatchServer, tmp_path: Path
+) -> None:
+    run = Run(server, tmp_path)
+    for _ in range(TRIES):
+        refused(run, server)
+    assert answered(run.ask(range(4))) == []
+    with pytest.raises(ModelError, match=r"failed 3 times .*: Enqueued token limit") as told:
+        run.collector.submit()
+    assert "fewer videos" in told.value.hint
+    assert len(server.batches) == TRIES
+    run.collector.submit()  # another day
+    server.finish()
+    run.collector.poll()
+    assert answered(run.ask(range(4))) == [0, 1, 2, 3]
+    assert not server.online
+
+
+def test_a_queue_that_takes_one_batch_at_a_time(server: BatchServer, tmp_path: Path) -> None:
+    run = Run(server, tmp_path, most_requests=1)
+    for done in range(5):
+        assert answered(run.ask(range(5))) == list(range(done))
+        run.collector.submit()
+        first = next(b for b in server.batches.values() if b["status"] == "in_progress")
+        first["status"] = "cancelling"  # out of the way of `fail`
+        server.fail("Enqueued token limit reached")
+        server.finish()
+        run.collector.poll()
+    assert answered(run.ask(range(5))) == [0, 1, 2, 3, 4]
+    assert not server.online
+
+
+def test_a_batch_that_failed_in_the_middle_is_a_round(server: BatchServer, tmp_path: Path) -> None:
+    run = Run(server, tmp_path)
+    for _ in range(ROUNDS):
+        run.ask(range(3))
+        run.collector.submit()
+        server.finish("failed", only=1)
+        run.collector.poll()
+    assert answered(run.ask(range(3))) == [0, 1, 2]
+    assert [question(body) for body in server.online] == [2]
 
 
 def test_a_batch_that_the_server_forgot(server: BatchServer, tmp_path: Path) -> None:
