@@ -19,6 +19,7 @@ from langchain_core.language_models import BaseChatModel
 from videoespresso.agents.ladder import Attempt, Rung
 from videoespresso.agents.meter import known_price, most_usd
 from videoespresso.agents.received import Receiver
+from videoespresso.agents.refusals import Refusals
 from videoespresso.agents.requests import Request
 from videoespresso.agents.spool import Spool
 from videoespresso.errors import MemoryStoreError
@@ -38,7 +39,8 @@ from videoespresso.models.openai_batch import (
 from videoespresso.types import Record
 
 ROUNDS = 2
-"""Batches a request may be in without a good reply; then it is asked online, at the full price."""
+"""Batches a request may be in without a good reply; then it is asked online, at the full price. One
+that failed before anything was executed does not count."""
 
 
 class Deferred(Exception):
@@ -103,6 +105,7 @@ class BatchCollector:
         self._sender = BatchSender(self._table, folder)
         self._spool = Spool(folder, self._table, budget, most_requests, most_bytes)
         self._spool.take_over()
+        self._refusals = Refusals()
 
     # ---- what an agent calls
 
@@ -170,9 +173,11 @@ class BatchCollector:
     def submit(self) -> list[BatchState]:
         """Sends everything collected, and what an earlier process could not finish sending.
 
-        Raises ModelError when the server cannot be reached or refuses; call it again later.
+        Raises ModelError when the server cannot be reached or refuses, and instead of sending when
+        it failed whole batches of a model too often (agents/refusals.py); call it again later.
         """
         with self._lock:
+            self._refusals.check()
             self._spool.close()
             self._send_prepared()
             return self._states(self._table.batches())
@@ -245,7 +250,7 @@ class BatchCollector:
         if found is None:
             self._receiver.end(batch, "the server does not know the batch any more")
         elif found.status in ENDED:
-            self._receiver.take_in(batch, api, found)
+            self._refusals.ended(batch.spec, self._receiver.take_in(batch, api, found))
         else:
             self._table.update(batch.name, status=found.status)
             return

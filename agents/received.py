@@ -76,8 +76,12 @@ class Receiver:
         self._schemas[form] = schema
         return form
 
-    def take_in(self, batch: BatchRow, api: BatchApi, found: "Batch") -> None:
-        """Everything of a batch that has ended, and the end of those requests without a reply."""
+    def take_in(self, batch: BatchRow, api: BatchApi, found: "Batch") -> str:
+        """Everything of a batch that has ended, and the end of those requests without a reply.
+
+        Why it failed before anything was executed, "" if it did not: such a batch is no round of
+        its requests.
+        """
         offline = Offline(api.model)
         for file_id in (found.output_file_id, found.error_file_id):
             for text in api.lines(file_id) if file_id else ():
@@ -85,12 +89,15 @@ class Receiver:
         faults = found.errors.data if found.errors and found.errors.data else []
         why = redact("; ".join(fault.message or fault.code or "?" for fault in faults))
         told = _ENDS.get(found.status, "no reply came")
+        told = f"{told}: {why}" if why else told
+        refused = found.status == "failed" and not self._executed(batch)
         self.end(
             batch,
-            f"{told}: {why}" if why else told,
-            rounds=0 if found.status == "cancelled" else 1,
+            told,
+            rounds=0 if refused or found.status == "cancelled" else 1,
             failed=found.status != "completed",
         )
+        return told if refused else ""
 
     def end(self, batch: BatchRow, reason: str, *, rounds: int = 1, failed: bool = True) -> None:
         """The batch is over: what has not come will not. rounds: what that counts."""
@@ -98,6 +105,10 @@ class Receiver:
             self._table.bad(row.key, reason, rounds)
             self._budget.settle(row.usd, None)
         self._table.update(batch.name, status="ended", reason=reason if failed else "")
+
+    def _executed(self, batch: BatchRow) -> bool:
+        """Whether something came of any of its requests."""
+        return set(self._table.count(batch.name)) != {"sent"}
 
     def _take(self, batch: BatchRow, offline: Offline, text: str) -> None:
         """One line. One that cannot be read leaves its request without a reply."""

@@ -2,9 +2,12 @@
 
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from videoespresso.errors import MemoryStoreError
 from videoespresso.memory.batches import BatchRow, BatchTable, RequestRow
 from videoespresso.models.batch_sending import requests_file
 from videoespresso.models.budget import Budget
@@ -16,7 +19,8 @@ class Spool:
     """The files that are being collected. Not thread-safe: its owner has a lock.
 
     most_requests and most_bytes are the API's limits on one file; that it has one model, its rule.
-    A file that is not complete dies with its process: its requests are asked for again.
+    A file that is not complete dies with its process: its requests are asked for again. `add` and
+    `close` raise MemoryStoreError for one that cannot be written, and its requests are forgotten.
     """
 
     def __init__(
@@ -38,8 +42,16 @@ class Spool:
         return sum(self._counts.values())
 
     def add(self, spec: ModelSpec, line: bytes, row: RequestRow) -> None:
-        """Writes a request; its cost must be reserved."""
+        """Writes a request; its cost must be reserved, and is given back when it fails."""
         name = str(spec)
+        try:
+            with self._writing(name):
+                self._write(name, line, row)
+        except MemoryStoreError:
+            self._budget.settle(row.usd, None)
+            raise
+
+    def _write(self, name: str, line: bytes, row: RequestRow) -> None:
         if name in self._files:
             size = self._files[name][1].tell()
             if self._counts[name] >= self._most_requests or size + len(line) > self._most_bytes:
@@ -56,17 +68,13 @@ class Spool:
     def close(self) -> None:
         """Closes all files: from now on they are sent, whatever happens."""
         for spec in list(self._files):
-            self._close_file(spec)
+            with self._writing(spec):
+                self._close_file(spec)
 
     def discard(self) -> None:
         """Deletes what is not closed, and gives its reserved cost back."""
-        for batch, file in self._files.values():
-            file.close()
-            for request in self._table.requests(batch.name, "wanted"):
-                self._budget.settle(request.usd, None)
-            self._forget(batch)
-        self._files.clear()
-        self._counts.clear()
+        for spec in list(self._files):
+            self._discard(spec)
 
     def take_over(self) -> None:
         """Deletes what an earlier process had not closed; what was sent counts as spent until its
@@ -82,12 +90,36 @@ class Spool:
                 path.unlink(missing_ok=True)
 
     def _close_file(self, spec: str) -> None:
-        batch, file = self._files.pop(spec)
-        del self._counts[spec]
+        batch, file = self._files[spec]
         file.flush()
         os.fsync(file.fileno())
         file.close()
+        del self._files[spec], self._counts[spec]
         self._table.prepare(batch.name)
+
+    @contextmanager
+    def _writing(self, spec: str) -> Iterator[None]:
+        """A file that could not be written may end in half a line: it is not sent."""
+        try:
+            yield
+        except OSError as error:
+            self._discard(spec)
+            raise MemoryStoreError(
+                f"requests for a batch cannot be written to {self._folder}: {error.strerror}",
+                hint="Make room; the same command goes on. What was sent goes on at the server.",
+            ) from error
+
+    def _discard(self, spec: str) -> None:
+        """Deletes a file that is not closed, if there is one."""
+        self._counts.pop(spec, None)
+        batch, file = self._files.pop(spec, (None, None))
+        if batch is None or file is None:
+            return
+        with suppress(OSError):  # on a full disk closing tries to write once more
+            file.close()
+        for request in self._table.requests(batch.name, "wanted"):
+            self._budget.settle(request.usd, None)
+        self._forget(batch)
 
     def _forget(self, batch: BatchRow) -> None:
         self._table.discard(batch.name)

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -99,8 +99,11 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         raise UserError(
             f"{path} cannot be written: {error.strerror}", hint="Give --out another place."
         ) from error
-    with file:
+    try:
         yield file
+    finally:
+        with suppress(OSError):  # it was told when the record was written; closing tries again
+            file.close()
 
 
 def _record(line: bytes) -> Asked:

@@ -7,8 +7,9 @@ from typing import Protocol, TypeVar
 
 from videoespresso.agents.deferred import BatchCollector, BatchState
 from videoespresso.dataset.folder import Folder
-from videoespresso.errors import UserError
+from videoespresso.errors import BudgetExceeded, UserError
 from videoespresso.graphs.context import Context
+from videoespresso.models.budget import Budget
 from videoespresso.models.openai_batch import batchable
 
 
@@ -36,7 +37,8 @@ def in_batches(once: Callable[[], Done], folder: Folder, context: Context, batch
     """Rounds of doing what can be done, sending what must be asked, and waiting for the replies.
 
     A round asks one stage's questions at least, so there are about as many as there are stages.
-    Models without a Batch API are asked online. Raises UserError when that would be all of them.
+    Models without a Batch API are asked online. What fits a limit is sent and waited for before
+    BudgetExceeded is raised. Raises UserError when all models would be asked online.
     """
     if not any(batchable(agent.spec, agent.model) for agent in context.agents.values()):
         raise UserError(
@@ -49,16 +51,42 @@ def in_batches(once: Callable[[], Done], folder: Folder, context: Context, batch
     for agent in context.agents.values():
         agent.deferred = collector
     try:
-        collector.poll()  # what came since an earlier call
+        batch.tell(collector.poll())  # what came since an earlier call
         while True:
-            built = once()
-            if not built.deferred:
-                return built
+            came = _round(once)
+            if not isinstance(came, BudgetExceeded) and not came.deferred:
+                return came
             batch.tell(collector.submit())
-            if not batch.wait:
-                return built
-            while collector.waiting:
-                time.sleep(batch.poll_s)
-                batch.tell(collector.poll())
+            leave = not batch.wait or context.budget.seconds_left == 0
+            if isinstance(came, BudgetExceeded):
+                if leave or not collector.waiting:
+                    raise _told(came, collector.waiting)
+            elif leave:
+                return came
+            _wait(collector, context.budget, batch)
+            context.budget.resume()  # what replies cost less than was reserved may be spent
     finally:
         collector.close()
+
+
+def _round(once: Callable[[], Done]) -> Done | BudgetExceeded:
+    """What a round came to, or the limit that ended it: what it collected until then is good."""
+    try:
+        return once()
+    except BudgetExceeded as limit:
+        return limit
+
+
+def _wait(collector: BatchCollector, budget: Budget, batch: Batch) -> None:
+    """Until all replies are in, or the run's seconds are over."""
+    while collector.waiting and budget.seconds_left != 0:
+        left = budget.seconds_left
+        time.sleep(batch.poll_s if left is None else min(batch.poll_s, left))
+        batch.tell(collector.poll())
+
+
+def _told(limit: BudgetExceeded, waiting: int) -> BudgetExceeded:
+    """The limit, with what is still to come within it."""
+    if not waiting:
+        return limit
+    return BudgetExceeded(f"{limit}; {waiting} replies are to come in batches", hint=limit.hint)

@@ -141,6 +141,11 @@ class Budget:
         self._stopped = why
         self._tell()
 
+    def resume(self) -> None:
+        """Calls may be made again after a `stop`, as far as the limits have room by now."""
+        with self._lock:
+            self._stopped = self.reached = ""
+
     def alive(self) -> None:
         """Raises BudgetExceeded when the seconds are over or the run was stopped."""
         with self._lock:
@@ -175,12 +180,14 @@ class Budget:
     def _check(self, usd: float | None, calls: int = 1) -> None:
         """The limits, with the lock held. usd: the calls' price, None for any call."""
         self._check_time()
+        batched = " or set aside for batches" if self._calls_reserved else ""
         if not self._fits(usd):
             more = f", and the next call may cost ${usd:.4f}" if usd else ""
-            self._refuse(f"${self._usd:.4f} of ${self.max_usd:g} spent{more}", "budget_usd")
+            told = f"${self._usd:.4f} of ${self.max_usd:g} spent{batched}{more}"
+            self._refuse(told, "budget_usd")
         made = self._spent.calls + self._calls_in_flight + self._calls_reserved
         if self.max_calls is not None and made + calls > self.max_calls:
-            self._refuse(f"{made} of {self.max_calls} model calls made", "budget_calls")
+            self._refuse(f"{made} of {self.max_calls} model calls made{batched}", "budget_calls")
 
     def _fits(self, usd: float | None) -> bool:
         """Whether that many dollars may yet be announced; what is free never breaks a limit."""
@@ -249,6 +256,9 @@ class _Part(Budget):
 
     def stop(self, why: str = "stopped") -> None:
         self._whole.stop(why)
+
+    def resume(self) -> None:
+        self._whole.resume()
 
     def alive(self) -> None:
         self._whole.alive()

@@ -1,0 +1,93 @@
+"""What is written line by line, on a disk that is full: an error that says what to do."""
+
+from pathlib import Path
+
+import pytest
+from tests.full_disk import full_disk
+
+from videoespresso.agents.spool import Spool
+from videoespresso.batch.answers import AnswersFile
+from videoespresso.batch.questions import Asked, Failure
+from videoespresso.errors import MemoryStoreError, UserError
+from videoespresso.memory.batches import BatchTable, RequestRow
+from videoespresso.models.budget import Budget
+from videoespresso.models.specs import ModelSpec
+
+SPEC = ModelSpec.parse("openai:tester")
+MOST = 300_000
+
+
+class Spooling:
+    """A spool, and what it needs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.budget = folder, Budget()
+        self.table = BatchTable(folder / "batches.sqlite")
+        self.spool = Spool(folder, self.table, self.budget)
+
+    def add(self, key: str, size: int) -> None:
+        self.budget.reserve(1.0, 1)
+        row = RequestRow(key, "", "verifier", "text", "", 1.0, "[]", 0, 0)
+        self.spool.add(SPEC, b"x" * (size - 1) + b"\n", row)
+
+    def is_as_new(self) -> bool:
+        """Whether nothing is left of what was added, on the disk or of the budget."""
+        left = (self.budget._usd_reserved, self.budget._calls_reserved)
+        return left == (0.0, 0) and not self.table.batches() and not list(self.folder.glob("req*"))
+
+
+@pytest.fixture
+def spooling(tmp_path: Path) -> Spooling:
+    return Spooling(tmp_path)
+
+
+def test_requests_that_cannot_be_written(spooling: Spooling) -> None:
+    with full_disk(MOST):
+        spooling.add("a", MOST - 1000)
+        with pytest.raises(MemoryStoreError, match="cannot be written") as told:
+            spooling.add("b", MOST)
+        assert "Make room" in told.value.hint
+    assert spooling.is_as_new()
+    spooling.add("a", 1000)
+    spooling.spool.close()
+    assert [batch.status for batch in spooling.table.batches()] == ["prepared"]
+
+
+def test_requests_that_cannot_be_finished(spooling: Spooling) -> None:
+    with full_disk(MOST):
+        spooling.add("a", MOST - 1000)
+        spooling.add("b", 2000)  # waits in memory
+        with pytest.raises(MemoryStoreError, match="cannot be written"):
+            spooling.spool.close()
+        spooling.spool.discard()
+    assert spooling.is_as_new()
+
+
+def test_requests_that_cannot_be_finished_are_discarded_all_the_same(spooling: Spooling) -> None:
+    with full_disk(MOST):
+        spooling.add("a", MOST - 1000)
+        spooling.add("b", 2000)
+        spooling.spool.discard()
+    assert spooling.is_as_new()
+
+
+def asked(key: str, question: str) -> Asked:
+    return Asked(key=key, line=1, question=question, error=Failure(kind="ModelError", text="down"))
+
+
+def write(path: Path, *records: Asked) -> set[str]:
+    """Keys that were in the file before."""
+    with AnswersFile.open(path, path.parent / "locks") as file:
+        known = {key for key in ("a", "b") if file.failed(key) is not None}
+        for record in records:
+            file.add(record)
+    return known
+
+
+def test_an_answer_that_cannot_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    with full_disk(1000), pytest.raises(UserError, match="cannot be written") as told:
+        write(path, asked("a", "Who?"), asked("b", "Who? " * 400))
+    assert "the same command goes on" in told.value.hint
+    assert write(path, asked("b", "Who?")) == {"a"}, "what was written before is kept"
+    assert len(path.read_bytes().splitlines()) == 2
