@@ -14,6 +14,7 @@ from tests.scripted import ScriptedModel, film, scripted_context, story_with, te
 
 from videoespresso.dataset.build import build_dataset
 from videoespresso.dataset.folder import Folder
+from videoespresso.dataset.measures import UNUSABLE
 from videoespresso.dataset.work import Outcome, Worker
 from videoespresso.errors import ModelError, ToolError, UserError
 from videoespresso.graphs.dataset import build_dataset_graph, fault_of, group
@@ -233,7 +234,7 @@ def test_a_model_that_fails_leaves_a_failure_and_the_next_run_mends_it(
 def test_a_reply_without_json_is_a_reject_with_its_stage(video: Path, tmp_path: Path) -> None:
     done, _, _ = outcome(video, tmp_path, annotator=lambda _: "I would rather not.")
     (reject,) = done.rejects.values()
-    assert (reject["stage"], reject["criterion"]) == ("annotate", "unusable reply")
+    assert (reject["stage"], reject["criterion"]) == ("annotate", UNUSABLE)
 
 
 def test_a_reply_of_no_use_is_not_paid_for_again(video: Path, tmp_path: Path) -> None:
