@@ -31,7 +31,7 @@ from videoespresso.models.ledger import Entry, Ledger
 from videoespresso.models.pace import Pace
 from videoespresso.models.profiles import takes_one_image
 from videoespresso.models.secrets import redact
-from videoespresso.models.specs import ModelSpec
+from videoespresso.models.specs import ModelSpec, server_mark
 from videoespresso.types import Usage
 
 __all__ = ["Agent", "Called", "Prompt", "Reply", "Retries", "Turn"]
@@ -83,6 +83,17 @@ class Agent:
         self.deferred = deferred
         self._heard: Heard | None = None
         self._unable: set[str] = set()
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Who answers, for keys: the spec, weights in this process, and a mark of the server where
+        the spec names none and the environment does."""
+        server = server_mark(self.spec, getattr(self.model, "openai_api_base", None))
+        return {
+            "model": str(self.spec),
+            "weights": str(getattr(self.model, "identity", "")),
+            **({"server": server} if server else {}),
+        }
 
     # ---- what roles call
 
