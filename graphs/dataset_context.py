@@ -75,10 +75,8 @@ class DatasetContext:
         return self.base.agents[role]
 
     def identity(self, role: str, prompt: str) -> Json:
-        """What a role's replies depend on: spec, local weights, prompt."""
-        agent = self.agent(role)
-        weights = str(getattr(agent.model, "identity", ""))
-        return {"model": str(agent.spec), "weights": weights, "prompt": prompt}
+        """What a role's replies depend on: spec, local weights, server, prompt."""
+        return {**self.agent(role).identity, "prompt": prompt}
 
     def looking(self) -> Json:
         """What the captions of a video depend on."""

@@ -17,14 +17,18 @@ Json = dict[str, Any]
 
 
 def made_with(context: Context, seed: int, group: int) -> Json:
-    """What the records of a run depend on: models, prompts, sampling, seed."""
+    """What the records of a run depend on: models, servers that the environment names (marks of
+    them), prompts, sampling, seed."""
     settings = context.settings
     prompts = {"generator": generator.prompt().sha}  # the only one with something to fill in
     prompts |= {r: load(r).sha for r in ("captioner", "verifier", "annotator", "distractor")}
+    marks = {role: agent.identity.get("server", "") for role, agent in context.agents.items()}
+    servers = {role: mark for role, mark in marks.items() if mark}
     return {
         "models": {role: str(agent.spec) for role, agent in context.agents.items()}
         | {"detector": context.detector.name, "embedder": context.embed.name}
         | {"label_check": settings.label_check or ColorCheck.name},
+        **({"servers": servers} if servers else {}),
         "prompts": dict(sorted(prompts.items())),
         "sampling": {
             "fps": settings.fps,
