@@ -164,8 +164,7 @@ def _parquet(job: Job) -> tuple[Path, ...]:
     media = _Media(job.choices)
 
     def row(item: DatasetItem) -> dict[str, Any]:
-        paths = [frame.image for frame in item.core_frames]
-        return parquet.row(item, media.bytes(paths) if job.choices.embed else None)
+        return parquet.row(item, [media.picture(frame.image) for frame in item.core_frames])
 
     with files.writing(job.file, replace=job.choices.replace) as target:
         parquet.write(job.each(row), target)
@@ -222,10 +221,19 @@ class _Media:
             for turn in lesson
         )
 
-    def bytes(self, paths: Iterable[str]) -> list[bytes]:
-        """The files' contents. Raises Unusable for one that is missing or cannot be read."""
+    def picture(self, path: str) -> parquet.Picture | None:
+        """A core frame for Parquet: inside, under its own name, or a path that can be opened.
+
+        None for a frame that names no image. Raises Unusable for a file that is missing or cannot
+        be read.
+        """
+        if not path:
+            return None
+        file = self._file("image", path)
+        if not self._choices.embed:
+            return parquet.Picture(None, file)
         try:
-            return [Path(self._file("image", path)).read_bytes() for path in paths]
+            return parquet.Picture(Path(file).read_bytes(), path)
         except OSError as error:
             raise Unusable("image cannot be read", str(error)) from error
 
