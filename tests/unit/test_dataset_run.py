@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from videoespresso.dataset.folder import Folder
 from videoespresso.dataset.run import BREAK_AFTER, Built, Run
 from videoespresso.dataset.work import Outcome
 from videoespresso.errors import ModelError
+from videoespresso.items import Reject
 
 
 class Given:
@@ -38,17 +40,22 @@ class Given:
         pass
 
 
+def reject(stage: str, group: int | None = None) -> dict[str, Any]:
+    told = Reject(video="v.mp4", stage=stage, criterion="c", reason="r", group=group)
+    return told.model_dump(mode="json")
+
+
 def failed(name: str) -> Outcome:
     reason = "refused to answer: content filter"
     return Outcome(name, failures={"f": {"stage": "caption", "reason": reason, "video": name}})
 
 
 def refused(name: str) -> Outcome:
-    return Outcome(name, "a" * 64, rejects={"r": {"stage": "verify"}}, complete=True)
+    return Outcome(name, "a" * 64, rejects={"r": reject("verify", 0)}, complete=True)
 
 
 def duplicate(name: str) -> Outcome:
-    return Outcome(name, rejects={"r": {"stage": "probe"}}, complete=True)
+    return Outcome(name, rejects={"r": reject("probe")}, complete=True)
 
 
 def deferred(name: str) -> Outcome:
@@ -56,7 +63,7 @@ def deferred(name: str) -> Outcome:
 
 
 def unreadable(name: str) -> Outcome:
-    return Outcome(name, rejects={"r": {"stage": "probe"}}, complete=True, unreadable="no video")
+    return Outcome(name, rejects={"r": reject("probe")}, complete=True, unreadable="no video")
 
 
 def run(tmp_path: Path, outcomes: Sequence[Outcome], *unseen: str) -> Built:
@@ -64,7 +71,7 @@ def run(tmp_path: Path, outcomes: Sequence[Outcome], *unseen: str) -> Built:
     folder = Folder(tmp_path / "set")
     folder.open()
     paths = [*(outcome.path for outcome in outcomes), *unseen]
-    return Run(folder, Given(outcomes), paths, {}, lambda _: None).run()
+    return Run(folder, Given(outcomes), paths, {}, lambda _: None, lambda _: None).run()
 
 
 def alternating(kind: Callable[[str], Outcome]) -> list[Outcome]:

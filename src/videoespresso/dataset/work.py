@@ -63,12 +63,6 @@ class Outcome:
         return f"path-{path[:16]}"
 
     @property
-    def unreadable_told(self) -> str:
-        """Why it cannot be read, with its path once."""
-        path = path_text(self.path)
-        return self.unreadable if path in self.unreadable else f"{path}: {self.unreadable}"
-
-    @property
     def answered(self) -> bool:
         """Whether it went on: its models replied, or will in a batch. A file that cannot be read
         says nothing of them."""
