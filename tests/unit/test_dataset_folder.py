@@ -3,11 +3,12 @@
 import os
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from videoespresso.dataset.cluster_worker import see_folder, shown
-from videoespresso.dataset.folder import LEFT_OVER_S, Folder, written
+from videoespresso.dataset.folder import LEFT_OVER_S, DamagedShard, Folder, written
 from videoespresso.memory import frames
 from videoespresso.report.parts import write_text
 
@@ -79,3 +80,26 @@ def test_a_second_run_leaves_the_mark_of_a_running_job(folder: Folder) -> None:
         age(folder.work / f".{token}")
         folder.open()
         see_folder(folder.work, token)
+
+
+def shard(video: str, records: int = 1) -> dict[str, Any]:
+    items = [{"id": f"{video[0]}{k}", "group": k} for k in range(records)]
+    return {
+        "path": f"{video[0]}.mp4", "file": f"/{video[0]}.mp4", "video_id": video,
+        "complete": True, "items": items, "rejects": [], "failures": [],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", ["", '{"path": "b.mp4", "it', "[]", "{}", '{"items": 3}', "\0"])
+def test_a_damaged_shard_is_left_out_with_a_warning_until_it_is_written_again(
+    folder: Folder, damage: str
+) -> None:
+    names = ["a" * 16, "b" * 16]
+    for name in names:
+        folder.write_shard(name, shard(4 * name))
+    folder.shard(names[1]).write_text(damage)
+    with pytest.warns(DamagedShard, match=f"{names[1]}.shard.json is damaged"):
+        assert folder.merge()["records"] == 1
+    assert not folder.has(names[1], "made")
+    folder.write_shard(names[1], shard(4 * names[1]))
+    assert folder.merge()["records"] == 2

@@ -12,6 +12,7 @@ import json
 import os
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -26,6 +27,13 @@ LEFT_OVER_S = 3600.0
 """No file takes that long to write."""
 _DRAFT = "?" * 8
 """What `written` puts behind a name while it writes; a shell pattern."""
+
+
+_PARTS = {"path": str, "video_id": str, "complete": bool, "items": list, "rejects": list}
+
+
+class DamagedShard(UserWarning):
+    """What became of a video cannot be read; it is left out, and made again by the next run."""
 
 
 class Folder:
@@ -85,9 +93,9 @@ class Folder:
             json.dump(shard, file)
 
     def read_shard(self, name: str) -> Json:
-        """The outcome of one video. Raises OSError, ValueError where there is none."""
-        shard: Json = json.loads(self.shard(name).read_text(encoding="utf-8"))
-        return shard
+        """The outcome of one video. Raises OSError where there is none, ValueError for a damaged
+        one."""
+        return _shard(self.shard(name))
 
     def has(self, name: str, made: str) -> bool:
         """Whether a video is complete there, made with this (see `manifest.made_key`)."""
@@ -139,9 +147,26 @@ class Folder:
         return replaced
 
     def shards(self) -> Iterator[Json]:
-        """All shards, by name."""
+        """All shards, by name. A damaged one is left out with a DamagedShard warning."""
         for file in sorted(self.work.glob("*.shard.json")):
-            yield json.loads(file.read_text(encoding="utf-8"))
+            try:
+                yield _shard(file)
+            except FileNotFoundError:  # another run has just put another one in its place
+                continue
+            except ValueError as error:
+                warnings.warn(
+                    f"{file} is damaged and left out until its video is done again: {error}",
+                    DamagedShard,
+                    stacklevel=2,
+                )
+
+
+def _shard(file: Path) -> Json:
+    told = json.loads(file.read_text(encoding="utf-8"))
+    for name, kind in _PARTS.items():
+        if not isinstance(told, dict) or not isinstance(told.get(name), kind):
+            raise ValueError(f"{name!r} is missing")
+    return dict(told)
 
 
 def _place(item: Json) -> tuple[int, str]:
