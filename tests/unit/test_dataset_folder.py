@@ -1,6 +1,7 @@
 """A dataset's folder: what is swept from it, what is merged, what is refused."""
 
 import os
+import shutil
 import uuid
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 
 from videoespresso.dataset.cluster_worker import see_folder, shown
 from videoespresso.dataset.folder import LEFT_OVER_S, DamagedShard, Folder, written
+from videoespresso.dataset.manifest import write_manifest
+from videoespresso.errors import UserError
 from videoespresso.memory import frames
 from videoespresso.report.parts import write_text
 
@@ -103,3 +106,37 @@ def test_a_damaged_shard_is_left_out_with_a_warning_until_it_is_written_again(
     assert not folder.has(names[1], "made")
     folder.write_shard(names[1], shard(4 * names[1]))
     assert folder.merge()["records"] == 2
+
+
+def finished(folder: Folder) -> bytes:
+    folder.write_shard("a" * 16, shard("a" * 64))
+    write_manifest(folder, {}, folder.merge(), {})
+    return folder.records.read_bytes()
+
+
+@pytest.mark.parametrize("left", ["no work/", "an empty work/"])
+def test_a_dataset_without_its_work_is_refused_and_its_records_stay(
+    folder: Folder, left: str
+) -> None:
+    records = finished(folder)
+    shutil.rmtree(folder.work)
+    if left == "an empty work/":
+        folder.work.mkdir()
+    with pytest.raises(UserError, match="a dataset whose work/ was deleted") as caught:
+        folder.open()
+    assert "a new folder" in caught.value.hint
+    assert folder.records.read_bytes() == records
+
+
+def test_a_dataset_that_had_no_records_goes_on_without_its_work(folder: Folder) -> None:
+    write_manifest(folder, {}, folder.merge(), {})
+    shutil.rmtree(folder.work)
+    folder.open()
+    assert folder.work.is_dir()
+
+
+@pytest.mark.parametrize("name", ["holiday.mp4", "records.jsonl", "dataset.json"])
+def test_a_folder_with_something_else_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(UserError, match="something else than a dataset"):
+        Folder(tmp_path).open()

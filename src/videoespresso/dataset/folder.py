@@ -49,13 +49,20 @@ class Folder:
         self.work = root / "work"
 
     def open(self) -> None:
-        """Makes the folder. Raises UserError for one that holds something else."""
+        """Makes the folder. Raises UserError for one that holds something else, and for a dataset
+        without its shards: `merge` would leave nothing of its records."""
         if self.root.exists() and not self.root.is_dir():
             raise UserError(f"{self.root} is a file", hint="Give --out the name of a folder.")
-        if self.root.is_dir() and any(self.root.iterdir()) and not self.work.is_dir():
+        if self.root.is_dir() and any(self.root.iterdir()) and not self._ours():
             raise UserError(
                 f"{self.root} holds something else than a dataset",
                 hint="Give --out a new folder, or the one of a dataset to go on with.",
+            )
+        if self._records_only():
+            raise UserError(
+                f"{self.root} is a dataset whose work/ was deleted: a run would lose its records",
+                hint="Give --out a new folder: what the cache folder still holds costs nothing "
+                "again. Or put work/ back.",
             )
         try:
             self.work.mkdir(parents=True, exist_ok=True)
@@ -65,6 +72,13 @@ class Folder:
                 f"{self.root} cannot be made: {error.strerror}", hint="Choose another --out."
             ) from error
         self._sweep()
+
+    def _ours(self) -> bool:
+        return self.work.is_dir() or (self.manifest.is_file() and self.records.is_file())
+
+    def _records_only(self) -> bool:
+        records = self.records.is_file() and self.records.stat().st_size > 0
+        return records and not any(self.work.glob("*.shard.json"))
 
     def _sweep(self) -> None:
         """Removes what killed runs left half-written; what a run beside this one is writing now is
