@@ -126,13 +126,14 @@ class FrameStore:
 
     def keep(self, video_id: str, sha: str, folder: Path) -> str:
         """Copies a picture into a folder, out of reach of the cap; returns the file's name there.
+        It is on the disk then; what a power cut left empty is copied again.
 
         Raises `PixelsGone` if it was evicted or damaged, `MemoryStoreError` if the disk is full.
         """
         source = self.file(video_id, sha)
         target = folder / source.name
-        if not target.exists():
-            _write(target, self._sound(source, f"picture {sha[:12]}"))
+        if not _filled(target):
+            _write(target, self._sound(source, f"picture {sha[:12]}"), lasting=True)
         return target.name
 
     def record_sampling(self, video_id: str, key: str, refs: Sequence[FrameRef]) -> None:
@@ -239,12 +240,28 @@ def _holds(file: Path, data: bytes) -> bool:
         return False
 
 
-def _write(file: Path, data: bytes) -> None:
-    """The whole file or nothing, also when another process writes the same one or clears."""
+def _filled(file: Path) -> bool:
+    try:
+        return file.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _unusable(file, error) from error
+
+
+def _write(file: Path, data: bytes, *, lasting: bool = False) -> None:
+    """The whole file or nothing, also when another process writes the same one or clears.
+
+    lasting: after a power cut, too; a frame of the store can be made again.
+    """
     unfinished = file.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(data)
+        with unfinished.open("wb") as out:
+            out.write(data)
+            if lasting:
+                out.flush()
+                os.fsync(out.fileno())
         os.replace(unfinished, file)
     except OSError as error:
         with contextlib.suppress(OSError):

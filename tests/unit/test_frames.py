@@ -150,6 +150,35 @@ def test_a_damaged_picture_is_not_kept(tmp_path: Path) -> None:
     assert not (tmp_path / "kept").exists()
 
 
+def test_a_kept_picture_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut in between would leave an empty file under it."""
+    store, kept = FrameStore(tmp_path / "store"), tmp_path / "kept"
+    ref = store.put(VIDEO, picture(1), "keyframe")
+    data = store.file(VIDEO.id, ref.sha).read_bytes()
+    synced: list[bytes] = []
+
+    def sync(handle: int) -> None:
+        assert not (kept / f"{ref.sha}.jpg").exists()
+        synced.append(Path(f"/proc/self/fd/{handle}").read_bytes())
+
+    monkeypatch.setattr(os, "fsync", sync)
+    name = store.keep(VIDEO.id, ref.sha, kept)
+    assert synced == [data]
+    assert (kept / name).read_bytes() == data
+
+
+def test_an_empty_picture_is_kept_again(tmp_path: Path) -> None:
+    store, kept = FrameStore(tmp_path / "store"), tmp_path / "kept"
+    ref = store.put(VIDEO, picture(1), "keyframe")
+    file = kept / store.keep(VIDEO.id, ref.sha, kept)
+    before = file.read_bytes()
+    file.write_bytes(b"")
+    store.keep(VIDEO.id, ref.sha, kept)
+    assert file.read_bytes() == before
+
+
 def test_clear_forgets_one_video_or_all(tmp_path: Path) -> None:
     store = FrameStore(tmp_path)
     mine = store.put(VIDEO, picture(1), "keyframe")

@@ -131,3 +131,28 @@ def test_a_video_is_claimed_by_the_first_path(tmp_path: Path) -> None:
         pass
     assert journals.claim("v" * 64, "a.mp4") == ""
     journals.release("a.mp4")
+
+
+def test_a_path_lets_go_of_its_own_videos_only(tmp_path: Path) -> None:
+    journals = Journals(tmp_path, {"v" * 64: "a.mp4"})
+    for video, path in (("v", "a.mp4"), ("w", "a.mp4"), ("x", "b.mp4")):  # a.mp4 was replaced
+        assert journals.claim(video * 64, path) == ""
+    journals.release("a.mp4")
+    journals.release("none.mp4")
+    assert [j.path.stem for j in journals.open()] == ["x" * 16]
+    journals.release("b.mp4")
+    assert journals.open() == []
+
+
+def test_letting_go_does_not_look_through_all_claims(tmp_path: Path) -> None:
+    class Claims(dict[str, str]):
+        def items(self) -> Any:
+            raise AssertionError("quadratic in the videos of a run")
+
+        __iter__ = items
+
+    journals = Journals(tmp_path)
+    journals._claimed = Claims()
+    assert journals.claim("v" * 64, "a.mp4") == ""
+    journals.release("a.mp4")
+    assert journals.open() == []

@@ -12,6 +12,7 @@ import json
 import os
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -28,6 +29,13 @@ _DRAFT = "?" * 8
 """What `written` puts behind a name while it writes; a shell pattern."""
 
 
+_PARTS = {"path": str, "video_id": str, "complete": bool, "items": list, "rejects": list}
+
+
+class DamagedShard(UserWarning):
+    """What became of a video cannot be read; it is left out, and made again by the next run."""
+
+
 class Folder:
     """The paths, and what is done to them. Every file is written whole or not at all."""
 
@@ -41,13 +49,20 @@ class Folder:
         self.work = root / "work"
 
     def open(self) -> None:
-        """Makes the folder. Raises UserError for one that holds something else."""
+        """Makes the folder. Raises UserError for one that holds something else, and for a dataset
+        without its shards: `merge` would leave nothing of its records."""
         if self.root.exists() and not self.root.is_dir():
             raise UserError(f"{self.root} is a file", hint="Give --out the name of a folder.")
-        if self.root.is_dir() and any(self.root.iterdir()) and not self.work.is_dir():
+        if self.root.is_dir() and any(self.root.iterdir()) and not self._ours():
             raise UserError(
                 f"{self.root} holds something else than a dataset",
                 hint="Give --out a new folder, or the one of a dataset to go on with.",
+            )
+        if self._records_only():
+            raise UserError(
+                f"{self.root} is a dataset whose work/ was deleted: a run would lose its records",
+                hint="Give --out a new folder: what the cache folder still holds costs nothing "
+                "again. Or put work/ back.",
             )
         try:
             self.work.mkdir(parents=True, exist_ok=True)
@@ -57,6 +72,13 @@ class Folder:
                 f"{self.root} cannot be made: {error.strerror}", hint="Choose another --out."
             ) from error
         self._sweep()
+
+    def _ours(self) -> bool:
+        return self.work.is_dir() or (self.manifest.is_file() and self.records.is_file())
+
+    def _records_only(self) -> bool:
+        records = self.records.is_file() and self.records.stat().st_size > 0
+        return records and not any(self.work.glob("*.shard.json"))
 
     def _sweep(self) -> None:
         """Removes what killed runs left half-written; what a run beside this one is writing now is
@@ -85,9 +107,9 @@ class Folder:
             json.dump(shard, file)
 
     def read_shard(self, name: str) -> Json:
-        """The outcome of one video. Raises OSError, ValueError where there is none."""
-        shard: Json = json.loads(self.shard(name).read_text(encoding="utf-8"))
-        return shard
+        """The outcome of one video. Raises OSError where there is none, ValueError for a damaged
+        one."""
+        return _shard(self.shard(name))
 
     def has(self, name: str, made: str) -> bool:
         """Whether a video is complete there, made with this (see `manifest.made_key`)."""
@@ -139,9 +161,26 @@ class Folder:
         return replaced
 
     def shards(self) -> Iterator[Json]:
-        """All shards, by name."""
+        """All shards, by name. A damaged one is left out with a DamagedShard warning."""
         for file in sorted(self.work.glob("*.shard.json")):
-            yield json.loads(file.read_text(encoding="utf-8"))
+            try:
+                yield _shard(file)
+            except FileNotFoundError:  # another run has just put another one in its place
+                continue
+            except ValueError as error:
+                warnings.warn(
+                    f"{file} is damaged and left out until its video is done again: {error}",
+                    DamagedShard,
+                    stacklevel=2,
+                )
+
+
+def _shard(file: Path) -> Json:
+    told = json.loads(file.read_text(encoding="utf-8"))
+    for name, kind in _PARTS.items():
+        if not isinstance(told, dict) or not isinstance(told.get(name), kind):
+            raise ValueError(f"{name!r} is missing")
+    return dict(told)
 
 
 def _place(item: Json) -> tuple[int, str]:
