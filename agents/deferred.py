@@ -46,13 +46,13 @@ that failed before anything was executed does not count."""
 class Deferred(Exception):
     """Not an error: the reply is asked for in a batch and will be in the reply cache later.
 
-    No VideoEspressoError, so that nothing that handles failures takes it for one. sent: the batch
-    with it is on its way already.
+    No VideoEspressoError, so that nothing that handles failures takes it for one. key: the
+    request's in the reply cache.
     """
 
-    def __init__(self, key: str, *, sent: bool) -> None:
-        super().__init__("asked in a batch" if sent else "to be asked in the next batch")
-        self.key, self.sent = key, sent
+    def __init__(self, key: str) -> None:
+        super().__init__("asked in a batch")
+        self.key = key
 
 
 class BatchState(Record):
@@ -122,7 +122,7 @@ class BatchCollector:
             known = self._table.request(request.key)
             if known is not None:
                 if known.state in ("wanted", "sent"):
-                    raise Deferred(request.key, sent=known.state == "sent")
+                    raise Deferred(request.key)
                 if known.rounds >= self.rounds:
                     return
             line = self._line(request, rung)
@@ -142,7 +142,7 @@ class BatchCollector:
                     rounds=known.rounds if known else 0, reason=known.reason if known else "",
                 ),
             )  # fmt: skip
-        raise Deferred(request.key, sent=False)
+        raise Deferred(request.key)
 
     def unfit(self, key: str, reason: str) -> None:
         """The reply that came for the key does not fit after all: its next round is due."""
@@ -154,21 +154,10 @@ class BatchCollector:
     # ---- what the builder calls
 
     @property
-    def wanted(self) -> int:
-        """Requests collected and not yet submitted."""
-        with self._lock:
-            return self._spool.wanted
-
-    @property
     def waiting(self) -> int:
         """Requests in batches that have not ended."""
         with self._lock:
             return sum(self._table.count(b.name).get("sent", 0) for b in self._table.batches())
-
-    def reasons(self) -> dict[str, int]:
-        """Why requests have no good reply yet, with their numbers: reply faults, expiry, errors."""
-        with self._lock:
-            return self._table.reasons()
 
     def submit(self) -> list[BatchState]:
         """Sends everything collected, and what an earlier process could not finish sending.
@@ -196,20 +185,6 @@ class BatchCollector:
                 self._poll(batch)
             names = {batch.name for batch in open_ones}
             return self._states([b for b in self._table.batches(ended=True) if b.name in names])
-
-    def cancel(self) -> list[BatchState]:
-        """Drops what is collected and stops what is sent; `poll` then brings what was done."""
-        with self._lock:
-            self._spool.discard()
-            for batch in self._table.batches():
-                if batch.status == "prepared" and not self._sender.find(batch):
-                    self._receiver.end(batch, "cancelled before it was sent", rounds=0)
-                    self._sender.forget(batch)
-            for batch in self._table.batches():
-                if batch.status not in (*ENDED, "cancelling"):
-                    self._sender.api(batch.spec).cancel(batch.batch_id)
-                    self._table.update(batch.name, status="cancelling")
-            return self._states(self._table.batches())
 
     def close(self) -> None:
         """Deletes what was not submitted and lets another collector have the folder."""

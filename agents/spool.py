@@ -36,11 +36,6 @@ class Spool:
         self._files: dict[str, tuple[BatchRow, BinaryIO]] = {}
         self._counts: dict[str, int] = {}
 
-    @property
-    def wanted(self) -> int:
-        """Requests in files that are not closed."""
-        return sum(self._counts.values())
-
     def add(self, spec: ModelSpec, line: bytes, row: RequestRow) -> None:
         """Writes a request; its cost must be reserved, and is given back when it fails."""
         name = str(spec)

@@ -111,12 +111,6 @@ class BatchTable:
         with self._errors():
             return dict(self._db.execute(query, (batch,)).fetchall())
 
-    def reasons(self) -> dict[str, int]:
-        """Why requests have no good reply yet, and how many of each."""
-        query = "SELECT reason, COUNT(*) FROM requests WHERE state = 'bad' GROUP BY reason"
-        with self._errors():
-            return dict(self._db.execute(query).fetchall())
-
     def update(self, batch: str, **columns: str) -> None:
         """Writes columns of a batch."""
         sets = ", ".join(f"{name} = ?" for name in columns)

@@ -76,7 +76,7 @@ class BatchServer:
     def finish(self, status: str = "completed", only: int | None = None) -> None:
         """Executes the open batches, of each the first `only` requests, and ends them."""
         for batch in self.batches.values():
-            if batch["status"] in ("in_progress", "cancelling"):
+            if batch["status"] in ("in_progress", "finalizing"):
                 self._finish(batch, status, only)
 
     def _finish(self, batch: Body, status: str, only: int | None) -> None:
@@ -173,10 +173,7 @@ class BatchServer:
             del self.files[path[2]]
             return 200, {"id": path[2], "object": "file", "deleted": True}
         if path[1] == "batches" and path[2] in self.batches:
-            batch = self.batches[path[2]]
-            if name.endswith("/cancel"):
-                batch["status"] = "cancelling"
-            return 200, batch
+            return 200, self.batches[path[2]]
         return 404, {"error": {"message": "No such thing", "type": "test", "code": None}}
 
     def _create(self, asked: Body) -> Body:

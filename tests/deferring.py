@@ -94,6 +94,18 @@ class Run:
             budget=self.budget, deferred=self.collector, retries=Retries(base_s=0.0), **more,
         )  # fmt: skip
 
+    @property
+    def wanted(self) -> int:
+        """Requests collected and not yet submitted."""
+        table = self.collector._table
+        return sum(table.count(batch.name).get("wanted", 0) for batch in table.batches())
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Why requests have no good reply yet, and how many of each."""
+        query = "SELECT reason, COUNT(*) FROM requests WHERE state = 'bad' GROUP BY reason"
+        return dict(self.collector._table._db.execute(query).fetchall())
+
     def ask(self, numbers: range, agent: Agent | None = None) -> list[Any]:
         """For each question its reply, or the Deferred."""
         came: list[Any] = []

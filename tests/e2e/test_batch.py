@@ -77,7 +77,7 @@ def test_a_batch_with_bad_lines_a_torn_end_and_a_second_run(tmp_path: Path) -> N
 
 
 def test_an_interruption_keeps_what_is_answered(tmp_path: Path) -> None:
-    """The second question waits for a reasoner that never answers."""
+    """The second question waits for a reasoner that never answers; Ctrl-C twice."""
     put(tmp_path, "{bad", {"id": "slow", "video": ROOM, "question": "Who is surprised?"})
     with misbehaving.Server([misbehaving.hang()]) as server:
         process = subprocess.Popen(
@@ -92,6 +92,10 @@ def test_an_interruption_keeps_what_is_answered(tmp_path: Path) -> None:
         while not server.requests:
             assert process.poll() is None, "it ended before the reasoner was asked"
             time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        for shown in process.stderr:
+            if "Ctrl-C again" in shown:
+                break
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err

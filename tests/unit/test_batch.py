@@ -252,6 +252,40 @@ def test_who_stops_reading_stops_the_run(asker: Asker, tmp_path: Path) -> None:
     assert len(written(out)) == 1
 
 
+def test_a_run_that_is_stopped_finishes_its_calls_and_makes_no_other(
+    asker: Asker, tmp_path: Path
+) -> None:
+    """Two calls are under way: one is a question's last, after the other one more would come."""
+    stop, refused = threading.Event(), threading.Event()
+    together = threading.Barrier(2)
+
+    def reply(video: str, question: str, on_step: Any, budget: Budget) -> Answer:
+        on_step(Step(node="remember", text=""))
+        budget.start()
+        obeyed = threading.Event()
+        with budget.watch(obeyed.set):
+            together.wait(20)
+            stop.set()
+            assert obeyed.wait(20)
+        budget.finish(usage=Usage(calls=1))
+        if "0" in question:
+            refused.wait(20)
+            return answer(question)
+        try:
+            budget.start()
+        except ve.BudgetExceeded as error:
+            refused.set()
+            return answer(question, gaps=(Gap(stage="budget", reason=str(error)),))
+        return answer(question)
+
+    asker.reply = reply  # type: ignore[method-assign]
+    out = tmp_path / "answers.jsonl"
+    asked = list(ve.ask_many(some(9, "a.mp4"), out=out, jobs=2, stop=stop))
+    assert [a.id for a in asked] == ["0"]
+    assert sorted(asker.asked) == ["question 0?", "question 1?"]
+    assert len(written(out)) == 1
+
+
 @pytest.mark.parametrize("cut", [1, 5, 30, -1])
 def test_a_torn_last_line_is_cut_off_and_asked_again(
     asker: Asker, tmp_path: Path, cut: int

@@ -1,6 +1,7 @@
 """`ask --batch`: what it shows, counts and returns. The answering is scripted here."""
 
 import json
+import signal
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -49,7 +50,7 @@ def questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def script(monkeypatch: pytest.MonkeyPatch, questions: Path) -> Any:
     """Puts scripted records, or an error after them, in the place of the real ones."""
 
-    def put(*records: Asked | BaseException) -> dict[str, Any]:
+    def put(*records: Asked | BaseException | str) -> dict[str, Any]:
         called: dict[str, Any] = {}
 
         def ask_many(batch: Path, **given: Any) -> Iterator[Asked]:
@@ -57,7 +58,10 @@ def script(monkeypatch: pytest.MonkeyPatch, questions: Path) -> Any:
             for record in records:
                 if isinstance(record, BaseException):
                     raise record
-                yield record
+                if record == CTRL_C:
+                    signal.raise_signal(signal.SIGINT)
+                else:
+                    yield record
 
         monkeypatch.setattr(run, "ask_many", ask_many)
         return called
@@ -65,6 +69,7 @@ def script(monkeypatch: pytest.MonkeyPatch, questions: Path) -> Any:
     return put
 
 
+CTRL_C = "ctrl-c"
 LINE = ["ask", "--batch", "q.jsonl", "--out", "a.jsonl"]
 
 
@@ -124,6 +129,30 @@ def test_a_run_that_ends_early_says_how_to_go_on(
     assert (
         "the same command asks the rest" if ended == "interrupted" else "Raise it."
     ) in shown.err
+
+
+def test_ctrl_c_lets_what_is_under_way_finish(script: Any, capsys: Any) -> None:
+    called = script(done(1), CTRL_C, done(2))
+    before = signal.getsignal(signal.SIGINT)
+    assert main([*LINE, "--json", "-q"]) == Exit.INTERRUPTED
+    assert called["stop"].is_set()
+    shown = capsys.readouterr()
+    summary = json.loads(shown.out)
+    assert (summary["ended"], summary["answered"], summary["left"]) == ("interrupted", 2, 2)
+    assert "2 of 4 questions are in a.jsonl" in shown.err
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_ctrl_c_leaves_at_once(script: Any, capsys: Any) -> None:
+    script(done(1), CTRL_C, CTRL_C, done(2))
+    assert main([*LINE, "--json", "-q"]) == Exit.INTERRUPTED
+    assert json.loads(capsys.readouterr().out)["answered"] == 1
+
+
+def test_ctrl_c_after_the_last_question_interrupts_nothing(script: Any, capsys: Any) -> None:
+    script(*(done(k) for k in range(1, 5)), CTRL_C)
+    assert main([*LINE, "--json", "-q"]) == Exit.ANSWERED
+    assert json.loads(capsys.readouterr().out)["ended"] == "done"
 
 
 @pytest.mark.parametrize(

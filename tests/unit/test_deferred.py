@@ -41,12 +41,13 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchServer]:
 def test_from_questions_to_replies(server: BatchServer, tmp_path: Path) -> None:
     run = Run(server, tmp_path)
     came = run.ask(range(5)) + run.ask(range(5))
-    assert all(isinstance(deferred, Deferred) and not deferred.sent for deferred in came)
-    assert (run.collector.wanted, run.collector.waiting) == (5, 0)
+    assert all(isinstance(deferred, Deferred) for deferred in came)
+    assert (run.wanted, run.collector.waiting) == (5, 0)
     (state,) = run.collector.submit()
     assert (state.status, state.requests, state.spec) == ("in_progress", 5, str(run.agent.spec))
-    assert (run.collector.wanted, run.collector.waiting) == (0, 5)
-    assert all(deferred.sent for deferred in run.ask(range(5)))
+    assert (run.wanted, run.collector.waiting) == (0, 5)
+    assert all(isinstance(deferred, Deferred) for deferred in run.ask(range(5)))
+    assert run.wanted == 0, "on its way already"
     assert run.collector.poll() == [state]
     server.finish()
     (ended,) = run.collector.poll()
@@ -119,7 +120,7 @@ def test_a_file_has_one_model(server: BatchServer, tmp_path: Path) -> None:
     run = Run(server, tmp_path)  # the server asserts it
     run.ask(range(3))
     run.ask(range(3), run.named("openai:other"))
-    assert run.collector.wanted == 6
+    assert run.wanted == 6
     assert len(run.collector.submit()) == 2
 
 
@@ -129,7 +130,7 @@ def test_words_tools_and_rungs(server: BatchServer, tmp_path: Path) -> None:
     run.ask(range(1))
     with pytest.raises(Deferred):
         run.agent.text_batch(PROMPT, [[Turn("user", (f"Question {k}",))] for k in range(3)])
-    assert run.collector.wanted == 4  # all are asked for before the first is waited for
+    assert run.wanted == 4  # all are asked for before the first is waited for
     run.collector.submit()
     server.finish()
     run.collector.poll()
@@ -190,7 +191,7 @@ def test_a_reply_taken_in_unread_that_does_not_fit_is_sent_back(
     assert later.collector.poll()[0].good == 2
     came = later.ask(range(2))
     assert answered(came) == [0]
-    assert later.collector.reasons() == {}  # it is wanted again
+    assert later.reasons == {}  # it is wanted again
     assert later.collector._table.request(came[1].key).rounds == 1
     assert later.collector._table.request(came[1].key).reason == "not JSON"
 
@@ -230,7 +231,7 @@ def test_half_price_and_a_hard_budget(
     )  # fmt: skip
     with pytest.raises(BudgetExceeded, match="may cost"):
         run.ask(range(100), agent)
-    deferred = run.collector.wanted
+    deferred = run.wanted
     assert 5 < deferred < 100
     run.collector.submit()
     server.finish()
@@ -243,7 +244,7 @@ def test_half_price_and_a_hard_budget(
     assert reply.cost.usd == pytest.approx(each)
     with pytest.raises(BudgetExceeded):  # what the replies left over goes on to the next ones
         run.ask(range(100), agent)
-    assert run.collector.wanted > 0
+    assert run.wanted > 0
 
 
 def test_what_is_on_its_way_counts_in_the_next_process(server: BatchServer, tmp_path: Path) -> None:
@@ -255,7 +256,7 @@ def test_what_is_on_its_way_counts_in_the_next_process(server: BatchServer, tmp_
     later = Run(server, tmp_path, budget)
     with pytest.raises(BudgetExceeded, match="5 of 5"):
         later.ask(range(4, 9))
-    assert later.collector.wanted == 1
+    assert later.wanted == 1
     server.finish()
     later.collector.poll()
     assert budget.spent.calls == 4

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.batch_server import BatchServer
-from tests.deferring import KEY, Run, answered, files, flawed, question, serving, verdict
+from tests.deferring import KEY, Run, answered, flawed, question, serving, verdict
 
 from videoespresso.agents.deferred import ROUNDS, Deferred
 from videoespresso.agents.refusals import TRIES
@@ -27,20 +27,20 @@ def test_what_is_no_use_has_a_reason_and_another_round(server: BatchServer, tmp_
     server.finish()
     (state,) = run.collector.poll()
     assert (state.good, state.bad) == (2, 6)
-    reasons = " | ".join(run.collector.reasons())
-    assert sum(run.collector.reasons().values()) == 6
+    reasons = " | ".join(run.reasons)
+    assert sum(run.reasons.values()) == 6
     for word in ("not JSON", "cut at the length", "empty", "too many images", "no reply came",
                  "not a chat completion"):  # fmt: skip
         assert word in reasons
     assert run.budget.spent.calls == 7  # the broken line is not known to have been made
     came = run.ask(range(8))
     assert [isinstance(c, Deferred) for c in came] == [False, *[True] * 6, False]
-    assert run.collector.wanted == 6
+    assert run.wanted == 6
     server.execute = lambda body: flawed(body) if question(body) == 1 else verdict(body)
     run.collector.submit()
     server.finish()
     run.collector.poll()
-    assert list(run.collector.reasons()) == ["not JSON"]
+    assert list(run.reasons) == ["not JSON"]
     server.execute = verdict
     assert not server.online
     assert answered(run.ask(range(8))) == list(range(8))
@@ -55,9 +55,9 @@ def test_an_expired_batch_keeps_what_was_done(server: BatchServer, tmp_path: Pat
     (state,) = run.collector.poll()
     assert (state.status, state.good, state.bad) == ("ended", 3, 2)
     assert state.reason == "the batch expired"
-    assert run.collector.reasons() == {"batch_expired: This request could not be executed.": 2}
+    assert run.reasons == {"batch_expired: This request could not be executed.": 2}
     assert answered(run.ask(range(5))) == [0, 1, 2]
-    assert run.collector.wanted == 2
+    assert run.wanted == 2
     run.collector.submit()
     server.finish()
     run.collector.poll()
@@ -108,7 +108,7 @@ def test_a_queue_that_takes_one_batch_at_a_time(server: BatchServer, tmp_path: P
         assert answered(run.ask(range(5))) == list(range(done))
         run.collector.submit()
         first = next(b for b in server.batches.values() if b["status"] == "in_progress")
-        first["status"] = "cancelling"  # out of the way of `fail`
+        first["status"] = "finalizing"  # out of the way of `fail`
         server.fail("Enqueued token limit reached")
         server.finish()
         run.collector.poll()
@@ -137,20 +137,15 @@ def test_a_batch_that_the_server_forgot(server: BatchServer, tmp_path: Path) -> 
     assert "does not know" in state.reason
 
 
-def test_cancelled(server: BatchServer, tmp_path: Path) -> None:
+def test_cancelled_at_the_server(server: BatchServer, tmp_path: Path) -> None:
     run = Run(server, tmp_path)
     run.ask(range(4))
     run.collector.submit()
-    run.ask(range(4, 6))
-    (state,) = run.collector.cancel()
-    assert (state.status, run.collector.wanted) == ("cancelling", 0)
-    assert not files(tmp_path)
     server.finish("cancelled", only=1)
     (ended,) = run.collector.poll()
     assert (ended.good, ended.bad) == (1, 3)
     assert run.collector._table.request(run.ask(range(1, 2))[0].key).rounds == 0
-    budget = run.budget
-    assert (budget._usd_reserved, budget._calls_reserved) == (0.0, 1)
+    assert (run.budget._usd_reserved, run.budget._calls_reserved) == (0.0, 1)
 
 
 def test_a_refusal_is_told_and_nothing_is_lost(server: BatchServer, tmp_path: Path) -> None:

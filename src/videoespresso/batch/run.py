@@ -30,8 +30,8 @@ JOBS = 2
 LOOKING = ("fetch", "probe", "sample", "caption")
 """Until these are done a second question about the same video would only do the same work again."""
 
-_WAIT_S = 1.0
-"""Windows hands over Ctrl-C only between two waits."""
+_WAIT_S = 0.5
+"""Windows hands over Ctrl-C, and `stop` is seen, only between two waits."""
 
 
 def ask_many(
@@ -43,6 +43,7 @@ def ask_many(
     select: str | None = None,
     settings: Settings | None = None,
     tools: "Sequence[Given]" = (),
+    stop: threading.Event | None = None,
 ) -> Iterator[Asked]:
     """Asks many questions, `jobs` at a time, and gives each record as soon as it is done.
 
@@ -52,6 +53,8 @@ def ask_many(
     out: a file of JSON lines; each record is in it before it is given here. Records that it holds
     already come first, marked `known`, and are not asked again: the same call goes on where an
     earlier one was stopped. retry_errors: ask again what ended in an error.
+    stop: when it is set, calls under way are finished, no other is made, and the records end. What
+    was replied is in the reply cache, so that asking the rest later pays for nothing twice.
 
     The settings' limits in dollars, calls and seconds are those of the whole run; `budget_frames`
     is each question's. Raises BudgetExceeded when a limit leaves questions unasked, SettingsError
@@ -69,7 +72,7 @@ def ask_many(
     planned = plan(questions)
     if out is not None and isinstance(questions, str | Path) and _same(questions, out):
         raise UserError("the answers would replace the questions", hint="Give another --out.")
-    run = _Run(select, settings, tools, Budget.of(settings), retry_errors)
+    run = _Run(select, settings, tools, Budget.of(settings), retry_errors, stop)
     return run.records(planned, None if out is None else Path(out), jobs)
 
 
@@ -91,7 +94,9 @@ class _Run:
         tools: "Sequence[Given]",
         budget: "Budget",
         retry_errors: bool,
+        stop: threading.Event | None,
     ) -> None:
+        self._stop = stop or threading.Event()
         self._select, self._settings, self._tools = select, settings, tools
         self._budget, self._retry_errors = budget, retry_errors
         self._ended = threading.Event()
@@ -115,7 +120,7 @@ class _Run:
                     file.add(asked)
                 left -= 1
                 yield asked
-        if left:
+        if left and not self._stop.is_set():
             raise BudgetExceeded(
                 f"{self._budget.reached}; {left} of {len(planned)} questions are left",
                 hint="What is answered is kept; the same call with a higher limit asks the rest.",
@@ -137,7 +142,7 @@ class _Run:
             threading.Thread(target=self._work, args=(lines, done), name=name, daemon=True).start()
         try:
             while working:
-                outcome = _next(done)
+                outcome = self._next(done)
                 if isinstance(outcome, BaseException):
                     raise outcome
                 if outcome is None:
@@ -147,13 +152,24 @@ class _Run:
         finally:
             self._ended.set()
 
+    def _next(
+        self, done: "queue.SimpleQueue[Asked | BaseException | None]"
+    ) -> Asked | BaseException | None:
+        while True:
+            if self._stop.is_set():
+                self._budget.stop()
+            try:
+                return done.get(timeout=_WAIT_S)
+            except queue.Empty:
+                continue
+
     def _work(
         self,
         lines: "queue.SimpleQueue[Planned]",
         done: "queue.SimpleQueue[Asked | BaseException | None]",
     ) -> None:
         try:
-            while not self._ended.is_set() and not self._budget.reached:
+            while not (self._ended.is_set() or self._stop.is_set() or self._budget.reached):
                 asked = self._outcome(lines.get_nowait())
                 if asked is not None:
                     done.put(asked)
@@ -202,13 +218,3 @@ class _Run:
                 looked()
 
         return on_step
-
-
-def _next(
-    done: "queue.SimpleQueue[Asked | BaseException | None]",
-) -> Asked | BaseException | None:
-    while True:
-        try:
-            return done.get(timeout=_WAIT_S)
-        except queue.Empty:
-            continue

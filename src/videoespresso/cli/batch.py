@@ -1,7 +1,10 @@
 """`videoespresso ask --batch`: a line on stderr for each question, a summary at the end."""
 
+import signal
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,6 +18,9 @@ from videoespresso.types import Record, Usage
 
 if TYPE_CHECKING:
     from videoespresso.batch.questions import Asked
+
+
+FINISHING = "finishing the calls under way; Ctrl-C again leaves at once"
 
 
 class Summary(Record):
@@ -100,12 +106,22 @@ def many(
     if not configured(settings) and not quiet:
         err().print(f"note: {UNCONFIGURED}", style="dim")
     tally = Tally(len(plan(batch)))
+    stop = threading.Event()
     records = ask_many(
-        batch, out=target, jobs=jobs, retry_errors=retry_errors, settings=settings, tools=tools
+        batch,
+        out=target,
+        jobs=jobs,
+        retry_errors=retry_errors,
+        settings=settings,
+        tools=tools,
+        stop=stop,
     )
     ended, code = "done", None
     try:
-        _follow(records, tally, quiet)
+        with _interruptible(stop):
+            _follow(records, tally, quiet)
+        if stop.is_set() and tally.done < tally.lines:
+            raise KeyboardInterrupt
     except errors.BudgetExceeded as error:
         err().print(f"{one_line(str(error))}. {error.hint}", style="yellow")
         ended, code = "budget", Exit.BUDGET
@@ -138,10 +154,34 @@ def _follow(records: "Iterator[Asked]", tally: Tally, quiet: bool) -> None:
                 status.update(f"{tally.done} of {tally.lines} done ({counts.replace('_', ' ')})")
 
 
+@contextmanager
+def _interruptible(stop: threading.Event) -> Iterator[None]:
+    """Ctrl-C sets `stop`; a second one raises KeyboardInterrupt. Only the main thread hears."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    times = 0
+
+    def heard(_number: int, _frame: object) -> None:
+        nonlocal times
+        times += 1
+        if times > 1:
+            raise KeyboardInterrupt
+        stop.set()
+        # by a thread: this one may be in the middle of printing
+        threading.Thread(target=err().print, args=(FINISHING,), daemon=True).start()
+
+    before = signal.signal(signal.SIGINT, heard)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _interrupted(tally: Tally, target: Path) -> str:
     return (
         f"interrupted; {tally.done} of {tally.lines} questions are in {one_line(str(target))}: "
-        "the same command asks the rest, and pays for nothing twice"
+        "the same command asks the rest, and pays for no reply twice"
     )
 
 

@@ -33,7 +33,7 @@ class BatchSender:
     def send(self, batch: BatchRow) -> bool:
         """From whatever step it is at to the created batch; False when there is nothing to send
         any more, neither here nor at the server."""
-        if self.find(batch):
+        if self._find(batch):
             return True
         file_id = batch.file_id or self._uploaded(batch)
         if not file_id:
@@ -43,7 +43,14 @@ class BatchSender:
         self._created(batch, created.id, created.status)
         return True
 
-    def find(self, batch: BatchRow) -> bool:
+    def forget(self, batch: BatchRow) -> None:
+        """Deletes its requests here and at the server."""
+        requests_file(self._folder, batch).unlink(missing_ok=True)
+        known = next(b for b in self._table.batches(ended=True) if b.name == batch.name)
+        if known.file_id:
+            self.api(batch.spec).delete(known.file_id)
+
+    def _find(self, batch: BatchRow) -> bool:
         """Whether an earlier process created it; its id is known from then on."""
         if batch.step != "creating":
             return False
@@ -52,13 +59,6 @@ class BatchSender:
             return False
         self._created(batch, found.id, found.status)
         return True
-
-    def forget(self, batch: BatchRow) -> None:
-        """Deletes its requests here and at the server."""
-        requests_file(self._folder, batch).unlink(missing_ok=True)
-        known = next(b for b in self._table.batches(ended=True) if b.name == batch.name)
-        if known.file_id:
-            self.api(batch.spec).delete(known.file_id)
 
     def _uploaded(self, batch: BatchRow) -> str:
         path, api = requests_file(self._folder, batch), self.api(batch.spec)

@@ -159,11 +159,6 @@ class BatchApi:
             except openai.NotFoundError:
                 return None
 
-    def cancel(self, batch_id: str) -> None:
-        """Asks the server to stop; what is done until then is kept and paid for."""
-        with model_errors(self.spec):
-            self._client.batches.cancel(batch_id)
-
     def lines(self, file_id: str) -> Iterator[str]:
         """A file's lines, one at a time: it may have 200 MB."""
         with (
