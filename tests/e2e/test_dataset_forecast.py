@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from tests.scripted import film
 from videoespresso.cli.app import main
 from videoespresso.cli.console import Exit
 from videoespresso.dataset.build import build_dataset
-from videoespresso.dataset.forecast import Forecast, forecast_dataset, frames_of, ratio, spread
+from videoespresso.dataset.estimates import ratio
+from videoespresso.dataset.forecast import Forecast, forecast_dataset, frames_of, spread
 from videoespresso.evaluation.rehearsal_server import RehearsalServer
 from videoespresso.models.prices import Price
 from videoespresso.synthetic import make_story
@@ -88,6 +90,39 @@ def test_the_command_says_what_it_does_and_a_second_time_it_pays_nothing(
     assert "21 of 24 videos are left to do" in shown
     assert re.search(rf"^all +{first.total.calls.value:,.0f} \(", shown, re.MULTILINE)
     assert builds.server.counts.told()["requests"] == 0
+
+
+def test_a_forecast_on_a_warm_cache_says_what_a_cold_video_costs(
+    builds: Builds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_again(builds, "cold", monkeypatch)
+
+    def told(name: str, **more: Any) -> Forecast:
+        settings = builds.settings("cold", **more)
+        return forecast_dataset(builds.videos, builds.folder / name, settings=settings)
+
+    first = told("cold")
+    assert first.spent.calls > 0
+    warm = told("warm")
+    work = builds.folder / "cold" / "work"
+    for file in (*work.glob("forecast-*.json"), *work.glob("*.shard.json")):
+        file.unlink()
+    (builds.cache("cold") / "replies.sqlite").unlink()
+    journal = told("cold")
+    for again in (warm, journal):
+        assert (again.spent.calls, again.left) == (0, first.left)
+    asked = ("generator", "verifier", "annotator", "distractor")
+    for name in ("calls", "input_tokens", "output_tokens"):
+        assert getattr(warm.total, name) == getattr(first.total, name), "replies and captions"
+        for role in asked:
+            assert getattr(journal.roles[role], name) == getattr(first.roles[role], name)
+    assert warm.total.seconds.value > 0
+
+    tokens = first.total.input_tokens.value + first.total.output_tokens.value
+    slow = told("warm", tokens_per_minute=1000)
+    assert slow.seconds.value == pytest.approx((tokens - 1000) * 60 / 1000)
+    slow = told("warm", requests_per_minute=10)
+    assert slow.seconds.value == pytest.approx((first.total.calls.value - 10) * 60 / 10)
 
 
 def test_a_limit_holds_for_the_sample_too(builds: Builds, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,7 @@ def made_with(context: Context, seed: int, group: int) -> Json:
             "max_side": settings.max_side,
             "max_frames": context.plan.max_frames,
             "tau": "default" if settings.tau is None else settings.tau,
+            "keyframes": settings.select == "keyframes",
         },
         "group": group,
         "seed": seed,
