@@ -17,6 +17,7 @@ from videoespresso.cli.app import main
 from videoespresso.cli.console import Exit
 from videoespresso.dataset.build import build_dataset
 from videoespresso.dataset.estimates import ratio
+from videoespresso.dataset.files import read_items
 from videoespresso.dataset.forecast import Forecast, forecast_dataset, frames_of, spread
 from videoespresso.evaluation.rehearsal_server import RehearsalServer
 from videoespresso.models.prices import Price
@@ -48,6 +49,7 @@ def test_a_forecast_from_a_third_of_the_theatre_is_within_15_percent(
     assert (told.videos, told.known, told.sampled, told.left) == (24, 8, 8, 16)
     sampled = builds.server.counts.told()
     assert told.spent.calls == sampled["requests"]
+    assert len({item.video.id for item in read_items(out)}) == SAMPLE, "it is in the dataset"
     built = build_dataset(builds.videos, out, settings=builds.settings("set"))
     assert built.done == VIDEOS
     assert builds.server.counts.told()["twice"] == 0, "the sample was paid for again"
@@ -64,8 +66,14 @@ def test_a_forecast_from_a_third_of_the_theatre_is_within_15_percent(
         assert expected.low <= value <= expected.high, name
     assert set(told.roles) == set(built.usage)
 
+    runs = json.loads((out / "dataset.json").read_text())["runs"]
+    assert [run.get("dry_run", False) for run in runs] == [True, False]
+    counted = sum(used["calls"] for run in runs for used in run["usage"].values())
+    assert counted == builds.server.counts.told()["requests"], "the manifest says what was paid"
+
     again = forecast_dataset(builds.videos, out, settings=builds.settings("set"), sample=SAMPLE)
     assert (again.left, again.spent.calls, again.total.calls.value) == (0, 0, 0.0)
+    assert len(json.loads((out / "dataset.json").read_text())["runs"]) == 2, "nothing was done"
 
 
 def look_again(builds: Builds, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,6 +137,11 @@ def test_a_limit_holds_for_the_sample_too(builds: Builds, monkeypatch: pytest.Mo
     look_again(builds, "limited", monkeypatch)
     assert main([*builds.argv("limited"), "--dry-run", "--max-calls", "5"]) == Exit.BUDGET
     assert builds.server.counts.told()["requests"] == 5
+    (run,) = json.loads((builds.folder / "limited" / "dataset.json").read_text())["runs"]
+    assert (run["ended"], sum(used["calls"] for used in run["usage"].values())) == (
+        "BudgetExceeded",
+        5,
+    )
 
 
 def test_the_interval_holds_what_it_promises() -> None:

@@ -10,6 +10,7 @@ forecast.
 """
 
 import random
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
@@ -22,6 +23,7 @@ from videoespresso.dataset.build import open_dataset_context
 from videoespresso.dataset.costs import Costs
 from videoespresso.dataset.estimates import Expected, Measured, RoleForecast, added, carried
 from videoespresso.dataset.folder import Folder, written
+from videoespresso.dataset.manifest import made_with, write_manifest
 from videoespresso.dataset.videos import find_videos, first_paths
 from videoespresso.dataset.work import Worker
 from videoespresso.errors import BudgetExceeded, ModelError, UserError, VideoError
@@ -29,6 +31,7 @@ from videoespresso.graphs import look, looking
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.dataset_context import GROUP
 from videoespresso.graphs.state import State
+from videoespresso.report.dataset_page import write_page
 from videoespresso.settings import Settings
 from videoespresso.tools.sampling import SamplingPlan
 from videoespresso.types import FrameRef, Record, Usage
@@ -46,7 +49,7 @@ class Forecast(Record):
     nothing; sampled: measured for this forecast, now or before; left: to be done. roles, total:
     of what is left, asked for the first time; what the cache has of it is free. seconds: at the
     least, with the calls that may be made at a time and a minute. spent: what the sample took just
-    now; its records are in the folder.
+    now; its records are in the folder, and this sum among the runs in dataset.json.
     """
 
     videos: int
@@ -93,6 +96,9 @@ class _Forecaster:
         self._costs = Costs(context)
         self._context = context = self._costs.context
         self._folder, self._paths, self._seed = folder, paths, seed
+        self._made_with = made_with(context, seed, group)
+        self._started = time.monotonic()
+        self._done = self._tried = 0
         first = first_paths(paths)
         self._worker = Worker(
             folder,
@@ -107,14 +113,44 @@ class _Forecaster:
         self._notes = _Notes(folder, self._worker.made)
 
     def forecast(self, sample: int, on_video: Callable[[str], None]) -> Forecast:
+        ended = ""
+        try:
+            return self._forecast(sample, on_video)
+        except BaseException as error:
+            ended = type(error).__name__
+            raise
+        finally:
+            if self._tried:
+                self._close(ended)
+
+    def _close(self, ended: str) -> None:
+        """What was done for the sample is part of the dataset, and what it took."""
+        counts = self._folder.merge()
+        usage = self._context.ledger.by_role()
+        told = {
+            "dry_run": True,
+            "videos": len(self._paths),
+            "done": self._done,
+            "records": counts["records"],
+            "rejects": counts["rejects"],
+            "usage": {role: used.model_dump(mode="json") for role, used in usage.items()},
+            "seconds": round(time.monotonic() - self._started, 3),
+            "ended": ended,
+        }
+        write_manifest(self._folder, self._made_with, counts, told)
+        write_page(self._folder.root, self._folder.page)
+
+    def _forecast(self, sample: int, on_video: Callable[[str], None]) -> Forecast:
         ids, frames = self._look()
         known = {path for path in frames if self._known(ids[path])}
         measured = {p: m for p in frames if (m := self._notes.get(ids[p]))}
         todo = {path: n for path, n in frames.items() if path not in known}
         for path in spread(todo, sample - len(measured), self._seed):
             on_video(path)
+            self._tried += 1
             if (found := self._measure(path, ids[path], frames[path])) is None:
                 continue
+            self._done += 1
             self._notes.put(ids[path], found)
             measured[path] = found
             known.add(path)
