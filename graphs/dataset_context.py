@@ -29,7 +29,7 @@ Json = dict[str, Any]
 
 
 class Event(NamedTuple):
-    """A stage of a video is done. known: it was in the journal; cost: what it has just cost."""
+    """A stage of a video is done. known: it was in the journal; cost: when it was made."""
 
     video: str
     stage: str
@@ -109,7 +109,7 @@ class DatasetContext:
         journal = self.journals[video_id]
         known = journal.get(key)
         if known is not None:
-            self.tell(Event(video_id, stage, True, Usage()))
+            self.tell(Event(video_id, stage, True, _cost(known)))
             if "unusable" in known:
                 raise ModelOutputError(known["unusable"])
             return dict(known)
@@ -122,9 +122,12 @@ class DatasetContext:
             raise
         if not made.get("faults"):
             journal.put(key, stage, made)
-        spent = made.get("cost")
-        self.tell(Event(video_id, stage, False, Usage.model_validate(spent) if spent else Usage()))
+        self.tell(Event(video_id, stage, False, _cost(made)))
         return made
+
+
+def _cost(made: Json) -> Usage:
+    return Usage.model_validate(made.get("cost") or {})
 
 
 def signed(agent: Agent, prompt: str, reply: Reply[Any]) -> Mapping[str, Any]:

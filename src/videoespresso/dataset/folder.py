@@ -37,7 +37,10 @@ class DamagedShard(UserWarning):
 
 
 class Folder:
-    """The paths, and what is done to them. Every file is written whole or not at all."""
+    """The paths, and what is done to them. Every file is written whole or not at all.
+
+    lock: held (memory/locks.py) by whoever writes a file that all runs write.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -47,6 +50,7 @@ class Folder:
         self.page = root / "index.html"
         self.frames = root / "frames"
         self.work = root / "work"
+        self.lock = self.work / "merge.lock"
 
     def open(self) -> None:
         """Makes the folder. Raises UserError for one that holds something else, and for a dataset
@@ -127,7 +131,7 @@ class Folder:
         there before and lies nowhere now is retired. One shard is in memory at a time. Of two runs
         that end together the later one merges last.
         """
-        with writer_lock(self.work / "merge.lock"):
+        with writer_lock(self.lock):
             return self._merge(lying or {})
 
     def _merge(self, lying: Mapping[str, str]) -> Json:

@@ -11,6 +11,7 @@ from videoespresso.agents.prompts import load
 from videoespresso.dataset.folder import Folder, written
 from videoespresso.graphs.context import Context
 from videoespresso.items import VERSION
+from videoespresso.memory.locks import writer_lock
 from videoespresso.tools.color_check import ColorCheck
 
 Json = dict[str, Any]
@@ -36,6 +37,7 @@ def made_with(context: Context, seed: int, group: int) -> Json:
             "max_side": settings.max_side,
             "max_frames": context.plan.max_frames,
             "tau": "default" if settings.tau is None else settings.tau,
+            "keyframes": settings.select == "keyframes",
         },
         "group": group,
         "seed": seed,
@@ -49,19 +51,20 @@ def made_key(made: Json) -> str:
 
 
 def write_manifest(folder: Folder, settings: Json, counts: Json, run: Json) -> None:
-    """Writes the latest settings, the counts, and a line a run, of which `run` is the last."""
-    before = _runs(folder)
+    """Writes the latest settings, the counts, and a line a run, of which `run` is the last; one
+    writer at a time, so that runs which end together are all there. Raises MemoryStoreError."""
     ended_at = datetime.now(UTC).isoformat(timespec="seconds")
     run = {"ended_at": ended_at, "made_with": settings, **run}
-    with written(folder.manifest) as file:
+    with writer_lock(folder.lock):
         told = {
             "schema_version": VERSION,
             "videoespresso": version("videoespresso"),
             "made_with": settings,
             "counts": counts,
-            "runs": [*before, run],
+            "runs": [*_runs(folder), run],
         }
-        json.dump(told, file, indent=2)
+        with written(folder.manifest) as file:
+            json.dump(told, file, indent=2)
 
 
 def _runs(folder: Folder) -> list[Json]:
