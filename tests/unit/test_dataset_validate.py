@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from tests.records import HOSTILE, dataset, item, picture, video
 
 from videoespresso.dataset.checks import CHECKS, MEND, faults
@@ -153,6 +154,17 @@ def test_an_image_without_a_sha_is_decoded(tmp_path: Path) -> None:
 def test_an_image_of_another_size_is_noticed(tmp_path: Path) -> None:
     one = item(5, **framed(width=1920, height=1080))
     assert "96 x 54" in validate(dataset(tmp_path, [one])).problems[0].what
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (7, 300)])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_the_smallest_pictures_are_opened_too(
+    tmp_path: Path, kind: str, size: tuple[int, int]
+) -> None:
+    one = item(5, **framed(sha="", width=size[0], height=size[1]))
+    folder = dataset(tmp_path, [one])
+    Image.new("RGB", size).save(folder / one.core_frames[-1].image, kind)
+    assert validate(folder).ok
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "x" * 5000, "a\0b", HOSTILE])

@@ -202,7 +202,7 @@ def image_fault(folder: Path, frame: KeyFrame) -> str:
             if frame.width and frame.height and picture.size != (frame.width, frame.height):
                 wide, high = picture.size
                 return f"the image {frame.image!r} is {wide} x {high}, not as the record says"
-            picture.draft("RGB", (picture.width // 8, picture.height // 8))
+            picture.draft("RGB", (max(1, picture.width // 8), max(1, picture.height // 8)))
             picture.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return f"the image {frame.image!r} cannot be read: {error}"
