@@ -88,6 +88,46 @@ def test_what_is_yours_to_mend(tmp_path: Path, capsys: Any, line: list[str], sai
     assert list(tmp_path.glob("o/*")) == []
 
 
+@pytest.mark.parametrize(
+    ("to", "out"),
+    [
+        ("videoespresso-test", "set/records.jsonl"),
+        ("videoespresso-train", "set/dataset.json"),
+        ("videoespresso-train", "elsewhere/../set/index.html"),
+        ("trl", "set/frames"),
+        ("trl", "set/work/a"),
+        ("videoespresso-test", "link.json"),
+    ],
+)
+@pytest.mark.parametrize("source", ["set", "set/records.jsonl"])
+def test_a_dataset_is_not_written_over(
+    tmp_path: Path, capsys: Any, source: str, to: str, out: str
+) -> None:
+    before = (dataset(tmp_path / "set") / "records.jsonl").read_bytes()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link.json").symlink_to("set/records.jsonl")
+    line = ["dataset", "export", source, "--to", to, "--out", out, "--force"]
+    assert main(line) == Exit.USER
+    assert f"is a part of {source}" in capsys.readouterr().err
+    assert sorted(file.name for file in (tmp_path / "set").iterdir()) == ["images", "records.jsonl"]
+    assert (tmp_path / "set/records.jsonl").read_bytes() == before
+
+
+def test_a_released_file_is_not_written_over(tmp_path: Path, capsys: Any) -> None:
+    before = write(tmp_path / "in.json", [train_record()]).read_bytes()
+    line = ["dataset", "convert", "in.json", "--to", "videoespresso-train", "--force", "--out"]
+    assert main([*line, "in.json"]) == Exit.USER
+    assert "in.json is the source itself" in capsys.readouterr().err
+    assert (tmp_path / "in.json").read_bytes() == before
+    assert main([*line, "out.json"]) == Exit.ANSWERED
+
+
+def test_an_export_may_lie_in_the_dataset_s_folder(tmp_path: Path) -> None:
+    dataset(tmp_path / "set")
+    line = ["dataset", "export", "set", "--to", "videoespresso-test", "--out", "set/exported"]
+    assert main(line) == main([*line, "--force"]) == Exit.ANSWERED
+
+
 def test_the_schema_is_json_schema(capsys: Any) -> None:
     assert main(["dataset", "schema"]) == Exit.ANSWERED
     told = json.loads(capsys.readouterr().out)

@@ -55,6 +55,22 @@ def test_a_page_that_has_no_place_is_refused_first(tmp_path: Path) -> None:
     run("stats", tmp_path / "nothing", code=2)
 
 
+@pytest.mark.parametrize("command", [("stats",), ("show", "1")])
+@pytest.mark.parametrize("name", ["records.jsonl", "rejects.jsonl", "dataset.json", "frames/a"])
+def test_a_page_is_not_written_over_the_dataset(
+    folder: Path, name: str, command: tuple[str, ...]
+) -> None:
+    before = {file: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+    run(command[0], folder, *command[1:], "--html", folder / name, code=2)
+    assert {file: file.read_bytes() for file in folder.iterdir() if file.is_file()} == before
+
+
+def test_the_dataset_s_own_page_may_be_made_anew(folder: Path) -> None:
+    run("stats", folder, "--html", folder / "index.html")
+    assert "<!doctype html>" in (folder / "index.html").read_text()
+    run("show", folder, "1", "--html", folder / "one.html")
+
+
 def test_validate_says_what_to_mend(folder: Path) -> None:
     assert "60 records, no problem" in run("validate", folder)
     with (folder / "records.jsonl").open("a") as file:

@@ -175,6 +175,16 @@ def test_a_split_is_not_replaced_by_accident(tmp_path: Path) -> None:
     split(folder, tmp_path / "parts", RATIOS, seed=8, replace=True)
 
 
+@pytest.mark.parametrize(("whole", "ratios"), [("parts/train", RATIOS), ("parts", {"frames": 1.0})])
+def test_a_part_is_not_written_over_the_dataset(
+    tmp_path: Path, whole: str, ratios: dict[str, float]
+) -> None:
+    folder = dataset(tmp_path / whole, ITEMS[:9])
+    with pytest.raises(UserError, match="is a part of"):
+        split(folder, tmp_path / "parts", ratios, replace=True)
+    assert list(read_items(folder)) == ITEMS[:9]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -74,9 +74,11 @@ def stats(
     from videoespresso.dataset.stats import dataset_stats
 
     if html is not None:
+        from videoespresso.dataset.guard import PAGE, refuse_own
         from videoespresso.report.parts import check_target
 
         check_target(html)
+        refuse_own(folder, html, spare={PAGE})
     found = dataset_stats(folder)
     if html is not None:
         from videoespresso.report.dataset_page import write_page
@@ -134,7 +136,10 @@ def show(
     """Show a record: question, options, evidence, core frames with boxes, who made each part."""
     from videoespresso.cli.dataset_tables import show_item
     from videoespresso.dataset.files import records_file
+    from videoespresso.dataset.guard import refuse_own
 
+    if html is not None:
+        refuse_own(folder, html)
     item = pick(folder, which)
     if as_json:
         write_json(item)

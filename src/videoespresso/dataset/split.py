@@ -14,6 +14,7 @@ import numpy as np
 from videoespresso.dataset import files
 from videoespresso.dataset.division import Together, divide
 from videoespresso.dataset.duplicates import Read
+from videoespresso.dataset.guard import refuse_own
 from videoespresso.dataset.measures import digest, video_key
 from videoespresso.dataset.spreads import Share, share
 from videoespresso.dataset.stats import NO_TASK
@@ -153,8 +154,11 @@ def split(
 ) -> Divided:
     """Divides the dataset in `folder` into out/NAME for each name of `ratios`; see `divide`.
 
-    like: the folder of an earlier split. Raises UserError as `write` does.
+    like: the folder of an earlier split. Raises UserError as `write` does, and for a part that
+    would be the dataset itself.
     """
+    for name in ratios:
+        refuse_own(folder, out / name / files.RECORDS)
     before = {} if like is None else {name: _reader(like / name) for name in parts(like)}
     sides, groups = divide(
         _reader(folder), ratios, seed=seed, together=together, stratify=stratify, like=before,

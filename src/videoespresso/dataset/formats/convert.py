@@ -9,6 +9,7 @@ from videoespresso.dataset.formats import reading, writing
 from videoespresso.dataset.formats.boxes import Scale
 from videoespresso.dataset.formats.clock import Clock
 from videoespresso.dataset.formats.tally import Converted, Tally
+from videoespresso.dataset.guard import refuse_own
 from videoespresso.errors import UserError
 
 
@@ -25,8 +26,8 @@ def convert(
 
     scale: of the boxes that are read; None finds it out from all of them. Records that cannot be
     read or written are left out and counted; for "ours" they are in rejects.jsonl.
-    Raises UserError for a source that is no such file, for files that exist, and where no record
-    is left. Then nothing is written.
+    Raises UserError for a source that is no such file, for files that exist or that are the
+    source's own, and where no record is left. Then nothing is written.
     """
     place, tally, chosen = Path(source), Tally(), choices or writing.Choices()
     if not place.exists():
@@ -43,12 +44,15 @@ def convert(
         if scale is None:
             scale, boxes = reading.scale_of(place)
         records = reading.released(place, scale, Clock(chosen.videos), tally)
-    written = writing.write(writing.Job(records, Path(out), to, chosen, tally))
+    job = writing.Job(records, Path(out), to, chosen, tally)
+    for file in job.targets:
+        refuse_own(place, file)
+    writing.write(job)
     return Converted(
         source=str(source),
         form=known,
         to=to,
-        files=tuple(map(str, written)),
+        files=tuple(map(str, job.targets)),
         read=tally.read,
         written=tally.written,
         boxes=boxes,
