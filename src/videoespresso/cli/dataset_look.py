@@ -197,7 +197,9 @@ def split(
     like: Annotated[
         Path | None, typer.Option(help="An earlier split: its videos stay where they were.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is in --out.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the parts in --out, remove others.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Divide a dataset by video: by a hash of its content, so new videos do not move old ones."""
