@@ -25,7 +25,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_choices_are_those_of_the_formats() -> None:
     """Said twice, so that --help loads no format."""
     assert get_args(dataset_convert.From) == ("auto", *FORMS)
-    assert get_args(dataset_convert.To) == TARGETS
+    assert get_args(dataset_convert.To) == TARGETS == ("ours", *get_args(dataset_convert.Export))
     assert set(dataset_convert.SCALES) == {"auto", *map(str, SCALES)}
 
 
@@ -55,6 +55,21 @@ def test_the_summary_as_json(tmp_path: Path, capsys: Any) -> None:
     assert shown.err == ""
 
 
+def test_bad_lines_of_a_dataset_are_told(tmp_path: Path, capsys: Any) -> None:
+    file = dataset(tmp_path / "set", 14) / "records.jsonl"
+    lines = file.read_text().splitlines()
+    line = ["dataset", "export", "set", "--to", "trl", "--out", "t", "--force"]
+    for bad, also in ((2, "; also line 2"), (13, "; also " + ", ".join(
+        f"line {k}" for k in range(2, 11)) + ", …")):  # fmt: skip
+        file.write_text("\n".join([*["[]"] * bad, *lines[bad:]]))
+        assert main(line) == Exit.ANSWERED
+        shown = capsys.readouterr()
+        assert shown.out.startswith(f"ours → trl: {14 - bad} of 14 records")
+        told = " ".join(shown.err.split())
+        assert told.startswith(f"warning: {bad} left out: no record of ours; the first: line 1, ")
+        assert told.endswith(also)
+
+
 def test_export_and_what_is_there_already(tmp_path: Path, capsys: Any) -> None:
     dataset(tmp_path / "set")
     line = ["dataset", "export", "set", "--to", "videoespresso-train", "--out", "t.json"]
@@ -74,7 +89,7 @@ def test_export_and_what_is_there_already(tmp_path: Path, capsys: Any) -> None:
         (["export", "set", "--to", "ms-swift", "--out", "o", "--show", "video"], "names core"),
         (["export", "set", "--to", "trl", "--out", "o", "--show", "video"], "trl shows no video"),
         (["export", "set", "--to", "trl", "--out", "o", "--embed"], "no images inside"),
-        (["export", "no.json", "--to", "trl", "--out", "o"], "no.json line 1"),
+        (["export", "no.json", "--to", "trl", "--out", "o"], "no record of ours (line 1"),
         (["export", ".", "--to", "trl", "--out", "o"], "has no records.jsonl"),
     ],
 )

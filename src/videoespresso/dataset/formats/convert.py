@@ -25,7 +25,8 @@ def convert(
     """Reads `source` in its form and writes it as `to` below or at `out`.
 
     scale: of the boxes that are read; None finds it out from all of them. Records that cannot be
-    read or written are left out and counted; for "ours" they are in rejects.jsonl.
+    read or written are left out and counted; for "ours" they are in rejects.jsonl. A record of a
+    younger schema of ours is not left out but refused.
     Raises UserError for a source that is no such file, for files that exist or that are the
     source's own, and where no record is left. Then nothing is written.
     """
@@ -36,7 +37,7 @@ def convert(
     boxes = 0
     if known == "ours":
         if to == "ours":
-            raise UserError(f"{place} is ours already", hint="Give another --to.")
+            raise UserError(f"{place} is ours already", hint="Give a --to other than ours.")
         file = records_file(place)
         chosen = replace(chosen, images=chosen.images or file.parent, local=True)
         records = reading.own(place, tally)

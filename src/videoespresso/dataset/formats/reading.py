@@ -61,8 +61,13 @@ def scale_of(source: Path) -> tuple[Scale, int]:
 
 
 def own(source: Path, tally: Tally) -> Iterator[Placed]:
-    """Our records. Raises UserError that names the line for one that is not."""
-    for number, item in numbered(records_file(source), DatasetItem):
+    """Our records; lines that are none are counted. Raises UserError for a younger schema."""
+
+    def spoiled(number: int, what: str) -> None:
+        tally.read += 1
+        tally.leave(f"line {number}", Unusable("no record of ours", what))
+
+    for number, item in numbered(records_file(source), DatasetItem, spoiled):
         tally.read += 1
         yield Placed(f"line {number}", item)
 
@@ -75,7 +80,7 @@ def released(source: Path, scale: Scale, clock: Clock, tally: Tally) -> Iterator
         tally.read += 1
         try:
             if row.fault:
-                raise Unusable("not JSON", row.fault)
+                raise Unusable("cannot be read", row.fault)
             item = reader.read(row.value)
         except Unusable as why:
             tally.leave(row.where, why)

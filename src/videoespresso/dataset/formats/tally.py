@@ -21,13 +21,19 @@ class Unusable(ValueError):
         self.criterion = criterion
 
 
+PLACES = 10
+"""Places that are named of records left out for one reason."""
+
+
 class Left(Record):
-    """Records left out for one reason. first: where the first of them stood ("record 7")."""
+    """Records left out for one reason. first: where the first of them stood ("record 7"), reason:
+    what is so there; also: where the next ones stood, so that PLACES are named at most."""
 
     criterion: str
     count: int
     first: str
     reason: str
+    also: tuple[str, ...] = ()
 
 
 class Converted(Record):
@@ -61,11 +67,12 @@ class Tally:
     def leave(self, where: str, why: Unusable) -> None:
         """Counts a record that is left out."""
         known = self._left.get(why.criterion)
-        self._left[why.criterion] = (
-            Left(criterion=why.criterion, count=1, first=where, reason=str(why))
-            if known is None
-            else known.model_copy(update={"count": known.count + 1})
-        )
+        if known is None:
+            left = Left(criterion=why.criterion, count=1, first=where, reason=str(why))
+        else:
+            also = known.also if known.count >= PLACES else (*known.also, where)
+            left = known.model_copy(update={"count": known.count + 1, "also": also})
+        self._left[why.criterion] = left
 
     @property
     def left_out(self) -> tuple[Left, ...]:

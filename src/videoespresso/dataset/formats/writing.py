@@ -139,7 +139,8 @@ def _some(job: Job) -> None:
     """Raises UserError where nothing was written: a file without records helps nobody."""
     if job.tally.written:
         return
-    why = "; ".join(f"{left.criterion} ({left.reason})" for left in job.tally.left_out[:3])
+    told = (f"{x.criterion} ({x.first}: {x.reason})" for x in job.tally.left_out[:3])
+    why = "; ".join(told)
     raise UserError(
         f"no record can be written as {job.to}: {why or 'there are none'}",
         hint="docs/dataset-formats.md says what each format needs.",
