@@ -51,7 +51,7 @@ def test_the_summary_as_json(tmp_path: Path, capsys: Any) -> None:
     assert main([*line, "--box-scale", "1000", "--json"]) == Exit.ANSWERED
     shown = capsys.readouterr()
     told = json.loads(shown.out)
-    assert (told["read"], told["written"], told["scale"]) == (1, 1, 1000)
+    assert (told["read"], told["written"], told["boxes"], told["scale"]) == (1, 1, 1, 1000)
     assert shown.err == ""
 
 

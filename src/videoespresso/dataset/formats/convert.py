@@ -34,7 +34,6 @@ def convert(
     if not place.exists():
         raise UserError(f"{place}: no such file", hint="Check the path.")
     known = reading.detect(place) if form == "auto" else form
-    boxes = 0
     if known == "ours":
         if to == "ours":
             raise UserError(f"{place} is ours already", hint="Give a --to other than ours.")
@@ -43,7 +42,7 @@ def convert(
         records = reading.own(place, tally)
     else:
         if scale is None:
-            scale, boxes = reading.scale_of(place)
+            scale = reading.scale_of(place)
         records = reading.released(place, scale, Clock(chosen.videos), tally)
     job = writing.Job(records, Path(out), to, chosen, tally)
     for file in job.targets:
@@ -56,7 +55,7 @@ def convert(
         files=tuple(map(str, job.targets)),
         read=tally.read,
         written=tally.written,
-        boxes=boxes,
+        boxes=tally.boxes,
         scale=scale,
         variants=dict(tally.variants),
         changed=dict(+tally.changed),

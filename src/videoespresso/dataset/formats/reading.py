@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from videoespresso.dataset.files import numbered, records_file
 from videoespresso.dataset.formats import inline
-from videoespresso.dataset.formats.boxes import Scale, ScaleVote
+from videoespresso.dataset.formats.boxes import Four, Scale, ScaleVote
 from videoespresso.dataset.formats.clock import Clock
 from videoespresso.dataset.formats.fields import texts
 from videoespresso.dataset.formats.released import ReleasedReader
@@ -49,15 +49,19 @@ def detect(source: Path) -> Form:
     )
 
 
-def scale_of(source: Path) -> tuple[Scale, int]:
-    """(scale, number of boxes) of a released file, from all its boxes. Raises UserError."""
+def scale_of(source: Path) -> Scale:
+    """The scale of a released file, from all its boxes. Raises UserError."""
     vote = ScaleVote()
     for row in rows(source):
-        evidence = row.value.get("evidence") if isinstance(row.value, dict) else None
-        for text in texts(evidence) or ():
-            for box in inline.raw_boxes(text):
-                vote.add(box)
-    return vote.scale(), vote.boxes
+        for box in _boxes(row):
+            vote.add(box)
+    return vote.scale()
+
+
+def _boxes(row: Row) -> Iterator[Four]:
+    """The boxes of a released record, in the numbers of the file."""
+    evidence = row.value.get("evidence") if isinstance(row.value, dict) else None
+    return (box for text in texts(evidence) or () for box in inline.raw_boxes(text))
 
 
 def own(source: Path, tally: Tally) -> Iterator[Placed]:
@@ -78,6 +82,7 @@ def released(source: Path, scale: Scale, clock: Clock, tally: Tally) -> Iterator
     seen: set[str] = set()
     for row in rows(source):
         tally.read += 1
+        tally.boxes += sum(1 for _ in _boxes(row))
         try:
             if row.fault:
                 raise Unusable("cannot be read", row.fault)

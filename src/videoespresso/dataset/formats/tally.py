@@ -37,8 +37,9 @@ class Left(Record):
 
 
 class Converted(Record):
-    """How a conversion went. form: what the source was. scale: of its boxes, None where it had no
-    boxes to read. variants: spellings met. changed: what could not be kept as it was."""
+    """How a conversion went. form: what the source was. boxes: of a released source, those of
+    records that are left out too. scale: theirs, None for a source of ours. variants: spellings
+    met. changed: what could not be kept as it was."""
 
     source: str
     form: str
@@ -60,6 +61,7 @@ class Tally:
         self.rejected: Callable[[Reject], object] = lambda reject: None
         self.read = 0
         self.written = 0
+        self.boxes = 0
         self.variants: Counter[str] = Counter()
         self.changed: Counter[str] = Counter()
         self._left: dict[str, Left] = {}
