@@ -115,6 +115,7 @@ def test_a_forecast_on_a_warm_cache_says_what_a_cold_video_costs(
     work = builds.folder / "cold" / "work"
     for file in (*work.glob("forecast-*.json"), *work.glob("*.shard.json")):
         file.unlink()
+    (builds.folder / "cold" / "records.jsonl").unlink()
     (builds.cache("cold") / "replies.sqlite").unlink()
     journal = told("cold")
     for again in (warm, journal):

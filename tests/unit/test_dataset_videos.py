@@ -59,7 +59,7 @@ def test_a_name_that_no_file_can_have_is_said(folder: Path) -> None:
     for given in (f"@{listed}", "c\0.mp4"):
         with pytest.raises(UserError, match=r"c\\x00\.mp4' cannot be a file's name"):
             find_videos([str(folder / "b.mp4"), given])
-    with pytest.raises(UserError, match="cannot be read as a list"):
+    with pytest.raises(UserError, match="cannot be a file's name"):
         find_videos(["@list\0.txt"])
 
 
@@ -79,3 +79,26 @@ def test_nothing_to_do_is_said(folder: Path) -> None:
         find_videos([folder / "gone.mp4", folder / "also.mp4"])
     with pytest.raises(UserError, match="cannot be read as a list"):
         find_videos([f"@{folder}/gone.txt"])
+
+
+def test_links_to_folders_are_followed_and_may_lead_in_a_circle(folder: Path) -> None:
+    elsewhere = folder / "in"
+    given = folder / "given"
+    given.mkdir()
+    (given / "link").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(elsewhere)
+    assert names(find_videos([given]), folder) == ["given/link/c.webm"]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"), [("", "empty name"), ("https://example.org/a.mp4", "built from files")]
+)
+def test_what_is_no_file_is_said(folder: Path, given: str, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        find_videos([str(folder / "b.mp4"), given])
+
+
+def test_an_address_in_a_list_is_said(folder: Path) -> None:
+    (folder / "list.txt").write_text("b.mp4\nhttp://example.org/a.mp4\n")
+    with pytest.raises(UserError, match="built from files"):
+        find_videos([f"@{folder}/list.txt"])

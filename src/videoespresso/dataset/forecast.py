@@ -99,6 +99,7 @@ class _Forecaster:
         self._made_with = made_with(context, seed, group)
         self._started = time.monotonic()
         self._done = self._tried = 0
+        self._why = ""
         first = first_paths(paths)
         self._worker = Worker(
             folder,
@@ -157,8 +158,8 @@ class _Forecaster:
         left = [n for path, n in frames.items() if path not in known]
         if left and len(measured) < 2:
             raise ModelError(
-                f"{len(measured)} videos of the sample could be finished",
-                hint="Without --dry-run the command says why; or take a larger --sample.",
+                f"{len(measured)} videos of the sample could be finished{self._why}",
+                hint="Mend that, or take a larger --sample.",
             )
         roles = carried(list(measured.values()), left)
         return Forecast(
@@ -230,6 +231,8 @@ class _Forecaster:
                 hint="What was paid for is kept; raise the limit, or take a smaller --sample.",
             )
         if not outcome.complete:
+            failures = [f"{f['video']}: {f['reason']}" for f in outcome.failures.values()]
+            self._why = f"; the last: {(failures or [outcome.told])[-1]}"
             return None
         if remembered:
             names = {caption.frame_id for caption in remembered}

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import stat
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,16 +27,12 @@ def find_videos(given: Iterable[str | Path]) -> list[str]:
 
     ~ is a home folder where there is one of that name. A file that is named but missing stays in
     the list: it becomes a reject and not the end of the run. Raises UserError where nothing is
-    found at all or nothing of it exists, for a list that cannot be read, and for a name with a NUL
-    in it, as no file can have.
+    found at all or nothing of it exists, for a list that cannot be read, and for what cannot be a
+    file's name: an empty one, an address, one with a NUL in it.
     """
     found: dict[str, str] = {}
     for one in given:
         for path in _of(str(one)):
-            if "\0" in path:
-                raise UserError(
-                    f"{path!r} cannot be a file's name", hint="Save a list of names as UTF-8."
-                )
             found.setdefault(os.path.abspath(path), path)
     if not found:
         raise UserError(
@@ -50,6 +47,7 @@ def find_videos(given: Iterable[str | Path]) -> list[str]:
 
 
 def _of(given: str) -> Iterator[str]:
+    _check(given)
     if given.startswith("@"):
         yield from _listed(Path(given[1:]))
         return
@@ -57,7 +55,12 @@ def _of(given: str) -> Iterator[str]:
     if not path.is_dir():
         yield str(path)
         return
-    for folder, inner, names in os.walk(path):
+    seen: set[str] = set()
+    for folder, inner, names in os.walk(path, followlinks=True):
+        if (real := os.path.realpath(folder)) in seen:  # links may lead in a circle
+            inner.clear()
+            continue
+        seen.add(real)
         inner.sort()
         yield from (
             os.path.join(folder, name)
@@ -76,7 +79,20 @@ def _listed(file: Path) -> Iterator[str]:
         ) from error
     for line in lines:
         if (name := line.strip()) and not name.startswith("#"):
+            _check(name)
             yield str(file.parent / _expanded(name))
+
+
+def _check(name: str) -> None:
+    if not name:
+        raise UserError("an empty name is no file", hint="Is a variable of your script not set?")
+    if re.match(r"https?://", name):
+        raise UserError(
+            f"{name}: a dataset is built from files",
+            hint="Download it first; the records then name your copy.",
+        )
+    if "\0" in name:
+        raise UserError(f"{name!r} cannot be a file's name", hint="Save a list of names as UTF-8.")
 
 
 def _expanded(name: str) -> Path:
