@@ -154,6 +154,19 @@ class Usage(Record):
             seconds=self.seconds + other.seconds,
         )
 
+    def __sub__(self, other: "Usage") -> "Usage":
+        """What came after `other`, an earlier state of the same sum."""
+        usd = None if self.usd is None or other.usd is None else self.usd - other.usd
+        return Usage(
+            calls=self.calls - other.calls,
+            cached_calls=self.cached_calls - other.cached_calls,
+            input_tokens=self.input_tokens - other.input_tokens,
+            output_tokens=self.output_tokens - other.output_tokens,
+            images=self.images - other.images,
+            usd=usd,
+            seconds=self.seconds - other.seconds,
+        )
+
 
 class Work(Record):
     """How much looking an answer took; the second question on a video decodes and captions 0."""

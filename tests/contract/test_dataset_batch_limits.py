@@ -1,5 +1,6 @@
 """Dataset mode through the Batch API: limits, and batches that the server refuses."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,26 @@ def test_what_fits_a_limit_is_sent_and_used_before_the_limit_is_told(builds: Bui
     assert done.records > 0
     assert len({str(body) for body in server.executed}) == len(server.executed), "none paid twice"
     assert not server.online
+
+
+def runs(builds: Builds) -> list[dict[str, Any]]:
+    """The lines of dataset.json."""
+    told: list[dict[str, Any]] = json.loads((builds.out / "dataset.json").read_text())["runs"]
+    return told
+
+
+def calls(usage: dict[str, Any]) -> int:
+    return sum(used["calls"] for used in usage.values())
+
+
+def test_the_runs_of_the_manifest_sum_up_to_what_was_spent(builds: Builds) -> None:
+    with pytest.raises(BudgetExceeded):
+        builds.build(budget_calls=6)
+    rounds = [run["usage"] for run in runs(builds)]
+    assert [calls(usage) for usage in rounds] == [0, 6], "what was sent, and what it brought"
+    done = builds.build()
+    assert sum(calls(run["usage"]) for run in runs(builds)) == len(builds.server.executed)
+    assert sum(usage.calls for usage in done.usage.values()) == len(builds.server.executed) - 6
 
 
 def test_room_that_cheap_replies_leave_is_used(

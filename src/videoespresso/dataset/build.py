@@ -15,6 +15,7 @@ from videoespresso.errors import UserError
 from videoespresso.graphs.context import Context, open_context
 from videoespresso.graphs.dataset_context import GROUP
 from videoespresso.settings import DATASET_ROLES, Settings
+from videoespresso.types import Usage
 
 __all__ = ["Batch", "Built", "Progress", "build_dataset", "open_dataset_context"]
 
@@ -85,9 +86,14 @@ def build_dataset(
         if engine != "local":
             raise UserError("batches are not for a cluster", hint="Leave --engine away.")
 
+        earlier: dict[str, Usage] = {}
+
         def once() -> Built:
             local = LocalEngine(folder, context, seed=seed, group=group, jobs=many)
-            return Run(folder, local, paths, made, on_progress, on_end).run()
+            try:
+                return Run(folder, local, paths, made, on_progress, on_end, earlier).run()
+            finally:
+                earlier.update(context.ledger.by_role())
 
         return in_batches(once, folder, context, batch)
     worked_by: Engine

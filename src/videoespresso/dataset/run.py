@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,7 +92,8 @@ class Progress:
 
 
 class Run:
-    """One call of `build_dataset`."""
+    """One call of `build_dataset`, or a round of one. earlier: what its rounds before this used, by
+    role; the line in dataset.json is of this one alone."""
 
     def __init__(
         self,
@@ -102,7 +103,9 @@ class Run:
         settings: Json,
         on_progress: Callable[[Progress], None],
         on_end: Callable[[Built], None],
+        earlier: Mapping[str, Usage] | None = None,
     ) -> None:
+        self._earlier = earlier or {}
         self._folder, self._engine, self._paths = folder, engine, paths
         self._progress = Progress(videos=len(paths))
         self._on_progress, self._on_end = on_progress, on_end
@@ -261,6 +264,7 @@ class Run:
             deferred=len(self._deferred),
         )
         told = built.model_dump(mode="json", exclude={"out", "failures", "reasons"})
+        told["usage"] = self._usage()
         write_manifest(self._folder, self._made_with, counts, told)
         try:
             write_page(self._folder.root, self._folder.page)
@@ -270,3 +274,9 @@ class Run:
                 hint="Free the disk; the records are written, and the same command goes on.",
             ) from error
         return built
+
+    def _usage(self) -> Json:
+        """What this round used, by role."""
+        before = {role: self._earlier.get(role, Usage()) for role in self._report.usage}
+        used = {role: usage - before[role] for role, usage in self._report.usage.items()}
+        return {role: usage.model_dump(mode="json") for role, usage in used.items()}
