@@ -90,6 +90,17 @@ class Turns:
                 climbed: Climbed[V] = done.value
                 return climbed
 
+    def once(self, call: Callable[[], V]) -> V:
+        """What a call that is no chat gives, with retries; `call` tells the meter what came."""
+        with self._line() as (place, alarm):
+            for tried in count(1):
+                try:
+                    with self._turn(place, alarm, Attempt("text"), tried):
+                        return call()
+                except ModelError as error:
+                    self._pause(place, error, tried)
+        raise AssertionError("the last try returns or raises")
+
     def stream(self) -> Iterator[str]:
         """The words as they come; tried again only before the first of them."""
         attempt = Attempt("text")

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from videoespresso.agents.base import Agent
+from videoespresso.agents.embedding import charging, within_limits
 from videoespresso.agents.prompts import load
 from videoespresso.memory.captions import CaptionMemory
-from videoespresso.memory.embedders import Embedder, embedder
+from videoespresso.memory.embedders import Embedder
 from videoespresso.memory.frames import FrameStore
 from videoespresso.memory.replies import ReplyCache
 from videoespresso.models.budget import Budget
@@ -54,7 +55,11 @@ class Context:
         """The same means with an empty ledger and the whole budget: those of the next question."""
         ledger, budget = Ledger(), Budget.of(self.settings)
         agents = {role: _charging(a, a.role, ledger, budget) for role, a in self.agents.items()}
-        return replace(self, agents=agents, ledger=ledger, budget=budget)
+        embed = charging(self.embed, ledger, budget)
+        memory = self.memory if embed is self.embed else self.memory.with_embedder(embed)
+        return replace(
+            self, agents=agents, embed=embed, memory=memory, ledger=ledger, budget=budget
+        )
 
     def follower(self) -> Agent:
         """Who understands follow-up questions: the reasoner's model in another role."""
@@ -131,7 +136,14 @@ def open_context(
         )
         for role in roles
     }
-    embed = embedder(specs["embedder"].spec)
+    by_whom = specs["embedder"]
+    embed = within_limits(
+        by_whom.spec,
+        ledger=ledger,
+        budget=budget,
+        replies=replies,
+        pace=paces.pace(by_whom.model) if by_whom.spec.startswith("openai:") else None,
+    )
     asked = [*(name for name in settings.tools if name not in tools), *tools]
     loaded = load_tools(asked, servers=settings.mcp)
     return Context(

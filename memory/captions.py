@@ -5,6 +5,7 @@ video is next used, and an index which is damaged is made again with a CaptionMe
 Vectors of different embedders never meet: each embedder has collections of its own.
 """
 
+import copy
 import hashlib
 import warnings
 from collections.abc import Callable, Sequence
@@ -93,6 +94,12 @@ class CaptionMemory:
             )
         root = Path(where).expanduser() if where is not None else root or cache_dir() / "memory"
         return cls(root, LocalChroma(root), embed)
+
+    def with_embedder(self, embed: Embedder) -> "CaptionMemory":
+        """The same memory with another way to the same vectors: the names are equal."""
+        mine = copy.copy(self)
+        mine._embed = embed
+        return mine
 
     def add(self, video_id: str, captions: Sequence[Caption]) -> None:
         """Remembers captions; one about a frame that has one already replaces it.

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from videoespresso.errors import ModelError, SettingsError
 from videoespresso.models.chat import NO_KEY
 from videoespresso.models.failures import model_errors
-from videoespresso.models.specs import ModelSpec, is_local
+from videoespresso.models.specs import ModelSpec, is_local, openai_base_url, server_mark
 
 DEFAULT = "wordllama"
 _KNOWN = (
@@ -91,15 +91,22 @@ class _Embedder(ABC):
         ]
         if not parts:
             return np.zeros((len(texts), self.dimensions), np.float32)
-        vectors = np.concatenate(parts).astype(np.float32)
-        if vectors.shape[0] != len(filled) or not np.isfinite(vectors).all():
+        vectors = self._unit(np.concatenate(parts), len(filled))
+        rows = np.zeros((len(texts), vectors.shape[1]), np.float32)
+        rows[filled] = vectors
+        return rows
+
+    def _unit(self, raw: NDArray[Any], count: int) -> NDArray[np.float32]:
+        """(count, d) at unit length, or zeros where there is none. Raises ModelError."""
+        vectors = raw.astype(np.float32)
+        if vectors.shape[0] != count or not np.isfinite(vectors).all():
             raise ModelError(
-                f"{self.name} gave {len(vectors)} vectors for {len(filled)} texts, or not-numbers",
+                f"{self.name} gave {len(vectors)} vectors for {count} texts, or not-numbers",
                 hint="Check that the model is an embedding model.",
             )
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        rows = np.zeros((len(texts), vectors.shape[1]), np.float32)
-        rows[filled] = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+        rows = np.zeros_like(vectors)
+        np.divide(vectors, lengths, out=rows, where=lengths > 0)
         return rows
 
 
@@ -156,13 +163,19 @@ def _root_logger_kept() -> Iterator[None]:
 
 
 class OpenAIEmbedder(_Embedder):
-    """OpenAI's embeddings, or those of any server that speaks its `/v1/embeddings`."""
+    """OpenAI's embeddings, or those of any server that speaks its `/v1/embeddings`.
+
+    Every call is one request, made once: limits, retries and a cache are agents/embedding.py's.
+    """
 
     batch = OPENAI_BATCH
 
     def __init__(self, spec: ModelSpec, *, timeout_s: float = 60.0) -> None:
-        self.name, self._spec, self._timeout_s = str(spec), spec, timeout_s
-        url = spec.base_url or os.environ.get("OPENAI_BASE_URL") or ""
+        self.spec, self._timeout_s = spec, timeout_s
+        self._url = spec.base_url or openai_base_url()
+        mark = server_mark(spec, self._url)
+        self.name = f"{spec} (server {mark})" if mark else str(spec)
+        url = self._url or ""
         self._key = os.environ.get("OPENAI_API_KEY") or (NO_KEY if is_local(url) else "")
         if not self._key:
             raise SettingsError(
@@ -172,24 +185,26 @@ class OpenAIEmbedder(_Embedder):
 
     @cached_property
     def _client(self) -> Any:
-        from langchain_openai import OpenAIEmbeddings  # noqa: PLC0415 - imports openai, a second
-        from pydantic import SecretStr  # noqa: PLC0415 - only for this
+        from openai import OpenAI  # noqa: PLC0415 - a second or two
 
-        return OpenAIEmbeddings(
-            model=self._spec.model,
-            base_url=self._spec.base_url or None,
-            api_key=SecretStr(self._key),
-            timeout=self._timeout_s,
-            max_retries=2,
-            chunk_size=self.batch,
-            # True would send token ids, which other servers cannot read, after downloading the
-            # tokenizer; captions are far below any model's limit
-            check_embedding_ctx_length=False,
-        )
+        return OpenAI(base_url=self._url, api_key=self._key, timeout=self._timeout_s, max_retries=0)
+
+    def counted(self, texts: list[str]) -> tuple[NDArray[np.float32], int]:
+        """(n, d) of up to `batch` texts with something in them, and the tokens that the server says
+        it read, 0 if it says nothing."""
+        raw, tokens = self._sent(texts)
+        return self._unit(raw, len(texts)), tokens
 
     def _raw(self, texts: list[str]) -> NDArray[Any]:
-        with model_errors(self._spec):
-            return np.asarray(self._client.embed_documents(texts), dtype=np.float32)
+        return self._sent(texts)[0]
+
+    def _sent(self, texts: list[str]) -> tuple[NDArray[Any], int]:
+        """One request; vectors of any length."""
+        with model_errors(self.spec):
+            reply = self._client.embeddings.create(model=self.spec.model, input=texts)
+            rows = np.asarray([item.embedding for item in reply.data], dtype=np.float32)
+            tokens = getattr(reply.usage, "prompt_tokens", None)
+        return rows, int(tokens or 0)
 
 
 class HfEmbedder(_Embedder):

@@ -2,12 +2,10 @@
 
 Captions in time order are compared by the cosine of their embeddings; from tau on the later frame
 is dropped ("LIFO": last in, first out; the earlier one stays). The paper does not say with what a
-caption is compared, nor what tau is. Both readings of the first are here:
-
-stack      with the last caption that was *kept*. The default: in a slow change (dusk, a pan) each
-           caption is much like the one before, but in the end unlike the one that was kept, and
-           then it is kept too. Every dropped frame is like a frame that still is there.
-neighbour  with the caption just before, dropped or not. A slow change is lost but for its start.
+caption is compared, nor what tau is. Here it is the last caption that was *kept*: in a slow change
+(dusk, a pan) each caption is much like the one before, but in the end unlike the one that was kept,
+and then it is kept too. Every dropped frame is like a frame that still is there. Compared with the
+caption just before, dropped or not, a slow change would be lost but for its start.
 
 A static embedder (wordllama) averages words, so it hardly sees the one that matters and does not
 see their order: "street, rain: red car stops; dog crosses; light is red; man in blue is sad" has
@@ -27,7 +25,6 @@ guard=False may serve better. That has not been measured.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +33,6 @@ from videoespresso.errors import ToolError
 from videoespresso.memory.embedders import Embedder
 from videoespresso.tools.caption_words import Guard
 from videoespresso.types import Caption, DroppedFrame
-
-Reading = Literal["stack", "neighbour"]
 
 TAU = 0.9
 """Default with the guard, which then decides what is the same; tau only asks for likeness. The
@@ -68,7 +63,6 @@ def semantic_filter(
     captions: Sequence[Caption],
     embed: Embedder,
     tau: float | None = None,
-    reading: Reading = "stack",
     *,
     guard: Guard | bool = True,
 ) -> FilterResult:
@@ -76,17 +70,14 @@ def semantic_filter(
 
     tau: cosine, -1 to 1; None for TAU, or TAU_PLAIN without a guard. Each different text is
     embedded once. A blank caption (a captioner that failed) is kept, and nothing is compared with
-    it: not to know what is on a frame is no reason to drop it. Raises ToolError for a tau or a
-    reading that is none, and ModelError from the embedder.
+    it: not to know what is on a frame is no reason to drop it. Raises ToolError for a tau that is
+    no cosine, and ModelError from the embedder.
     """
     watch = _guard(guard)
     if tau is None:
         tau = TAU if watch else TAU_PLAIN
-    if not -1.0 <= tau <= 1.0 or reading not in ("stack", "neighbour"):
-        raise ToolError(
-            f"semantic filter: tau {tau}, reading {reading!r}",
-            hint='tau is a cosine from -1 to 1; the reading is "stack" or "neighbour".',
-        )
+    if not -1.0 <= tau <= 1.0:
+        raise ToolError(f"semantic filter: tau {tau}", hint="tau is a cosine from -1 to 1.")
     ordered = sorted(captions, key=lambda caption: caption.time_s)
     vectors = _vectors((caption.text for caption in ordered), embed)
     kept: list[Caption] = []
@@ -101,7 +92,6 @@ def semantic_filter(
             dropped.append(_drop(caption, before, score, tau))
         else:
             kept.append(caption)
-        if kept[-1] is caption or reading == "neighbour":
             before = caption
     return FilterResult(tuple(kept), tuple(dropped))
 
@@ -126,18 +116,6 @@ class Agreement:
     same: int
 
 
-def measure_tau(
-    pairs: Iterable[tuple[str, str, bool]],
-    embed: Embedder,
-    tau: float,
-    *,
-    guard: Guard | bool = True,
-) -> Agreement:
-    """Scores a tau on (caption, caption, same meaning?) pairs; ToolError without both kinds."""
-    different, same = _merged_up_to(pairs, embed, _guard(guard))
-    return _agreement(tau, different, same)
-
-
 def calibrate_tau(
     pairs: Iterable[tuple[str, str, bool]], embed: Embedder, *, keep: float = KEEP
 ) -> Agreement:
@@ -150,16 +128,13 @@ def calibrate_tau(
     tau nothing to decide (with it even -0.5 keeps all of the theatre's pairs apart). Raises
     ToolError without pairs of both kinds.
     """
-    different, same = _merged_up_to(pairs, embed, None)
+    different, same = _cosines(pairs, embed)
     allowed = int(np.floor(round((1.0 - keep) * len(different), 9)))
     worst = np.sort(different)[::-1][min(allowed, len(different) - 1)]
     seen = np.concatenate([different, same])
     above = seen[seen > worst]
     tau = float(worst + above.min()) / 2 if above.size else float(worst) + 10.0**-DIGITS
-    return _agreement(min(1.0, float(np.ceil(tau * 10**DIGITS)) / 10**DIGITS), different, same)
-
-
-def _agreement(tau: float, different: NDArray[np.float64], same: NDArray[np.float64]) -> Agreement:
+    tau = min(1.0, float(np.ceil(tau * 10**DIGITS)) / 10**DIGITS)
     return Agreement(
         tau=tau,
         kept_different=float(np.mean(different < tau)),
@@ -169,23 +144,22 @@ def _agreement(tau: float, different: NDArray[np.float64], same: NDArray[np.floa
     )
 
 
-def _merged_up_to(
-    pairs: Iterable[tuple[str, str, bool]], embed: Embedder, watch: Guard | None
+def _cosines(
+    pairs: Iterable[tuple[str, str, bool]], embed: Embedder
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(of the different pairs, of the same) the highest tau which merges a pair: its cosine, or
-    -2 where the guard forbids it."""
+    """Of the different pairs, and of the same; -2 where a text is blank."""
     labelled = list(pairs)
     vectors = _vectors((text for a, b, _same in labelled for text in (a, b)), embed)
-    up_to: dict[bool, list[float]] = {False: [], True: []}
+    found: dict[bool, list[float]] = {False: [], True: []}
     for a, b, same in labelled:
-        known = a in vectors and b in vectors and (watch is None or watch.agree(a, b))
-        up_to[same].append(cosine(vectors[a], vectors[b]) if known else -2.0)
-    if not up_to[False] or not up_to[True]:
+        known = a in vectors and b in vectors
+        found[same].append(cosine(vectors[a], vectors[b]) if known else -2.0)
+    if not found[False] or not found[True]:
         raise ToolError(
-            f"{len(up_to[False])} different and {len(up_to[True])} equal pairs show no tau",
+            f"{len(found[False])} different and {len(found[True])} equal pairs show no tau",
             hint="Give pairs of both kinds; a few hundred of each make a figure to trust.",
         )
-    return np.array(up_to[False]), np.array(up_to[True])
+    return np.array(found[False]), np.array(found[True])
 
 
 def _vectors(texts: Iterable[str], embed: Embedder) -> dict[str, NDArray[np.float32]]:

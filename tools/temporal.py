@@ -20,15 +20,12 @@ class Located:
     """Where a text happens.
 
     time_s: the frame's exact instant in seconds. score: cosine with that frame's caption.
-    margin: how much lower the next best *different* caption scores; near 0 the place is a guess,
-    and it is 2.0, the most a cosine can differ, when the group has no second one.
     """
 
     text: str
     frame_id: str
     time_s: float
     score: float
-    margin: float
 
 
 def locate(
@@ -73,11 +70,8 @@ def locate(
         later = (caption for caption in equal if in_order and caption.time_s > after_s)
         best = next(later, equal[0])
         after_s = best.time_s
-        others = np.delete(row, column[best.text])
-        score = float(row[column[best.text]])
-        margin = score - float(others.max()) if others.size else 2.0
         frame_id, time_s = _frame(best, frames)
-        found.append(Located(text, frame_id, time_s, score, round(margin, DIGITS)))
+        found.append(Located(text, frame_id, time_s, float(scores.max())))
     return found
 
 

@@ -1,7 +1,6 @@
-"""The paper's step 3, in both readings, and the guard that keeps it from losing a change."""
+"""The paper's step 3, and the guard that keeps it from losing a change."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,15 +11,10 @@ from videoespresso.memory.embedders import embedder
 from videoespresso.tools.caption_words import Guard, clauses
 from videoespresso.tools.semantic_filter import (
     TAU,
-    TAU_PLAIN,
     calibrate_tau,
-    measure_tau,
     semantic_filter,
 )
 from videoespresso.types import Caption
-
-Readings = Literal["stack", "neighbour"]
-READINGS: tuple[Readings, ...] = ("stack", "neighbour")
 
 
 class Angles:
@@ -41,35 +35,32 @@ def captions(*texts: str) -> list[Caption]:
     return [Caption(frame_id=f"v@{k}000", time_s=float(k), text=t) for k, t in enumerate(texts)]
 
 
-def plain(*degrees: float, tau: float, reading: Readings) -> list[float]:
+def plain(*degrees: float, tau: float) -> list[float]:
     """The instants that stay under the paper's plain rule."""
-    result = semantic_filter(captions(*map(str, degrees)), Angles(), tau, reading, guard=False)
+    result = semantic_filter(captions(*map(str, degrees)), Angles(), tau, guard=False)
     return [caption.time_s for caption in result.kept]
 
 
 TAU_30 = 0.866  # just below cos(30 degrees): up to 30 degrees apart is the same
 
 
-@pytest.mark.parametrize("reading", READINGS)
-def test_of_a_run_of_likes_the_earliest_stays(reading: Readings) -> None:
-    assert plain(0, 5, 0, 5, 90, 95, tau=TAU_30, reading=reading) == [0.0, 4.0]
+def test_of_a_run_of_likes_the_earliest_stays() -> None:
+    assert plain(0, 5, 0, 5, 90, 95, tau=TAU_30) == [0.0, 4.0]
 
 
-def test_the_readings_differ_in_a_slow_change() -> None:
+def test_a_slow_change_is_kept() -> None:
     """Steps of 20 degrees: each is like the one before, every second unlike the last kept."""
-    slow = (0, 20, 40, 60, 80)
-    assert plain(*slow, tau=TAU_30, reading="neighbour") == [0.0]
-    assert plain(*slow, tau=TAU_30, reading="stack") == [0.0, 2.0, 4.0]
+    assert plain(0, 20, 40, 60, 80, tau=TAU_30) == [0.0, 2.0, 4.0]
 
 
-def test_stack_compares_with_what_was_kept_not_with_everything() -> None:
+def test_it_compares_with_what_was_kept_last_not_with_everything() -> None:
     """What comes back after something else is told again: it is another event."""
-    assert plain(0, 90, 0, tau=TAU_30, reading="stack") == [0.0, 1.0, 2.0]
+    assert plain(0, 90, 0, tau=TAU_30) == [0.0, 1.0, 2.0]
 
 
 def test_a_cosine_of_exactly_tau_is_dropped() -> None:
-    assert plain(0, 60, tau=0.5, reading="stack") == [0.0]
-    assert plain(0, 60, tau=0.500001, reading="stack") == [0.0, 1.0]
+    assert plain(0, 60, tau=0.5) == [0.0]
+    assert plain(0, 60, tau=0.500001) == [0.0, 1.0]
 
 
 def test_every_frame_is_kept_or_dropped_with_its_reason() -> None:
@@ -103,10 +94,10 @@ def test_nothing_in_nothing_out() -> None:
     assert semantic_filter(captions("", " "), Angles()).dropped == ()
 
 
-@pytest.mark.parametrize(("tau", "reading"), [(1.5, "stack"), (-2.0, "stack"), (0.9, "lifo")])
-def test_a_tau_or_reading_that_is_none_is_an_error(tau: float, reading: Readings) -> None:
+@pytest.mark.parametrize("tau", [1.5, -2.0])
+def test_a_tau_that_is_no_cosine_is_an_error(tau: float) -> None:
     with pytest.raises(ToolError) as caught:
-        semantic_filter(captions("0"), Angles(), tau, reading)
+        semantic_filter(captions("0"), Angles(), tau)
     assert caught.value.hint
 
 
@@ -237,17 +228,6 @@ def test_calibration_says_when_no_tau_will_do() -> None:
     found = calibrate_tau(given, embedder())
     assert found.tau <= 1.0
     assert found.kept_different == 0.0
-    assert measure_tau(given, embedder(), found.tau).kept_different == 1.0  # the guard can
-
-
-def test_a_measured_tau_without_a_guard_is_the_plain_rule() -> None:
-    given = [(STREET, other, False) for other in DECISIVE] + [(STREET, s, True) for s in SAME]
-    guarded = measure_tau(given, embedder(), TAU)
-    bare = measure_tau(given, embedder(), TAU, guard=False)
-    assert guarded.kept_different == 1.0
-    assert bare.kept_different < 0.5
-    assert guarded.dropped_same == bare.dropped_same == 1.0
-    assert TAU < TAU_PLAIN <= 1.0
 
 
 @pytest.mark.parametrize("given", [[], pairs([10], []), pairs([], [10])])

@@ -244,10 +244,10 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Find what splits share: videos, frames, questions. Exit code 1 when there is something."""
+    from videoespresso.agents.embedding import within_limits
     from videoespresso.cli.dataset_tables import show_duplicates, show_leakage
     from videoespresso.dataset import duplicates, files, leaks
     from videoespresso.dataset.split import parts
-    from videoespresso.memory.embedders import embedder
 
     if len(folders) == 1 and folders[0].is_dir() and (names := parts(folders[0])):
         folders = [folders[0] / name for name in names]
@@ -255,12 +255,12 @@ def check(
     readers = {str(folder): partial(files.read_items, folder) for folder in folders}
     if len(readers) == 1:
         (read,) = readers.values()
-        repeated = duplicates.find(read, embedder(encoder), threshold)
+        repeated = duplicates.find(read, within_limits(encoder), threshold)
         ok = not repeated.same_video
         write_json(repeated) if as_json else show_duplicates(repeated)
     else:
         wanted = [kind for kind in leaks.KINDS if kind not in (ignore or [])]
-        found = leaks.leakage(readers, embedder(encoder), threshold=threshold, kinds=wanted)
+        found = leaks.leakage(readers, within_limits(encoder), threshold=threshold, kinds=wanted)
         ok = found.ok
         write_json(found) if as_json else show_leakage(found)
     if not ok:

@@ -47,15 +47,14 @@ def rebuild(where: WhereOption = None, embedder: EmbedderOption = None) -> None:
 
 def opened(where: str | None, embedder_spec: str | None) -> "CaptionMemory":
     """The memory that `ask` uses, or the one named."""
+    from videoespresso.agents.embedding import within_limits
     from videoespresso.memory.captions import CaptionMemory
-    from videoespresso.memory.embedders import embedder
     from videoespresso.models.profiles import resolve
 
     settings = Settings.load({"embedder": embedder_spec})
     root = settings.cache_dir / "memory"
-    return CaptionMemory.open(
-        where or settings.memory or root, embedder(resolve(settings)["embedder"].spec), root=root
-    )
+    embed = within_limits(resolve(settings)["embedder"].spec)
+    return CaptionMemory.open(where or settings.memory or root, embed, root=root)
 
 
 def _show(stats: "MemoryStats") -> None:
