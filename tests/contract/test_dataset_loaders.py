@@ -60,6 +60,23 @@ def test_parquet_by_path_gives_pictures_wherever_it_is_read(
     assert (picture.size, picture.mode) == ((64, 36), "RGB")
 
 
+@pytest.mark.parametrize("embed", [True, False])
+def test_parquet_has_no_files_that_are_no_pictures(tmp_path: Path, embed: bool) -> None:
+    folder = dataset(tmp_path / "d", 4)
+    (folder / "images/0-1.jpg").write_text("45")
+    whole = (folder / "images/2-0.jpg").read_bytes()
+    (folder / "images/2-0.jpg").write_bytes(whole[:-12])
+    file = tmp_path / "d.parquet"
+    done = convert(folder, file, to="parquet", choices=Choices(embed=embed))
+    (left,) = done.left_out
+    assert (left.criterion, left.first) == ("image cannot be read", "line 1")
+    assert left.also == (("line 3",) if embed else ())  # cut off: told where all bytes are read
+    rows = load("parquet", file)
+    assert len(rows) == done.written == 4 - left.count
+    if embed:
+        assert {frame["image"].size for row in rows for frame in row["core_frames"]} == {(64, 36)}
+
+
 def test_parquet_and_our_records_say_the_same(tmp_path: Path) -> None:
     file = tmp_path / "d.parquet"
     records = [bench_record(), bench_record(question="And?", duration={"s": [1, None]})]

@@ -265,6 +265,17 @@ def test_missing_and_straying_pictures_are_left_out_and_told(tmp_path: Path) -> 
     assert row["images"][0] == str(folder / "images/ä #3.x.jpg")
 
 
+@pytest.mark.parametrize("to", ["trl", "llama-factory", "ms-swift"])
+def test_files_that_are_no_pictures_are_left_out_and_told(tmp_path: Path, to: Target) -> None:
+    folder = dataset(tmp_path / "d")
+    (folder / "images/1-0.jpg").write_text("45")
+    done = convert(folder, tmp_path / "out", to=to)
+    (left,) = done.left_out
+    assert (left.criterion, left.count, left.first) == ("image cannot be read", 1, "line 2")
+    assert str(folder / "images/1-0.jpg") in left.reason
+    assert len(lines(done, "answer.jsonl")) == 2
+
+
 def test_a_test_record_s_options_are_asked(tmp_path: Path) -> None:
     file = write(tmp_path / "in.json", [bench_record()])
     done = convert(file, tmp_path / "out", to="ms-swift", choices=Choices(replies="text"))

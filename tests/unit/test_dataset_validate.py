@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tests.records import HOSTILE, dataset, item, picture, video
+from tests.records import HOSTILE, dataset, item, picture, reject, video
 
 from videoespresso.dataset.checks import CHECKS, MEND, faults
 from videoespresso.dataset.files import read_items
@@ -128,6 +128,19 @@ def test_a_record_of_a_younger_schema_is_not_to_be_removed(tmp_path: Path) -> No
     assert problem.what in str(caught.value)
     assert problem.mend == caught.value.hint
     assert "Update" in problem.mend
+
+
+def test_damaged_rejects_are_told_of(tmp_path: Path) -> None:
+    folder = dataset(tmp_path, [item(1)], [reject(1), reject(2)])
+    assert validate(folder).ok
+    with (folder / "rejects.jsonl").open("ab") as file:
+        file.write(b'{"video": "a.mp4"}\n\n{"video": "a.m')
+    found = validate(folder / "records.jsonl")
+    assert (found.records, found.counts) == (1, {"rejects": 2})
+    assert [problem.line for problem in found.problems] == [3, 5]
+    assert "in rejects.jsonl: stage" in found.problems[0].what
+    (folder / "rejects.jsonl").unlink()
+    assert validate(folder).ok
 
 
 def test_two_records_with_one_id(tmp_path: Path) -> None:

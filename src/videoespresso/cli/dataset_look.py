@@ -109,7 +109,7 @@ def validate(
     ] = 0.2,
     as_json: JsonOption = False,
 ) -> None:
-    """Check records, images, boxes, instants, options. Exit code 1 when something is wrong."""
+    """Check records, images, boxes, instants, options, rejects. Exit code 1 when one is wrong."""
     from videoespresso.cli.dataset_tables import show_validation
     from videoespresso.dataset.validate import validate as find
 

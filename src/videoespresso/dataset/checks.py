@@ -28,6 +28,7 @@ Check = Literal[
     "longest",
     "video",
     "empty",
+    "rejects",
 ]
 CHECKS: Final[tuple[Check, ...]] = get_args(Check)
 
@@ -50,6 +51,7 @@ MEND: Final[dict[Check, str]] = {
     "longest": "Make wrong options longer: the length alone gives the answer away.",
     "video": "Give the folder that the videos' paths start from, with the files as they were.",
     "empty": "Build or convert something into this folder.",
+    "rejects": "Mend the line of rejects.jsonl, or remove it: `stats` and `split` read it.",
 }
 
 COMPARABLE: Final = 3.0

@@ -135,7 +135,7 @@ def _manifest(source: Path) -> object:
     """What the dataset's own manifest says; None where there is none to read."""
     try:
         return json.loads((source / MANIFEST).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

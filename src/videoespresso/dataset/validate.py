@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -11,9 +12,10 @@ from PIL import Image
 from pydantic import ValidationError
 
 from videoespresso.dataset.checks import CHECKS, MEND, Check, Fault, faults
-from videoespresso.dataset.files import NewerSchemaError, lines_of, records_file, value_of
+from videoespresso.dataset.files import REJECTS, NewerSchemaError, lines_of, records_file, value_of
 from videoespresso.dataset.measures import right_and_wrong, words_in
-from videoespresso.items import LETTERS, DatasetItem, KeyFrame, SourceVideo
+from videoespresso.dataset.pictures import FAULTS, decode
+from videoespresso.items import LETTERS, DatasetItem, KeyFrame, Reject, SourceVideo
 from videoespresso.types import Record
 
 LISTED: Final = 1000
@@ -32,7 +34,8 @@ IMAGES_KNOWN: Final = 20_000
 
 
 class Problem(Record):
-    """line: of records.jsonl from 1, None for the whole. mend: what to do about it."""
+    """line: of records.jsonl from 1, of rejects.jsonl where the check is "rejects", None for the
+    whole. mend: what to do about it."""
 
     line: int | None
     id: str
@@ -63,7 +66,7 @@ def validate(
     checking = _Checking(records.parent if images else None, videos, longest)
     counts: Counter[Check] = Counter()
     listed: list[Problem] = []
-    for problem in checking.problems(records):
+    for problem in chain(checking.problems(records), _rejects(records.parent / REJECTS)):
         counts[problem.check] += 1
         if len(listed) < LISTED:
             listed.append(problem)
@@ -159,6 +162,17 @@ class _Checking:
             yield "longest", f"the right option is the longest by far in {told}"
 
 
+def _rejects(file: Path) -> Iterator[Problem]:
+    """The lines of rejects.jsonl that are no rejects; there may be no such file."""
+    for number, line in lines_of(file) if file.is_file() else ():
+        try:
+            Reject.model_validate(value_of(line))
+        except ValidationError as error:
+            yield _problem("rejects", f"in {REJECTS}: {_told(error)}", number)
+        except (ValueError, NewerSchemaError) as error:
+            yield _problem("rejects", f"in {REJECTS}: {error}", number)
+
+
 def leans(hits: int, n: int, even: float) -> bool:
     """Whether a letter is right more or less often than even, beyond LEANING and beyond chance."""
     if abs(hits / n - even) <= LEANING:
@@ -203,9 +217,8 @@ def image_fault(folder: Path, frame: KeyFrame) -> str:
             if frame.width and frame.height and picture.size != (frame.width, frame.height):
                 wide, high = picture.size
                 return f"the image {frame.image!r} is {wide} x {high}, not as the record says"
-            picture.draft("RGB", (max(1, picture.width // 8), max(1, picture.height // 8)))
-            picture.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            decode(picture)
+    except FAULTS as error:
         return f"the image {frame.image!r} cannot be read: {error}"
     return ""
 

@@ -1,6 +1,8 @@
 """Each target: the files it has and what goes into them, record by record."""
 
 import contextlib
+import functools
+import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -8,12 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, cast, get_args
 
+from PIL import Image
+
 from videoespresso.dataset import files
 from videoespresso.dataset.formats import lessons, parquet, release, trainers
 from videoespresso.dataset.formats.boxes import RELEASED, Scale
 from videoespresso.dataset.formats.clock import below
 from videoespresso.dataset.formats.reading import Placed
 from videoespresso.dataset.formats.tally import Tally, Unusable
+from videoespresso.dataset.pictures import FAULTS, decode
 from videoespresso.errors import UserError
 from videoespresso.items import DatasetItem
 
@@ -46,6 +51,8 @@ IN_FOLDER: dict[Target, tuple[str, ...]] = {
     "ms-swift": STAGES,
 }
 """Files of the other targets, in the folder that `--out` names."""
+KEPT = 4096
+"""Images remembered as pictures."""
 
 
 @dataclass(frozen=True)
@@ -226,9 +233,11 @@ class _Media:
 
     def __init__(self, choices: Choices) -> None:
         self._choices = choices
+        self._fault = functools.lru_cache(KEPT)(_fault)  # neighbouring records share their frames
 
     def found(self, lesson: lessons.Lesson) -> lessons.Lesson:
-        """The lesson with paths that can be opened. Raises Unusable for a file that is missing."""
+        """The lesson with paths that can be opened. Raises Unusable for a file that is missing, and
+        for an image that is no picture."""
         return tuple(
             lessons.Said(turn.role, tuple(self._part(part) for part in turn.parts))
             for turn in lesson
@@ -246,9 +255,12 @@ class _Media:
         if not self._choices.embed:
             return parquet.Picture(None, file)
         try:
-            return parquet.Picture(Path(file).read_bytes(), path)
-        except OSError as error:
-            raise Unusable("image cannot be read", str(error)) from error
+            data = Path(file).read_bytes()
+            with Image.open(io.BytesIO(data)) as picture:
+                decode(picture)
+        except FAULTS as error:
+            raise Unusable("image cannot be read", f"{file}: {error}") from error
+        return parquet.Picture(data, path)
 
     def _part(self, part: lessons.Part) -> lessons.Part:
         if isinstance(part, str):
@@ -264,4 +276,15 @@ class _Media:
             raise Unusable(f"{kind} outside its folder", path)
         if not file.is_file():
             raise Unusable(f"{kind} not found", str(file))
+        if kind == "image" and (fault := self._fault(file)):
+            raise Unusable("image cannot be read", f"{file}: {fault}")
         return os.path.abspath(file)
+
+
+def _fault(file: Path) -> str:
+    """Why a file is no picture, by its first bytes; "" for one that is."""
+    try:
+        with Image.open(file):
+            return ""
+    except FAULTS as error:
+        return str(error)
