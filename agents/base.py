@@ -6,7 +6,7 @@ climbed for (ladder.py) - here, once, for every role.
 
 import copy
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -24,13 +24,14 @@ from videoespresso.agents.prompts import Prompt
 from videoespresso.agents.requests import Called, Reply, Request, calling, converse
 from videoespresso.agents.retries import Retries
 from videoespresso.agents.turns import Heard, Steps, Turns
+from videoespresso.errors import ModelError
 from videoespresso.memory.replies import ReplyCache, StoredReply
 from videoespresso.models.budget import Budget
 from videoespresso.models.ledger import Entry, Ledger
 from videoespresso.models.pace import Pace
 from videoespresso.models.profiles import takes_one_image
 from videoespresso.models.secrets import redact
-from videoespresso.models.specs import ModelSpec
+from videoespresso.models.specs import ModelSpec, server_mark
 from videoespresso.types import Usage
 
 __all__ = ["Agent", "Called", "Prompt", "Reply", "Retries", "Turn"]
@@ -83,6 +84,17 @@ class Agent:
         self._heard: Heard | None = None
         self._unable: set[str] = set()
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """Who answers, for keys: the spec, weights in this process, and a mark of the server where
+        the spec names none and the environment does."""
+        server = server_mark(self.spec, getattr(self.model, "openai_api_base", None))
+        return {
+            "model": str(self.spec),
+            "weights": str(getattr(self.model, "identity", "")),
+            **({"server": server} if server else {}),
+        }
+
     # ---- what roles call
 
     def text(self, prompt: Prompt, turns: Sequence[Turn]) -> Reply[str]:
@@ -122,10 +134,14 @@ class Agent:
         return has_it and "calls" not in known
 
     def text_batch(
-        self, prompt: Prompt, list_of_turns: Iterable[Sequence[Turn]]
+        self,
+        prompt: Prompt,
+        list_of_turns: Iterable[Sequence[Turn]],
+        instead: Callable[[ModelError], Reply[str]] | None = None,
     ) -> list[Reply[str]]:
         """`text` for each, `concurrency` at a time, in the given order.
 
+        instead: what to take for the reply of a request that failed, unless it raises the error.
         Turns are taken as they are needed, so a generator of them keeps few images in memory.
         After a failure no further request is started; those under way are finished (and cached,
         so that a second try pays only for the rest), then the first failure is raised. In batch
@@ -134,6 +150,14 @@ class Agent:
         replies: list[Reply[str]] = []
         later: list[Deferred] = []
         waiting: deque[Future[Reply[str]]] = deque()
+
+        def ask(turns: Sequence[Turn]) -> Reply[str]:
+            try:
+                return self.text(prompt, turns)
+            except ModelError as error:
+                if instead is None:
+                    raise
+                return instead(error)
 
         def take(future: Future[Reply[str]]) -> None:
             try:
@@ -145,7 +169,7 @@ class Agent:
             try:
                 for turns in list_of_turns:
                     context = copy_context()  # tracing and callbacks follow into the thread
-                    waiting.append(pool.submit(context.run, self.text, prompt, turns))
+                    waiting.append(pool.submit(context.run, ask, turns))
                     if len(waiting) > 2 * self.concurrency:
                         take(waiting.popleft())
                 for future in waiting:

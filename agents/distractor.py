@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from pydantic import BaseModel
@@ -54,7 +55,13 @@ def distract(
         Turn("assistant", (reply.raw,)),
         Turn("user", (f"{complaint}. {wire.DISTRACT_CUE.format(count=WRONG)}",)),
     ]
-    return agent.typed(load("distractor"), turns, Distractors)
+    second = agent.typed(load("distractor"), turns, Distractors)
+    return replace(
+        second,
+        usage=reply.usage + second.usage,
+        cost=reply.cost + second.cost,
+        how=(*reply.how, *second.how),
+    )
 
 
 def judge(reply: Distractors, answer: str) -> Judged:
@@ -66,7 +73,7 @@ def judge(reply: Distractors, answer: str) -> Judged:
         text, length = _plain(wrong.text), len(wrong.text.split())
         if not text:
             faults.append("one is empty")
-        elif text == right or right in text or text in right:
+        elif f" {right} " in f" {text} " or f" {text} " in f" {right} ":
             faults.append(f"{wrong.text!r} gives the right answer away")
         elif text in usable:
             faults.append(f"{wrong.text!r} is there twice")

@@ -48,17 +48,19 @@ FITS = 0.3
 
 
 def select(state: State, context: Context) -> dict[str, Any]:
-    """Captions and question -> core frames."""
-    kept, captions = set(state.get("kept", [])), captions_of(state)
+    """Captions and question -> core frames, none of which is without a caption."""
+    captions = captions_of(state)
+    kept = set(state.get("kept", []))
+    silent = {c.frame_id for c in captions if not c.text.strip()}
     missing = state.get("verdict", {}).get("missing", "")
     candidates = Candidates(
         question=" ".join(filter(None, (state["question"], missing)))
         if missing
         else state["question"],
         video_key=context.memory_key(state["video"]["id"]),
-        frames=frames_of(state),
-        captions=captions,
-        kept=[c for c in captions if c.frame_id in kept],
+        frames=[f for f in frames_of(state) if f.id not in silent],
+        captions=[c for c in captions if c.frame_id not in silent],
+        kept=[c for c in captions if c.frame_id in kept - silent],
     )
     gaps = []
     try:
@@ -197,9 +199,8 @@ def look_again(state: State, context: Context) -> dict[str, Any]:
     new = [f for f in {f.id: f for f in refs}.values() if f.id not in known]
     said = {c.frame_id: c for c in context.memory.captions(context.memory_key(video.id))}
     leader = looking.leaders(context, new)
-    captions, shown = looking.captioned(
-        context, new, leader, [said[f.id] for f in new if f.id in said]
-    )
+    before = [*captions_of(state), *(said[f.id] for f in new if f.id in said)]
+    captions, shown = looking.captioned(context, new, leader, before)
     return {
         "frames": [dump(f) for f in new],
         "captions": [dump(c) for c in captions],

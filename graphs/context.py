@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -60,11 +61,11 @@ class Context:
         return _charging(self.agents["reasoner"], "follower", self.ledger, self.budget)
 
     def memory_key(self, video_id: str) -> str:
-        """Captions are remembered by video, captioner and prompt: another captioner looks anew."""
-        agent = self.agents["captioner"]
-        identity = getattr(agent.model, "identity", "")
-        told = f"{agent.spec}|{identity}|{load('captioner').sha}"
-        return f"{video_id}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+        """Captions are remembered by video, by captioner, its server and its prompt, and by the
+        size of the frames: where one of these is another, frames are looked at anew."""
+        told = [self.agents["captioner"].identity, load("captioner").sha, self.plan.max_side]
+        text = json.dumps(told, sort_keys=True)
+        return f"{video_id}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     def described(self) -> dict[str, str]:
         """What a number computed from an answer depends on."""

@@ -24,7 +24,7 @@ from videoespresso.errors import ModelError, ModelOutputError
 from videoespresso.graphs import look
 from videoespresso.graphs.dataset_context import SHORTEST, DatasetContext, signed
 from videoespresso.graphs.dataset_pair import PAIR_CHAIN
-from videoespresso.graphs.dataset_stage import reject
+from videoespresso.graphs.dataset_stage import failure_of, reject
 from videoespresso.graphs.dataset_state import DatasetState, Filmed, GroupState, Outcome, PairState
 from videoespresso.graphs.state import Json, State
 from videoespresso.items import path_text
@@ -71,8 +71,9 @@ def group(state: DatasetState, context: DatasetContext) -> dict[str, Any]:
 
 
 def close(state: DatasetState, context: DatasetContext) -> dict[str, Any]:
-    """Lets another process have the video."""
-    context.journals.release(state["path"])
+    """Lets another process have the video, unless more is to be done with it."""
+    if context.lets_go:
+        context.journals.release(state["path"])
     return {}
 
 
@@ -167,9 +168,7 @@ def settled(run: Callable[[], Any], state: GroupState, stage: str, pair: Json | 
     except AccountError:
         raise
     except ModelError as error:
-        failure = {"stage": stage, "reason": str(error), "video": state["video"]["path"]}
-        failure |= {"group": state.get("number"), "question": (pair or {}).get("question", "")}
-        return {"failures": [failure], "over": True}
+        return {"failures": [failure_of(state, stage, str(error))], "over": True}
 
 
 def _pair_node(node: Callable[[PairState, DatasetContext], Json], context: DatasetContext) -> Any:
@@ -243,8 +242,8 @@ def build_dataset_graph(
 
     Raises, when invoked, VideoError for a video that cannot be read, ModelError where its frames
     cannot be captioned, BudgetExceeded at a limit, JournalTaken where another process is at work on
-    the video, and Stopped when the run was asked to stop. After an error whoever invoked it calls
-    `context.journals.release(path)`.
+    the video, and Stopped when the run was asked to stop. After an error, and always where
+    `context.lets_go` is False, whoever invoked it calls `context.journals.release(path)`.
     """
     builder = StateGraph(DatasetState, input_schema=Filmed, output_schema=Outcome)
     builder.add_node("probe", _video_node(probe, context))

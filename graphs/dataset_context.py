@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from videoespresso.agents.base import Agent, Reply
-from videoespresso.errors import VideoEspressoError
+from videoespresso.errors import ModelOutputError, VideoEspressoError
 from videoespresso.graphs.context import Context
 from videoespresso.memory.journal import Journals, stage_key
 from videoespresso.memory.probes import Probes
@@ -29,7 +29,7 @@ Json = dict[str, Any]
 
 
 class Event(NamedTuple):
-    """A stage of a video is done. known: it was in the journal; cost: what it has just cost."""
+    """A stage of a video is done. known: it was in the journal; cost: when it was made."""
 
     video: str
     stage: str
@@ -48,6 +48,8 @@ class DatasetContext:
 
     journals: what was done before. label_check: judges the detector's boxes. seed: decides the
     order of options. decoding: held while a file is opened; more decoders than cores only wait.
+    lets_go: at its end the graph lets another process have the video; else whoever invoked it does,
+    when what became of the video is written.
     """
 
     base: Context
@@ -57,6 +59,7 @@ class DatasetContext:
     tell: Callable[[Event], None] = lambda _event: None
     seed: int = 0
     group: int = GROUP
+    lets_go: bool = True
     stopping: threading.Event = field(default_factory=threading.Event)
     decoding: threading.Semaphore = field(
         default_factory=lambda: threading.Semaphore(max(2, os.cpu_count() or 2))
@@ -72,10 +75,8 @@ class DatasetContext:
         return self.base.agents[role]
 
     def identity(self, role: str, prompt: str) -> Json:
-        """What a role's replies depend on: spec, local weights, prompt."""
-        agent = self.agent(role)
-        weights = str(getattr(agent.model, "identity", ""))
-        return {"model": str(agent.spec), "weights": weights, "prompt": prompt}
+        """What a role's replies depend on: spec, local weights, server, prompt."""
+        return {**self.agent(role).identity, "prompt": prompt}
 
     def looking(self) -> Json:
         """What the captions of a video depend on."""
@@ -100,21 +101,33 @@ class DatasetContext:
     ) -> Json:
         """A stage's result from the journal, else made and kept.
 
-        Raises Stopped when the run is to end, and whatever `make` raises; then nothing is kept.
+        A reply of no use was paid for and is kept, too: ModelOutputError is raised again instead
+        of asking again. Of a result with faults nothing is kept: the next run tries again. Raises
+        Stopped when the run is to end, and whatever `make` raises.
         """
         key = stage_key(stage, identity, payload)
         journal = self.journals[video_id]
         known = journal.get(key)
         if known is not None:
-            self.tell(Event(video_id, stage, True, Usage()))
+            self.tell(Event(video_id, stage, True, _cost(known)))
+            if "unusable" in known:
+                raise ModelOutputError(known["unusable"])
             return dict(known)
         if self.stopping.is_set():
             raise Stopped("the run was stopped")
-        made = make()
-        journal.put(key, stage, made)
-        spent = made.get("cost")
-        self.tell(Event(video_id, stage, False, Usage.model_validate(spent) if spent else Usage()))
+        try:
+            made = make()
+        except ModelOutputError as error:
+            journal.put(key, stage, {"unusable": str(error)})
+            raise
+        if not made.get("faults"):
+            journal.put(key, stage, made)
+        self.tell(Event(video_id, stage, False, _cost(made)))
         return made
+
+
+def _cost(made: Json) -> Usage:
+    return Usage.model_validate(made.get("cost") or {})
 
 
 def signed(agent: Agent, prompt: str, reply: Reply[Any]) -> Mapping[str, Any]:

@@ -4,11 +4,17 @@ from collections.abc import Sequence
 
 from videoespresso.errors import ToolError
 from videoespresso.graphs.dataset_context import DatasetContext, Json
-from videoespresso.graphs.dataset_stage import FEWEST_CORE, captions_of, payload_of, refused
+from videoespresso.graphs.dataset_stage import (
+    FEWEST_CORE,
+    captions_of,
+    failure_of,
+    payload_of,
+    refused,
+)
 from videoespresso.graphs.dataset_state import PairState
 from videoespresso.items import EvidenceSentence, FrameBox, GroundedItem
-from videoespresso.tools.grounding import match_items
-from videoespresso.tools.label_check import agreed
+from videoespresso.tools.grounding import Detector, match_items
+from videoespresso.tools.label_check import LabelCheck, agreed
 from videoespresso.tools.temporal import locate
 from videoespresso.types import FrameRef
 
@@ -39,6 +45,10 @@ def ground_time(state: PairState, context: DatasetContext) -> Json:
         for s in said["evidence"]
         if s["text"].strip() and position.get(s["core"] - 1) is not None
     ]
+    if not sentences:
+        return refused(
+            state, "ground_time", "no evidence", "no sentence is about a caption that was placed"
+        )
     made = state["made"] | {"ground_time": found["made"]}
     return {"core": core, "sentences": sentences, "made": made}
 
@@ -76,7 +86,7 @@ def ground_space(state: PairState, context: DatasetContext) -> Json:
     """Boxes for the key items of each sentence, on its core frame (paper, step 8).
 
     An item that is not found, or a detector that fails, leaves an empty list, as in the paper's
-    data.
+    data. A failure is told, and the next run tries again.
     """
     detector = context.base.detector
     frames = {f["id"]: FrameRef.model_validate(f) for f in state["frames"]}
@@ -108,10 +118,18 @@ def ground_space(state: PairState, context: DatasetContext) -> Json:
         return {"found": found, "faults": faults, "made": made, "cost": None}
 
     payload = payload_of(state, [f.sha for f in core], [[k, v] for k, v in sorted(wanted.items())])
-    identity = {"detector": detector.name, "check": context.label_check.name}
+    identity = {"detector": _named(detector), "check": _named(context.label_check)}
     made = context.once(state["video"]["id"], "ground_space", identity, payload, make)
     sentences = [_grounded(s, made["found"].get(str(s["frame"]), {})) for s in state["sentences"]]
-    return {"sentences": sentences, "made": state["made"] | {"ground_space": made["made"]}}
+    told = {"sentences": sentences, "made": state["made"] | {"ground_space": made["made"]}}
+    if made["faults"]:
+        told["failures"] = [failure_of(state, "ground_space", made["faults"][0])]
+    return told
+
+
+def _named(used: Detector | LabelCheck) -> list[str]:
+    """Its spec, and which weights these are."""
+    return [used.name, str(getattr(used, "identity", ""))]
 
 
 def _grounded(sentence: Json, found: Json) -> Json:

@@ -1,6 +1,6 @@
 """What the stages of a pair share: how one is refused, what it is given, who made it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from videoespresso.agents.base import Agent, Reply
@@ -41,6 +41,17 @@ def refused(state: PairState, stage: str, criterion: str, reason: str) -> Json:
     pair = {"question": state["question"], "answer": state["answer"]}
     told = reject(state["video"], stage, criterion, reason, state["number"], pair)
     return {**told, "over": True}
+
+
+def failure_of(state: Mapping[str, Any], stage: str, reason: str) -> Json:
+    """What failed for a group or a pair, and may succeed another time."""
+    return {
+        "stage": stage,
+        "reason": reason,
+        "video": state["video"]["path"],
+        "group": state.get("number"),
+        "question": state.get("question", ""),
+    }
 
 
 def captions_of(state: PairState) -> list[Caption]:

@@ -40,7 +40,7 @@ def finish(state: State, context: Context) -> dict[str, Any]:
         work=_work(state),
         usage=context.ledger.by_role(),
         settings=context.described(),
-        gaps=tuple(Gap.model_validate(g) for g in state.get("gaps", [])),
+        gaps=(*(Gap.model_validate(g) for g in state.get("gaps", [])), *_silent(state)),
         warnings=(*state.get("warnings", []), *_doubts(state, answered, choice)),
     )
     return {"answer": answer.model_dump(mode="json")}
@@ -87,6 +87,8 @@ def _dropped(state: State) -> tuple[DroppedFrame, ...]:
             continue
         if caption is None:
             stage, reason = "caption", "the run ended before it was captioned"
+        elif not caption["text"].strip():
+            stage, reason = "caption", "the captioner refused it or said nothing"
         elif caption.get("shared_from"):
             stage, reason = "duplicate", f"the same to the eye as {caption['shared_from']}"
         elif name in filtered:
@@ -99,6 +101,16 @@ def _dropped(state: State) -> tuple[DroppedFrame, ...]:
             )
         )
     return tuple(dropped)
+
+
+def _silent(state: State) -> list[Gap]:
+    """What is not known for want of captions."""
+    captions = state.get("captions", [])
+    blank = [c["time_s"] for c in captions if not c["text"].strip()]
+    if not blank:
+        return []
+    told = f"{len(blank)} of {len(captions)} frames have no caption, the first at {blank[0]:.1f} s"
+    return [Gap(stage="caption", reason=f"{told}: the captioner refused them or said nothing")]
 
 
 def _work(state: State) -> Work:

@@ -1,16 +1,20 @@
 """Looking at frames: sampling into the store, finding equals, captioning what is new."""
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from videoespresso.agents import captioner
 from videoespresso.agents.deferred import Deferred
+from videoespresso.errors import ModelError
 from videoespresso.graphs.context import Context
 from videoespresso.tools.same import Fingerprint, fingerprint, same_to_the_eye
 from videoespresso.tools.sampling import Sampled, SamplingPlan, refine, sample
 from videoespresso.tools.video import VideoReader, open_video
 from videoespresso.types import Caption, FrameRef, Video
+
+log = logging.getLogger(__name__)
 
 COMPARED = 6
 """A frame is compared with this many earlier different ones: enough to see a cut there and back."""
@@ -88,15 +92,20 @@ def leaders(context: Context, frames: Sequence[FrameRef]) -> dict[str, str]:
 def captioned(
     context: Context, frames: Sequence[FrameRef], leader: dict[str, str], known: Sequence[Caption]
 ) -> tuple[list[Caption], int]:
-    """A caption for every frame, and how many frames were really shown to the captioner."""
+    """A caption for every frame, and how many frames were really shown to the captioner.
+
+    One of which the captioner says nothing, or which it refuses, has a blank caption. Raises why if
+    there are only blank ones, among those known too; and ModelError for what is not about a frame.
+    """
     texts = {c.frame_id: c.text for c in known}
     new = [f for f in frames if leader.get(f.id, f.id) == f.id and f.id not in texts]
     later: Deferred | None = None
+    silent: list[ModelError] = []
     for start in range(0, len(new), ASKED_AT_ONCE):
         part = new[start : start + ASKED_AT_ONCE]
         try:
             said = captioner.caption(
-                context.agents["captioner"], [context.store.image(f) for f in part]
+                context.agents["captioner"], [context.store.image(f) for f in part], silent
             )
         except Deferred as deferred:  # batch mode: all frames go into the same batch
             later = deferred
@@ -104,6 +113,10 @@ def captioned(
         texts |= {f.id: text for f, text in zip(part, said, strict=True)}
     if later is not None:
         raise later
+    if silent and not any(text.strip() for text in texts.values()):
+        raise silent[0]
+    for error in silent:
+        log.info("a frame of %s has no caption: %s", new[0].video_id[:16], error)
     out = []
     for frame in frames:
         first = leader.get(frame.id, frame.id)

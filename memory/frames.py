@@ -39,6 +39,10 @@ _STALE_S = 3600.0
 _REFS = TypeAdapter(list[FrameRef])
 
 
+class PixelsGone(MemoryStoreError):
+    """A frame's pixels were evicted or damaged; whoever samples the video again has them."""
+
+
 class FrameStoreStats(Record):
     """What the store holds; `evicted` counts what this object removed to stay below the cap."""
 
@@ -72,14 +76,14 @@ class FrameStore:
         self._evicted = 0
 
     def put(self, video: Video, picture: Picture, rule: str) -> FrameRef:
-        """Stores the picture and names it. The same picture takes room once.
+        """Stores the picture and names it. The same picture takes room once; damaged, it is mended.
 
         Raises `MemoryStoreError` if the disk is full or the folder cannot be written.
         """
         data = _jpeg(picture)
         sha = hashlib.sha256(data).hexdigest()
         file = self.file(video.id, sha)
-        if not _touched(file):
+        if not (_touched(file) and _holds(file, data)):
             _write(file, data)
             self._grew(len(data), file)
         height, width = picture.rgb.shape[:2]
@@ -96,43 +100,40 @@ class FrameStore:
         )
 
     def image(self, ref: FrameRef) -> Image.Image:
-        """The pixels, RGB. Raises `MemoryStoreError` if they were evicted or damaged."""
+        """The pixels, RGB. Raises `PixelsGone` if they were evicted or damaged."""
         file = self.file(ref.video_id, ref.sha)
+        data = self._sound(file, f"frame {ref.id}")
+        _touched(file)
+        return Image.open(io.BytesIO(data)).convert("RGB")
+
+    def _sound(self, file: Path, name: str) -> bytes:
+        """What is in the file, if it is what was put there; else it is removed."""
         try:
             data = file.read_bytes()
         except FileNotFoundError:
-            raise MemoryStoreError(
-                f"the pixels of frame {ref.id} are no longer in the frame store",
+            raise PixelsGone(
+                f"the pixels of {name} are no longer in the frame store",
                 hint="sample the video again, or raise the store's size cap",
             ) from None
         except OSError as error:
             raise _unusable(file, error) from error
-        if hashlib.sha256(data).hexdigest() != ref.sha:
+        if hashlib.sha256(data).hexdigest() != file.stem:
             file.unlink(missing_ok=True)
-            raise MemoryStoreError(
-                f"frame {ref.id} was damaged on disk and has been removed",
-                hint="sample the video again",
+            raise PixelsGone(
+                f"{name} was damaged on disk and has been removed", hint="sample the video again"
             )
-        _touched(file)
-        return Image.open(io.BytesIO(data)).convert("RGB")
+        return data
 
     def keep(self, video_id: str, sha: str, folder: Path) -> str:
         """Copies a picture into a folder, out of reach of the cap; returns the file's name there.
+        It is on the disk then; what a power cut left empty is copied again.
 
-        Raises `MemoryStoreError` if it was evicted, or the disk is full.
+        Raises `PixelsGone` if it was evicted or damaged, `MemoryStoreError` if the disk is full.
         """
         source = self.file(video_id, sha)
         target = folder / source.name
-        if not target.exists():
-            try:
-                _write(target, source.read_bytes())
-            except FileNotFoundError:
-                raise MemoryStoreError(
-                    f"the picture {sha[:12]} is no longer in the frame store",
-                    hint="Raise the store's size cap, then go on with the same command.",
-                ) from None
-            except OSError as error:
-                raise _unusable(target, error) from error
+        if not _filled(target):
+            _write(target, self._sound(source, f"picture {sha[:12]}"), lasting=True)
         return target.name
 
     def record_sampling(self, video_id: str, key: str, refs: Sequence[FrameRef]) -> None:
@@ -232,12 +233,35 @@ def _touched(file: Path) -> bool:
     return True
 
 
-def _write(file: Path, data: bytes) -> None:
-    """The whole file or nothing, also when another process writes the same one or clears."""
+def _holds(file: Path, data: bytes) -> bool:
+    try:
+        return file.read_bytes() == data
+    except OSError:  # unreadable, or another process has just evicted it
+        return False
+
+
+def _filled(file: Path) -> bool:
+    try:
+        return file.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _unusable(file, error) from error
+
+
+def _write(file: Path, data: bytes, *, lasting: bool = False) -> None:
+    """The whole file or nothing, also when another process writes the same one or clears.
+
+    lasting: after a power cut, too; a frame of the store can be made again.
+    """
     unfinished = file.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(data)
+        with unfinished.open("wb") as out:
+            out.write(data)
+            if lasting:
+                out.flush()
+                os.fsync(out.fileno())
         os.replace(unfinished, file)
     except OSError as error:
         with contextlib.suppress(OSError):

@@ -105,7 +105,7 @@ class Journal:
         line = json.dumps({"key": key, "stage": stage, "value": value}, separators=(",", ":"))
         with self._writing:
             assert self._file is not None, "the journal is not open"
-            end = self._file.tell()
+            end = os.fstat(self._file.fileno()).st_size
             try:
                 rest = line.encode() + b"\n"
                 while rest:  # unbuffered: a nearly full disk takes a part, then refuses
@@ -128,6 +128,7 @@ class Journals:
         self.folder = folder
         self._open: dict[str, Journal] = {}
         self._claimed: dict[str, str] = dict(claimed or {})
+        self._held: dict[str, list[str]] = {}
         self._lock = threading.Lock()
 
     def claim(self, video_id: str, path: str) -> str:
@@ -142,6 +143,7 @@ class Journals:
                 return first
             if video_id not in self._open:
                 self._open[video_id] = Journal(self.folder / f"{video_id[:16]}.jsonl").__enter__()
+                self._held.setdefault(path, []).append(video_id)
         return ""
 
     def __getitem__(self, video_id: str) -> Journal:
@@ -155,8 +157,7 @@ class Journals:
     def release(self, path: str) -> None:
         """Closes the journals that were opened for a path."""
         with self._lock:
-            mine = [v for v, p in self._claimed.items() if p == path and v in self._open]
-            for video_id in mine:
+            for video_id in self._held.pop(path, ()):
                 self._open.pop(video_id).__exit__()
 
 

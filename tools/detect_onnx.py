@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videoespresso.errors import SettingsError, ToolError
+from videoespresso.models.weights import weights_identity
 from videoespresso.tools.grounding import CONFIDENCE, MAX_BOXES, OVERLAP, Raw, tidy
 from videoespresso.types import Box
 
@@ -90,6 +91,7 @@ class OnnxDetector:
     def __init__(self, path: Path, *, name: str = "") -> None:
         self.name = name or f"onnx:{path}"
         self._session = _open(path, self.name)
+        self.identity = weights_identity(path)
         described = self._session.get_modelmeta().custom_metadata_map
         self.labels: tuple[str, ...] = _names(described, path)
         entry = self._session.get_inputs()[0]

@@ -42,7 +42,7 @@ class Plugged:
                 f"{name!r} is not a detector: it lacks detect(image, names) or labels",
                 hint="See videoespresso.tools.grounding.Detector.",
             )
-        self.name = name
+        self.name, self.identity = name, str(getattr(inner, "identity", ""))
         self.labels: tuple[str, ...] | None = None if labels is None else tuple(labels)
         self._inner = inner
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from videoespresso.errors import SettingsError, ToolError
+from videoespresso.models.weights import weights_identity
 from videoespresso.tools.grounding import CONFIDENCE, MAX_BOXES, OVERLAP, Raw, tidy
 from videoespresso.types import Box
 
@@ -69,6 +70,7 @@ class UltralyticsDetector:
             )
         names: dict[int, str] = dict(self._model.names)
         self.labels: tuple[str, ...] = tuple(names[index] for index in sorted(names))
+        self.identity = weights_identity(path)
         self._names = names
         self._turn = threading.Lock()
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from videoespresso.errors import SettingsError, ToolError
+from videoespresso.models.weights import weights_identity
 from videoespresso.tools.grounding import Raw, tidy
 from videoespresso.tools.words import words
 from videoespresso.types import Box
@@ -43,7 +44,7 @@ class ZeroShotDetector:
     labels: tuple[str, ...] | None = None
 
     def __init__(self, where: str) -> None:
-        self.name = f"hf:{where}"
+        self.name, self.identity = f"hf:{where}", weights_identity(where)
         self._model, self._processor = load_pretrained(where, KIND, "zero-shot detector", EXAMPLE)
         self._kind = self._model.config.model_type
         if self._kind not in (*_DINO, *_OWL):

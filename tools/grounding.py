@@ -42,7 +42,8 @@ class Detector(Protocol):
     picture, best score first, at most `MAX_BOXES`; the same picture gives the same boxes. An open
     vocabulary looks for `names` and finds nothing without them; a closed one ignores them and
     reports every label it knows. Raises `ToolError` when the model fails on the picture. May be
-    called from several threads.
+    called from several threads. One with weights may have an `identity`, a string that changes with
+    them: what was done with others is then not taken for its work.
     """
 
     @property

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from videoespresso.errors import SettingsError, ToolError
+from videoespresso.models.weights import weights_identity
 from videoespresso.tools.color_check import ColorCheck
 from videoespresso.tools.detect_zero_shot import load_pretrained
 from videoespresso.types import Box, KeyItem
@@ -60,7 +61,7 @@ class ClipCheck:
     """
 
     def __init__(self, where: str) -> None:
-        self.name = f"hf:{where}"
+        self.name, self.identity = f"hf:{where}", weights_identity(where)
         self._model, self._processor = load_pretrained(where, "AutoModel", "CLIP", EXAMPLE)
         if not hasattr(self._model, "get_text_features"):
             raise SettingsError(

@@ -48,6 +48,18 @@ def test_parquet_has_every_field_and_gives_pictures(tmp_path: Path) -> None:
     assert picture.getpixel((5, 5))[1] == pytest.approx(129, abs=3)
 
 
+def test_parquet_by_path_gives_pictures_wherever_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset(tmp_path / "d")
+    monkeypatch.chdir(tmp_path)  # not the dataset's folder, which is given by its relative path
+    convert("d", tmp_path / "d.parquet", to="parquet")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    picture = load("parquet", tmp_path / "d.parquet")[2]["core_frames"][1]["image"]
+    assert (picture.size, picture.mode) == ((64, 36), "RGB")
+
+
 def test_parquet_and_our_records_say_the_same(tmp_path: Path) -> None:
     file = tmp_path / "d.parquet"
     records = [bench_record(), bench_record(question="And?", duration={"s": [1, None]})]
@@ -87,7 +99,7 @@ def test_no_field_of_a_record_is_missing_in_parquet() -> None:
         elif isinstance(told, list) and told and pa.types.is_list(kind):
             compare(told[0], kind.value_type)
 
-    row = parquet.row(item(), None)
+    row = parquet.row(item(), [parquet.Picture(None, "a.jpg"), None])
     assert set(row) == set(columns.names)
     for name, value in row.items():
         compare(value, columns.field(name).type)

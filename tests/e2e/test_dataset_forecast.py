@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from tests.scripted import film
 from videoespresso.cli.app import main
 from videoespresso.cli.console import Exit
 from videoespresso.dataset.build import build_dataset
-from videoespresso.dataset.forecast import Forecast, forecast_dataset, frames_of, ratio, spread
+from videoespresso.dataset.estimates import ratio
+from videoespresso.dataset.files import read_items
+from videoespresso.dataset.forecast import Forecast, forecast_dataset, frames_of, spread
 from videoespresso.evaluation.rehearsal_server import RehearsalServer
 from videoespresso.models.prices import Price
 from videoespresso.synthetic import make_story
@@ -46,6 +49,7 @@ def test_a_forecast_from_a_third_of_the_theatre_is_within_15_percent(
     assert (told.videos, told.known, told.sampled, told.left) == (24, 8, 8, 16)
     sampled = builds.server.counts.told()
     assert told.spent.calls == sampled["requests"]
+    assert len({item.video.id for item in read_items(out)}) == SAMPLE, "it is in the dataset"
     built = build_dataset(builds.videos, out, settings=builds.settings("set"))
     assert built.done == VIDEOS
     assert builds.server.counts.told()["twice"] == 0, "the sample was paid for again"
@@ -62,8 +66,14 @@ def test_a_forecast_from_a_third_of_the_theatre_is_within_15_percent(
         assert expected.low <= value <= expected.high, name
     assert set(told.roles) == set(built.usage)
 
+    runs = json.loads((out / "dataset.json").read_text())["runs"]
+    assert [run.get("dry_run", False) for run in runs] == [True, False]
+    counted = sum(used["calls"] for run in runs for used in run["usage"].values())
+    assert counted == builds.server.counts.told()["requests"], "the manifest says what was paid"
+
     again = forecast_dataset(builds.videos, out, settings=builds.settings("set"), sample=SAMPLE)
     assert (again.left, again.spent.calls, again.total.calls.value) == (0, 0, 0.0)
+    assert len(json.loads((out / "dataset.json").read_text())["runs"]) == 2, "nothing was done"
 
 
 def look_again(builds: Builds, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,10 +100,48 @@ def test_the_command_says_what_it_does_and_a_second_time_it_pays_nothing(
     assert builds.server.counts.told()["requests"] == 0
 
 
+def test_a_forecast_on_a_warm_cache_says_what_a_cold_video_costs(
+    builds: Builds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_again(builds, "cold", monkeypatch)
+
+    def told(name: str, **more: Any) -> Forecast:
+        settings = builds.settings("cold", **more)
+        return forecast_dataset(builds.videos, builds.folder / name, settings=settings)
+
+    first = told("cold")
+    assert first.spent.calls > 0
+    warm = told("warm")
+    work = builds.folder / "cold" / "work"
+    for file in (*work.glob("forecast-*.json"), *work.glob("*.shard.json")):
+        file.unlink()
+    (builds.cache("cold") / "replies.sqlite").unlink()
+    journal = told("cold")
+    for again in (warm, journal):
+        assert (again.spent.calls, again.left) == (0, first.left)
+    asked = ("generator", "verifier", "annotator", "distractor")
+    for name in ("calls", "input_tokens", "output_tokens"):
+        assert getattr(warm.total, name) == getattr(first.total, name), "replies and captions"
+        for role in asked:
+            assert getattr(journal.roles[role], name) == getattr(first.roles[role], name)
+    assert warm.total.seconds.value > 0
+
+    tokens = first.total.input_tokens.value + first.total.output_tokens.value
+    slow = told("warm", tokens_per_minute=1000)
+    assert slow.seconds.value == pytest.approx((tokens - 1000) * 60 / 1000)
+    slow = told("warm", requests_per_minute=10)
+    assert slow.seconds.value == pytest.approx((first.total.calls.value - 10) * 60 / 10)
+
+
 def test_a_limit_holds_for_the_sample_too(builds: Builds, monkeypatch: pytest.MonkeyPatch) -> None:
     look_again(builds, "limited", monkeypatch)
     assert main([*builds.argv("limited"), "--dry-run", "--max-calls", "5"]) == Exit.BUDGET
     assert builds.server.counts.told()["requests"] == 5
+    (run,) = json.loads((builds.folder / "limited" / "dataset.json").read_text())["runs"]
+    assert (run["ended"], sum(used["calls"] for used in run["usage"].values())) == (
+        "BudgetExceeded",
+        5,
+    )
 
 
 def test_the_interval_holds_what_it_promises() -> None:

@@ -82,7 +82,10 @@ def test_ctrl_c_finishes_what_is_under_way_and_says_how_to_go_on(
     assert gate.reached.wait(60), builds.log.read_text()
     os.kill(pid, signal.SIGINT)
     assert forks.wait(pid) == Exit.INTERRUPTED
-    assert "the same command goes on" in builds.log.read_text()
+    said = builds.log.read_text()
+    assert said.count("Ctrl-C again leaves at once") == 1
+    assert "the same command goes on" in said
+    assert " videos done in this run: " in said
     so_far = builds.files(name)["records.jsonl"]
     assert ids(so_far) < ids(builds.files("reference")["records.jsonl"])
     asked = builds.server.counts.told()["requests"]

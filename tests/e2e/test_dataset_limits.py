@@ -3,6 +3,7 @@ server."""
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,14 @@ from tests.clips import clip
 from videoespresso.agents import prompts
 from videoespresso.cli.app import main
 from videoespresso.cli.console import Exit
-from videoespresso.dataset.build import build_dataset
+from videoespresso.dataset.build import Built, build_dataset
 from videoespresso.dataset.forecast import forecast_dataset
 from videoespresso.errors import BudgetExceeded, ModelError
 from videoespresso.evaluation.rehearsal_server import Asked, RehearsalServer
 from videoespresso.items import DatasetItem, Reject
+from videoespresso.memory.journal import Journal
 from videoespresso.models.prices import Price
+from videoespresso.report.text import total
 
 PRICE = Price(2.5, 10.0, "")
 CALLS = 17
@@ -72,14 +75,19 @@ def rejects(folder: Path) -> list[Reject]:
 
 
 def test_a_limit_of_calls_is_kept_at_the_server_and_what_is_there_is_whole(
-    builds: Builds, name: str, monkeypatch: pytest.MonkeyPatch
+    builds: Builds, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for key, value in builds.env(name).items():
         monkeypatch.setenv(key, value)
     spent = 0
     for limit in (CALLS, 40):
-        assert main(builds.argv(name, "--max-calls", str(limit - spent))) == Exit.BUDGET
+        before = spent
+        assert main(builds.argv(name, "--max-calls", str(limit - spent), "--json")) == Exit.BUDGET
         spent = builds.server.counts.told()["requests"]
+        told = Built.model_validate_json(capsys.readouterr().out)
+        assert told.ended == "budget"
+        assert total(told.usage.values()).calls == spent - before
+        assert told.records == len(records(builds, name))
         assert spent == limit
         reference = {r.id: r for r in records(builds, "reference")}
         assert all(r == reference[r.id] for r in records(builds, name))
@@ -309,13 +317,43 @@ def test_files_that_cannot_be_read_are_said_and_nothing_else_is_an_error(
     assert main(["dataset", "build", *map(str, bad), *out]) == Exit.USER
     told = capsys.readouterr()
     assert "0 records, 12 rejects" in told.out
-    said = [line for line in told.err.splitlines() if "not read: " in line]
+    said = [line for line in told.err.splitlines() if "warning: left out: " in line]
     assert len(said) == 10
     assert all(any(path.name in line for path in bad) for line in said)
-    assert "12 files in all cannot be read" in told.err
-    good = str(sorted(builds.videos.iterdir())[0])
-    assert main(["dataset", "build", good, str(bad[0]), *out]) == 0
-    assert capsys.readouterr().err.count("not read: ") == 1
+    assert "12 videos in all were left out" in told.err
+    assert "rejects of these videos: 12 unreadable video" in told.out
+    argv = builds.argv(name)
+    argv.insert(2, str(bad[0]))
+    assert main(argv) == 0
+    assert capsys.readouterr().err.count("left out: ") == 1
+
+
+def test_a_run_that_makes_nothing_says_so(
+    builds: Builds, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for key, value in builds.env(name).items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setattr(builds.server, "pairs", 0)
+    assert main(builds.argv(name)) == Exit.NOT_ANSWERED
+    told = capsys.readouterr()
+    assert "no record was made" in told.err
+    assert "no question" in told.out
+
+
+def test_a_video_that_another_process_has_is_said_with_what_to_do(
+    builds: Builds, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for key, value in builds.env(name).items():
+        monkeypatch.setenv(key, value)
+    with ExitStack() as held:
+        for journal in (builds.folder / "reference" / "work").glob("*.jsonl"):
+            held.enter_context(Journal(builds.folder / name / "work" / journal.name))
+        assert main(builds.argv(name)) == Exit.FAILED
+    told = capsys.readouterr().err
+    for video in builds.videos.iterdir():
+        assert f"{video}: another process is at work on it" in told
+    assert "the same command does what it left" in told
+    assert main(builds.argv(name)) == 0
 
 
 def test_a_name_that_is_no_text_is_a_video_all_the_same(builds: Builds, name: str) -> None:

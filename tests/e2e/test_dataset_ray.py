@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -262,6 +263,14 @@ def test_keys_are_the_nodes_own_and_do_not_travel(
 def test_a_cluster_from_outside_is_refused(bench: Bench) -> None:
     with ExitStack() as held, pytest.raises(UserError, match="outside of the cluster"):
         connected("ray://127.0.0.1:10001", held)
+
+
+def test_an_address_where_nobody_listens_is_said_at_once() -> None:
+    with socket.socket() as taken:  # bound, but it does not listen
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with ExitStack() as held, pytest.raises(UserError, match=f"no Ray cluster at {address}"):
+            connected(address, held)
 
 
 def test_a_run_that_is_killed_or_interrupted_goes_on(bench: Bench) -> None:

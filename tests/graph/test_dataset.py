@@ -2,22 +2,26 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.messages import BaseMessage
+from PIL.Image import Image
 from tests.scripted import ScriptedModel, film, scripted_context, story_with, text_of
 
 from videoespresso.dataset.build import build_dataset
 from videoespresso.dataset.folder import Folder
+from videoespresso.dataset.measures import UNUSABLE
 from videoespresso.dataset.work import Outcome, Worker
-from videoespresso.errors import ModelError, UserError
+from videoespresso.errors import ModelError, ToolError, UserError
 from videoespresso.graphs.dataset import build_dataset_graph, fault_of, group
 from videoespresso.items import DatasetItem
 from videoespresso.settings import DATASET_ROLES
 from videoespresso.synthetic import Story
+from videoespresso.types import Box
 
 ROLES = ("captioner", *DATASET_ROLES)
 
@@ -230,7 +234,75 @@ def test_a_model_that_fails_leaves_a_failure_and_the_next_run_mends_it(
 def test_a_reply_without_json_is_a_reject_with_its_stage(video: Path, tmp_path: Path) -> None:
     done, _, _ = outcome(video, tmp_path, annotator=lambda _: "I would rather not.")
     (reject,) = done.rejects.values()
-    assert (reject["stage"], reject["criterion"]) == ("annotate", "unusable reply")
+    assert (reject["stage"], reject["criterion"]) == ("annotate", UNUSABLE)
+
+
+def test_a_reply_of_no_use_is_not_paid_for_again(video: Path, tmp_path: Path) -> None:
+    done, _, folder = outcome(video, tmp_path, annotator=lambda _: "I would rather not.")
+    context, model = scripted_context(tmp_path / "cache", {}, roles=ROLES, detector="embedded:")
+    again = Worker(folder, context, seed=3).do(str(video))
+    assert model.asked == {}
+    assert again.complete
+    assert again.rejects == done.rejects
+
+
+def test_evidence_on_captions_that_are_nowhere_is_no_record(video: Path, tmp_path: Path) -> None:
+    def blank(messages: list[BaseMessage]) -> str:
+        shown = lines(messages)
+        said = [{"text": "It.", "core": 3, "items": []}]
+        return json.dumps({"core": [shown[0], shown[-1], " "], "evidence": said})
+
+    done, _, _ = outcome(video, tmp_path, annotator=blank)
+    (reject,) = done.rejects.values()
+    assert (reject["stage"], reject["criterion"]) == ("ground_time", "no evidence")
+
+
+class Detector:
+    """A vase in the middle, unless it fails."""
+
+    name, labels = "mine:", ("vase",)
+
+    def __init__(self, identity: str = "", fails: bool = False) -> None:
+        self.identity, self.fails, self.asked = identity, fails, 0
+
+    def detect(self, image: Image, names: Sequence[str] = ()) -> list[Box]:
+        self.asked += 1
+        if self.fails:
+            raise ToolError("out of memory")
+        return [Box(label="vase", xyxy=(0.4, 0.4, 0.6, 0.6), score=0.9)]
+
+
+def with_detector(video: Path, tmp_path: Path, detector: Detector) -> Outcome:
+    context, _ = scripted_context(tmp_path / "cache", Teacher().script(), roles=ROLES)
+    folder = Folder(tmp_path / "out")
+    folder.open()
+    return Worker(folder, replace(context, detector=detector), seed=3).do(str(video))
+
+
+def boxes(done: Outcome) -> int:
+    (item,) = done.items.values()
+    return sum(len(i["boxes"]) for step in item["evidence"] for i in step["items"])
+
+
+def test_a_detector_that_fails_leaves_a_record_without_boxes_and_is_tried_again(
+    video: Path, tmp_path: Path
+) -> None:
+    done = with_detector(video, tmp_path, Detector(fails=True))
+    (failure,) = done.failures.values()
+    assert (failure["stage"], failure["reason"]) == ("ground_space", "out of memory")
+    assert boxes(done) == 0
+    mended = with_detector(video, tmp_path, Detector())
+    assert mended.complete
+    assert boxes(mended) == 1
+
+
+def test_other_weights_under_the_same_name_look_again(video: Path, tmp_path: Path) -> None:
+    asked = []
+    for identity in ("a", "a", "b"):
+        detector = Detector(identity)
+        with_detector(video, tmp_path, detector)
+        asked.append(detector.asked)
+    assert asked == [1, 0, 1]
 
 
 def test_a_file_that_is_no_video_is_a_reject(tmp_path: Path) -> None:

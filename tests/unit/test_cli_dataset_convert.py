@@ -25,7 +25,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_choices_are_those_of_the_formats() -> None:
     """Said twice, so that --help loads no format."""
     assert get_args(dataset_convert.From) == ("auto", *FORMS)
-    assert get_args(dataset_convert.To) == TARGETS
+    assert get_args(dataset_convert.To) == TARGETS == ("ours", *get_args(dataset_convert.Export))
     assert set(dataset_convert.SCALES) == {"auto", *map(str, SCALES)}
 
 
@@ -51,8 +51,23 @@ def test_the_summary_as_json(tmp_path: Path, capsys: Any) -> None:
     assert main([*line, "--box-scale", "1000", "--json"]) == Exit.ANSWERED
     shown = capsys.readouterr()
     told = json.loads(shown.out)
-    assert (told["read"], told["written"], told["scale"]) == (1, 1, 1000)
+    assert (told["read"], told["written"], told["boxes"], told["scale"]) == (1, 1, 1, 1000)
     assert shown.err == ""
+
+
+def test_bad_lines_of_a_dataset_are_told(tmp_path: Path, capsys: Any) -> None:
+    file = dataset(tmp_path / "set", 14) / "records.jsonl"
+    lines = file.read_text().splitlines()
+    line = ["dataset", "export", "set", "--to", "trl", "--out", "t", "--force"]
+    for bad, also in ((2, "; also line 2"), (13, "; also " + ", ".join(
+        f"line {k}" for k in range(2, 11)) + ", …")):  # fmt: skip
+        file.write_text("\n".join([*["[]"] * bad, *lines[bad:]]))
+        assert main(line) == Exit.ANSWERED
+        shown = capsys.readouterr()
+        assert shown.out.startswith(f"ours → trl: {14 - bad} of 14 records")
+        told = " ".join(shown.err.split())
+        assert told.startswith(f"warning: {bad} left out: no record of ours; the first: line 1, ")
+        assert told.endswith(also)
 
 
 def test_export_and_what_is_there_already(tmp_path: Path, capsys: Any) -> None:
@@ -74,7 +89,7 @@ def test_export_and_what_is_there_already(tmp_path: Path, capsys: Any) -> None:
         (["export", "set", "--to", "ms-swift", "--out", "o", "--show", "video"], "names core"),
         (["export", "set", "--to", "trl", "--out", "o", "--show", "video"], "trl shows no video"),
         (["export", "set", "--to", "trl", "--out", "o", "--embed"], "no images inside"),
-        (["export", "no.json", "--to", "trl", "--out", "o"], "no.json line 1"),
+        (["export", "no.json", "--to", "trl", "--out", "o"], "no record of ours (line 1"),
         (["export", ".", "--to", "trl", "--out", "o"], "has no records.jsonl"),
     ],
 )
@@ -86,6 +101,46 @@ def test_what_is_yours_to_mend(tmp_path: Path, capsys: Any, line: list[str], sai
     assert said in shown
     assert "hint:" in shown
     assert list(tmp_path.glob("o/*")) == []
+
+
+@pytest.mark.parametrize(
+    ("to", "out"),
+    [
+        ("videoespresso-test", "set/records.jsonl"),
+        ("videoespresso-train", "set/dataset.json"),
+        ("videoespresso-train", "elsewhere/../set/index.html"),
+        ("trl", "set/frames"),
+        ("trl", "set/work/a"),
+        ("videoespresso-test", "link.json"),
+    ],
+)
+@pytest.mark.parametrize("source", ["set", "set/records.jsonl"])
+def test_a_dataset_is_not_written_over(
+    tmp_path: Path, capsys: Any, source: str, to: str, out: str
+) -> None:
+    before = (dataset(tmp_path / "set") / "records.jsonl").read_bytes()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link.json").symlink_to("set/records.jsonl")
+    line = ["dataset", "export", source, "--to", to, "--out", out, "--force"]
+    assert main(line) == Exit.USER
+    assert f"is a part of {source}" in capsys.readouterr().err
+    assert sorted(file.name for file in (tmp_path / "set").iterdir()) == ["images", "records.jsonl"]
+    assert (tmp_path / "set/records.jsonl").read_bytes() == before
+
+
+def test_a_released_file_is_not_written_over(tmp_path: Path, capsys: Any) -> None:
+    before = write(tmp_path / "in.json", [train_record()]).read_bytes()
+    line = ["dataset", "convert", "in.json", "--to", "videoespresso-train", "--force", "--out"]
+    assert main([*line, "in.json"]) == Exit.USER
+    assert "in.json is the source itself" in capsys.readouterr().err
+    assert (tmp_path / "in.json").read_bytes() == before
+    assert main([*line, "out.json"]) == Exit.ANSWERED
+
+
+def test_an_export_may_lie_in_the_dataset_s_folder(tmp_path: Path) -> None:
+    dataset(tmp_path / "set")
+    line = ["dataset", "export", "set", "--to", "videoespresso-test", "--out", "set/exported"]
+    assert main(line) == main([*line, "--force"]) == Exit.ANSWERED
 
 
 def test_the_schema_is_json_schema(capsys: Any) -> None:

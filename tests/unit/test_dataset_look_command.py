@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from videoespresso.cli import dataset_look
 from videoespresso.cli.app import app
 from videoespresso.dataset import division, leaks
+from videoespresso.errors import UserError
 from videoespresso.items import DatasetItem
 
 ITEMS = [item(seed) for seed in range(60)]
@@ -55,6 +56,22 @@ def test_a_page_that_has_no_place_is_refused_first(tmp_path: Path) -> None:
     run("stats", tmp_path / "nothing", code=2)
 
 
+@pytest.mark.parametrize("command", [("stats",), ("show", "1")])
+@pytest.mark.parametrize("name", ["records.jsonl", "rejects.jsonl", "dataset.json", "frames/a"])
+def test_a_page_is_not_written_over_the_dataset(
+    folder: Path, name: str, command: tuple[str, ...]
+) -> None:
+    before = {file: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+    run(command[0], folder, *command[1:], "--html", folder / name, code=2)
+    assert {file: file.read_bytes() for file in folder.iterdir() if file.is_file()} == before
+
+
+def test_the_dataset_s_own_page_may_be_made_anew(folder: Path) -> None:
+    run("stats", folder, "--html", folder / "index.html")
+    assert "<!doctype html>" in (folder / "index.html").read_text()
+    run("show", folder, "1", "--html", folder / "one.html")
+
+
 def test_validate_says_what_to_mend(folder: Path) -> None:
     assert "60 records, no problem" in run("validate", folder)
     with (folder / "records.jsonl").open("a") as file:
@@ -80,6 +97,9 @@ def test_show_by_number_and_by_id(folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("which", ["0", "61", "abc", "-1", "²"])
 def test_a_record_that_is_not_there(folder: Path, which: str) -> None:
+    with pytest.raises(UserError, match=f"no record {which} in .*, which has 60") as caught:
+        dataset_look.pick(folder, which)
+    assert caught.value.hint.endswith(f"the `id` that a line of {folder / 'records.jsonl'} has.")
     run("show", folder, "--", which, code=2)
 
 
@@ -121,6 +141,26 @@ def test_split_and_check(folder: Path, tmp_path: Path) -> None:
     assert {leak["kind"] for leak in found["leaks"]} == {"video", "image", "question"}
     ignored = [word for kind in leaks.KINDS for word in ("--ignore", kind)]
     run("check", parts / "train", folder, *ignored)
+
+
+def test_a_dataset_is_not_checked_against_itself(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to(folder)
+    other = dataset(tmp_path / "other", [item(999)])
+    monkeypatch.chdir(tmp_path)
+    for again in (folder, Path("my-set/../my-set"), tmp_path / "link", folder / "records.jsonl"):
+        with pytest.raises(UserError, match="are the same dataset"):
+            dataset_look.check([folder, other, again])
+        run("check", folder, other, again, code=2)
+
+
+def test_no_records_are_told_of(tmp_path: Path) -> None:
+    empty = dataset(tmp_path / "set", [])
+    done = CliRunner().invoke(app, ["dataset", "stats", str(empty), "--json"])
+    assert done.exit_code == 0
+    assert "has no records" in done.stderr
+    assert json.loads(done.stdout)["records"] == 0
 
 
 def test_an_earlier_split_is_kept(folder: Path, tmp_path: Path) -> None:

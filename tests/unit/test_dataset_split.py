@@ -13,7 +13,7 @@ from videoespresso.dataset.division import divide, parse_ratios, point
 from videoespresso.dataset.files import read_items, read_rejects
 from videoespresso.dataset.leaks import leakage
 from videoespresso.dataset.measures import video_key
-from videoespresso.dataset.split import split
+from videoespresso.dataset.split import parts, split
 from videoespresso.dataset.validate import validate
 from videoespresso.errors import UserError
 from videoespresso.items import DatasetItem, Reject
@@ -173,6 +173,62 @@ def test_a_split_is_not_replaced_by_accident(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="exists"):
         split(folder, tmp_path / "parts", RATIOS, seed=8)
     split(folder, tmp_path / "parts", RATIOS, seed=8, replace=True)
+
+
+HALVES = {"a": 0.5, "b": 0.5}
+OTHERS = {"train": 0.5, "b": 0.5}
+
+
+def test_parts_of_another_split_do_not_stay_beside_this_one(tmp_path: Path) -> None:
+    """A video would be in two parts of one folder."""
+    folder, out = dataset(tmp_path / "whole", ITEMS[:60]), tmp_path / "parts"
+    split(folder, out, HALVES)
+    (out / "a/notes.txt").write_text("mine")
+    before = list(read_items(out / "b"))
+    with pytest.raises(UserError, match=r"does not name: a$") as caught:
+        split(folder, out, OTHERS, seed=9)
+    assert "--force" in caught.value.hint
+    assert parts(out) == ["a", "b"]
+    assert list(read_items(out / "b")) == before
+    split(folder, out, OTHERS, seed=9, replace=True)
+    assert parts(out) == ["b", "train"]
+    assert [file.name for file in (out / "a").iterdir()] == ["notes.txt"]
+    assert validate(folder).ok
+
+
+def test_a_part_with_nothing_else_in_it_is_removed_whole(tmp_path: Path) -> None:
+    folder = dataset(tmp_path / "whole", ITEMS[:60])
+    split(folder, tmp_path / "parts", HALVES)
+    split(folder, tmp_path / "parts", OTHERS, replace=True)
+    assert not (tmp_path / "parts/a").exists()
+
+
+def test_only_what_a_split_wrote_is_removed(tmp_path: Path) -> None:
+    folder = dataset(tmp_path / "parts/whole", ITEMS[:9])
+    other = dataset(tmp_path / "parts/other", ITEMS[9:18])
+    split(other, tmp_path / "more", HALVES)
+    with pytest.raises(UserError, match="no part that a split wrote"):
+        split(tmp_path / "more/a", tmp_path / "parts", HALVES, replace=True)
+    with pytest.raises(UserError, match="is a part of"):  # the dataset that is divided
+        split(tmp_path / "more/a", tmp_path / "more", OTHERS, replace=True)
+    assert (len(list(read_items(folder))), len(list(read_items(other)))) == (9, 9)
+    assert parts(tmp_path / "more") == ["a", "b"]
+
+
+def test_a_dataset_without_records_is_not_divided(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has no records"):
+        split(dataset(tmp_path / "whole", []), tmp_path / "parts", RATIOS)
+    assert not (tmp_path / "parts").exists()
+
+
+@pytest.mark.parametrize(("whole", "ratios"), [("parts/train", RATIOS), ("parts", {"frames": 1.0})])
+def test_a_part_is_not_written_over_the_dataset(
+    tmp_path: Path, whole: str, ratios: dict[str, float]
+) -> None:
+    folder = dataset(tmp_path / whole, ITEMS[:9])
+    with pytest.raises(UserError, match="is a part of"):
+        split(folder, tmp_path / "parts", ratios, replace=True)
+    assert list(read_items(folder)) == ITEMS[:9]
 
 
 @pytest.mark.parametrize(

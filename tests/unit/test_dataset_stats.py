@@ -7,9 +7,10 @@ from statistics import mean, median
 import pytest
 from tests.records import item, reject, video
 
-from videoespresso.dataset.measures import distances, source_of
+from videoespresso.dataset.measures import AFTER_VERIFY, VERIFY, distances, source_of
 from videoespresso.dataset.spreads import Frequent, Tally, round_width, share
 from videoespresso.dataset.stats import PAPER, gather
+from videoespresso.graphs.dataset_pair import PAIR_CHAIN
 from videoespresso.tasks import TASKS
 
 ITEMS = [item(seed) for seed in range(300)]
@@ -84,6 +85,25 @@ def test_words_letters_items_and_rejects() -> None:
     assert {row.stage for row in STATS.rejects} == {"verify", "probe"}
     assert STATS.cost["verify"].calls == 300
     assert STATS.cost["verify"].usd == pytest.approx(0.3)
+
+
+def test_what_a_later_stage_refused_was_accepted_by_the_verifier() -> None:
+    later = [
+        told
+        for k, stage in enumerate(("annotate", "ground_time", "distract", "write"))
+        for told in [reject(k).model_copy(update={"stage": stage, "criterion": "options"})] * 2
+    ]
+    unheard = reject(9).model_copy(update={"stage": "verify", "criterion": "unusable reply"})
+    said = reject(9).model_copy(update={"stage": "verify", "criterion": "subjective"})
+    before = reject(9).model_copy(update={"stage": "generate", "criterion": "unusable reply"})
+    found = gather(ITEMS[:3], [*later, unheard, said, before]).accepted
+    assert found
+    assert (found.hits, found.n) == (3 + 8, 3 + 8 + 1)
+
+
+def test_the_stages_after_the_verifier_are_those_of_the_pipeline() -> None:
+    stages = [stage.__name__ for stage in PAIR_CHAIN]
+    assert tuple(stages[stages.index(VERIFY) + 1 :]) == AFTER_VERIFY
 
 
 def test_videos_groups_and_sources() -> None:

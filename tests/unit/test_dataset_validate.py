@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from tests.records import HOSTILE, dataset, item, picture, video
 
 from videoespresso.dataset.checks import CHECKS, MEND, faults
+from videoespresso.dataset.files import read_items
 from videoespresso.dataset.validate import Validation, at_least, leans, validate
 from videoespresso.errors import UserError
 from videoespresso.items import DatasetItem, EvidenceSentence, FrameBox, GroundedItem, GroupCaption
@@ -103,14 +105,29 @@ def test_a_sound_dataset_is_sound(tmp_path: Path) -> None:
 def test_a_line_that_is_no_record_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
     folder = dataset(tmp_path, [item(1), item(2)])
     told = item(3).model_dump(mode="json")
-    lines = [b"{", json.dumps(told | {"task": "Sports"}).encode(), b"", b'{"schema_version": 9}']
+    lines = [b"{", json.dumps(told | {"task": "Sports"}).encode(), b"", b'{"id": 9}']
     with (folder / "records.jsonl").open("ab") as file:
         file.write(b"\n".join([*lines, b"[" * 100_000]) + b"\n")
     found = validate(folder)
     assert found.counts == {"unreadable": 4}
     assert [problem.line for problem in found.problems] == [3, 4, 6, 7]
     assert "task" in found.problems[1].what
-    assert "schema_version" in found.problems[2].what
+    assert "video" in found.problems[2].what
+    assert found.problems[3].what == "nests too deeply to be read"
+
+
+def test_a_record_of_a_younger_schema_is_not_to_be_removed(tmp_path: Path) -> None:
+    folder = dataset(tmp_path, [item(1)])
+    told = item(2).model_dump(mode="json") | {"schema_version": 99}
+    with (folder / "records.jsonl").open("a") as file:
+        file.write(json.dumps(told) + "\n")
+    (problem,) = validate(folder).problems
+    assert (problem.line, problem.check) == (2, "schema")
+    with pytest.raises(UserError) as caught:
+        list(read_items(folder))
+    assert problem.what in str(caught.value)
+    assert problem.mend == caught.value.hint
+    assert "Update" in problem.mend
 
 
 def test_two_records_with_one_id(tmp_path: Path) -> None:
@@ -153,6 +170,17 @@ def test_an_image_without_a_sha_is_decoded(tmp_path: Path) -> None:
 def test_an_image_of_another_size_is_noticed(tmp_path: Path) -> None:
     one = item(5, **framed(width=1920, height=1080))
     assert "96 x 54" in validate(dataset(tmp_path, [one])).problems[0].what
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (7, 300)])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_the_smallest_pictures_are_opened_too(
+    tmp_path: Path, kind: str, size: tuple[int, int]
+) -> None:
+    one = item(5, **framed(sha="", width=size[0], height=size[1]))
+    folder = dataset(tmp_path, [one])
+    Image.new("RGB", size).save(folder / one.core_frames[-1].image, kind)
+    assert validate(folder).ok
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "x" * 5000, "a\0b", HOSTILE])

@@ -35,6 +35,34 @@ def test_a_list_gives_a_path_a_line_beside_it_without_comments(folder: Path) -> 
     ]
 
 
+def test_a_list_from_windows_begins_with_a_mark(folder: Path) -> None:
+    listed = folder / "list.txt"
+    listed.write_bytes(b"\xef\xbb\xbfb.mp4\r\na.MKV\r\n")
+    assert names(find_videos([f"@{listed}"]), folder) == ["b.mp4", "a.MKV"]
+
+
+def test_a_tilde_is_a_home_where_somebody_has_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "~b.mp4").write_bytes(b"")
+    listed = folder / "list.txt"
+    listed.write_text("~b.mp4\n~/b.mp4\n")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(folder / "in"))
+    assert find_videos(["~b.mp4", "~/c.webm"]) == ["~b.mp4", str(folder / "in" / "c.webm")]
+    assert names(find_videos([f"@{listed}"]), folder) == ["~b.mp4", "in/b.mp4"]
+
+
+def test_a_name_that_no_file_can_have_is_said(folder: Path) -> None:
+    listed = folder / "list.txt"
+    listed.write_text("b.mp4\nc\0.mp4\n")
+    for given in (f"@{listed}", "c\0.mp4"):
+        with pytest.raises(UserError, match=r"c\\x00\.mp4' cannot be a file's name"):
+            find_videos([str(folder / "b.mp4"), given])
+    with pytest.raises(UserError, match="cannot be read as a list"):
+        find_videos(["@list\0.txt"])
+
+
 def test_a_missing_file_stays_in_the_list_beside_one_that_is_there(folder: Path) -> None:
     given = [str(folder / "b.mp4"), str(folder / "gone.mp4")]
     assert find_videos(given) == given

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from videoespresso.errors import MemoryStoreError
-from videoespresso.memory.frames import FrameStore
+from videoespresso.memory.frames import FrameStore, PixelsGone
 from videoespresso.tools.video import Picture
 from videoespresso.types import FrameRef, Video
 
@@ -130,6 +130,53 @@ def test_a_damaged_frame_is_removed_not_shown(tmp_path: Path) -> None:
     with pytest.raises(MemoryStoreError, match="damaged"):
         store.image(ref)
     assert not file.exists()
+
+
+def test_a_damaged_frame_is_mended_when_it_is_put_again(tmp_path: Path) -> None:
+    store = FrameStore(tmp_path)
+    ref = store.put(VIDEO, picture(1), "keyframe")
+    file = store.file(VIDEO.id, ref.sha)
+    file.write_bytes(file.read_bytes()[:100])
+    assert store.put(VIDEO, picture(1), "keyframe") == ref
+    store.image(ref)
+
+
+def test_a_damaged_picture_is_not_kept(tmp_path: Path) -> None:
+    store = FrameStore(tmp_path / "store")
+    ref = store.put(VIDEO, picture(1), "keyframe")
+    store.file(VIDEO.id, ref.sha).write_bytes(b"")
+    with pytest.raises(PixelsGone, match="damaged"):
+        store.keep(VIDEO.id, ref.sha, tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
+
+
+def test_a_kept_picture_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut in between would leave an empty file under it."""
+    store, kept = FrameStore(tmp_path / "store"), tmp_path / "kept"
+    ref = store.put(VIDEO, picture(1), "keyframe")
+    data = store.file(VIDEO.id, ref.sha).read_bytes()
+    synced: list[bytes] = []
+
+    def sync(handle: int) -> None:
+        assert not (kept / f"{ref.sha}.jpg").exists()
+        synced.append(Path(f"/proc/self/fd/{handle}").read_bytes())
+
+    monkeypatch.setattr(os, "fsync", sync)
+    name = store.keep(VIDEO.id, ref.sha, kept)
+    assert synced == [data]
+    assert (kept / name).read_bytes() == data
+
+
+def test_an_empty_picture_is_kept_again(tmp_path: Path) -> None:
+    store, kept = FrameStore(tmp_path / "store"), tmp_path / "kept"
+    ref = store.put(VIDEO, picture(1), "keyframe")
+    file = kept / store.keep(VIDEO.id, ref.sha, kept)
+    before = file.read_bytes()
+    file.write_bytes(b"")
+    store.keep(VIDEO.id, ref.sha, kept)
+    assert file.read_bytes() == before
 
 
 def test_clear_forgets_one_video_or_all(tmp_path: Path) -> None:

@@ -35,13 +35,12 @@ def test_options_that_tell_nothing() -> None:
     fair = [asked(k, ("a x", "b x", "c x", "d x"), k % 4) for k in range(8)]
     assert set(credited(fair, ALIKE)) == {0.25}
     assert set(credited(fair, "the longest option")) == {0.25}
-    assert sum(credited(fair, LETTER)) == 2
 
 
 def test_one_change_each_shows_which_option_was_changed() -> None:
     mixed = [asked(k, ("a y", "a z", "a x", "b x"), 2) for k in range(8)]
     assert set(credited(mixed, ALIKE)) == {1.0}
-    assert sum(credited(mixed, LETTER)) == 8
+    assert sum(credited(mixed, LETTER)) == 6 + 2 / 4, "nothing is known of the first video's two"
 
 
 def test_words_are_learned_from_other_videos_only() -> None:
@@ -49,6 +48,24 @@ def test_words_are_learned_from_other_videos_only() -> None:
     assert set(credited((asked(k, options, 0) for k in range(8)), BAYES)) == {1.0}
     alone = credited((asked(k, options, 0, film=1) for k in range(8)), BAYES)
     assert set(alone) == {0.25}
+
+
+def test_the_letter_is_learned_from_other_videos_only() -> None:
+    alone = [asked(k, ("a", "b", "c", "d"), 2, film=1) for k in range(8)]
+    assert set(credited(alone, LETTER)) == {0.25}
+    uneven = [asked(k, ("a", "b", "c", "d"), 0 if k % 4 else 1, film=k) for k in range(200)]
+    assert sum(credited(uneven, LETTER)) == pytest.approx(150, abs=3)
+
+
+def test_fair_letters_are_seldom_called_unfair() -> None:
+    """By chance in 2.5 of 100 sets: more than 6 of them have p < 0.02. A letter that is chosen on
+    the records it is scored on seems to be better than chance in 12 of these."""
+    draw, above = random.Random(5), 0
+    some = [asked(k, ("a", "b", "c", "d"), 0, film=k) for k in range(60)]
+    for _ in range(100):
+        told = [one.model_copy(update={"letter": draw.choice("ABCD")}) for one in some]
+        above += shares(told)[LETTER].low > 0.25
+    assert above <= 6
 
 
 def test_shares_are_of_records_with_a_letter_and_know_their_chance() -> None:

@@ -75,8 +75,9 @@ def test_a_full_disk_leaves_no_part_of_a_line(
 
         with monkeypatch.context() as patched:
             patched.setattr(os, "fsync", full)
-            with pytest.raises(MemoryStoreError, match="No space left") as caught:
-                first.put("b", "verify", {"x": 2})
+            for _ in range(2):
+                with pytest.raises(MemoryStoreError, match="No space left") as caught:
+                    first.put("b", "verify", {"x": 2})
         assert "Free the disk" in caught.value.hint
         assert first.get("b") is None
         first.put("c", "verify", {"x": 3})
@@ -130,3 +131,28 @@ def test_a_video_is_claimed_by_the_first_path(tmp_path: Path) -> None:
         pass
     assert journals.claim("v" * 64, "a.mp4") == ""
     journals.release("a.mp4")
+
+
+def test_a_path_lets_go_of_its_own_videos_only(tmp_path: Path) -> None:
+    journals = Journals(tmp_path, {"v" * 64: "a.mp4"})
+    for video, path in (("v", "a.mp4"), ("w", "a.mp4"), ("x", "b.mp4")):  # a.mp4 was replaced
+        assert journals.claim(video * 64, path) == ""
+    journals.release("a.mp4")
+    journals.release("none.mp4")
+    assert [j.path.stem for j in journals.open()] == ["x" * 16]
+    journals.release("b.mp4")
+    assert journals.open() == []
+
+
+def test_letting_go_does_not_look_through_all_claims(tmp_path: Path) -> None:
+    class Claims(dict[str, str]):
+        def items(self) -> Any:
+            raise AssertionError("quadratic in the videos of a run")
+
+        __iter__ = items
+
+    journals = Journals(tmp_path)
+    journals._claimed = Claims()
+    assert journals.claim("v" * 64, "a.mp4") == ""
+    journals.release("a.mp4")
+    assert journals.open() == []

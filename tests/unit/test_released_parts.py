@@ -336,7 +336,6 @@ def test_a_bad_line_is_told_and_the_rest_read(tmp_path: Path) -> None:
         (b'[{"a": 1}', "the end"),
         (b'[{"a": 1}, ', "the end"),
         (b'[{"a": "\xff\xfe"}]', "not UTF-8"),
-        (b"[" * 100_000, "no whole JSON list"),
         (b"PK\x03\x04", "begins with 'P'"),
         (b"", "is empty"),
     ],
@@ -347,6 +346,26 @@ def test_a_damaged_file_is_named(tmp_path: Path, text: bytes, said: str) -> None
         list(source.rows(tmp_path / "a.json"))
     assert str(tmp_path / "a.json") in str(error.value)
     assert error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "the record nests too deeply to be read"),
+        ('{"a": ' + "7" * 5000 + "}", "the record has a number of more than 4,300 digits"),
+    ],
+)
+def test_what_is_more_than_can_be_read_is_not_said_to_be_cut_off(
+    tmp_path: Path, record: str, said: str
+) -> None:
+    (tmp_path / "a.json").write_text(f'[{{"a": 1}}, {record}]')
+    with pytest.raises(UserError, match=f"{said}.* at character 11$") as error:
+        list(source.rows(tmp_path / "a.json"))
+    assert "cut off" not in error.value.hint
+    (tmp_path / "a.jsonl").write_text(f'{{"a": 1}}\n{record}\n{{"a": 2}}')
+    _, bad, good = source.rows(tmp_path / "a.jsonl")
+    assert bad.fault in said
+    assert good.value == {"a": 2}
 
 
 def test_the_place_of_the_damage_is_counted_from_the_start(

@@ -19,7 +19,7 @@ from videoespresso.models.profiles import (
     resolve,
     takes_one_image,
 )
-from videoespresso.models.specs import ModelSpec
+from videoespresso.models.specs import ModelSpec, server_mark
 from videoespresso.settings import ROLES, Settings
 
 
@@ -316,3 +316,13 @@ def test_placeholders_are_checked_both_ways(
         prompts.load("stray")
     (tmp_path / "captioner.md").write_text("Changed. $style\n")
     assert prompts.load("captioner", style="x").sha != prompt.sha
+
+
+def test_a_server_that_no_spec_names_is_told_apart_and_not_told() -> None:
+    spec = ModelSpec.parse("openai:gpt-4o")
+    marks = [server_mark(spec, url) for url in ("https://a.example/v1", "https://b.example/v1")]
+    assert len(set(marks)) == 2
+    assert all(mark.isalnum() for mark in marks)
+    assert server_mark(spec, "https://me:secret@a.example/v1/") == marks[0]
+    assert server_mark(spec, None) == ""
+    assert server_mark(ModelSpec.parse("openai:gpt-4o@http://x/v1"), "http://x/v1") == ""

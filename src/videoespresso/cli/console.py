@@ -44,7 +44,7 @@ Exit codes:
   0  answered, or done
   1  unexpected error; its traceback is shown
   2  something you gave cannot be used: a file, a flag, a key
-  3  not answered: the frames do not carry it
+  3  not answered, or nothing made: the frames do not carry it
   4  a model, a tool or the memory failed
   5  a limit you set was reached; what is known so far is shown
 130  interrupted; finished work is kept"""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from typing_extensions import TypedDict
@@ -13,20 +13,19 @@ from videoespresso.cli.console import (
     err,
     examples,
     one_line,
-    out,
     say_error,
     say_warning,
     write_json,
 )
 from videoespresso.cli.dataset_forecast import dry_run as forecast
+from videoespresso.cli.dataset_said import Bar, say, show
 from videoespresso.errors import BudgetExceeded, ModelError
-from videoespresso.report.text import money, total
 from videoespresso.settings import Settings
 
 if TYPE_CHECKING:
     from videoespresso.agents.deferred import BatchState
     from videoespresso.dataset.batches import Batch
-    from videoespresso.dataset.build import Built, Progress
+    from videoespresso.dataset.build import Built
 
 Engine = Literal["local", "ray"]
 
@@ -125,6 +124,10 @@ def build(
         which = {"seed": seed, "group": group, "sample": sample}
         forecast(videos, out_folder, settings, **which, json=json, quiet=quiet)
         return
+    if not (wait or batch):
+        say_warning("--no-wait means nothing without --batch")
+    if ray_address and engine != "ray":
+        say_warning("--ray-address means nothing without --engine ray")
     how = How(
         seed=seed,
         group=group,
@@ -133,36 +136,15 @@ def build(
         ray_address=ray_address,
         batch=_batch(wait) if batch else None,
     )
-    built = run(videos, out_folder, settings, how, quiet=quiet)
-    if json:
-        write_json(built)
-    else:
-        show(built)
-    for told in built.busy:
-        say_warning(told)
-    for told in built.unread[:SHOWN]:
-        say_warning(f"not read: {told}")
-    if built.unreadable > SHOWN:
-        say_warning(f"{built.unreadable} files in all cannot be read: see rejects.jsonl")
-    for told in built.failures[:SHOWN]:
-        say_warning(f"not done: {told}")
-    if built.deferred:
-        err().print(
-            f"{built.deferred} replies are to come in batches: the same command goes on with them",
-            style="yellow",
-        )
-    if built.failed:
-        say_warning(
-            f"{built.failed} failures in all; the same command tries these again, "
-            "and pays for nothing else"
-        )
+    built = run(videos, out_folder, settings, how, json=json, quiet=quiet)
+    say(built)
+    if built.failed or (built.busy and not built.done):  # two that share the work both did some
         raise typer.Exit(Exit.FAILED)
-    if built.unreadable == built.videos:
+    if built.left_out == built.videos:
         raise typer.Exit(Exit.USER)
-
-
-SHOWN = 10
-"""Failures, and files that cannot be read, said one by one."""
+    if not (built.records or built.deferred):
+        say_warning("no record was made; rejects.jsonl says why of each video and pair")
+        raise typer.Exit(Exit.NOT_ANSWERED)
 
 
 class How(TypedDict):
@@ -197,11 +179,13 @@ def run(
     settings: Settings,
     how: How,
     *,
+    json: bool,
     quiet: bool,
 ) -> "Built":
-    """Builds, with a line that moves on a terminal. On Ctrl-C says how to go on."""
+    """Builds, with a line that moves on a terminal, and prints the counts, also those of a run that
+    a limit, a refused key or Ctrl-C has ended. On Ctrl-C says how to go on."""
     from videoespresso.dataset.arenas import few_arenas
-    from videoespresso.dataset.build import build_dataset
+    from videoespresso.dataset.build import Built, build_dataset
     from videoespresso.models.profiles import UNCONFIGURED, configured
 
     few_arenas()
@@ -209,14 +193,16 @@ def run(
         say_warning(warning)
     if not configured(settings) and not quiet:
         err().print(f"note: {UNCONFIGURED}", style="dim")
-    bar = None if quiet else _Bar()
+    bar = Bar(quiet=quiet)
+    came: list[Built] = []
     try:
         return build_dataset(
             videos,
             folder,
             settings=settings,
             **how,
-            on_progress=bar.show if bar else lambda _progress: None,
+            on_progress=bar.show,
+            on_end=came.append,
         )
     except KeyboardInterrupt:
         err().print(
@@ -230,68 +216,6 @@ def run(
         code = Exit.BUDGET if isinstance(error, BudgetExceeded) else Exit.FAILED
         raise typer.Exit(code) from error
     finally:
-        if bar:
-            bar.close()
-
-
-class _Bar:
-    """Videos done, records, rate, what is left, what was spent. On a pipe a line a video."""
-
-    def __init__(self) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        self._told = -1
-        self._bar: Any = Progress(
-            TextColumn("videos"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[about]}"),
-            console=err(),
-            transient=True,
-        )
-        self._task = self._bar.add_task("build", total=None, about="")
-        if err().is_terminal:
-            self._bar.start()
-
-    def show(self, progress: "Progress") -> None:
-        """The state of the run."""
-        about = about_of(progress)
-        if err().is_terminal:
-            self._bar.update(
-                self._task, total=progress.videos, completed=progress.done, about=about
-            )
-        elif progress.done > self._told:
-            self._told = progress.done
-            err().print(f"[{progress.done}/{progress.videos}] {about}", style="dim")
-
-    def close(self) -> None:
-        """Leaves the terminal as it was."""
-        self._bar.stop()
-
-
-def about_of(progress: "Progress") -> str:
-    """ "12 records (18/min), 3 rejects, 210 calls, $0.41, 2:10 left"."""
-    rate = 60 * progress.records / max(progress.seconds, 1e-9)
-    parts = [
-        f"{progress.records} records ({rate:.0f}/min)",
-        f"{progress.rejects} rejects",
-        *([f"{progress.failures} failures"] if progress.failures else []),
-        f"{progress.calls} calls",
-        money(progress.usd),
-    ]
-    if progress.eta_s is not None and progress.done < progress.videos:
-        minutes, seconds = divmod(round(progress.eta_s), 60)
-        parts.append(f"{minutes}:{seconds:02} left")
-    return ", ".join(parts)
-
-
-def show(built: "Built") -> None:
-    """The counts for a person."""
-    spent = total(built.usage.values())
-    out().print(f"{built.records} records, {built.rejects} rejects in {one_line(built.out)}")
-    out().print(
-        f"{built.done} of {built.videos} videos done in this run: {spent.calls} model calls "
-        f"({spent.cached_calls} from cache), {spent.input_tokens:,} + {spent.output_tokens:,} "
-        f"tokens, {money(spent.usd)}, {built.seconds:.0f} s",
-        style="dim",
-    )
+        bar.close()
+        if came:
+            (write_json if json else show)(came[-1])

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from videoespresso.dataset.formats.writing import Choices
 
 From = Literal["auto", "videoespresso-train", "videoespresso-test", "ours"]
-To = Literal[
-    "ours",
+Export = Literal[
     "videoespresso-train",
     "videoespresso-train-images",
     "videoespresso-test",
@@ -24,6 +23,7 @@ To = Literal[
     "ms-swift",
     "parquet",
 ]
+To = Literal["ours", Export]
 
 SCALES: dict[str, Literal[1, 100, 1000] | None] = {"auto": None, "1": 1, "100": 100, "1000": 1000}
 
@@ -94,7 +94,7 @@ def convert(
 def export(
     folder: Annotated[Path, typer.Argument(help="A dataset of ours.")],
     target: OutOption,
-    to: Annotated[To, typer.Option(help="What it becomes.")],
+    to: Annotated[Export, typer.Option(help="What it becomes.")],
     images: ImagesOption = None,
     videos: VideosOption = None,
     replies: RepliesOption = "json",
@@ -164,8 +164,10 @@ def _show(done: "Converted") -> None:
     if rows:
         show_table("", "what", "records#", rows=rows)
     for left in done.left_out:
-        say_warning(
-            f"{left.count} left out: {left.criterion}; the first: {left.first}, {left.reason}"
-        )
+        told = f"{left.count} left out: {left.criterion}; the first: {left.first}, {left.reason}"
+        if left.also:
+            more = ", …" if left.count > 1 + len(left.also) else ""
+            told += f"; also {', '.join(left.also)}{more}"
+        say_warning(told)
     for file in done.files:
         out().print(one_line(file), style="dim")

@@ -12,7 +12,8 @@ from videoespresso.report.text import money
 from videoespresso.settings import Settings
 
 if TYPE_CHECKING:
-    from videoespresso.dataset.forecast import Expected, Forecast
+    from videoespresso.dataset.estimates import Expected
+    from videoespresso.dataset.forecast import Forecast
 
 
 def dry_run(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from videoespresso.cli.console import Exit, err, examples, out, write_json
+from videoespresso.cli.console import Exit, err, examples, out, say_warning, write_json
 from videoespresso.errors import UserError
 from videoespresso.report.text import printable
 
@@ -74,10 +74,14 @@ def stats(
     from videoespresso.dataset.stats import dataset_stats
 
     if html is not None:
+        from videoespresso.dataset.guard import PAGE, refuse_own
         from videoespresso.report.parts import check_target
 
         check_target(html)
+        refuse_own(folder, html, spare={PAGE})
     found = dataset_stats(folder)
+    if not found.records:
+        say_warning(f"{folder} has no records")
     if html is not None:
         from videoespresso.report.dataset_page import write_page
 
@@ -134,7 +138,10 @@ def show(
     """Show a record: question, options, evidence, core frames with boxes, who made each part."""
     from videoespresso.cli.dataset_tables import show_item
     from videoespresso.dataset.files import records_file
+    from videoespresso.dataset.guard import refuse_own
 
+    if html is not None:
+        refuse_own(folder, html)
     item = pick(folder, which)
     if as_json:
         write_json(item)
@@ -154,7 +161,7 @@ def show(
 
 def pick(folder: Path, which: str) -> "DatasetItem":
     """A record by its number from 1, or by its id. Raises UserError where there is none such."""
-    from videoespresso.dataset.files import read_items
+    from videoespresso.dataset.files import read_items, records_file
 
     number = int(which) if which.isdecimal() and len(which) < ID_LENGTH else 0
     count = 0
@@ -163,7 +170,7 @@ def pick(folder: Path, which: str) -> "DatasetItem":
             return item
     raise UserError(
         f"no record {which} in {folder}, which has {count:,}",
-        hint="Give a number from 1, or an id: `videoespresso dataset validate` lists them.",
+        hint=f"Give a number from 1, or the `id` that a line of {records_file(folder)} has.",
     )
 
 
@@ -192,7 +199,9 @@ def split(
     like: Annotated[
         Path | None, typer.Option(help="An earlier split: its videos stay where they were.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is in --out.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the parts in --out, remove others.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Divide a dataset by video: by a hash of its content, so new videos do not move old ones."""
@@ -242,6 +251,7 @@ def check(
 
     if len(folders) == 1 and folders[0].is_dir() and (names := parts(folders[0])):
         folders = [folders[0] / name for name in names]
+    _different(folders)
     readers = {str(folder): partial(files.read_items, folder) for folder in folders}
     if len(readers) == 1:
         (read,) = readers.values()
@@ -255,3 +265,18 @@ def check(
         write_json(found) if as_json else show_leakage(found)
     if not ok:
         raise typer.Exit(Exit.UNEXPECTED)
+
+
+def _different(folders: list[Path]) -> None:
+    """Raises UserError for a dataset that is named twice: it would be compared with nothing."""
+    from videoespresso.dataset.files import records_file
+
+    known: dict[Path, Path] = {}
+    for folder in folders:
+        place = records_file(folder).resolve()
+        if place in known:
+            raise UserError(
+                f"{known[place]} and {folder} are the same dataset",
+                hint="Name each once; one alone is looked through for near-duplicate questions.",
+            )
+        known[place] = folder

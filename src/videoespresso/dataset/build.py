@@ -51,6 +51,7 @@ def build_dataset(
     ray_address: str = "",
     batch: Batch | None = None,
     on_progress: Callable[[Progress], None] = lambda _progress: None,
+    on_end: Callable[[Built], None] = lambda _built: None,
 ) -> Built:
     """Makes a dataset of questions with evidence from videos, or goes on with one.
 
@@ -67,7 +68,8 @@ def build_dataset(
     Raises BudgetExceeded when a limit ended the run, and ModelError when a key was refused or video
     after video failed on its models; in all cases records.jsonl holds what is complete. Raises
     UserError for a folder that holds something else or for batches that no model takes,
-    SettingsError and MemoryStoreError.
+    SettingsError and MemoryStoreError. on_end hears what a run came to, also where it then raises
+    (in batches: of every round).
     """
     if (jobs is not None and jobs < 1) or group < 2:
         raise UserError(
@@ -89,7 +91,7 @@ def build_dataset(
         def once() -> Built:
             local = LocalEngine(folder, context, seed=seed, group=group, jobs=many)
             try:
-                return Run(folder, local, paths, made, on_progress, earlier).run()
+                return Run(folder, local, paths, made, on_progress, on_end, earlier).run()
             finally:
                 earlier.update(context.ledger.by_role())
 
@@ -104,4 +106,4 @@ def build_dataset(
         worked_by = RayEngine(folder, told, address=ray_address, jobs=jobs)
     else:
         worked_by = LocalEngine(folder, context, seed=seed, group=group, jobs=many)
-    return Run(folder, worked_by, paths, made, on_progress).run()
+    return Run(folder, worked_by, paths, made, on_progress, on_end).run()

@@ -11,6 +11,7 @@ from videoespresso.items import DatasetItem, item_id
 
 Check = Literal[
     "unreadable",
+    "schema",
     "id",
     "twice",
     "task",
@@ -32,6 +33,7 @@ CHECKS: Final[tuple[Check, ...]] = get_args(Check)
 
 MEND: Final[dict[Check, str]] = {
     "unreadable": "Mend the line after the schema (`videoespresso dataset schema`), or remove it.",
+    "schema": "Update videoespresso: pip install --upgrade videoespresso.",
     "id": "Set it to item_id(video, question, answer).",
     "twice": "Remove one of the two records.",
     "task": "Name one of the paper's 14 tasks.",

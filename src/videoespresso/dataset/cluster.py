@@ -6,6 +6,7 @@ so whoever does a video, and however often its worker dies, the records are thos
 
 import logging
 import os
+import socket
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -33,6 +34,8 @@ a machine that died after some 90 s (NFSv4's lease)."""
 _AGAIN_S: Final = 2.0
 _DESK_S: Final = 60.0
 _ALONE_S: Final = 60.0
+_KNOCK_S: Final = 5.0
+"""Seconds a cluster's address has to answer in before Ray is asked to connect."""
 _TOLD: Final = 300
 """Characters of what Ray says that are passed on: it writes pages."""
 
@@ -253,6 +256,7 @@ def connected(address: str, held: ExitStack) -> Any:
     """
     try:
         import ray  # noqa: PLC0415 - an extra
+        from ray.exceptions import RayError  # noqa: PLC0415
     except ImportError as error:
         raise UserError(
             "the engine ray needs Ray", hint='pip install "videoespresso[distributed]"'
@@ -269,8 +273,9 @@ def connected(address: str, held: ExitStack) -> Any:
     if address == "local":  # nothing is sent anywhere from a cluster that we start
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
+        _knock(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **more)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except (ConnectionError, RuntimeError, ValueError, OSError, RayError) as error:
         told = " ".join(str(error).split())[:_TOLD]
         raise UserError(
             f"no Ray cluster at {address}: {told}",
@@ -279,3 +284,11 @@ def connected(address: str, held: ExitStack) -> Any:
         ) from error
     held.callback(ray.shutdown)
     return ray
+
+
+def _knock(address: str) -> None:
+    """Raises OSError where nobody listens at host:port. Ray itself would try for ten minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit():
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S):
+            pass

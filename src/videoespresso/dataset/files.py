@@ -7,10 +7,11 @@ whole or not at all.
 import contextlib
 import json
 import os
+import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -23,6 +24,10 @@ LONGEST = 64 * 1024**2
 """Bytes of a line at most: what is longer is no record, and would be read into memory whole."""
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+class NewerSchemaError(UserError):
+    """A record of a schema that is younger than this version; the hint says to update."""
 
 
 def records_file(path: str | Path) -> Path:
@@ -51,14 +56,53 @@ def read_lines(file: Path, model: type[Model]) -> Iterator[Model]:
     return (record for _, record in numbered(file, model))
 
 
-def numbered(file: Path, model: type[Model]) -> Iterator[tuple[int, Model]]:
-    """`read_lines` with the number of each line, from 1."""
+def numbered(
+    file: Path, model: type[Model], spoiled: Callable[[int, str], object] | None = None
+) -> Iterator[tuple[int, Model]]:
+    """`read_lines` with the number of each line, from 1.
+
+    spoiled: hears of each line that is no record, (number, what is wrong with it), which is then
+    left out. A record of a younger schema is no such line: it raises UserError in any case.
+    """
     for number, line in lines_of(file):
         try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise _wrong(file, number, f"is not JSON: {error}") from error
-        yield number, _record(value, model, file, number)
+            record = model.model_validate(value_of(line))
+        except NewerSchemaError as error:
+            raise UserError(f"{file} line {number} {error}", hint=error.hint) from error
+        except ValueError as error:
+            what = _first(error) if isinstance(error, ValidationError) else str(error)
+            if spoiled is None:
+                raise _wrong(file, number, what) from error
+            spoiled(number, what)
+        else:
+            yield number, record
+
+
+def value_of(line: bytes) -> Any:
+    """What a line says, as plain values: they hold the escapes of a file name that is no text.
+
+    Raises NewerSchemaError, and ValueError that says why it cannot be read.
+    """
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(json_fault(error)) from error
+    version = value.get("schema_version", VERSION) if isinstance(value, dict) else VERSION
+    if isinstance(version, int) and version > VERSION:
+        raise NewerSchemaError(
+            f"has schema {version}; this version reads up to {VERSION}",
+            hint="Update videoespresso: pip install --upgrade videoespresso.",
+        )
+    return value
+
+
+def json_fault(error: ValueError | RecursionError) -> str:
+    """Why the standard library's reader of JSON gave up."""
+    if isinstance(error, RecursionError):
+        return "nests too deeply to be read"
+    if isinstance(error, json.JSONDecodeError | UnicodeError):
+        return f"is not JSON: {error}"
+    return f"has a number of more than {sys.get_int_max_str_digits():,} digits"
 
 
 def lines_of(file: Path) -> Iterator[tuple[int, bytes]]:
@@ -72,25 +116,11 @@ def lines_of(file: Path) -> Iterator[tuple[int, bytes]]:
                 yield number, told
 
 
-def _record(value: object, model: type[Model], file: Path, number: int) -> Model:
-    """A line's value as a record. Raises UserError for a younger schema and for what does not fit.
-
-    By way of plain values: they hold the escapes of a file name that is no text.
-    """
-    version = value.get("schema_version", VERSION) if isinstance(value, dict) else VERSION
-    if isinstance(version, int) and version > VERSION:
-        raise UserError(
-            f"{file} line {number} has schema {version}; this version reads up to {VERSION}",
-            hint="Update videoespresso: pip install --upgrade videoespresso.",
-        )
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise _wrong(
-            file, number, f"`{where}`: {first['msg']}" if where else first["msg"]
-        ) from error
+def _first(error: ValidationError) -> str:
+    """The first thing that does not fit."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"`{where}`: {first['msg']}" if where else first["msg"]
 
 
 def _wrong(file: Path, number: int, what: str) -> UserError:

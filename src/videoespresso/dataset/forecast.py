@@ -2,22 +2,28 @@
 
 A few videos, spread over the lengths of all, are built as they would be in a run; what they took is
 carried over to the others by the different frames they have (a ratio estimator), with a 95 %
-interval from leaving out one video after the other (jackknife). Frames are taken from up to LOOKED
-videos, which costs time and no money; of the others they are estimated by length. Nothing is done
-in vain: frames, replies and records are kept, and what was measured is noted for the next forecast.
+interval from leaving out one video after the other (jackknife). What was known of them before is
+taken at what it cost then (costs.py): the others are not cheaper for it. Frames are taken from up
+to LOOKED videos, which costs time and no money; of the others they are estimated by length. Nothing
+is done in vain: frames, replies and records are kept, and what was measured is noted for the next
+forecast.
 """
 
-import math
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from videoespresso.agents.base import Agent
 from videoespresso.dataset.build import open_dataset_context
+from videoespresso.dataset.costs import Costs
+from videoespresso.dataset.estimates import Expected, Measured, RoleForecast, added, carried
 from videoespresso.dataset.folder import Folder, written
+from videoespresso.dataset.manifest import made_with, write_manifest
 from videoespresso.dataset.videos import find_videos, first_paths
 from videoespresso.dataset.work import Worker
 from videoespresso.errors import BudgetExceeded, ModelError, UserError, VideoError
@@ -25,6 +31,7 @@ from videoespresso.graphs import look, looking
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.dataset_context import GROUP
 from videoespresso.graphs.state import State
+from videoespresso.report.dataset_page import write_page
 from videoespresso.settings import Settings
 from videoespresso.tools.sampling import SamplingPlan
 from videoespresso.types import FrameRef, Record, Usage
@@ -34,44 +41,15 @@ SAMPLE = 3
 LOOKED = 200
 """Videos whose frames are taken: some minutes, and no more than the frame store holds."""
 
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-"""Student's t, 97.5 %, for 1 to 10 degrees of freedom; beyond them 2.2 is on the safe side."""
-MEASURES = ("calls", "input_tokens", "output_tokens", "usd", "seconds")
-
-
-class Expected(Record):
-    """A number and its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-class RoleForecast(Record):
-    """What a role will take. usd: None where its model has no known price. seconds: of waiting for
-    replies, added up over calls that are made side by side."""
-
-    calls: Expected
-    input_tokens: Expected
-    output_tokens: Expected
-    usd: Expected | None
-    seconds: Expected
-
-
-class Measured(Record):
-    """What a video took. frames: those of it that differ to the eye."""
-
-    frames: float
-    usage: dict[str, Usage]
-
 
 class Forecast(Record):
     """What is to come when the command is run without --dry-run.
 
     videos: given; known: of these, done already or never to be (broken, duplicates), they cost
     nothing; sampled: measured for this forecast, now or before; left: to be done. roles, total:
-    of what is left. seconds: at the least, with the calls that may be made at a time. spent: what
-    the sample took just now; its records are in the folder.
+    of what is left, asked for the first time; what the cache has of it is free. seconds: at the
+    least, with the calls that may be made at a time and a minute. spent: what the sample took just
+    now; its records are in the folder, and this sum among the runs in dataset.json.
     """
 
     videos: int
@@ -115,7 +93,12 @@ class _Forecaster:
     def __init__(
         self, folder: Folder, context: Context, paths: Sequence[str], seed: int, group: int
     ) -> None:
-        self._folder, self._context, self._paths, self._seed = folder, context, paths, seed
+        self._costs = Costs(context)
+        self._context = context = self._costs.context
+        self._folder, self._paths, self._seed = folder, paths, seed
+        self._made_with = made_with(context, seed, group)
+        self._started = time.monotonic()
+        self._done = self._tried = 0
         first = first_paths(paths)
         self._worker = Worker(
             folder,
@@ -123,24 +106,53 @@ class _Forecaster:
             seed=seed,
             group=group,
             concurrency=context.settings.concurrency,
+            tell=self._costs.hear,
             first=first,
         )
         self._first = first
         self._notes = _Notes(folder, self._worker.made)
 
     def forecast(self, sample: int, on_video: Callable[[str], None]) -> Forecast:
+        ended = ""
+        try:
+            return self._forecast(sample, on_video)
+        except BaseException as error:
+            ended = type(error).__name__
+            raise
+        finally:
+            if self._tried:
+                self._close(ended)
+
+    def _close(self, ended: str) -> None:
+        """What was done for the sample is part of the dataset, and what it took."""
+        counts = self._folder.merge()
+        usage = self._context.ledger.by_role()
+        told = {
+            "dry_run": True,
+            "videos": len(self._paths),
+            "done": self._done,
+            "records": counts["records"],
+            "rejects": counts["rejects"],
+            "usage": {role: used.model_dump(mode="json") for role, used in usage.items()},
+            "seconds": round(time.monotonic() - self._started, 3),
+            "ended": ended,
+        }
+        write_manifest(self._folder, self._made_with, counts, told)
+        write_page(self._folder.root, self._folder.page)
+
+    def _forecast(self, sample: int, on_video: Callable[[str], None]) -> Forecast:
         ids, frames = self._look()
         known = {path for path in frames if self._known(ids[path])}
         measured = {p: m for p in frames if (m := self._notes.get(ids[p]))}
         todo = {path: n for path, n in frames.items() if path not in known}
-        spent = Usage()
         for path in spread(todo, sample - len(measured), self._seed):
             on_video(path)
-            if (found := self._measure(path, frames[path])) is None:
+            self._tried += 1
+            if (found := self._measure(path, ids[path], frames[path])) is None:
                 continue
+            self._done += 1
             self._notes.put(ids[path], found)
             measured[path] = found
-            spent = sum(found.usage.values(), spent)
             known.add(path)
         left = [n for path, n in frames.items() if path not in known]
         if left and len(measured) < 2:
@@ -148,17 +160,16 @@ class _Forecaster:
                 f"{len(measured)} videos of the sample could be finished",
                 hint="Without --dry-run the command says why; or take a larger --sample.",
             )
-        roles = _carried(list(measured.values()), left)
-        total = _total(list(measured.values()), left)
+        roles = carried(list(measured.values()), left)
         return Forecast(
             videos=len(self._paths),
             known=len(self._paths) - len(left),
             sampled=len(measured),
             left=len(left),
             roles=roles,
-            total=total,
+            total=added(list(measured.values()), left),
             seconds=self._seconds(roles),
-            spent=spent,
+            spent=self._context.ledger.total(),
         )
 
     def _look(self) -> tuple[dict[str, str], dict[str, float]]:
@@ -180,12 +191,12 @@ class _Forecaster:
         rest = {p: n for p, n in frames.items() if p not in counted}
         for path in spread(rest, LOOKED - len(counted), self._seed):
             with suppress(VideoError):
-                counted[path] = float(self._different(path))
+                counted[path] = float(max(1, len(self._different(path))))
         share = sum(counted.values()) / (sum(frames[p] for p in counted) or 1.0)
         return {p: counted.get(p, n * share) for p, n in frames.items()}
 
-    def _different(self, path: str) -> int:
-        """How many frames of a video a captioner would be shown. Raises VideoError."""
+    def _different(self, path: str) -> list[FrameRef]:
+        """The frames of a video that a captioner is shown. Raises VideoError."""
         video = self._worker.context.probes(path)
         asked: State = {
             "path": path,
@@ -196,7 +207,7 @@ class _Forecaster:
         found = look.sample(asked, self._context)
         frames = [FrameRef.model_validate(frame) for frame in found["frames"]]
         leaders = looking.leaders(self._context, frames)
-        return max(1, sum(first == name for name, first in leaders.items()))
+        return [frame for frame in frames if leaders[frame.id] == frame.id]
 
     def _known(self, video_id: str) -> bool:
         """Whether a run would ask nothing about this video."""
@@ -206,9 +217,10 @@ class _Forecaster:
             return False
         return bool(shard["complete"]) and shard.get("made") == self._worker.made
 
-    def _measure(self, path: str, frames: float) -> Measured | None:
+    def _measure(self, path: str, video_id: str, frames: float) -> Measured | None:
         """Does a video; None where it fails. Raises BudgetExceeded at a limit."""
-        before = self._context.ledger.by_role()
+        remembered = self._context.memory.captions(self._context.memory_key(video_id))
+        self._costs.take()
         outcome = self._worker.do(path)
         if outcome.ended == "refused":
             raise ModelError(outcome.told, hint=outcome.hint)
@@ -219,25 +231,36 @@ class _Forecaster:
             )
         if not outcome.complete:
             return None
-        usage = {r: _minus(u, before.get(r)) for r, u in self._context.ledger.by_role().items()}
-        return Measured(frames=frames, usage=usage)
+        if remembered:
+            names = {caption.frame_id for caption in remembered}
+            self._costs.remembered(f for f in self._different(path) if f.id in names)
+        return Measured(frames=frames, usage=self._costs.take())
 
     def _seconds(self, roles: Mapping[str, RoleForecast]) -> Expected:
-        """The longest of the providers' times: all their calls, so many at a time, and no more a
-        minute than the settings allow."""
-        by_spec: dict[str, list[tuple[int, RoleForecast]]] = {}
+        """The longest of the providers' times."""
+        by_spec: dict[str, list[tuple[Agent, RoleForecast]]] = {}
         for role, told in roles.items():
             agent = self._context.agents[role]
-            by_spec.setdefault(str(agent.spec), []).append((agent.concurrency, told))
-        a_minute = self._context.settings.requests_per_minute or math.inf
-        found = {}
-        for end in ("value", "low", "high"):
-            times = [0.0]
-            for parts in by_spec.values():
-                times.append(sum(getattr(told.seconds, end) / n for n, told in parts))
-                times.append(sum(getattr(told.calls, end) for _, told in parts) * 60 / a_minute)
-            found[end] = max(times)
+            by_spec.setdefault(str(agent.spec), []).append((agent, told))
+        found = {
+            end: max([0.0, *(s for parts in by_spec.values() for s in seconds_of(parts, end))])
+            for end in ("value", "low", "high")
+        }
         return Expected(**found)
+
+
+def seconds_of(parts: Sequence[tuple[Agent, RoleForecast]], end: str) -> Iterator[float]:
+    """What a provider's calls take at the least: so many at a time, and no more requests and
+    tokens a minute than the settings allow. end: of the interval, or "value"."""
+    yield sum(getattr(told.seconds, end) / agent.concurrency for agent, told in parts)
+    pace = parts[0][0].pace
+    calls = sum(getattr(told.calls, end) for _, told in parts)
+    tokens = sum(
+        getattr(t, end) for _, told in parts for t in (told.input_tokens, told.output_tokens)
+    )
+    for n, limit in ((calls, pace.requests_per_minute), (tokens, pace.tokens_per_minute)):
+        if limit is not None:
+            yield max(0.0, n - limit) * 60 / limit  # the first minute's go at once
 
 
 def frames_of(duration_s: float, plan: SamplingPlan) -> float:
@@ -253,63 +276,6 @@ def spread(frames: Mapping[str, float], count: int, seed: int) -> list[str]:
     draw = random.Random(seed)
     cuts = [round(k * len(ordered) / count) for k in range(count + 1)] if count else []
     return [draw.choice(ordered[a:b]) for a, b in pairwise(cuts)]
-
-
-def ratio(took: Sequence[float], frames: Sequence[float], left: Sequence[float]) -> Expected:
-    """What the videos left take in all: sum(took) / sum(frames) of the sample, times their frames.
-
-    The interval is the jackknife's, with Student's t, never below 0; the sample is taken as drawn
-    from a large set, and what the videos left differ by among themselves is in it too.
-    """
-    n, whole = len(took), sum(left)
-    rate = sum(took) / sum(frames)
-    parts = [(sum(took) - t) / (sum(frames) - f) for t, f in zip(took, frames, strict=True)]
-    mean = sum(parts) / n
-    variance = (n - 1) / n * sum((p - mean) ** 2 for p in parts)
-    residual = sum((t - rate * f) ** 2 for t, f in zip(took, frames, strict=True)) / (n - 1)
-    error = math.sqrt(variance * whole**2 + residual * len(left))
-    t = _T[min(n - 1, len(_T)) - 1]
-    return Expected(
-        value=rate * whole, low=max(0.0, rate * whole - t * error), high=rate * whole + t * error
-    )
-
-
-def _carried(measured: Sequence[Measured], left: Sequence[float]) -> dict[str, RoleForecast]:
-    roles = sorted({role for m in measured for role in m.usage})
-    return {
-        role: _forecast([m.usage.get(role, Usage()) for m in measured], measured, left)
-        for role in roles
-    }
-
-
-def _total(measured: Sequence[Measured], left: Sequence[float]) -> RoleForecast:
-    return _forecast([sum(m.usage.values(), Usage()) for m in measured], measured, left)
-
-
-def _forecast(
-    usages: Sequence[Usage], measured: Sequence[Measured], left: Sequence[float]
-) -> RoleForecast:
-    frames = [m.frames for m in measured]
-    found: dict[str, Expected | None] = {}
-    for name in MEASURES:
-        took = [getattr(usage, name) for usage in usages]
-        known = None not in took
-        if not left:
-            found[name] = Expected(value=0.0, low=0.0, high=0.0)
-        else:
-            found[name] = ratio(took, frames, left) if known else None
-    return RoleForecast.model_validate(found)
-
-
-def _minus(now: Usage, before: Usage | None) -> Usage:
-    """What was used since."""
-    if before is None:
-        return now
-    told = {}
-    for name in Usage.model_fields:
-        a, b = getattr(now, name), getattr(before, name)
-        told[name] = None if a is None or b is None else a - b
-    return Usage.model_validate(told)
 
 
 class _Notes:

@@ -11,20 +11,25 @@ from videoespresso.agents.prompts import load
 from videoespresso.dataset.folder import Folder, written
 from videoespresso.graphs.context import Context
 from videoespresso.items import VERSION
+from videoespresso.memory.locks import writer_lock
 from videoespresso.tools.color_check import ColorCheck
 
 Json = dict[str, Any]
 
 
 def made_with(context: Context, seed: int, group: int) -> Json:
-    """What the records of a run depend on: models, prompts, sampling, seed."""
+    """What the records of a run depend on: models, servers that the environment names (marks of
+    them), prompts, sampling, seed."""
     settings = context.settings
     prompts = {"generator": generator.prompt().sha}  # the only one with something to fill in
     prompts |= {r: load(r).sha for r in ("captioner", "verifier", "annotator", "distractor")}
+    marks = {role: agent.identity.get("server", "") for role, agent in context.agents.items()}
+    servers = {role: mark for role, mark in marks.items() if mark}
     return {
         "models": {role: str(agent.spec) for role, agent in context.agents.items()}
         | {"detector": context.detector.name, "embedder": context.embed.name}
         | {"label_check": settings.label_check or ColorCheck.name},
+        **({"servers": servers} if servers else {}),
         "prompts": dict(sorted(prompts.items())),
         "sampling": {
             "fps": settings.fps,
@@ -32,6 +37,7 @@ def made_with(context: Context, seed: int, group: int) -> Json:
             "max_side": settings.max_side,
             "max_frames": context.plan.max_frames,
             "tau": "default" if settings.tau is None else settings.tau,
+            "keyframes": settings.select == "keyframes",
         },
         "group": group,
         "seed": seed,
@@ -45,19 +51,20 @@ def made_key(made: Json) -> str:
 
 
 def write_manifest(folder: Folder, settings: Json, counts: Json, run: Json) -> None:
-    """Writes the latest settings, the counts, and a line a run, of which `run` is the last."""
-    before = _runs(folder)
+    """Writes the latest settings, the counts, and a line a run, of which `run` is the last; one
+    writer at a time, so that runs which end together are all there. Raises MemoryStoreError."""
     ended_at = datetime.now(UTC).isoformat(timespec="seconds")
     run = {"ended_at": ended_at, "made_with": settings, **run}
-    with written(folder.manifest) as file:
+    with writer_lock(folder.lock):
         told = {
             "schema_version": VERSION,
             "videoespresso": version("videoespresso"),
             "made_with": settings,
             "counts": counts,
-            "runs": [*before, run],
+            "runs": [*_runs(folder), run],
         }
-        json.dump(told, file, indent=2)
+        with written(folder.manifest) as file:
+            json.dump(told, file, indent=2)
 
 
 def _runs(folder: Folder) -> list[Json]:

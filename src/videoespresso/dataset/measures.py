@@ -5,8 +5,15 @@ import math
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import PurePath
+from typing import Final
 
 from videoespresso.items import DatasetItem
+
+VERIFY: Final = "verify"
+AFTER_VERIFY: Final = ("annotate", "ground_time", "ground_space", "distract", "write")
+"""Stages that are given nothing but what the verifier accepted."""
+UNUSABLE: Final = "unusable reply"
+"""The criterion of a stage whose model said nothing that could be read."""
 
 
 def words_in(text: str) -> int:
@@ -28,6 +35,14 @@ def distances(item: DatasetItem) -> Iterator[float]:
             distance = abs(other.time_s - one.time_s)
             if math.isfinite(distance):
                 yield distance
+
+
+def verdict(stage: str, criterion: str) -> bool | None:
+    """Whether the verifier accepted what a later stage, or it itself, refused; None for what it
+    did not judge."""
+    if stage in AFTER_VERIFY:
+        return True
+    return False if stage == VERIFY and criterion != UNUSABLE else None
 
 
 def source_of(path: str) -> str:

@@ -1,5 +1,6 @@
 """One run over the videos: outcomes taken in as they come, limits and Ctrl-C obeyed, the end."""
 
+import os
 import signal
 import threading
 import time
@@ -14,6 +15,7 @@ from pydantic import Field
 from videoespresso.dataset.engine import Engine, Report
 from videoespresso.dataset.folder import Folder
 from videoespresso.dataset.manifest import write_manifest
+from videoespresso.dataset.told import Told
 from videoespresso.dataset.work import Outcome
 from videoespresso.errors import (
     BudgetExceeded,
@@ -28,8 +30,6 @@ from videoespresso.types import Record, Usage
 BREAK_AFTER = 8
 """Videos in a row that fail on their models, none between that succeeds: the server is down or the
 key is wrong, and the next thousand would only fail too."""
-KEPT = 100
-"""Failures, unreadable files and videos others are at work on, each, that are kept to be told."""
 _WAIT_S = 0.5
 
 Json = dict[str, Any]
@@ -37,8 +37,9 @@ Json = dict[str, Any]
 
 class Built(Record):
     """What a run did. records and rejects: in the folder now. failed: how many pairs, groups and
-    videos are to be run again for; failures: what is said of the first of them. unreadable: how
-    many of the files given are no videos that can be read; unread: what is said of the first.
+    videos are to be run again for; failures: what is said of the first of them. left_out: how
+    many of the videos given this run could not use as a whole; reasons: what is said of the first.
+    refused: rejects of this run by criterion. busy: videos that another process is at work on.
 
     usage: of this run, by role. done: videos finished in this run, of `videos` given. ended: why
     it stopped early, "" if it did not. deferred: replies that are still to come in batches.
@@ -51,8 +52,9 @@ class Built(Record):
     rejects: int
     failed: int = 0
     failures: tuple[str, ...] = ()
-    unreadable: int = 0
-    unread: tuple[str, ...] = ()
+    left_out: int = 0
+    reasons: tuple[str, ...] = ()
+    refused: dict[str, int] = Field(default_factory=dict)
     busy: tuple[str, ...] = ()
     usage: dict[str, Usage] = Field(default_factory=dict)
     seconds: float = 0.0
@@ -62,14 +64,15 @@ class Built(Record):
 
 @dataclass
 class Progress:
-    """Where a run is; what a progress line is made of."""
+    """Where a run is; what a progress line is made of. stopping: Ctrl-C was heard, and the calls
+    under way are waited for."""
 
     videos: int
     done: int = 0
     records: int = 0
     rejects: int = 0
     failures: int = 0
-    unreadable: int = 0
+    stopping: bool = False
     stages: Counter[str] = field(default_factory=Counter)
     known: Counter[str] = field(default_factory=Counter)
     usd: float = 0.0
@@ -99,15 +102,15 @@ class Run:
         paths: Sequence[str],
         settings: Json,
         on_progress: Callable[[Progress], None],
+        on_end: Callable[[Built], None],
         earlier: Mapping[str, Usage] | None = None,
     ) -> None:
         self._earlier = earlier or {}
         self._folder, self._engine, self._paths = folder, engine, paths
         self._progress = Progress(videos=len(paths))
-        self._on_progress = on_progress
-        self._failures: list[str] = []
-        self._unread: list[str] = []
-        self._busy: list[str] = []
+        self._on_progress, self._on_end = on_progress, on_end
+        self._told = Told()
+        self._lying: dict[str, str] = {}
         self._ended = ""
         self._refused = ("", "")
         self._interrupts = 0
@@ -139,6 +142,7 @@ class Run:
             built = self._close()
         except VideoEspressoError as error:
             raise failed or error from None
+        self._on_end(built)
         if failed is not None:
             raise failed
         if self._ended == "budget":
@@ -167,14 +171,10 @@ class Run:
 
     def _take(self, outcome: Outcome) -> None:
         progress = self._progress
-        if outcome.busy:
-            self._busy = [*self._busy, outcome.told][:KEPT]
-        if outcome.unreadable:
-            self._unread = [*self._unread, outcome.unreadable_told][:KEPT]
-            progress.unreadable += 1
-        told = [f"{f['video']}: {f['reason']}" for f in outcome.failures.values()]
-        self._failures = [*self._failures, *told][:KEPT]
+        self._told.take(outcome)
         self._deferred |= outcome.deferred
+        if outcome.lying or outcome.unreadable:
+            self._lying[os.path.abspath(outcome.path)] = outcome.lying
         progress.done += outcome.complete
         progress.records += len(outcome.items)
         progress.rejects += len(outcome.rejects)
@@ -184,11 +184,15 @@ class Run:
                 self._refused = outcome.told, outcome.hint
             self._ended = self._ended or outcome.ended
             self._engine.stop()
-        self._lost_in_a_row = 0 if outcome.items else self._lost_in_a_row + bool(outcome.failures)
+        if outcome.answered:
+            self._lost_in_a_row = 0
+        else:
+            self._lost_in_a_row += bool(outcome.failures)
         if self._lost_in_a_row >= BREAK_AFTER:
             self._engine.stop()
+            last = list(outcome.failures.values())[-1]
             raise ModelError(
-                f"{self._lost_in_a_row} videos in a row failed: {told[-1]}",
+                f"{self._lost_in_a_row} videos in a row failed: {last['video']}: {last['reason']}",
                 hint="Try `videoespresso models test`; then the same command goes on.",
             )
         self._on_progress(progress)
@@ -216,8 +220,9 @@ class Run:
         """Outcomes as they come. On Ctrl-C the calls under way are waited for."""
         while self._engine.working:
             if self._interrupts and not self._ended:
-                self._ended = "interrupted"
+                self._ended, self._progress.stopping = "interrupted", True
                 self._engine.stop()
+                self._on_progress(self._progress)
             self._hear()
             outcome = self._engine.next(_WAIT_S)
             if outcome is None:
@@ -238,7 +243,9 @@ class Run:
     def _close(self) -> Built:
         """Merges the shards and writes what was done with what."""
         self._hear()
-        counts = self._folder.merge()
+        # a video that was moved may lie where this run has not looked
+        looked_at_all = len(self._lying) == len(self._paths)
+        counts = self._folder.merge(self._lying if looked_at_all else None)
         built = Built(
             out=str(self._folder.root),
             videos=len(self._paths),
@@ -246,16 +253,17 @@ class Run:
             records=counts["records"],
             rejects=counts["rejects"],
             failed=self._progress.failures,
-            failures=tuple(self._failures),
-            unreadable=self._progress.unreadable,
-            unread=tuple(self._unread),
-            busy=tuple(self._busy),
+            failures=tuple(self._told.failures),
+            left_out=self._told.left_out,
+            reasons=tuple(self._told.reasons),
+            refused=dict(self._told.refused.most_common()),
+            busy=tuple(self._told.busy),
             usage=self._report.usage,
             seconds=round(self._progress.seconds, 3),
             ended=self._ended,
             deferred=len(self._deferred),
         )
-        told = built.model_dump(mode="json", exclude={"out", "failures", "unread"})
+        told = built.model_dump(mode="json", exclude={"out", "failures", "reasons"})
         told["usage"] = self._usage()
         write_manifest(self._folder, self._made_with, counts, told)
         try:

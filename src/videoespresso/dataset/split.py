@@ -9,11 +9,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from videoespresso.dataset import files
 from videoespresso.dataset.division import Together, divide
 from videoespresso.dataset.duplicates import Read
+from videoespresso.dataset.guard import refuse_own
 from videoespresso.dataset.measures import digest, video_key
 from videoespresso.dataset.spreads import Share, share
 from videoespresso.dataset.stats import NO_TASK
@@ -24,6 +23,7 @@ from videoespresso.memory.embedders import Embedder
 from videoespresso.types import Record
 
 MANIFEST: Final = "dataset.json"
+FRAMES: Final = "frames"
 
 
 class Side(Record):
@@ -153,20 +153,31 @@ def split(
 ) -> Divided:
     """Divides the dataset in `folder` into out/NAME for each name of `ratios`; see `divide`.
 
-    like: the folder of an earlier split. Raises UserError as `write` does.
+    like: the folder of an earlier split. replace: parts in `out` may exist; those that are not in
+    `ratios` are removed where a split wrote them. Raises UserError as `write` does, for a part that
+    would be the dataset itself, for other parts in `out`, and for a dataset without records.
     """
+    for name in ratios:
+        refuse_own(folder, out / name / files.RECORDS)
+    others = _others(folder, out, ratios, replace=replace)
     before = {} if like is None else {name: _reader(like / name) for name in parts(like)}
     sides, groups = divide(
         _reader(folder), ratios, seed=seed, together=together, stratify=stratify, like=before,
         embed=embed,
     )  # fmt: skip
+    if not sides:
+        raise UserError(
+            f"{folder} has no records: there is nothing to divide", hint="Give another dataset."
+        )
+    for part in others:
+        _remove(part)
     told = {
         "ratios": dict(ratios), "seed": seed, "together": sorted(together), "stratified": stratify,
         "like": None if like is None else str(like),
     }  # fmt: skip
     tasks, missing = write(folder, out, ratios, sides, told, replace=replace)
     records = sum(counted.total() for counted in tasks.values())
-    sizes = groups.sizes() if sides else np.zeros(0, np.intp)
+    sizes = groups.sizes()
     many = Counter(sides.values())
     return Divided(
         sides=tuple(
@@ -181,9 +192,46 @@ def split(
             for name, part in ratios.items()
         ),
         units=len(sizes),
-        largest=int(sizes.max(initial=0)),
+        largest=int(sizes.max()),
         missing=missing,
     )
+
+
+def _others(folder: Path, out: Path, ratios: Collection[str], *, replace: bool) -> list[Path]:
+    """The parts in `out` that this split has not: with them, a video would be in two parts.
+
+    Raises UserError where there are some, unless replace and each is a part that a split wrote.
+    """
+    others = [out / name for name in parts(out) if name not in ratios] if out.is_dir() else []
+    if others and not replace:
+        raise UserError(
+            f"{out} has parts that --ratios does not name: {', '.join(p.name for p in others)}",
+            hint="Give another --out, or --force to remove them.",
+        )
+    for part in others:
+        refuse_own(folder, part / files.RECORDS)
+        told = _manifest(part)
+        if part.is_symlink() or not isinstance(told, dict) or "split" not in told:
+            raise UserError(
+                f"{part} is a dataset, but no part that a split wrote: it is not removed",
+                hint="Give another --out.",
+            )
+    return others
+
+
+def _remove(part: Path) -> None:
+    """Removes what a split wrote; whatever else lies there stays. Raises UserError."""
+    try:
+        for name in (files.RECORDS, files.REJECTS, MANIFEST):
+            (part / name).unlink(missing_ok=True)
+        shutil.rmtree(part / FRAMES, ignore_errors=True)
+        if not any(part.iterdir()):
+            part.rmdir()
+    except OSError as error:
+        raise UserError(
+            f"{part} cannot be removed: {error.strerror}",
+            hint="Check its permissions, or give another --out.",
+        ) from error
 
 
 def parts(folder: Path) -> list[str]:

@@ -18,6 +18,7 @@ from videoespresso.dataset.measures import (
     distances,
     right_and_wrong,
     source_of,
+    verdict,
     video_key,
     words_in,
 )
@@ -45,8 +46,6 @@ PAPER: Final[dict[Task, tuple[int, int]]] = {
 """Train and test records a task in the paper's Table 7; 203,546 together."""
 
 NO_TASK: Final = "no task"
-VERIFY: Final = "verify"
-"""The stage whose rejects the verifier refused."""
 FREQUENT: Final = 25
 SOURCES: Final = 50
 """Sources listed one by one at most; the paper has seven."""
@@ -101,8 +100,8 @@ class DatasetStats(Record):
     left out; words_lost: how far such a count may be too small. longest_by: words of the right
     option minus those of the longest wrong one (the paper's Figure 12). blind: what guessers get
     who see no video; empty where records were counted as they came (`gather`). accepted: by the
-    verifier, of records and rejects that it judged. rejected: of records and rejects together.
-    cost: of the records' own calls, by stage.
+    verifier, of records and rejects that it judged, refused later or not. rejected: of records and
+    rejects together. cost: of the records' own calls, by stage.
     """
 
     records: int
@@ -247,7 +246,7 @@ class _Counting:
         listed = self.sources.most_common(SOURCES)
         letters = sorted(self.letters)
         given = self.letters.total()
-        refused_pairs = sum(n for (stage, _), n in refused.items() if stage == VERIFY)
+        verified = self.verified + _verdicts(refused)
         return DatasetStats(
             records=self.records,
             tasks=tuple(self._task_rows()),
@@ -273,7 +272,7 @@ class _Counting:
             letters={x: s for x in letters if (s := share(self.letters[x], given))},
             longest_by=spreads["longest"],
             blind=(),
-            accepted=share(self.verified[True], self.verified.total() + refused_pairs),
+            accepted=share(verified[True], verified.total()),
             rejected=share(refused.total(), refused.total() + self.records),
             rejects=tuple(_reject_rows(refused)),
             cost=self.cost,
@@ -298,6 +297,15 @@ class _Counting:
                     paper_share=(train + test) / whole,
                     distances=self.task_distances[task].spread(),
                 )
+
+
+def _verdicts(refused: Counter[tuple[str, str]]) -> Counter[bool]:
+    """How many of the rejects the verifier had accepted, and how many it refused."""
+    found = Counter[bool]()
+    for (stage, criterion), n in refused.items():
+        if (accepted := verdict(stage, criterion)) is not None:
+            found[accepted] += n
+    return found
 
 
 def _reject_rows(refused: Counter[tuple[str, str]]) -> Iterator[RejectRow]:

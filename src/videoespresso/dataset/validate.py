@@ -1,7 +1,6 @@
 """Is a dataset sound? Each record by itself, its files, and what the whole gives away."""
 
 import hashlib
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from videoespresso.dataset.checks import CHECKS, MEND, Check, Fault, faults
-from videoespresso.dataset.files import lines_of, records_file
+from videoespresso.dataset.files import NewerSchemaError, lines_of, records_file, value_of
 from videoespresso.dataset.measures import right_and_wrong, words_in
 from videoespresso.items import LETTERS, DatasetItem, KeyFrame, SourceVideo
 from videoespresso.types import Record
@@ -93,12 +92,14 @@ class _Checking:
         """All problems, those of the whole last. Raises UserError when the file cannot be read."""
         for number, line in lines_of(records):
             self.records += 1
-            try:  # by way of plain values: they hold the escapes of a file name that is no text
-                item = DatasetItem.model_validate(json.loads(line))
+            try:
+                item = DatasetItem.model_validate(value_of(line))
+            except NewerSchemaError as error:
+                yield _problem("schema", str(error), number)
             except ValidationError as error:
                 yield _problem("unreadable", _told(error), number)
-            except (ValueError, RecursionError) as error:
-                yield _problem("unreadable", f"is not JSON: {error}", number)
+            except ValueError as error:
+                yield _problem("unreadable", str(error), number)
             else:
                 for check, what in self._item(number, item):
                     yield _problem(check, what, number, item.id)
@@ -202,7 +203,7 @@ def image_fault(folder: Path, frame: KeyFrame) -> str:
             if frame.width and frame.height and picture.size != (frame.width, frame.height):
                 wide, high = picture.size
                 return f"the image {frame.image!r} is {wide} x {high}, not as the record says"
-            picture.draft("RGB", (picture.width // 8, picture.height // 8))
+            picture.draft("RGB", (max(1, picture.width // 8), max(1, picture.height // 8)))
             picture.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return f"the image {frame.image!r} cannot be read: {error}"

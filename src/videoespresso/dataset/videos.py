@@ -24,13 +24,18 @@ def find_videos(given: Iterable[str | Path]) -> list[str]:
     folders named (and in folders below), those in the text files named with a leading @, one a
     line; lines that begin with # are comments (and ./#1.mp4 a file).
 
-    A file that is named but missing stays in the list: it becomes a reject and not the end of the
-    run. Raises UserError where nothing is found at all or nothing of it exists, and for a list that
-    cannot be read.
+    ~ is a home folder where there is one of that name. A file that is named but missing stays in
+    the list: it becomes a reject and not the end of the run. Raises UserError where nothing is
+    found at all or nothing of it exists, for a list that cannot be read, and for a name with a NUL
+    in it, as no file can have.
     """
     found: dict[str, str] = {}
     for one in given:
         for path in _of(str(one)):
+            if "\0" in path:
+                raise UserError(
+                    f"{path!r} cannot be a file's name", hint="Save a list of names as UTF-8."
+                )
             found.setdefault(os.path.abspath(path), path)
     if not found:
         raise UserError(
@@ -48,7 +53,7 @@ def _of(given: str) -> Iterator[str]:
     if given.startswith("@"):
         yield from _listed(Path(given[1:]))
         return
-    path = Path(given).expanduser()
+    path = _expanded(given)
     if not path.is_dir():
         yield str(path)
         return
@@ -64,14 +69,22 @@ def _of(given: str) -> Iterator[str]:
 def _listed(file: Path) -> Iterator[str]:
     """The names in a list, relative to the list's folder."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()  # Windows puts a mark before it
+    except (OSError, ValueError) as error:
         raise UserError(
             f"{file} cannot be read as a list: {error}", hint="One path a line, in UTF-8."
         ) from error
     for line in lines:
         if (name := line.strip()) and not name.startswith("#"):
-            yield str(file.parent / Path(name).expanduser())
+            yield str(file.parent / _expanded(name))
+
+
+def _expanded(name: str) -> Path:
+    """With the home folder in the place of a ~; a file may be called ~b.mp4, too."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # nobody is called that
+        return Path(name)
 
 
 def first_paths(paths: Sequence[str]) -> dict[str, str]:

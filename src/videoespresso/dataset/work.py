@@ -1,6 +1,7 @@
 """One video from its path to its shard: what a thread does here and a worker on another machine."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,12 +13,17 @@ from videoespresso.errors import BudgetExceeded, ModelError, SettingsError, User
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.dataset import build_dataset_graph
 from videoespresso.graphs.dataset_context import GROUP, DatasetContext, Event, Stopped
+from videoespresso.graphs.dataset_stage import reject
 from videoespresso.items import Reject, path_text
+from videoespresso.memory.frames import PixelsGone
 from videoespresso.memory.journal import Journals, JournalTaken
 from videoespresso.models.failures import AccountError
 from videoespresso.tools.label_check import label_check
 
 Json = dict[str, Any]
+
+TRIES = 3
+"""How often a video's frames are sampled: what was damaged or evicted is decoded anew."""
 
 
 @dataclass
@@ -27,10 +33,12 @@ class Outcome:
     ended: why the run must end ("budget", "refused", "stopped"), empty while it goes on; told: what
     to say about it, hint: what to do. busy: another process is at work on it. unreadable: why the
     file is no video that can be read, "" if it is one. deferred: replies it waits for, of batches.
+    lying: the id of the video at that path, "" where it is not known; video_id: "" for a duplicate.
     """
 
     path: str
     video_id: str = ""
+    lying: str = ""
     items: dict[str, Json] = field(default_factory=dict)
     rejects: dict[str, Json] = field(default_factory=dict)
     failures: dict[str, Json] = field(default_factory=dict)
@@ -55,27 +63,39 @@ class Outcome:
         return f"path-{path[:16]}"
 
     @property
-    def unreadable_told(self) -> str:
-        """Why it cannot be read, with its path once."""
-        path = path_text(self.path)
-        return self.unreadable if path in self.unreadable else f"{path}: {self.unreadable}"
+    def answered(self) -> bool:
+        """Whether it went on: its models replied, or will in a batch. A file that cannot be read
+        says nothing of them."""
+        return bool(self.items or self.deferred or (self.complete and not self.unreadable))
 
     def take(self, update: Json) -> None:
         """Takes in what a node wrote; the same record may come by way of several graphs."""
         for item in update.get("items") or ():
-            self.items[item["id"]] = item
+            self._take_item(item)
         for told in update.get("rejects") or ():
             self.rejects[repr(sorted(told.items(), key=str))] = told
         for failure in update.get("failures") or ():
             self.failures[repr(sorted(failure.items(), key=str))] = failure
         self.deferred |= {d["key"] for d in update.get("deferred") or ()}
         if video := update.get("video"):
-            self.video_id = "" if update.get("stop") == "duplicate" else str(video["id"])
+            self.lying = str(video["id"])
+            self.video_id = "" if update.get("stop") == "duplicate" else self.lying
+
+    def _take_item(self, item: Json) -> None:
+        """Where several groups came to the same pair the first one's is the record, whichever was
+        done first."""
+        known = self.items.get(item["id"], item)
+        first, other = sorted((known, item), key=lambda i: i["group"])
+        self.items[item["id"]] = first
+        if other["group"] != first["group"]:
+            why = "an earlier group has this pair already"
+            self.take(reject(item["video"], "generate", "asked twice", why, other["group"], other))
 
     def shard(self) -> Json:
         """As the folder keeps it."""
         return {
             "path": self.path,
+            "file": os.path.abspath(self.path),
             "video_id": self.video_id,
             "complete": self.complete,
             "items": list(self.items.values()),
@@ -111,6 +131,7 @@ class Worker:
             tell=tell,
             seed=seed,
             group=group,
+            lets_go=False,
         )
         self.made = made_key(made_with(context, seed, group))
         self._concurrency = concurrency
@@ -131,11 +152,20 @@ class Worker:
         about the video: SettingsError, MemoryStoreError."""
         outcome = Outcome(path)
         try:
-            self._run(outcome)
-            outcome.complete = not outcome.failures and not outcome.deferred
+            self._settle(outcome)
+            if outcome.complete or outcome.items or outcome.rejects or outcome.failures:
+                self._write(outcome)
         except JournalTaken as error:
             outcome.busy, outcome.told = True, str(error)
-            return outcome
+        finally:
+            self.context.journals.release(path)
+        return outcome
+
+    def _settle(self, outcome: Outcome) -> None:
+        """Does the video. Raises as `do` does, and JournalTaken."""
+        try:
+            self._run(outcome)
+            outcome.complete = not outcome.failures and not outcome.deferred
         except BudgetExceeded as error:
             stopped = self.context.stopping.is_set()
             outcome.ended, outcome.told = "stopped" if stopped else "budget", str(error)
@@ -145,17 +175,28 @@ class Worker:
             outcome.ended, outcome.told, outcome.hint = "refused", str(error), error.hint
         except Stopped:
             outcome.ended = "stopped"
-        except (VideoError, ModelError) as error:
+        except (VideoError, ModelError, PixelsGone) as error:
             _lost(outcome, error)
-        finally:
-            self.context.journals.release(path)
-        if outcome.complete or outcome.items or outcome.rejects or outcome.failures:
+
+    def _write(self, outcome: Outcome) -> None:
+        """Writes its shard, while no other process may."""
+        if outcome.complete or not self._folder.has(outcome.name, self.made):
             self._folder.write_shard(outcome.name, outcome.shard() | {"made": self.made})
-            if outcome.name != outcome.unread:  # it could be, other than in an earlier run
-                self._folder.shard(outcome.unread).unlink(missing_ok=True)
-        return outcome
+        if outcome.name != outcome.unread:  # it could be, other than in an earlier run
+            self._folder.shard(outcome.unread).unlink(missing_ok=True)
 
     def _run(self, outcome: Outcome) -> None:
+        for left in reversed(range(TRIES)):
+            try:
+                self._run_once(outcome)
+                return
+            except PixelsGone:
+                if not left:
+                    raise
+                outcome.failures.clear()
+                outcome.deferred.clear()
+
+    def _run_once(self, outcome: Outcome) -> None:
         try:
             for update in self._updates(outcome.path):
                 outcome.take(update)
@@ -180,8 +221,9 @@ class Worker:
                     yield update
 
 
-def _lost(outcome: Outcome, error: VideoError | ModelError) -> None:
-    """A video that cannot be read is a reject; one whose model failed may be done another time."""
+def _lost(outcome: Outcome, error: VideoError | ModelError | PixelsGone) -> None:
+    """A video that cannot be read is a reject; one whose model failed, or whose frames do not stay
+    in their store, may be done another time."""
     if isinstance(error, VideoError):
         outcome.unreadable = path_text(f"{error}. {error.hint}".strip())
         told = Reject(
@@ -193,5 +235,6 @@ def _lost(outcome: Outcome, error: VideoError | ModelError) -> None:
         outcome.take({"rejects": [told.model_dump(mode="json")]})
         outcome.complete = True
     else:
-        failure = {"stage": "caption", "reason": str(error), "video": outcome.path}
+        stage = "caption" if isinstance(error, ModelError) else "sample"
+        failure = {"stage": stage, "reason": str(error), "video": outcome.path}
         outcome.take({"failures": [failure]})

@@ -14,6 +14,13 @@ from videoespresso.models.specs import ModelSpec
 LONGEST = 300
 """Characters of a server's own words that an error text keeps."""
 
+_MODERATION = (
+    *("content_filter", "contentfilter", "content_policy", "content management policy"),
+    *("responsibleaipolicyviolation", "moderation_blocked", "flagged_input"),
+    *("data_inspection_failed", "datainspectionfailed"),
+)
+"""By what providers say, in a code or in words, that they refuse what a request holds."""
+
 RETRYABLE_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 _CONNECTION = ("timeout", "connection", "connecterror", "transporterror", "protocolerror")
 """Words in the class names by which SDKs say that nothing, or not all, came back."""
@@ -21,6 +28,11 @@ _CONNECTION = ("timeout", "connection", "connecterror", "transporterror", "proto
 
 class UnsupportedError(ModelError):
     """The server refused the request itself (400, 422, not implemented): another form may do."""
+
+
+class RefusedError(ModelError):
+    """This one request is refused for what it says or shows; another form of it would be, too, and
+    another request need not be."""
 
 
 class BusyError(ModelError):
@@ -77,7 +89,7 @@ def convert(error: Exception, spec: ModelSpec) -> ModelError:
         cut.output_tokens = int(getattr(usage, "completion_tokens", 0) or 0)
         return cut
     if "ContentFilterFinishReasonError" in kinds or "OpenAIRefusalError" in kinds:
-        return ModelError(f"{spec} refused to answer: {said}", hint="Rephrase the question.")
+        return RefusedError(f"{spec} refused to answer: {said}", hint="Rephrase the question.")
     if "ContextOverflowError" in kinds:
         return ModelError(
             f"the request is longer than {spec} can read: {said}",
@@ -85,6 +97,11 @@ def convert(error: Exception, spec: ModelSpec) -> ModelError:
         )
     if isinstance(error, NotImplementedError):
         return UnsupportedError(f"{spec} does not offer this form of request: {name}")
+    if status in (400, 403, 422) and _moderated(error):
+        return RefusedError(
+            f"{spec} refused what the request holds: HTTP {status}: {said}",
+            hint="Ask otherwise, leave the frame out, or choose another model.",
+        )
     if status is not None:
         return _from_status(error, spec, status, said)
     if isinstance(error, TimeoutError | ConnectionError) or any(
@@ -155,6 +172,12 @@ def _status(error: Exception) -> int | None:
             if isinstance(value, int) and 400 <= value < 600:
                 return value
     return None
+
+
+def _moderated(error: Exception) -> bool:
+    """Whether a refusal is about the content; the SDK's words alone may not show the code."""
+    told = f"{error} {getattr(error, 'code', '')} {getattr(error, 'body', '')}".lower()
+    return any(word in told for word in _MODERATION)
 
 
 def _retry_after(error: Exception) -> float | None:

@@ -3,12 +3,10 @@
 Options stand behind a question mark: hf:OpenGVLab/InternVL3-1B-hf?dtype=bfloat16&device=cuda:1
 """
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 from urllib.parse import parse_qsl
@@ -23,6 +21,7 @@ from pydantic import Field, PrivateAttr
 
 from videoespresso.errors import ModelError, SettingsError
 from videoespresso.models.images import from_data_uri
+from videoespresso.models.weights import weights_identity
 
 MAX_PIXELS = 1024 * 1024
 """Larger images are reduced to this area first: encoders tile, and memory grows with area."""
@@ -95,13 +94,8 @@ class HfChatModel(BaseChatModel):
 
     @property
     def identity(self) -> str:
-        """Names the weights for the reply cache: a folder's file sizes and times, or the id."""
-        folder = Path(self.path).expanduser()
-        if not folder.is_dir():
-            return self.path
-        files = sorted(file for file in folder.iterdir() if file.is_file())
-        state = [f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in files]
-        return hashlib.sha256("\n".join(state).encode()).hexdigest()[:16]
+        """Names the weights for the reply cache."""
+        return weights_identity(self.path)
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:

@@ -1,5 +1,6 @@
 """Model specs: `provider:model[@base_url]`, the one way a chat model is named."""
 
+import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -70,6 +71,16 @@ def is_local(url: str) -> bool:
 def openai_base_url() -> str | None:
     """Where `openai:` without a base URL goes: the OpenAI SDK's own variables are heard."""
     return os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")
+
+
+def server_mark(spec: ModelSpec, url: str | None) -> str:
+    """Tells apart the servers that a spec does not name, in keys; "" where it names one, or where
+    there is no `url`, which is where its calls go. A hash: an address may hold what is secret."""
+    if spec.base_url or not url:
+        return ""
+    scheme, _, rest = url.rstrip("/").partition("://")
+    address = f"{scheme}://{rest.rpartition('@')[2]}"  # a new password is no new server
+    return hashlib.sha256(address.encode()).hexdigest()[:12]
 
 
 def _check_url(provider: str, url: str) -> None:

@@ -65,7 +65,7 @@ def choose(items: Iterable[DatasetItem], samples: int) -> list[DatasetItem]:
     each: dict[str, list[tuple[str, int, DatasetItem]]] = {}
     for number, item in enumerate(items):
         kept = each.setdefault(item.task or "", [])
-        # a heap of the smallest: ranks are turned round, as heapq keeps the smallest on top
+        # the largest hashes are kept: a heap has its smallest on top, to be let go of
         rank = hashlib.sha256(item.id.encode("utf-8", "backslashreplace")).hexdigest()
         heapq.heappush(kept, (rank, -number, item))
         if len(kept) > samples:

@@ -51,7 +51,7 @@ class Mark(NamedTuple):
 
 
 class DrawnBox(NamedTuple):
-    """A box in percent of its picture. `edge` puts the label inside when there is no room above."""
+    """A box in percent of its picture. `inside`: its label, as there is no room above."""
 
     label: str
     score: float | None

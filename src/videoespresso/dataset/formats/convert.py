@@ -9,6 +9,7 @@ from videoespresso.dataset.formats import reading, writing
 from videoespresso.dataset.formats.boxes import Scale
 from videoespresso.dataset.formats.clock import Clock
 from videoespresso.dataset.formats.tally import Converted, Tally
+from videoespresso.dataset.guard import refuse_own
 from videoespresso.errors import UserError
 
 
@@ -24,34 +25,37 @@ def convert(
     """Reads `source` in its form and writes it as `to` below or at `out`.
 
     scale: of the boxes that are read; None finds it out from all of them. Records that cannot be
-    read or written are left out and counted; for "ours" they are in rejects.jsonl.
-    Raises UserError for a source that is no such file, for files that exist, and where no record
-    is left. Then nothing is written.
+    read or written are left out and counted; for "ours" they are in rejects.jsonl. A record of a
+    younger schema of ours is not left out but refused.
+    Raises UserError for a source that is no such file, for files that exist or that are the
+    source's own, and where no record is left. Then nothing is written.
     """
     place, tally, chosen = Path(source), Tally(), choices or writing.Choices()
     if not place.exists():
         raise UserError(f"{place}: no such file", hint="Check the path.")
     known = reading.detect(place) if form == "auto" else form
-    boxes = 0
     if known == "ours":
         if to == "ours":
-            raise UserError(f"{place} is ours already", hint="Give another --to.")
+            raise UserError(f"{place} is ours already", hint="Give a --to other than ours.")
         file = records_file(place)
         chosen = replace(chosen, images=chosen.images or file.parent, local=True)
         records = reading.own(place, tally)
     else:
         if scale is None:
-            scale, boxes = reading.scale_of(place)
+            scale = reading.scale_of(place)
         records = reading.released(place, scale, Clock(chosen.videos), tally)
-    written = writing.write(writing.Job(records, Path(out), to, chosen, tally))
+    job = writing.Job(records, Path(out), to, chosen, tally)
+    for file in job.targets:
+        refuse_own(place, file)
+    writing.write(job)
     return Converted(
         source=str(source),
         form=known,
         to=to,
-        files=tuple(map(str, written)),
+        files=tuple(map(str, job.targets)),
         read=tally.read,
         written=tally.written,
-        boxes=boxes,
+        boxes=tally.boxes,
         scale=scale,
         variants=dict(tally.variants),
         changed=dict(+tally.changed),

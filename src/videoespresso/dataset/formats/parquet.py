@@ -5,12 +5,12 @@ column. The schema carries the features, so that `load_dataset("parquet", …)` 
 """
 
 import json
-from collections.abc import Iterable
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from videoespresso.dataset.formats.tally import Unusable
 from videoespresso.errors import UserError
-from videoespresso.items import DatasetItem, KeyFrame
+from videoespresso.items import DatasetItem
 
 if TYPE_CHECKING:
     import pyarrow
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 BATCH = 64
 """Rows written at a time: images of some 60 kB, three a row, keep this near 12 MB."""
 AS_JSON = ("verification", "made", "cost", "extra")
+
+
+class Picture(NamedTuple):
+    """A core frame's picture. data: the file's content, None where `path` is to be opened."""
+
+    data: bytes | None
+    path: str
 
 
 def write(rows: Iterable[dict[str, Any]], target: IO[bytes]) -> None:
@@ -48,8 +55,8 @@ def needed() -> Any:
     return pyarrow
 
 
-def row(item: DatasetItem, images: list[bytes] | None) -> dict[str, Any]:
-    """A record as a row. images: the files of its core frames, None to name them by path.
+def row(item: DatasetItem, pictures: Sequence[Picture | None]) -> dict[str, Any]:
+    """A record as a row. pictures: those of its core frames, None for one that names no image.
 
     Raises Unusable for half surrogates, which Parquet has no place for.
     """
@@ -60,14 +67,9 @@ def row(item: DatasetItem, images: list[bytes] | None) -> dict[str, Any]:
         raise Unusable("text that UTF-8 cannot hold", error.reason) from error
     for name in AS_JSON:
         told[name] = json.dumps(told[name], ensure_ascii=True)
-    held: list[bytes | None] = list(images) if images else [None] * len(item.core_frames)
-    for frame, told_frame, data in zip(item.core_frames, told["core_frames"], held, strict=True):
-        told_frame["image"] = _image(frame, data)
+    for frame, picture in zip(told["core_frames"], pictures, strict=True):
+        frame["image"] = picture and {"bytes": picture.data, "path": picture.path}
     return told
-
-
-def _image(frame: KeyFrame, data: bytes | None) -> dict[str, Any] | None:
-    return {"bytes": data, "path": frame.image} if frame.image else None
 
 
 def _schema(pa: Any) -> "pyarrow.Schema":

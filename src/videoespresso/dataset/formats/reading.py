@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from videoespresso.dataset.files import numbered, records_file
 from videoespresso.dataset.formats import inline
-from videoespresso.dataset.formats.boxes import Scale, ScaleVote
+from videoespresso.dataset.formats.boxes import Four, Scale, ScaleVote
 from videoespresso.dataset.formats.clock import Clock
 from videoespresso.dataset.formats.fields import texts
 from videoespresso.dataset.formats.released import ReleasedReader
@@ -49,20 +49,29 @@ def detect(source: Path) -> Form:
     )
 
 
-def scale_of(source: Path) -> tuple[Scale, int]:
-    """(scale, number of boxes) of a released file, from all its boxes. Raises UserError."""
+def scale_of(source: Path) -> Scale:
+    """The scale of a released file, from all its boxes. Raises UserError."""
     vote = ScaleVote()
     for row in rows(source):
-        evidence = row.value.get("evidence") if isinstance(row.value, dict) else None
-        for text in texts(evidence) or ():
-            for box in inline.raw_boxes(text):
-                vote.add(box)
-    return vote.scale(), vote.boxes
+        for box in _boxes(row):
+            vote.add(box)
+    return vote.scale()
+
+
+def _boxes(row: Row) -> Iterator[Four]:
+    """The boxes of a released record, in the numbers of the file."""
+    evidence = row.value.get("evidence") if isinstance(row.value, dict) else None
+    return (box for text in texts(evidence) or () for box in inline.raw_boxes(text))
 
 
 def own(source: Path, tally: Tally) -> Iterator[Placed]:
-    """Our records. Raises UserError that names the line for one that is not."""
-    for number, item in numbered(records_file(source), DatasetItem):
+    """Our records; lines that are none are counted. Raises UserError for a younger schema."""
+
+    def spoiled(number: int, what: str) -> None:
+        tally.read += 1
+        tally.leave(f"line {number}", Unusable("no record of ours", what))
+
+    for number, item in numbered(records_file(source), DatasetItem, spoiled):
         tally.read += 1
         yield Placed(f"line {number}", item)
 
@@ -73,9 +82,10 @@ def released(source: Path, scale: Scale, clock: Clock, tally: Tally) -> Iterator
     seen: set[str] = set()
     for row in rows(source):
         tally.read += 1
+        tally.boxes += sum(1 for _ in _boxes(row))
         try:
             if row.fault:
-                raise Unusable("not JSON", row.fault)
+                raise Unusable("cannot be read", row.fault)
             item = reader.read(row.value)
         except Unusable as why:
             tally.leave(row.where, why)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from videoespresso.dataset.files import LONGEST, lines_of
+from videoespresso.dataset.files import LONGEST, json_fault, lines_of
 from videoespresso.errors import UserError
 
 CHUNK = 1 << 20
@@ -57,7 +57,7 @@ def _lined(file: Path) -> Iterator[Row]:
         try:
             yield Row(where, json.loads(line))
         except (ValueError, RecursionError) as error:
-            yield Row(where, None, f"not JSON: {error}")
+            yield Row(where, None, json_fault(error))
 
 
 def _listed(file: Path) -> Iterator[Row]:
@@ -67,8 +67,17 @@ def _listed(file: Path) -> Iterator[Row]:
                 yield Row(f"record {number}", value)
         except UnicodeDecodeError as error:
             raise _damaged(file, f"is not UTF-8: {error.reason}") from error
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise _damaged(file, f"is no whole JSON list: {error}") from error
+        except _BeyondReaderError as error:
+            raise UserError(
+                f"{file} cannot be read: {error}",
+                hint="Take that record out, or write a record a line: then it alone is left out.",
+            ) from error
+
+
+class _BeyondReaderError(Exception):
+    """JSON that may be whole and is more than the standard library's reader takes."""
 
 
 def _damaged(file: Path, what: str) -> UserError:
@@ -135,5 +144,7 @@ def _value(window: _Window) -> Any:
         except json.JSONDecodeError as error:
             if len(window.text) - window.at > LONGEST:
                 raise window.wrong(f"a record that never ends ({error.msg})") from error
+        except (ValueError, RecursionError) as error:
+            raise _BeyondReaderError(window.wrong(f"the record {json_fault(error)},")) from error
         if not window.more():
             raise window.wrong("the end")

@@ -21,18 +21,25 @@ class Unusable(ValueError):
         self.criterion = criterion
 
 
+PLACES = 10
+"""Places that are named of records left out for one reason."""
+
+
 class Left(Record):
-    """Records left out for one reason. first: where the first of them stood ("record 7")."""
+    """Records left out for one reason. first: where the first of them stood ("record 7"), reason:
+    what is so there; also: where the next ones stood, so that PLACES are named at most."""
 
     criterion: str
     count: int
     first: str
     reason: str
+    also: tuple[str, ...] = ()
 
 
 class Converted(Record):
-    """How a conversion went. form: what the source was. scale: of its boxes, None where it had no
-    boxes to read. variants: spellings met. changed: what could not be kept as it was."""
+    """How a conversion went. form: what the source was. boxes: of a released source, those of
+    records that are left out too. scale: theirs, None for a source of ours. variants: spellings
+    met. changed: what could not be kept as it was."""
 
     source: str
     form: str
@@ -54,6 +61,7 @@ class Tally:
         self.rejected: Callable[[Reject], object] = lambda reject: None
         self.read = 0
         self.written = 0
+        self.boxes = 0
         self.variants: Counter[str] = Counter()
         self.changed: Counter[str] = Counter()
         self._left: dict[str, Left] = {}
@@ -61,11 +69,12 @@ class Tally:
     def leave(self, where: str, why: Unusable) -> None:
         """Counts a record that is left out."""
         known = self._left.get(why.criterion)
-        self._left[why.criterion] = (
-            Left(criterion=why.criterion, count=1, first=where, reason=str(why))
-            if known is None
-            else known.model_copy(update={"count": known.count + 1})
-        )
+        if known is None:
+            left = Left(criterion=why.criterion, count=1, first=where, reason=str(why))
+        else:
+            also = known.also if known.count >= PLACES else (*known.also, where)
+            left = known.model_copy(update={"count": known.count + 1, "also": also})
+        self._left[why.criterion] = left
 
     @property
     def left_out(self) -> tuple[Left, ...]:

@@ -36,6 +36,16 @@ NAMES = {
     "parquet": "data.parquet",
 }
 """Files of targets that are one file, where `--out` is a folder; the authors' names for theirs."""
+STAGES = ("evidence.jsonl", "answer.jsonl")
+"""A file a stage, because the stages have learning rates of their own (Table 8)."""
+IN_FOLDER: dict[Target, tuple[str, ...]] = {
+    "ours": (files.RECORDS, files.REJECTS),
+    "trl": STAGES,
+    "trl-selector": ("select.jsonl",),
+    "llama-factory": (*STAGES, "dataset_info.json"),
+    "ms-swift": STAGES,
+}
+"""Files of the other targets, in the folder that `--out` names."""
 
 
 @dataclass(frozen=True)
@@ -80,22 +90,32 @@ class Job:
         """The one file of a target that has one: `out`, or its usual name in that folder."""
         return self.out if self.out.suffix else self.out / NAMES[self.to]
 
+    @property
+    def targets(self) -> tuple[Path, ...]:
+        """All files that are written."""
+        if self.to in NAMES:
+            return (self.file,)
+        return tuple(self.out / name for name in IN_FOLDER[self.to])
+
     def lines(self, stack: contextlib.ExitStack, name: str) -> files.Writer:
         """A file of lines in the folder."""
         place = files.writing_lines(self.out / name, replace=self.choices.replace)
         return stack.enter_context(place)
 
 
-def write(job: Job) -> tuple[Path, ...]:
-    """Writes the records and says which files. Raises UserError; then no file is there."""
+def write(job: Job) -> None:
+    """Writes the records to `job.targets`. Raises UserError; then no file is there."""
     _fitting(job)
     if job.to == "ours":
-        return _ours(job)
-    if job.to == "parquet":
-        return _parquet(job)
-    if job.to in NAMES:
-        return _released(job)
-    return _selector(job) if job.to == "trl-selector" else _reasoner(job)
+        _ours(job)
+    elif job.to == "parquet":
+        _parquet(job)
+    elif job.to in NAMES:
+        _released(job)
+    elif job.to == "trl-selector":
+        _selector(job)
+    else:
+        _reasoner(job)
 
 
 def _fitting(job: Job) -> None:
@@ -119,24 +139,24 @@ def _some(job: Job) -> None:
     """Raises UserError where nothing was written: a file without records helps nobody."""
     if job.tally.written:
         return
-    why = "; ".join(f"{left.criterion} ({left.reason})" for left in job.tally.left_out[:3])
+    told = (f"{x.criterion} ({x.first}: {x.reason})" for x in job.tally.left_out[:3])
+    why = "; ".join(told)
     raise UserError(
         f"no record can be written as {job.to}: {why or 'there are none'}",
         hint="docs/dataset-formats.md says what each format needs.",
     )
 
 
-def _ours(job: Job) -> tuple[Path, ...]:
+def _ours(job: Job) -> None:
     with contextlib.ExitStack() as stack:
-        records, rejects = (job.lines(stack, name) for name in (files.RECORDS, files.REJECTS))
+        records, rejects = (job.lines(stack, name) for name in IN_FOLDER["ours"])
         job.tally.rejected = rejects.record
         for item in job.each(lambda item: item):
             records.record(item)
         _some(job)
-    return job.out / files.RECORDS, job.out / files.REJECTS
 
 
-def _released(job: Job) -> tuple[Path, ...]:
+def _released(job: Job) -> None:
     """One list, as the authors' files are; a record a line where the file is called so."""
     form = cast(release.Released, job.to)
     made = job.each(lambda item: release.released(item, form, job.choices.box_scale))
@@ -148,7 +168,6 @@ def _released(job: Job) -> tuple[Path, ...]:
         else:
             _list(made, target)
         _some(job)
-    return (job.file,)
 
 
 def _list(records: Iterable[Any], target: IO[bytes]) -> None:
@@ -159,22 +178,19 @@ def _list(records: Iterable[Any], target: IO[bytes]) -> None:
     target.write(b"\n]\n" if between == b",\n" else b"[]\n")
 
 
-def _parquet(job: Job) -> tuple[Path, ...]:
+def _parquet(job: Job) -> None:
     parquet.needed()
     media = _Media(job.choices)
 
     def row(item: DatasetItem) -> dict[str, Any]:
-        paths = [frame.image for frame in item.core_frames]
-        return parquet.row(item, media.bytes(paths) if job.choices.embed else None)
+        return parquet.row(item, [media.picture(frame.image) for frame in item.core_frames])
 
     with files.writing(job.file, replace=job.choices.replace) as target:
         parquet.write(job.each(row), target)
         _some(job)
-    return (job.file,)
 
 
-def _reasoner(job: Job) -> tuple[Path, ...]:
-    """Two files, one a stage, because the stages have learning rates of their own (Table 8)."""
+def _reasoner(job: Job) -> None:
     media, shaped = _Media(job.choices), trainers.trl if job.to == "trl" else trainers.tagged
     replies, shows = job.choices.replies, job.choices.shows
 
@@ -183,30 +199,26 @@ def _reasoner(job: Job) -> tuple[Path, ...]:
         second = lessons.answer_lesson(item, replies, shows)
         return shaped(media.found(first)), shaped(media.found(second))
 
-    names: tuple[str, ...] = ("evidence.jsonl", "answer.jsonl")
     with contextlib.ExitStack() as stack:
-        evidence, answer = (job.lines(stack, name) for name in names)
+        evidence, answer = (job.lines(stack, name) for name in STAGES)
         for first, second in job.each(rows):
             evidence.value(first)
             answer.value(second)
         if job.to == "llama-factory":
-            stem = {f"videoespresso_{name.partition('.')[0]}": name for name in names}
+            stem = {f"videoespresso_{name.partition('.')[0]}": name for name in STAGES}
             told = trainers.dataset_info(stem, "videos" if shows == "video" else "images")
-            names = (*names, "dataset_info.json")
-            info = files.writing(job.out / names[-1], replace=job.choices.replace)
+            info = files.writing(job.targets[-1], replace=job.choices.replace)
             stack.enter_context(info).write(json.dumps(told, indent=2).encode() + b"\n")
         _some(job)
-    return tuple(job.out / name for name in names)
 
 
-def _selector(job: Job) -> tuple[Path, ...]:
+def _selector(job: Job) -> None:
     replies = job.choices.replies
     with contextlib.ExitStack() as stack:
-        writer = job.lines(stack, "select.jsonl")
+        writer = job.lines(stack, *IN_FOLDER["trl-selector"])
         for row in job.each(lambda item: trainers.trl(lessons.select_lesson(item, replies))):
             writer.value(row)
         _some(job)
-    return (job.out / "select.jsonl",)
 
 
 class _Media:
@@ -222,10 +234,19 @@ class _Media:
             for turn in lesson
         )
 
-    def bytes(self, paths: Iterable[str]) -> list[bytes]:
-        """The files' contents. Raises Unusable for one that is missing or cannot be read."""
+    def picture(self, path: str) -> parquet.Picture | None:
+        """A core frame for Parquet: inside, under its own name, or a path that can be opened.
+
+        None for a frame that names no image. Raises Unusable for a file that is missing or cannot
+        be read.
+        """
+        if not path:
+            return None
+        file = self._file("image", path)
+        if not self._choices.embed:
+            return parquet.Picture(None, file)
         try:
-            return [Path(self._file("image", path)).read_bytes() for path in paths]
+            return parquet.Picture(Path(file).read_bytes(), path)
         except OSError as error:
             raise Unusable("image cannot be read", str(error)) from error
 

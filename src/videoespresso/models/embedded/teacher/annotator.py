@@ -1,5 +1,6 @@
 """The annotator's rules: which captions a pair stands on, and what of each is needed."""
 
+import math
 from collections.abc import Sequence
 
 from videoespresso.models.embedded.teacher import words as w
@@ -49,7 +50,8 @@ def _nearest(film: Film, question: str, answer: str) -> list[Place]:
     often = {s: sum(s in set(stems(shot.text)) for shot in film.shots) for s in wanted}
 
     def weight(at: int) -> float:
-        return sum(1 / often[s] for s in wanted & set(stems(film.shots[at].text)))
+        # exact, for the order of a set changes from process to process and with it a rounded sum
+        return math.fsum(1 / often[s] for s in wanted & set(stems(film.shots[at].text)))
 
     ranked = sorted(range(len(film.shots)), key=lambda at: (-weight(at), at))
     unlike = [at for k, at in enumerate(ranked) if film.shots[at].text not in

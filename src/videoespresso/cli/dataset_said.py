@@ -1,0 +1,112 @@
+"""What `videoespresso dataset build` says: progress on stderr, counts on stdout, what to do."""
+
+from typing import TYPE_CHECKING, Any
+
+from videoespresso.cli.console import err, one_line, out, say_warning
+from videoespresso.report.text import money, total
+
+if TYPE_CHECKING:
+    from videoespresso.dataset.build import Built, Progress
+
+SHOWN = 10
+"""Failures, and videos that were left out, said one by one."""
+
+
+class Bar:
+    """Videos done, records, rate, what is left, what was spent. On a pipe a line a video.
+    quiet: only what Ctrl-C has come to."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self._quiet, self._told, self._stopping = quiet, -1, False
+        self._bar: Any = Progress(
+            TextColumn("videos"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[about]}"),
+            console=err(),
+            transient=True,
+        )
+        self._task = self._bar.add_task("build", total=None, about="")
+        if err().is_terminal and not quiet:
+            self._bar.start()
+
+    def show(self, progress: "Progress") -> None:
+        """The state of the run."""
+        if progress.stopping and not self._stopping:
+            self._stopping = True
+            err().print(
+                "finishing the calls under way, which are paid for; Ctrl-C again leaves at once",
+                style="yellow",
+            )
+        if self._quiet:
+            return
+        about = about_of(progress)
+        if err().is_terminal:
+            self._bar.update(
+                self._task, total=progress.videos, completed=progress.done, about=about
+            )
+        elif progress.done > self._told:
+            self._told = progress.done
+            err().print(f"[{progress.done}/{progress.videos}] {about}", style="dim")
+
+    def close(self) -> None:
+        """Leaves the terminal as it was."""
+        if self._bar.live.is_started:
+            self._bar.stop()
+
+
+def about_of(progress: "Progress") -> str:
+    """ "12 records (18/min), 3 rejects, 210 calls, $0.41, 2:10 left"."""
+    rate = 60 * progress.records / max(progress.seconds, 1e-9)
+    parts = [
+        f"{progress.records} records ({rate:.0f}/min)",
+        f"{progress.rejects} rejects",
+        *([f"{progress.failures} failures"] if progress.failures else []),
+        f"{progress.calls} calls",
+        money(progress.usd),
+    ]
+    if progress.eta_s is not None and progress.done < progress.videos:
+        minutes, seconds = divmod(round(progress.eta_s), 60)
+        parts.append(f"{minutes}:{seconds:02} left")
+    return ", ".join(parts)
+
+
+def show(built: "Built") -> None:
+    """The counts for a person."""
+    spent = total(built.usage.values())
+    out().print(f"{built.records} records, {built.rejects} rejects in {one_line(built.out)}")
+    out().print(
+        f"{built.done} of {built.videos} videos done in this run: {spent.calls} model calls "
+        f"({spent.cached_calls} from cache), {spent.input_tokens:,} + {spent.output_tokens:,} "
+        f"tokens, {money(spent.usd)}, {built.seconds:.0f} s",
+        style="dim",
+    )
+    if built.refused:
+        refused = ", ".join(f"{n} {one_line(name)}" for name, n in built.refused.items())
+        out().print(f"rejects of these videos: {refused}", style="dim")
+
+
+def say(built: "Built") -> None:
+    """What a person has to know or do, on stderr."""
+    for told in built.reasons[:SHOWN]:
+        say_warning(f"left out: {told}")
+    if built.left_out > SHOWN:
+        say_warning(f"{built.left_out} videos in all were left out: see rejects.jsonl")
+    for told in built.failures[:SHOWN]:
+        say_warning(f"not done: {told}")
+    if built.failed:
+        say_warning(
+            f"{built.failed} failures in all; the same command tries these again, "
+            "and pays for nothing else"
+        )
+    for told in built.busy[:SHOWN]:
+        say_warning(told)
+    if built.busy:
+        say_warning("when that process has ended, the same command does what it left")
+    if built.deferred:
+        err().print(
+            f"{built.deferred} replies are to come in batches: the same command goes on with them",
+            style="yellow",
+        )
