@@ -27,8 +27,8 @@ from videoespresso.graphs.dataset_pair import PAIR_CHAIN
 from videoespresso.graphs.dataset_stage import failure_of, reject
 from videoespresso.graphs.dataset_state import DatasetState, Filmed, GroupState, Outcome, PairState
 from videoespresso.graphs.state import Json, State
-from videoespresso.items import path_text
-from videoespresso.models.failures import AccountError
+from videoespresso.items import REFUSED, UNUSABLE, path_text
+from videoespresso.models.failures import AccountError, RefusedError
 from videoespresso.tasks import TASKS
 from videoespresso.types import Caption
 
@@ -154,16 +154,17 @@ def fault_of(pair: Json, before: Sequence[Json]) -> tuple[str, str] | None:
 
 
 def settled(run: Callable[[], Any], state: GroupState, stage: str, pair: Json | None) -> Any:
-    """Runs a stage. A model that fails leaves a failure, a reply of no use a reject, one that will
-    come in a batch a note of it; what ends the whole run (a limit, a wrong setting, a wrong key, a
-    full disk) passes through."""
+    """Runs a stage. A model that fails leaves a failure, a refusal or a reply of no use a reject,
+    one that will come in a batch a note of it; what ends the whole run (a limit, a wrong setting, a
+    wrong key, a full disk) passes through."""
     try:
         return run()
     except Deferred as deferred:
         return {"deferred": [{"key": deferred.key}], "over": True}
-    except ModelOutputError as error:
+    except (ModelOutputError, RefusedError) as error:
+        criterion = REFUSED if isinstance(error, RefusedError) else UNUSABLE
         number = state.get("number")
-        told = reject(state["video"], stage, "unusable reply", str(error), number, pair)
+        told = reject(state["video"], stage, criterion, str(error), number, pair)
         return {**told, "over": True}
     except AccountError:
         raise

@@ -11,6 +11,7 @@ from videoespresso.errors import ModelOutputError, VideoEspressoError
 from videoespresso.graphs.context import Context
 from videoespresso.memory.journal import Journals, stage_key
 from videoespresso.memory.probes import Probes
+from videoespresso.models.failures import RefusedError
 from videoespresso.tools.label_check import LabelCheck, Unchecked
 from videoespresso.tools.semantic_filter import TAU
 from videoespresso.types import Usage
@@ -101,9 +102,10 @@ class DatasetContext:
     ) -> Json:
         """A stage's result from the journal, else made and kept.
 
-        A reply of no use was paid for and is kept, too: ModelOutputError is raised again instead
-        of asking again. Of a result with faults nothing is kept: the next run tries again. Raises
-        Stopped when the run is to end, and whatever `make` raises.
+        A reply of no use was paid for and is kept, too, and so is a refusal: ModelOutputError and
+        RefusedError are raised again instead of asking again. Of a result with faults nothing is
+        kept: the next run tries again. Raises Stopped when the run is to end, and whatever `make`
+        raises.
         """
         key = stage_key(stage, identity, payload)
         journal = self.journals[video_id]
@@ -112,13 +114,16 @@ class DatasetContext:
             self.tell(Event(video_id, stage, True, _cost(known)))
             if "unusable" in known:
                 raise ModelOutputError(known["unusable"])
+            if "refused" in known:
+                raise RefusedError(known["refused"])
             return dict(known)
         if self.stopping.is_set():
             raise Stopped("the run was stopped")
         try:
             made = make()
-        except ModelOutputError as error:
-            journal.put(key, stage, {"unusable": str(error)})
+        except (ModelOutputError, RefusedError) as error:
+            why = "refused" if isinstance(error, RefusedError) else "unusable"
+            journal.put(key, stage, {why: str(error)})
             raise
         if not made.get("faults"):
             journal.put(key, stage, made)

@@ -173,6 +173,11 @@ class DatasetItem(Record):
         return tuple(found.values())
 
 
+UNUSABLE, REFUSED = "unusable reply", "refused by the model"
+"""The criteria of a stage whose model said nothing that could be read, or would not say anything:
+neither judges the pair."""
+
+
 class Reject(Record):
     """What did not become a record, and why. stage: "probe", "verify", ... criterion: the rule
     that was violated ("hallucination", "one frame", "unreadable video", ...)."""

@@ -83,8 +83,8 @@ class Settings(Record):
         `hf:ID_OR_PATH`, or "off".
     fps, dynamic_fps: frames a second on static and on moving stretches (paper: 1 and 2-4).
     max_side: the longer side of a frame in pixels. tau: the semantic filter's threshold, None for
-        the calibrated one. select: the selection strategy. one_image: the models take one image a
-        request, several become a labelled grid.
+        its default. select: the selection strategy. one_image: the models take one image a request,
+        several become a labelled grid.
     tools: tools to use on every question, by name or "package.module:name"; in the environment
         separated by commas.
     mcp: MCP servers by name; "mcp:NAME" in `tools` uses what one offers. Only in the file.

@@ -19,6 +19,7 @@ from videoespresso.dataset.work import Outcome, Worker
 from videoespresso.errors import ModelError, ToolError, UserError
 from videoespresso.graphs.dataset import build_dataset_graph, fault_of, group
 from videoespresso.items import DatasetItem
+from videoespresso.models.failures import RefusedError
 from videoespresso.settings import DATASET_ROLES
 from videoespresso.synthetic import Story
 from videoespresso.types import Box
@@ -244,6 +245,18 @@ def test_a_reply_of_no_use_is_not_paid_for_again(video: Path, tmp_path: Path) ->
     assert model.asked == {}
     assert again.complete
     assert again.rejects == done.rejects
+
+
+def test_a_refusal_is_a_reject_and_not_asked_again(video: Path, tmp_path: Path) -> None:
+    def refuses(_: list[BaseMessage]) -> str:
+        raise RefusedError("content filter")
+
+    done, _, folder = outcome(video, tmp_path, verifier=refuses)
+    (told,) = done.rejects.values()
+    assert (told["stage"], told["criterion"]) == ("verify", "refused by the model")
+    context, model = scripted_context(tmp_path / "cache", {}, roles=ROLES, detector="embedded:")
+    assert Worker(folder, context, seed=3).do(str(video)).rejects == done.rejects
+    assert model.asked == {}
 
 
 def test_evidence_on_captions_that_are_nowhere_is_no_record(video: Path, tmp_path: Path) -> None:

@@ -7,13 +7,11 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import Final
 
-from videoespresso.items import DatasetItem
+from videoespresso.items import REFUSED, UNUSABLE, DatasetItem
 
 VERIFY: Final = "verify"
 AFTER_VERIFY: Final = ("annotate", "ground_time", "ground_space", "distract", "write")
 """Stages that are given nothing but what the verifier accepted."""
-UNUSABLE: Final = "unusable reply"
-"""The criterion of a stage whose model said nothing that could be read."""
 
 
 def words_in(text: str) -> int:
@@ -42,7 +40,7 @@ def verdict(stage: str, criterion: str) -> bool | None:
     did not judge."""
     if stage in AFTER_VERIFY:
         return True
-    return False if stage == VERIFY and criterion != UNUSABLE else None
+    return False if stage == VERIFY and criterion not in (UNUSABLE, REFUSED) else None
 
 
 def source_of(path: str) -> str:
