@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.released import ELECTION, bench_record, dataset, tag, train_record, write
+from tests.released import ELECTION, bench_record, tag, train_record, write
 from tests.unit.test_released_parts import drawn
 from tests.videos import Recipe, encode
 
@@ -276,46 +276,6 @@ def test_json_lines_with_a_bad_line(tmp_path: Path) -> None:
     assert [(left.criterion, left.first) for left in done.left_out] == [
         ("cannot be read", "line 2")
     ]
-
-
-def spoiled(folder: Path, *numbers: int, count: int = 3) -> Path:
-    """A dataset of ours in which these lines are cut off."""
-    file = dataset(folder, count) / "records.jsonl"
-    lines = file.read_text().splitlines()
-    for number in numbers:
-        lines[number - 1] = lines[number - 1][:-30]
-    file.write_text("\n".join(lines))
-    return folder
-
-
-@pytest.mark.parametrize("to", ["videoespresso-test", "trl", "ms-swift"])
-def test_a_bad_line_of_ours_is_left_out_and_counted(tmp_path: Path, to: Target) -> None:
-    done = convert(spoiled(tmp_path / "set", 2), tmp_path / "out", to=to)
-    assert (done.read, done.written) == (3, 2)
-    (left,) = done.left_out
-    assert (left.criterion, left.count, left.first) == ("no record of ours", 1, "line 2")
-    assert left.reason.startswith("is not JSON: ")
-
-
-def test_where_bad_lines_are_is_told_of_ten(tmp_path: Path) -> None:
-    done = convert(spoiled(tmp_path / "set", *range(2, 15), count=15), tmp_path / "out", to="trl")
-    (left,) = done.left_out
-    assert (left.count, left.first) == (13, "line 2")
-    assert left.also == tuple(f"line {k}" for k in range(3, 12))
-
-
-def test_nothing_but_bad_lines_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"as trl: no record of ours \(line 1: is not JSON"):
-        convert(spoiled(tmp_path / "set", 1, 2, 3), tmp_path / "out", to="trl")
-    assert list(tmp_path.glob("out/*")) == []
-
-
-def test_a_younger_schema_is_not_left_out(tmp_path: Path) -> None:
-    file = dataset(tmp_path / "set") / "records.jsonl"
-    file.write_text(file.read_text().replace('"schema_version":1', '"schema_version":2', 1))
-    with pytest.raises(UserError, match="line 1 has schema 2") as caught:
-        convert(tmp_path / "set", tmp_path / "out", to="trl")
-    assert "Update" in caught.value.hint
 
 
 def test_released_to_released_at_once(tmp_path: Path) -> None:
