@@ -71,7 +71,7 @@ class Costs:
         before, self._ledger = self._ledger, self.context.ledger.by_role()
         found = {}
         for role in sorted({*self._ledger, *cached, *journal}):
-            fresh = _minus(self._ledger.get(role, Usage()), before.get(role, Usage()))
+            fresh = self._ledger.get(role, Usage()) - before.get(role, Usage())
             timed = fresh + cached.get(role, Usage())
             whole = timed + journal.get(role, Usage())
             seconds = timed.seconds * whole.calls / timed.calls if timed.calls else 0.0
@@ -107,12 +107,3 @@ class _Replies(ReplyCache):
         """See `ReplyCache`."""
         self._told.add(key)  # it is in the ledger
         super().put(key, spec, role, reply)
-
-
-def _minus(now: Usage, before: Usage) -> Usage:
-    """What was used since."""
-    told = {}
-    for name in Usage.model_fields:
-        a, b = getattr(now, name), getattr(before, name)
-        told[name] = None if a is None or b is None else a - b
-    return Usage.model_validate(told)

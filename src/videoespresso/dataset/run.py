@@ -277,6 +277,7 @@ class Run:
 
     def _usage(self) -> Json:
         """What this round used, by role."""
-        before = {role: self._earlier.get(role, Usage()) for role in self._report.usage}
-        used = {role: usage - before[role] for role, usage in self._report.usage.items()}
-        return {role: usage.model_dump(mode="json") for role, usage in used.items()}
+        return {
+            role: (usage - self._earlier.get(role, Usage())).model_dump(mode="json")
+            for role, usage in self._report.usage.items()
+        }
