@@ -113,7 +113,7 @@ class FrameStore:
         except FileNotFoundError:
             raise PixelsGone(
                 f"the pixels of {name} are no longer in the frame store",
-                hint="Ask again, and the video is sampled anew; the store keeps what was last used.",
+                hint="sample the video again; the store keeps what was last used",
             ) from None
         except OSError as error:
             raise _unusable(file, error) from error
