@@ -22,8 +22,8 @@ lint: .venv/dev
 	.venv/bin/mypy
 
 pack: .venv-all/dev
-	.venv-all/bin/python -m videoespresso.training.pack --out runs/pack
-	.venv-all/bin/python -m videoespresso.training.yolo --out runs/yolo
+	.venv-all/bin/python -m lab.pack --out runs/pack
+	.venv-all/bin/python -m lab.yolo --out runs/yolo
 
 # The core and what tests it. --group needs pip 25.1, which is younger than many a python3.
 .venv/bin/python .venv-all/bin/python:

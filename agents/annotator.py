@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
-from videoespresso.agents import wire
+from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Reply, Turn
 from videoespresso.agents.prompts import load
 from videoespresso.types import Caption
@@ -30,5 +30,5 @@ def annotate(
 ) -> Reply[Annotation]:
     """What the answer stands on. Raises as the agent does."""
     shown = [(c.time_s, c.text) for c in captions]
-    parts = wire.pair_parts(shown, question, answer, wire.ANNOTATE_CUE)
+    parts = prompt_parts.pair_parts(shown, question, answer, prompt_parts.ANNOTATE_CUE)
     return agent.typed(load("annotator"), [Turn("user", parts)], Annotation)

@@ -16,21 +16,19 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
 from pydantic import BaseModel
 
-from videoespresso.agents.deferred import BatchCollector, Deferred
-from videoespresso.agents.ladder import LADDER, Climbed, Rung, Said, climb, read
-from videoespresso.agents.messages import Turn, as_one_image
-from videoespresso.agents.meter import Meter
 from videoespresso.agents.prompts import Prompt
-from videoespresso.agents.requests import Called, Reply, Request, calling, converse
-from videoespresso.agents.retries import Retries
-from videoespresso.agents.turns import Heard, Steps, Turns
 from videoespresso.errors import ModelError
 from videoespresso.memory.replies import ReplyCache, StoredReply
-from videoespresso.models.budget import Budget
-from videoespresso.models.ledger import Entry, Ledger
-from videoespresso.models.pace import Pace
+from videoespresso.models.batch_api.collector import BatchCollector, Deferred
+from videoespresso.models.client.budget import Budget
+from videoespresso.models.client.errors import redact
+from videoespresso.models.client.messages import Turn, as_one_image
+from videoespresso.models.client.rate_limit import Pace
+from videoespresso.models.client.request import Called, Reply, Request, calling, converse
+from videoespresso.models.client.retry import Heard, Retries, Steps, Turns
+from videoespresso.models.client.structured_output import LADDER, Climbed, Rung, Said, climb, read
+from videoespresso.models.client.usage import Entry, Ledger, Meter
 from videoespresso.models.profiles import takes_one_image
-from videoespresso.models.secrets import redact
 from videoespresso.models.specs import ModelSpec, server_mark
 from videoespresso.types import Usage
 
@@ -48,8 +46,8 @@ class Agent:
     (default: by the model's name). concurrency: calls at a time in `text_batch`; in-process
     models get one, they use all cores already, or as many as they answer together. pace: the line
     before the provider, shared by all agents on it; by default nobody is waited for. deferred:
-    batch mode (agents/deferred.py; needs replies): what is not in the cache raises Deferred instead
-    of being asked; streams are asked.
+    batch mode (models/batch_api/collector.py; needs replies): what is not in the cache raises
+    Deferred instead of being asked; streams are asked.
 
     Every method raises ModelError when the model cannot be reached or refuses, ModelOutputError
     when its reply is no use, and BudgetExceeded before the call that would pass a limit.

@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from videoespresso.agents import wire
+from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Called, Turn
 from videoespresso.agents.prompts import load
 
@@ -15,9 +15,9 @@ Findings = Sequence[tuple[str, float, str]]
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
 
-def opening(question: str, frames: Sequence[wire.Shown[Image]], findings: Findings) -> Turn:
+def opening(question: str, frames: Sequence[prompt_parts.Shown[Image]], findings: Findings) -> Turn:
     """The first turn: what is known, and the offer."""
-    return Turn("user", wire.call_parts(question, frames, findings))
+    return Turn("user", prompt_parts.call_parts(question, frames, findings))
 
 
 def offer(name: str, description: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def choose(agent: Agent, turns: Sequence[Turn], offered: Sequence[dict[str, Any]
 
 def replied(call_id: str, findings: Findings, fault: str = "") -> Turn:
     """What a call gave, as the model is told: a line a finding, or that nothing is known by it."""
-    text = wire.finding_lines(findings) or "It found nothing.\n"
+    text = prompt_parts.finding_lines(findings) or "It found nothing.\n"
     if fault:
-        text = f"Nothing is known by this call: {wire.one_line(fault)}\n"
+        text = f"Nothing is known by this call: {prompt_parts.one_line(fault)}\n"
     return Turn("tool", (text,), answers=call_id)

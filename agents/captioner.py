@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from PIL.Image import Image
 
-from videoespresso.agents import wire
+from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Reply, Turn
 from videoespresso.agents.prompts import load
 from videoespresso.errors import ModelError, ModelOutputError
-from videoespresso.models.failures import RefusedError
+from videoespresso.models.client.errors import RefusedError
 from videoespresso.types import Usage
 
 
@@ -23,7 +23,7 @@ def caption(
     until then are in the reply cache and are not paid again.
     """
     prompt = load("captioner")
-    turns = [[Turn("user", wire.caption_parts(image))] for image in images]
+    turns = [[Turn("user", prompt_parts.caption_parts(image))] for image in images]
 
     def blank(error: ModelError) -> Reply[str]:
         if silent is None or not isinstance(error, ModelOutputError | RefusedError):

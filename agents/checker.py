@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 
-from videoespresso.agents import wire
+from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Turn
 from videoespresso.agents.prompts import load
 from videoespresso.types import EvidenceStep
@@ -19,5 +19,5 @@ class Verdict(BaseModel):
 
 def check(agent: Agent, question: str, evidence: Sequence[EvidenceStep], answer: str) -> Verdict:
     """The checker's verdict. Raises as the agent does."""
-    parts = wire.check_parts(question, [(s.time_s, s.text) for s in evidence], answer)
+    parts = prompt_parts.check_parts(question, [(s.time_s, s.text) for s in evidence], answer)
     return agent.typed(load("checker"), [Turn("user", parts)], Verdict).value

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from videoespresso.agents import wire
+from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Reply, Turn
 from videoespresso.agents.prompts import load
 
@@ -45,7 +45,7 @@ def distract(
 ) -> Reply[Distractors]:
     """Wrong options from the core captions, (instant, text); asked a second time, with what was
     the matter, where the first are no use. Raises as the agent does."""
-    turns = [Turn("user", wire.distract_parts(core, question, answer, WRONG))]
+    turns = [Turn("user", prompt_parts.distract_parts(core, question, answer, WRONG))]
     reply = agent.typed(load("distractor"), turns, Distractors)
     faults = judge(reply.value, answer).faults
     if len(judge(reply.value, answer).usable) == WRONG:
@@ -53,7 +53,7 @@ def distract(
     complaint = "These cannot be used: " + "; ".join(faults or ["there are too few"])
     turns += [
         Turn("assistant", (reply.raw,)),
-        Turn("user", (f"{complaint}. {wire.DISTRACT_CUE.format(count=WRONG)}",)),
+        Turn("user", (f"{complaint}. {prompt_parts.DISTRACT_CUE.format(count=WRONG)}",)),
     ]
     second = agent.typed(load("distractor"), turns, Distractors)
     return replace(

@@ -5,9 +5,9 @@ from pathlib import PurePath
 
 from pydantic import BaseModel
 
-from videoespresso.agents import wire
+from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Turn
-from videoespresso.agents.following import which_video
+from videoespresso.agents.follow_rules import which_video
 from videoespresso.agents.prompts import load
 from videoespresso.types import ChatTurn
 
@@ -30,7 +30,7 @@ def follow(
     A number that no video has gives way to the rule (following.py).
     """
     told = [line for turn in turns[-RECALLED:] for line in _told(turn, videos)]
-    parts = wire.follow_parts(said, told, [PurePath(v).name for v in videos])
+    parts = prompt_parts.follow_parts(said, told, [PurePath(v).name for v in videos])
     reply = agent.typed(load("follower"), [Turn("user", parts)], Standalone).value
     known = 1 <= reply.video <= len(videos)
     position = reply.video - 1 if known else which_video(said, turns, videos)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, field_validator
 
-from videoespresso.agents import wire
+from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Reply, Turn
 from videoespresso.agents.prompts import Prompt, load
 from videoespresso.tasks import TASKS, Task, task_of
@@ -44,5 +44,5 @@ def prompt() -> Prompt:
 
 def generate(agent: Agent, captions: Sequence[Caption]) -> Reply[Pairs]:
     """At most MOST_PAIRS pairs about a group of captions. Raises as the agent does."""
-    parts = wire.generate_parts([(c.time_s, c.text) for c in captions])
+    parts = prompt_parts.generate_parts([(c.time_s, c.text) for c in captions])
     return agent.typed(prompt(), [Turn("user", parts)], Pairs)

@@ -7,9 +7,9 @@ from langchain_core.utils.json import parse_partial_json
 from PIL.Image import Image
 from pydantic import BaseModel, Field, field_validator
 
-from videoespresso.agents import wire
-from videoespresso.agents.agreement import placed
+from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Turn
+from videoespresso.agents.frame_numbers import placed
 from videoespresso.agents.prompts import load
 
 
@@ -54,13 +54,16 @@ Findings = Sequence[tuple[str, float, str]]
 
 
 def evidence(
-    agent: Agent, question: str, frames: Sequence[wire.Shown[Image]], findings: Findings = ()
+    agent: Agent,
+    question: str,
+    frames: Sequence[prompt_parts.Shown[Image]],
+    findings: Findings = (),
 ) -> tuple[Evidence, str]:
     """Stage 1: the evidence, and its raw text, which stage 2 is shown word for word.
 
     Steps about frames that were not shown are left out. Raises as the agent does.
     """
-    turn = Turn("user", wire.evidence_parts(question, frames, findings))
+    turn = Turn("user", prompt_parts.evidence_parts(question, frames, findings))
     reply = agent.typed(load("reasoner"), [turn], Evidence)
     captions, steps = [f.caption for f in frames], []
     for step in reply.value.steps:
@@ -73,7 +76,7 @@ def evidence(
 def conclude(
     agent: Agent,
     question: str,
-    frames: Sequence[wire.Shown[Image]],
+    frames: Sequence[prompt_parts.Shown[Image]],
     said: str,
     options: Sequence[str] = (),
     findings: Findings = (),
@@ -84,9 +87,9 @@ def conclude(
     words: called with the answer as far as it is written, while the model writes it.
     """
     turns = [
-        Turn("user", wire.evidence_parts(question, frames, findings)),
+        Turn("user", prompt_parts.evidence_parts(question, frames, findings)),
         Turn("assistant", (said,)),
-        Turn("user", wire.answer_parts(options)),
+        Turn("user", prompt_parts.answer_parts(options)),
     ]
     if words is not None:
         agent = agent.heard_by(_as_it_grows(words))
@@ -117,10 +120,13 @@ def written(said: str) -> str:
 
 
 def direct(
-    agent: Agent, question: str, frames: Sequence[wire.Shown[Image]], options: Sequence[str] = ()
+    agent: Agent,
+    question: str,
+    frames: Sequence[prompt_parts.Shown[Image]],
+    options: Sequence[str] = (),
 ) -> Conclusion:
     """One stage, no evidence: what the evaluation compares with."""
-    turn = Turn("user", wire.direct_parts(question, options, frames))
+    turn = Turn("user", prompt_parts.direct_parts(question, options, frames))
     return agent.typed(load("reasoner"), [turn], Conclusion).value
 
 
@@ -139,5 +145,5 @@ def choice_of(conclusion: Conclusion, options: Sequence[str]) -> int | None:
     match = re.fullmatch(
         r"\(?([A-Za-z])\)?(?:[.:)\s].*)?", (conclusion.choice or "").strip(), re.DOTALL
     )
-    at = wire.LETTERS.find(match[1].upper()) if match else -1
+    at = prompt_parts.LETTERS.find(match[1].upper()) if match else -1
     return at if 0 <= at < len(options) else None

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
-from videoespresso.agents import wire
-from videoespresso.agents.agreement import placed
+from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Turn
+from videoespresso.agents.frame_numbers import placed
 from videoespresso.agents.prompts import load
 from videoespresso.types import Caption
 
@@ -34,7 +34,7 @@ def select(
     come, first kept.
     Raises ModelError, ModelOutputError and BudgetExceeded as the agent does.
     """
-    parts = wire.select_parts(question, [(c.time_s, c.text) for c in captions], limit)
+    parts = prompt_parts.select_parts(question, [(c.time_s, c.text) for c in captions], limit)
     reply = agent.typed(load("selector"), [Turn("user", parts)], Selection)
     kept: dict[int, str] = {}
     texts = [c.text for c in captions]

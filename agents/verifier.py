@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 
-from videoespresso.agents import wire
+from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Reply, Turn
 from videoespresso.agents.prompts import load
 from videoespresso.types import Caption
@@ -24,5 +24,5 @@ class Finding(BaseModel):
 def verify(agent: Agent, captions: Sequence[Caption], question: str, answer: str) -> Reply[Finding]:
     """The verdict on a pair. Raises as the agent does."""
     shown = [(c.time_s, c.text) for c in captions]
-    parts = wire.pair_parts(shown, question, answer, wire.VERIFY_CUE)
+    parts = prompt_parts.pair_parts(shown, question, answer, prompt_parts.VERIFY_CUE)
     return agent.typed(load("verifier"), [Turn("user", parts)], Finding)

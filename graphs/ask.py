@@ -17,11 +17,10 @@ from langgraph.graph.state import CompiledStateGraph
 
 from videoespresso.agents import checker, reasoner
 from videoespresso.errors import BudgetExceeded, ModelError, ToolError
-from videoespresso.graphs import looking
+from videoespresso.graphs import watch
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.finish import finish
-from videoespresso.graphs.look import Node, caption, filter_, probe, remember, sample
-from videoespresso.graphs.reading import (
+from videoespresso.graphs.records import (
     captions_of,
     core_frames,
     dump,
@@ -32,12 +31,12 @@ from videoespresso.graphs.reading import (
 from videoespresso.graphs.routes import enough_or_more, new_or_known, unless_stopped
 from videoespresso.graphs.selection import Candidates, strategy
 from videoespresso.graphs.state import Answered, Ask, Json, State
-from videoespresso.graphs.tool_calls import call_tools
-from videoespresso.graphs.tool_use import perceive, tool_request
+from videoespresso.graphs.tool_use import call_tools, perceive, tool_request
+from videoespresso.graphs.watch import Node, caption, filter_, probe, remember, sample
 from videoespresso.tools.base import Given
-from videoespresso.tools.color_check import ColorCheck
+from videoespresso.tools.detectors.color_check import ColorCheck
+from videoespresso.tools.detectors.label_check import agreed
 from videoespresso.tools.grounding import match_items, overlap
-from videoespresso.tools.label_check import agreed
 from videoespresso.tools.registry import load_tools
 from videoespresso.types import Box, CoreFrame, EvidenceStep, FrameRef, Gap, KeyItem, Video
 
@@ -194,17 +193,17 @@ def look_again(state: State, context: Context) -> dict[str, Any]:
     spans = [
         (max(0.0, core.frame.time_s - AGAIN_S), core.frame.time_s + AGAIN_S) for core in around[:2]
     ]
-    refs, decoded = looking.closer(context, state["path"], video, spans)
+    refs, decoded = watch.closer(context, state["path"], video, spans)
     known = {f.id for f in old}
     new = [f for f in {f.id: f for f in refs}.values() if f.id not in known]
     said = {c.frame_id: c for c in context.memory.captions(context.memory_key(video.id))}
-    leader = looking.leaders(context, new)
+    leader = watch.leaders(context, new)
     before = [*captions_of(state), *(said[f.id] for f in new if f.id in said)]
-    captions, shown = looking.captioned(context, new, leader, before)
+    captions, shown = watch.captioned(context, new, leader, before)
     return {
         "frames": [dump(f) for f in new],
         "captions": [dump(c) for c in captions],
-        "work": {"decoded": decoded, "captioned": shown, "shared": looking.sharing(captions)},
+        "work": {"decoded": decoded, "captioned": shown, "shared": watch.sharing(captions)},
     }
 
 

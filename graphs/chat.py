@@ -13,7 +13,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from typing_extensions import TypedDict
 
-from videoespresso.agents import following
+from videoespresso.agents import follow_rules
 from videoespresso.agents.follower import follow
 from videoespresso.errors import BudgetExceeded, ModelError
 from videoespresso.graphs.ask import build_ask_graph
@@ -58,7 +58,7 @@ def understand(state: ChatState, context: Context) -> dict[str, Any]:
     """The question standing alone. A model that fails leaves it to the rules, and that is said."""
     said, videos = state["said"], state["videos"]
     turns = [ChatTurn.model_validate(t) for t in state.get("turns", [])]
-    by_rule = following.resolve(said, turns, videos)
+    by_rule = follow_rules.resolve(said, turns, videos)
     if context.agents["reasoner"].spec.provider == "embedded" or (not turns and len(videos) == 1):
         question, video = by_rule
         return {"question": question, "video": video}

@@ -19,20 +19,25 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, Send
 
 from videoespresso.agents import generator
-from videoespresso.agents.deferred import Deferred
+from videoespresso.dataset_record import REFUSED, UNUSABLE, path_text
 from videoespresso.errors import ModelError, ModelOutputError
-from videoespresso.graphs import look
-from videoespresso.graphs.dataset_context import SHORTEST, DatasetContext, signed
+from videoespresso.graphs import watch
+from videoespresso.graphs.dataset_context import (
+    SHORTEST,
+    DatasetContext,
+    failure_of,
+    reject,
+    signed,
+)
 from videoespresso.graphs.dataset_pair import PAIR_CHAIN
-from videoespresso.graphs.dataset_stage import failure_of, reject
 from videoespresso.graphs.dataset_state import DatasetState, Filmed, GroupState, Outcome, PairState
 from videoespresso.graphs.state import Json, State
-from videoespresso.items import REFUSED, UNUSABLE, path_text
-from videoespresso.models.failures import AccountError, RefusedError
+from videoespresso.models.batch_api.collector import Deferred
+from videoespresso.models.client.errors import AccountError, RefusedError
 from videoespresso.tasks import TASKS
 from videoespresso.types import Caption
 
-LOOKING = (look.sample, look.caption, look.remember, look.filter_)
+LOOKING = (watch.sample, watch.caption, watch.remember, watch.filter_)
 STRANGE = "the embedded captioner does not know this kind of video, so its captions would be wrong"
 
 
@@ -42,7 +47,7 @@ def probe(state: DatasetState, context: DatasetContext) -> dict[str, Any]:
     Raises VideoError for a file that cannot be read, JournalTaken where another process has it.
     """
     with context.decoding:
-        found = look.probe(state, context.base, context.probes)
+        found = watch.probe(state, context.base, context.probes)
     # as it was given, so that records name no home folder
     found["video"]["path"] = path_text(state["path"])
     video = found["video"]
@@ -190,9 +195,9 @@ def _group_node(context: DatasetContext) -> Any:
     return RunnableLambda(run, name="generate")
 
 
-def _looking_node(node: look.Node, context: DatasetContext) -> Any:
+def _looking_node(node: watch.Node, context: DatasetContext) -> Any:
     def run(state: State) -> Any:
-        with context.decoding if node is look.sample else nullcontext():
+        with context.decoding if node is watch.sample else nullcontext():
             return node(state, context.base)
 
     return RunnableLambda(run, name=node.__name__.rstrip("_"))

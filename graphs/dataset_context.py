@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from videoespresso.agents.base import Agent, Reply
+from videoespresso.agents.prompts import load
+from videoespresso.dataset_record import Reject
 from videoespresso.errors import ModelOutputError, VideoEspressoError
 from videoespresso.graphs.context import Context
+from videoespresso.graphs.dataset_state import PairState
 from videoespresso.memory.journal import Journals, stage_key
-from videoespresso.memory.probes import Probes
-from videoespresso.models.failures import RefusedError
-from videoespresso.tools.label_check import LabelCheck, Unchecked
+from videoespresso.models.client.errors import RefusedError
+from videoespresso.tools.detectors.label_check import LabelCheck, Unchecked
+from videoespresso.tools.probe_cache import Probes
 from videoespresso.tools.semantic_filter import TAU
-from videoespresso.types import Usage
+from videoespresso.types import Caption, Usage
 
 Stage = Literal[
     "generate", "verify", "annotate", "ground_time", "ground_space", "distract", "write"
@@ -147,3 +150,82 @@ def signed(agent: Agent, prompt: str, reply: Reply[Any]) -> Mapping[str, Any]:
     calls = max(0, reply.cost.calls - len(refused))
     cost = reply.cost.model_copy(update={"seconds": 0.0, "cached_calls": 0, "calls": calls})
     return {"made": {**made, "how": how}, "cost": cost.model_dump(mode="json")}
+
+
+FEWEST_CORE = 2
+"""A question that one frame answers is not of this data (paper, step 5)."""
+
+
+def reject(
+    video: Json,
+    stage: str,
+    criterion: str,
+    reason: str,
+    group: int | None = None,
+    pair: Json | None = None,
+) -> Json:
+    """What a node writes to end a video, a group or a pair with a reason."""
+    told = Reject(
+        video=video["path"],
+        video_id=video["id"],
+        stage=stage,
+        criterion=criterion,
+        reason=reason,
+        group=group,
+        question=(pair or {}).get("question", ""),
+        answer=(pair or {}).get("answer", ""),
+    )
+    return {"rejects": [told.model_dump(mode="json")]}
+
+
+def refused(state: PairState, stage: str, criterion: str, reason: str) -> Json:
+    """What a node writes that ends the pair."""
+    pair = {"question": state["question"], "answer": state["answer"]}
+    told = reject(state["video"], stage, criterion, reason, state["number"], pair)
+    return {**told, "over": True}
+
+
+def failure_of(state: Mapping[str, Any], stage: str, reason: str) -> Json:
+    """What failed for a group or a pair, and may succeed another time."""
+    return {
+        "stage": stage,
+        "reason": reason,
+        "video": state["video"]["path"],
+        "group": state.get("number"),
+        "question": state.get("question", ""),
+    }
+
+
+def captions_of(state: PairState) -> list[Caption]:
+    """The group's captions."""
+    return [Caption.model_validate(c) for c in state["captions"]]
+
+
+def payload_of(state: PairState, *more: object) -> list[object]:
+    """What every stage is given: who did the stages before, the captions, and the pair."""
+    told = [[c["frame_id"], c["text"]] for c in state["captions"]]
+    return [state["made"], told, state["question"], state["answer"], *more]
+
+
+def said_of(
+    state: PairState,
+    context: DatasetContext,
+    stage: Stage,
+    role: str,
+    payload: object,
+    ask: Callable[[Agent], Reply[Any]],
+) -> tuple[Json, Json]:
+    """What a role says about a pair, asked once; and who made what at which cost, with that of the
+    stages before."""
+    sha, agent = load(role).sha, context.agent(role)
+
+    def make() -> Json:
+        reply = ask(agent)
+        return {"said": reply.value.model_dump(mode="json"), **signed(agent, sha, reply)}
+
+    identity = context.identity(role, sha)
+    found = context.once(state["video"]["id"], stage, identity, payload, make)
+    return found["said"], {
+        "made": state["made"] | {stage: found["made"]},
+        "cost": state["cost"] | {stage: found["cost"]},
+    }

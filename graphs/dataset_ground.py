@@ -2,19 +2,20 @@
 
 from collections.abc import Sequence
 
+from videoespresso.dataset_record import EvidenceSentence, FrameBox, GroundedItem
 from videoespresso.errors import ToolError
-from videoespresso.graphs.dataset_context import DatasetContext, Json
-from videoespresso.graphs.dataset_stage import (
+from videoespresso.graphs.dataset_context import (
     FEWEST_CORE,
+    DatasetContext,
+    Json,
     captions_of,
     failure_of,
     payload_of,
     refused,
 )
 from videoespresso.graphs.dataset_state import PairState
-from videoespresso.items import EvidenceSentence, FrameBox, GroundedItem
+from videoespresso.tools.detectors.label_check import LabelCheck, agreed
 from videoespresso.tools.grounding import Detector, match_items
-from videoespresso.tools.label_check import LabelCheck, agreed
 from videoespresso.tools.temporal import locate
 from videoespresso.types import FrameRef
 

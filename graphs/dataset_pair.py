@@ -7,17 +7,18 @@ from typing import Any
 
 from videoespresso.agents import annotator, distractor, verifier
 from videoespresso.agents.base import Agent, Reply
-from videoespresso.graphs.dataset_context import DatasetContext, Json
-from videoespresso.graphs.dataset_ground import ground_space, ground_time
-from videoespresso.graphs.dataset_stage import (
+from videoespresso.dataset_record import LETTERS, DatasetItem, KeyFrame, item_id
+from videoespresso.graphs.dataset_context import (
     FEWEST_CORE,
+    DatasetContext,
+    Json,
     captions_of,
     payload_of,
     refused,
     said_of,
 )
+from videoespresso.graphs.dataset_ground import ground_space, ground_time
 from videoespresso.graphs.dataset_state import PairState
-from videoespresso.items import LETTERS, DatasetItem, KeyFrame, item_id
 
 
 def verify(state: PairState, context: DatasetContext) -> Json:

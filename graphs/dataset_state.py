@@ -23,7 +23,7 @@ class Outcome(TypedDict, total=False):
     failures: Annotated[list[Json], union]
     """{"stage", "reason", ...}: what another run may mend (a server that was down)."""
     deferred: Annotated[list[Json], union]
-    """{"key"}: replies that will come in a batch (agents/deferred.py)."""
+    """{"key"}: replies that will come in a batch (models/batch_api)."""
 
 
 class DatasetState(State, Outcome, total=False):

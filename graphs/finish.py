@@ -4,7 +4,7 @@ from typing import Any
 
 from videoespresso.agents.reasoner import Conclusion, choice_of
 from videoespresso.graphs.context import Context
-from videoespresso.graphs.reading import core_frames
+from videoespresso.graphs.records import core_frames
 from videoespresso.graphs.state import Json, State
 from videoespresso.types import Answer, DroppedFrame, EvidenceStep, Gap, Video, Work
 

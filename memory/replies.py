@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from videoespresso.errors import MemoryStoreError
+from videoespresso.memory.journal import Journal
 from videoespresso.settings import cache_dir
 from videoespresso.types import Record, Usage
 
@@ -278,3 +279,42 @@ def _opened(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+STAGE = "reply"
+
+
+class SharedReplies(ReplyCache):
+    """The machine's store, and behind it the journal of the video at work, if there is one."""
+
+    def __init__(self, path: Path, journal: Callable[[], Journal | None]) -> None:
+        super().__init__(path)
+        self._journal = journal
+
+    def get(self, key: str) -> StoredReply | None:
+        """See `ReplyCache`; what only the store has, the journal has from then on."""
+        found, journal = super().get(key), self._journal()
+        if journal is None:
+            return found
+        kept = journal.get(_name(key))
+        if found is not None and not kept:
+            journal.put(_name(key), STAGE, found.model_dump(mode="json"))
+        if found is None and kept:
+            found = StoredReply.model_validate(kept)
+        return found
+
+    def put(self, key: str, spec: str, role: str, reply: StoredReply) -> None:
+        """See `ReplyCache`."""
+        super().put(key, spec, role, reply)
+        if (journal := self._journal()) is not None:
+            journal.put(_name(key), STAGE, reply.model_dump(mode="json"))
+
+    def drop(self, key: str) -> None:
+        """See `ReplyCache`."""
+        super().drop(key)
+        if (journal := self._journal()) is not None:
+            journal.put(_name(key), STAGE, {})
+
+
+def _name(key: str) -> str:
+    return f"{STAGE}-{key}"

@@ -23,7 +23,7 @@ from contextlib import AsyncExitStack
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from videoespresso.errors import SettingsError, ToolError, UserError
-from videoespresso.models.secrets import redact
+from videoespresso.models.client.errors import redact
 from videoespresso.settings import McpServer
 from videoespresso.tools.from_langchain import LangChainTool
 

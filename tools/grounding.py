@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from videoespresso.errors import SettingsError
-from videoespresso.tools.words import fit
+from videoespresso.tools.object_names import fit
 from videoespresso.types import Box, KeyItem
 
 if TYPE_CHECKING:
@@ -117,19 +117,19 @@ def _embedded(where: str) -> Detector:
             hint="Write embedded: with nothing after the colon, or onnx:PATH for your own weights.",
         )
     from videoespresso.models.embedded import PACK  # noqa: PLC0415 - the pack is optional
-    from videoespresso.tools.detect_onnx import OnnxDetector  # noqa: PLC0415 - onnxruntime
+    from videoespresso.tools.detectors.onnx import OnnxDetector  # noqa: PLC0415 - onnxruntime
 
     return OnnxDetector(Path(PACK) / "yolo" / "detector.onnx", name="embedded:")
 
 
 def _onnx(where: str) -> Detector:
-    from videoespresso.tools.detect_onnx import OnnxDetector  # noqa: PLC0415 - onnxruntime
+    from videoespresso.tools.detectors.onnx import OnnxDetector  # noqa: PLC0415 - onnxruntime
 
     return OnnxDetector(Path(where))
 
 
 def _yolo(where: str) -> Detector:
-    from videoespresso.tools.detect_ultralytics import (  # noqa: PLC0415 - the extra `yolo`
+    from videoespresso.tools.detectors.ultralytics import (  # noqa: PLC0415 - the extra `yolo`
         UltralyticsDetector,
     )
 
@@ -137,7 +137,7 @@ def _yolo(where: str) -> Detector:
 
 
 def _hf(where: str) -> Detector:
-    from videoespresso.tools.detect_zero_shot import (  # noqa: PLC0415 - the extra `local`
+    from videoespresso.tools.detectors.zero_shot import (  # noqa: PLC0415 - the extra `local`
         ZeroShotDetector,
     )
 
@@ -163,7 +163,7 @@ def detector(spec: str) -> Detector:
     kind, _, where = spec.partition(":")
     if kind in _FORMS and (where or kind == "embedded"):
         return _FORMS[kind](where)
-    from videoespresso.tools.detect_plugin import (  # noqa: PLC0415 - others' packages
+    from videoespresso.tools.detectors.plugin import (  # noqa: PLC0415 - others' packages
         known_detectors,
         plugged,
     )

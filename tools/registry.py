@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, NamedTuple, cast
 
 from videoespresso.errors import UserError
-from videoespresso.models.secrets import redact
+from videoespresso.models.client.errors import redact
 from videoespresso.settings import McpServer
 from videoespresso.tools.base import NEEDS, Finding, Given, Tool, ToolRequest
 from videoespresso.tools.from_langchain import LangChainTool, is_langchain

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
-from videoespresso.tools.same import (
+from videoespresso.tools.frame_similarity import (
     AREA_GAIN,
     GRID,
     THRESHOLD,

@@ -10,7 +10,7 @@ caption just before, dropped or not, a slow change would be lost but for its sta
 A static embedder (wordllama) averages words, so it hardly sees the one that matters and does not
 see their order: "street, rain: red car stops; dog crosses; light is red; man in blue is sad" has
 cosine 0.97 with the same where the car moves, and 1.0 with the same where the man and the car swap
-colours. So by default a `guard` reads the words (tools/caption_words.py) and forbids to drop a
+colours. So by default a `guard` reads the words (tools/caption_similarity.py) and forbids to drop a
 caption which says something else. guard=False is the paper's plain rule.
 
 Measured with wordllama on the true captions of the theatre's validation stories (seeds 1,000,000 to
@@ -30,8 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videoespresso.errors import ToolError
-from videoespresso.memory.embedders import Embedder
-from videoespresso.tools.caption_words import Guard
+from videoespresso.models.embedders import Embedder
+from videoespresso.tools.caption_similarity import Guard
 from videoespresso.types import Caption, DroppedFrame
 
 TAU = 0.9

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videoespresso.errors import VideoError
-from videoespresso.tools.decode_process import DecodeProcess
+from videoespresso.tools.decode.process import DecodeProcess
 from videoespresso.types import Video
 
 Backend = Literal["auto", "decord", "pyav"]

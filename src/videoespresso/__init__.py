@@ -6,9 +6,10 @@ answer = ve.ask("clip.mp4", "Why does the red car stop?")
 
 from typing import TYPE_CHECKING, Any
 
-from videoespresso.asking import Step, aask, ask, astream, stream
-from videoespresso.batch.questions import Asked, Question
-from videoespresso.batch.run import ask_many
+from videoespresso.api.ask import Step, aask, ask, astream, stream
+from videoespresso.api.ask_many import ask_many
+from videoespresso.api.ask_many_records import Asked, Question
+from videoespresso.dataset_record import DatasetItem
 from videoespresso.errors import (
     BudgetExceeded,
     ModelError,
@@ -18,7 +19,6 @@ from videoespresso.errors import (
     VideoError,
     VideoEspressoError,
 )
-from videoespresso.items import DatasetItem
 from videoespresso.settings import Settings
 from videoespresso.types import (
     Answer,

@@ -4,20 +4,20 @@ from pathlib import Path
 
 import pytest
 from langchain_core.messages.utils import convert_to_messages
-from tests.batch_server import BatchServer, Body
-from tests.misbehaving import completion
+from tests.helpers.batch_server import BatchServer, Body
+from tests.helpers.misbehaving import completion
 
 from videoespresso.agents.base import Agent
 from videoespresso.agents.captioner import caption
 from videoespresso.agents.checker import check
-from videoespresso.agents.deferred import BatchCollector, Deferred
 from videoespresso.memory.replies import ReplyCache
-from videoespresso.models.budget import Budget
+from videoespresso.models.batch_api.collector import BatchCollector, Deferred
 from videoespresso.models.chat import chat_model
+from videoespresso.models.client.budget import Budget
+from videoespresso.models.client.usage import Ledger
 from videoespresso.models.embedded import PACK_LVLM
-from videoespresso.models.ledger import Ledger
 from videoespresso.models.specs import ModelSpec
-from videoespresso.synthetic import make_story
+from videoespresso.theatre import make_story
 from videoespresso.types import EvidenceStep
 
 pytestmark = pytest.mark.skipif(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.captions import Words, caption
+from tests.helpers.captions import Words, caption
 
 from videoespresso.errors import MemoryStoreError
 from videoespresso.memory.captions import CaptionMemory, CaptionMemoryWarning

@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.captions import Words, caption, chroma_server, free_port
+from tests.helpers.captions import Words, caption, chroma_server, free_port
 
 from videoespresso.errors import MemoryStoreError, SettingsError
-from videoespresso.memory.caption_files import RECENT
-from videoespresso.memory.captions import CaptionMemory, CaptionMemoryWarning
+from videoespresso.memory.captions import RECENT, CaptionMemory, CaptionMemoryWarning
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -303,8 +302,8 @@ from pathlib import Path
 warnings.simplefilter("error")
 root, where, folder, v, me = sys.argv[1:]
 sys.path[:0] = [root, root + "/src"]
-from tests.captions import Words, caption
-from videoespresso.memory.caption_files import RECENT
+from tests.helpers.captions import Words, caption
+from videoespresso.memory.captions import RECENT
 from videoespresso.memory.captions import CaptionMemory
 memory = CaptionMemory.open(where, Words(), root=Path(folder))
 print("ready", flush=True); sys.stdin.readline()
@@ -378,7 +377,7 @@ def test_no_server_there_is_said_at_once(tmp_path: Path) -> None:
 def test_a_server_that_hangs_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("videoespresso.memory.chroma.CONNECT_S", 0.2)
+    monkeypatch.setattr("videoespresso.memory.caption_index.CONNECT_S", 0.2)
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen()

@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.batch_server import BatchServer, Body
-from tests.clips import clips
+from lab.measure.rehearsal import reply
 from tests.contract.test_dataset_batches import settings
-from tests.misbehaving import completion
+from tests.helpers.batch_server import BatchServer, Body
+from tests.helpers.clips import clips
+from tests.helpers.misbehaving import completion
 
 import videoespresso as ve
-from videoespresso.agents.deferred import BatchState
-from videoespresso.dataset.batches import Batch
+from videoespresso.dataset.batch_rounds import Batch
 from videoespresso.dataset.build import Built
 from videoespresso.errors import BudgetExceeded, ModelError
-from videoespresso.evaluation.rehearsal import reply
+from videoespresso.models.batch_api.collector import BatchState
 
 
 def rehearsed(body: Body) -> tuple[int, Body]:
@@ -89,8 +89,8 @@ def test_room_that_cheap_replies_leave_is_used(
     builds: Builds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a request costs at most is far more than what it costs in the end."""
-    monkeypatch.setattr("videoespresso.agents.deferred.known_price", lambda *_: None)
-    monkeypatch.setattr("videoespresso.agents.deferred.most_usd", lambda *_: 1.0)
+    monkeypatch.setattr("videoespresso.models.batch_api.collector.known_price", lambda *_: None)
+    monkeypatch.setattr("videoespresso.models.batch_api.collector.most_usd", lambda *_: 1.0)
     sent: list[int] = []
 
     def tell(states: list[BatchState]) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from langchain_core.messages.utils import convert_to_messages
-from tests.batch_server import BatchServer, Body
-from tests.misbehaving import completion
+from tests.helpers.batch_server import BatchServer, Body
+from tests.helpers.misbehaving import completion
 
 import videoespresso as ve
-from videoespresso.dataset.batches import Batch
+from videoespresso.dataset.batch_rounds import Batch
 from videoespresso.errors import UserError
 from videoespresso.models.chat import chat_model
 from videoespresso.models.embedded import PACK_LVLM

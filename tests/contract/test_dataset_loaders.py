@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.released import bench_record, dataset, item, train_record, write
+from tests.helpers.released import bench_record, dataset, item, train_record, write
 
 from videoespresso.dataset.formats.convert import convert
 from videoespresso.dataset.formats.parquet import AS_JSON
 from videoespresso.dataset.formats.writing import Choices
-from videoespresso.items import DatasetItem
+from videoespresso.dataset_record import DatasetItem
 from videoespresso.models.embedded import pack
 
 pytestmark = pytest.mark.extras

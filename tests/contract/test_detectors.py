@@ -20,8 +20,8 @@ from PIL import Image
 
 from videoespresso.errors import SettingsError, ToolError, UserError
 from videoespresso.models.embedded import PACK
-from videoespresso.synthetic import LABELS, SceneObject, make_story
-from videoespresso.tools.detect_plugin import Plugged
+from videoespresso.theatre import LABELS, SceneObject, make_story
+from videoespresso.tools.detectors.plugin import Plugged
 from videoespresso.tools.grounding import MAX_BOXES, Detector, detector, match_items
 from videoespresso.types import Box
 

@@ -7,7 +7,13 @@ import pytest
 from PIL import Image
 
 from videoespresso.errors import SettingsError
-from videoespresso.tools.label_check import OTHERS, PHRASE, Unchecked, cropped, label_check
+from videoespresso.tools.detectors.label_check import (
+    OTHERS,
+    PHRASE,
+    Unchecked,
+    cropped,
+    label_check,
+)
 from videoespresso.types import Box
 
 LEFT = Box(label="dog", xyxy=(0.0, 0.0, 0.5, 1.0), score=0.9)

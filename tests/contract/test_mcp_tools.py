@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.calling import calls, in_turn
 from tests.graph.test_ask_calls_tools import calling_context
-from tests.small import square_video
+from tests.helpers.calling import calls, in_turn
+from tests.helpers.small import square_video
 from tests.unit.test_from_langchain import request
 
 from videoespresso.cli.app import main
@@ -26,7 +26,7 @@ from videoespresso.tools.base import Tool
 from videoespresso.tools.registry import load_tools, run_tool, survey
 from videoespresso.types import Answer
 
-SERVER = Path(__file__).parents[1] / "mcp_tools.py"
+SERVER = Path(__file__).parents[1] / "helpers/mcp_tools.py"
 NAMES = ["forecast", "key", "refuse", "picture", "hang", "die"]
 PATHS = os.pathsep.join(filter(None, sys.path))  # where the packages of this interpreter are
 

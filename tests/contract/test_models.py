@@ -13,18 +13,18 @@ import pytest
 from langchain_core import exceptions as langchain_errors
 from PIL import Image
 from pydantic import BaseModel
-from tests import misbehaving as bad
-from tests.blank_model import blank_hf_model
-from tests.tiny_models import FAMILIES
+from tests.helpers import misbehaving as bad
+from tests.helpers.blank_model import blank_hf_model
+from tests.helpers.tiny_models import FAMILIES
 
-from videoespresso.agents import wire
+from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Prompt, Turn
-from videoespresso.agents.messages import messages
 from videoespresso.errors import BudgetExceeded, ModelError, ModelOutputError, SettingsError
 from videoespresso.models.chat import chat_model
+from videoespresso.models.client.errors import convert, model_errors
+from videoespresso.models.client.messages import messages
+from videoespresso.models.client.usage import Ledger
 from videoespresso.models.embedded import PACK_LVLM, PACK_TORCH
-from videoespresso.models.failures import convert, model_errors
-from videoespresso.models.ledger import Ledger
 from videoespresso.models.specs import ModelSpec
 
 needs_pack = pytest.mark.skipif(
@@ -93,16 +93,21 @@ def picture(colour: str = "red", size: tuple[int, int] = (320, 180)) -> Image.Im
     return image
 
 
-TURNS = (Turn("user", wire.caption_parts(picture())),)
-FRAMES = [wire.Shown(picture("red"), 1.0), wire.Shown(picture("blue", (200, 300)), 2.5)]
+TURNS = (Turn("user", prompt_parts.caption_parts(picture())),)
+FRAMES = [
+    prompt_parts.Shown(picture("red"), 1.0),
+    prompt_parts.Shown(picture("blue", (200, 300)), 2.5),
+]
 # in the dialect the roles speak: the pack knows no other, and may have nothing to say in one
 CONVERSATIONS = {
     "captioner": TURNS,
-    "selector": (Turn("user", wire.select_parts("Why?", [(1.0, "A red car."), (2.0, "A dog.")])),),
+    "selector": (
+        Turn("user", prompt_parts.select_parts("Why?", [(1.0, "A red car."), (2.0, "A dog.")])),
+    ),
     "reasoner": (
-        Turn("user", wire.evidence_parts("What happens?", FRAMES)),
+        Turn("user", prompt_parts.evidence_parts("What happens?", FRAMES)),
         Turn("assistant", ("At 1.0 s there is a red square.",)),
-        Turn("user", wire.answer_parts(["It rains.", "It moves."])),
+        Turn("user", prompt_parts.answer_parts(["It rains.", "It moves."])),
     ),
 }
 

@@ -6,15 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests import web
-from tests.small import square_video
-from tests.web import LOCAL, Site
+from tests.helpers import web
+from tests.helpers.small import square_video
+from tests.helpers.web import LOCAL, Site
 
 from videoespresso.errors import AddressError, DownloadError
 from videoespresso.memory.downloads import Downloads
-from videoespresso.tools.connection import Limits, Wire
-from videoespresso.tools.download import fetch
-from videoespresso.tools.pages import PageReader
+from videoespresso.tools.fetch.download import fetch
+from videoespresso.tools.fetch.http import Limits, Wire
+from videoespresso.tools.fetch.web_pages import PageReader
 
 pytestmark = [
     pytest.mark.extras,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 from PIL import Image
-from tests.small import square_video, srt
+from tests.helpers.small import square_video, srt
 
 from videoespresso.tools.base import NEEDS, Means, Sight, ToolRequest
 from videoespresso.tools.registry import BUILT_IN, check_tool, load_tools, run_tool

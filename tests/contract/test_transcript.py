@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from tests.small import asked
-from tests.tiny_models import HEARD, whisper
-from tests.videos import RECIPES, encode, real_clips
+from tests.helpers.small import asked
+from tests.helpers.tiny_models import HEARD, whisper
+from tests.helpers.videos import RECIPES, encode, real_clips
 
+from videoespresso.tools.builtin.transcript import Transcript
 from videoespresso.tools.registry import run_tool
-from videoespresso.tools.transcript import Transcript
 from videoespresso.tools.video import probe
 from videoespresso.types import Video
 

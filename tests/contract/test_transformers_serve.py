@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from pydantic import BaseModel
-from tests.blank_model import blank_hf_model
-from tests.videos import real_clips
+from tests.helpers.blank_model import blank_hf_model
+from tests.helpers.videos import real_clips
 
 import videoespresso as ve
 from videoespresso.agents.base import Agent, Prompt, Turn
-from videoespresso.dataset.files import read_items, read_rejects
+from videoespresso.dataset.records_io import read_items, read_rejects
 from videoespresso.errors import ModelOutputError
 from videoespresso.models.chat import chat_model
+from videoespresso.models.client.usage import Ledger
 from videoespresso.models.embedded import PACK_TORCH
-from videoespresso.models.ledger import Ledger
 from videoespresso.models.specs import ModelSpec
 from videoespresso.settings import DATASET_ROLES, Settings
 

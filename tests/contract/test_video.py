@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests import videos
-from tests.videos import CORNERS, RECIPES, Recipe, encode, read_corners, read_number
+from tests.helpers import videos
+from tests.helpers.videos import CORNERS, RECIPES, Recipe, encode, read_corners, read_number
 
 from videoespresso.tools.video import Backend, ProcessReader, open_video, probe
 

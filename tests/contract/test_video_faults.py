@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests import videos
-from tests.videos import RECIPES, encode, read_number
+from tests.helpers import videos
+from tests.helpers.videos import RECIPES, encode, read_number
 
 from videoespresso.errors import VideoError
-from videoespresso.tools.decode_process import DecodeProcess
+from videoespresso.tools.decode.process import DecodeProcess
 from videoespresso.tools.video import Backend, open_video
 
 BACKENDS: tuple[Backend, ...] = ("pyav", "decord")

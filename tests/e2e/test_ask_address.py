@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests import web
-from tests.web import Site
+from tests.helpers import web
+from tests.helpers.web import Site
 
 import videoespresso as ve
-from videoespresso.chatting import Chat
+from videoespresso.api.chat import Chat
+from videoespresso.api.mcp_server import VideoTools
 from videoespresso.cli.app import main
 from videoespresso.cli.console import err, out
-from videoespresso.mcp_server import VideoTools
 from videoespresso.memory.frames import FrameStore
 from videoespresso.memory.threads import ThreadStore
 from videoespresso.report.page import render

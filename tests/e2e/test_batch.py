@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import misbehaving
+from tests.helpers import misbehaving
 
-from videoespresso.batch.questions import Asked
+from videoespresso.api.ask_many_records import Asked
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOM = str(ROOT / "examples/videos/room.mp4")

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests import misbehaving
+from tests.helpers import misbehaving
 
 from videoespresso.types import Answer, Usage
 

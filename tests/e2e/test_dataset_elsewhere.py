@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.builds import GROUP, ROLES, Builds
+from lab.measure.rehearsal_server import RehearsalServer
+from tests.helpers.builds import GROUP, ROLES, Builds
 
 from videoespresso.dataset.build import build_dataset
-from videoespresso.evaluation.rehearsal_server import RehearsalServer
 
 
 def test_another_server_under_the_same_spec_is_asked(

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-import tests.misbehaving as bad
-from tests.builds import Builds
+import tests.helpers.misbehaving as bad
+from lab.measure.rehearsal_server import RehearsalServer
+from tests.helpers.builds import Builds
 from tests.unit.test_embedding import vectors
 
 from videoespresso.errors import BudgetExceeded
-from videoespresso.evaluation.rehearsal_server import RehearsalServer
 
 
 def test_embeddings_are_counted_limited_and_paid_once(tmp_path: Path) -> None:

@@ -10,18 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.builds import Builds
-from tests.scripted import film
+from lab.measure.rehearsal_server import RehearsalServer
+from tests.helpers.builds import Builds
+from tests.helpers.scripted import film
 
 from videoespresso.cli.app import main
 from videoespresso.cli.console import Exit
 from videoespresso.dataset.build import build_dataset
-from videoespresso.dataset.estimates import ratio
-from videoespresso.dataset.files import read_items
-from videoespresso.dataset.forecast import Forecast, forecast_dataset, frames_of, spread
-from videoespresso.evaluation.rehearsal_server import RehearsalServer
-from videoespresso.models.prices import Price
-from videoespresso.synthetic import make_story
+from videoespresso.dataset.forecast import Forecast, forecast_dataset, frames_of, ratio, spread
+from videoespresso.dataset.records_io import read_items
+from videoespresso.models.client.prices import Price
+from videoespresso.theatre import make_story
 from videoespresso.tools.sampling import SamplingPlan
 
 PRICE = Price(2.5, 10.0, "")
@@ -43,7 +42,7 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builds]:
 def test_a_forecast_from_a_third_of_the_theatre_is_within_15_percent(
     builds: Builds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("videoespresso.agents.meter.price", lambda _spec: PRICE)
+    monkeypatch.setattr("videoespresso.models.client.usage.price", lambda _spec: PRICE)
     out, settings = builds.folder / "set", builds.settings("set")
     told = forecast_dataset(builds.videos, out, settings=settings, sample=SAMPLE)
     assert (told.videos, told.known, told.sampled, told.left) == (24, 8, 8, 16)

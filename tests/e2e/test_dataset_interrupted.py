@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.builds import AT_A_TIME, Builds
-from tests.forks import Forks
+from lab.measure.rehearsal_server import Asked, RehearsalServer
+from tests.helpers.builds import AT_A_TIME, Builds
+from tests.helpers.forks import Forks
 
 from videoespresso.cli.console import Exit
+from videoespresso.dataset_record import DatasetItem
 from videoespresso.errors import MemoryStoreError
-from videoespresso.evaluation.rehearsal_server import Asked, RehearsalServer
-from videoespresso.items import DatasetItem
 
 
 class Gate:

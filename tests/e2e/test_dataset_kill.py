@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.builds import AT_A_TIME, Builds
-from tests.forks import Forks
-
-from videoespresso.evaluation.rehearsal_server import Asked, RehearsalServer
+from lab.measure.rehearsal_server import Asked, RehearsalServer
+from tests.helpers.builds import AT_A_TIME, Builds
+from tests.helpers.forks import Forks
 
 KILLS = 200
 

@@ -7,19 +7,19 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.builds import Builds
-from tests.clips import clip
+from lab.measure.rehearsal_server import Asked, RehearsalServer
+from tests.helpers.builds import Builds
+from tests.helpers.clips import clip
 
 from videoespresso.agents import prompts
 from videoespresso.cli.app import main
 from videoespresso.cli.console import Exit
 from videoespresso.dataset.build import Built, build_dataset
 from videoespresso.dataset.forecast import forecast_dataset
+from videoespresso.dataset_record import DatasetItem, Reject
 from videoespresso.errors import BudgetExceeded, ModelError
-from videoespresso.evaluation.rehearsal_server import Asked, RehearsalServer
-from videoespresso.items import DatasetItem, Reject
 from videoespresso.memory.journal import Journal
-from videoespresso.models.prices import Price
+from videoespresso.models.client.prices import Price
 from videoespresso.report.text import total
 
 PRICE = Price(2.5, 10.0, "")
@@ -99,7 +99,7 @@ def test_a_limit_of_calls_is_kept_at_the_server_and_what_is_there_is_whole(
 def test_a_limit_in_dollars_is_kept_at_the_server(
     builds: Builds, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("videoespresso.agents.meter.price", lambda _spec: PRICE)
+    monkeypatch.setattr("videoespresso.models.client.usage.price", lambda _spec: PRICE)
     limit = 0.05
     with pytest.raises(BudgetExceeded) as caught:
         builds.build(name, budget_usd=limit)

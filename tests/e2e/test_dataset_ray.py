@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.clips import clips
+from lab.measure.rehearsal_server import RehearsalServer
+from tests.helpers.clips import clips
 
 from videoespresso.dataset.build import Built, build_dataset
-from videoespresso.dataset.cluster import connected
+from videoespresso.dataset.ray_engine import connected
 from videoespresso.errors import BudgetExceeded, SettingsError, UserError
-from videoespresso.evaluation.rehearsal_server import RehearsalServer
 from videoespresso.settings import DATASET_ROLES, Settings
 
 pytestmark = [pytest.mark.extras, pytest.mark.timeout(600)]

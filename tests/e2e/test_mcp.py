@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from videoespresso import mcp_server
+from videoespresso.api import mcp_server
 from videoespresso.cli.app import main
 from videoespresso.errors import UserError
 from videoespresso.settings import Settings

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.videos import real_clips
+from tests.helpers.videos import real_clips
 
 import videoespresso as ve
 from videoespresso.models.embedded import PACK_LVLM
 from videoespresso.models.embedded.domain import strange_frames
-from videoespresso.synthetic import make_story
-from videoespresso.synthetic.style import StyleFamily
+from videoespresso.theatre import make_story
+from videoespresso.theatre.style import StyleFamily
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "examples/videos"

@@ -15,7 +15,7 @@ if importlib.util.find_spec("torch") is None:
 
 def train(out: Path) -> None:
     """The whole recipe in seconds. In a process of its own: exporters warn as they please."""
-    line = [sys.executable, "-m", "videoespresso.training.pack", "--out", str(out)]
+    line = [sys.executable, "-m", "lab.pack", "--out", str(out)]
     small = ["--scale", "0.004", "--stories", "12", "--threads", "2"]
     done = subprocess.run([*line, *small], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -38,12 +38,11 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_branch_learns_as_if_it_stood_alone(run_folder: Path) -> None:
     """A lesson's branches give what each gives as a conversation of its own, padding or not."""
     import torch  # noqa: PLC0415 - extra `train`
-
-    from videoespresso.training.pack.batches import BRANCHED, encode, padded  # noqa: PLC0415
-    from videoespresso.training.pack.frames import FrameSet  # noqa: PLC0415 - extra `train`
-    from videoespresso.training.pack.lessons import Teacher  # noqa: PLC0415 - extra `train`
-    from videoespresso.training.pack.shape import SMALL  # noqa: PLC0415 - extra `train`
-    from videoespresso.training.pack.train import Run  # noqa: PLC0415 - extra `train`
+    from lab.pack.batches import BRANCHED, encode, padded  # noqa: PLC0415
+    from lab.pack.frames import FrameSet  # noqa: PLC0415 - extra `train`
+    from lab.pack.lessons import Teacher  # noqa: PLC0415 - extra `train`
+    from lab.pack.shape import SMALL  # noqa: PLC0415 - extra `train`
+    from lab.pack.train import Run  # noqa: PLC0415 - extra `train`
 
     run, frames = Run(run_folder, SMALL, {}), FrameSet.load(run_folder / "frames")
     tokenizer = run.tokenizer(frames)
@@ -71,11 +70,10 @@ def test_a_branch_learns_as_if_it_stood_alone(run_folder: Path) -> None:
 def test_one_call_with_a_mask_learns_the_same_as_a_call_a_branch(run_folder: Path) -> None:
     """What a GPU does against what a CPU does: loss, accuracy and gradients, pictures included."""
     import torch  # noqa: PLC0415 - extra `train`
-
-    from videoespresso.training.pack.batches import BRANCHED, MASKED, Pixels, forward  # noqa: PLC0415
-    from videoespresso.training.pack.frames import FrameSet  # noqa: PLC0415 - extra `train`
-    from videoespresso.training.pack.shape import SMALL  # noqa: PLC0415 - extra `train`
-    from videoespresso.training.pack.train import Batches, Run  # noqa: PLC0415 - extra `train`
+    from lab.pack.batches import BRANCHED, MASKED, Pixels, forward  # noqa: PLC0415
+    from lab.pack.frames import FrameSet  # noqa: PLC0415 - extra `train`
+    from lab.pack.shape import SMALL  # noqa: PLC0415 - extra `train`
+    from lab.pack.train import Batches, Run  # noqa: PLC0415 - extra `train`
 
     run, frames = Run(run_folder, SMALL, {}), FrameSet.load(run_folder / "frames")
     tokenizer = run.tokenizer(frames)

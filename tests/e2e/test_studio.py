@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from videoespresso.items import DatasetItem
+from videoespresso.dataset_record import DatasetItem
 from videoespresso.types import Answer, ChatTurn
 
 ROOT = Path(__file__).resolve().parents[2]

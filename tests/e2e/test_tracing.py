@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import misbehaving as bad
+from tests.helpers import misbehaving as bad
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOM = str(ROOT / "examples/videos/room.mp4")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from videoespresso.synthetic import LABELS
+from videoespresso.theatre import LABELS
 from videoespresso.tools.grounding import detector
 
 TINY = "--images 8 --epochs 2 --imgsz 64 --width 0.0625 --batch 4 --validation 2 --test 3".split()  # noqa: SIM905 - as one types it
@@ -20,9 +20,8 @@ class Killed(BaseException):
 def test_train_be_killed_go_on_and_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ultralytics")
     pytest.importorskip("onnx")
+    from lab.yolo import main  # noqa: PLC0415 - after the skips
     from ultralytics.utils.callbacks import base  # noqa: PLC0415 - the extra `yolo`
-
-    from videoespresso.training.yolo import main  # noqa: PLC0415 - after the skips
 
     monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path / "config"))
     command = ["--out", str(tmp_path / "run"), "--pack", str(tmp_path / "pack"), *TINY]

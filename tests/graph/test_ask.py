@@ -12,13 +12,13 @@ import pytest
 from langchain_core.messages import BaseMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from PIL.Image import Image
-from tests.scripted import film, scripted_context, story_with, text_of
+from tests.helpers.scripted import film, scripted_context, story_with, text_of
 
 import videoespresso as ve
 from videoespresso.errors import SettingsError, VideoError
 from videoespresso.graphs.ask import build_ask_graph
 from videoespresso.graphs.context import Context
-from videoespresso.synthetic import Story
+from videoespresso.theatre import Story
 from videoespresso.tools.base import Finding, Needs, ToolRequest
 from videoespresso.types import Answer, Caption
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from langchain_core.messages import BaseMessage
 from langchain_core.tools import tool
-from tests.calling import CallingModel, Decide, calls, in_turn
-from tests.scripted import scripted_context, text_of
-from tests.small import square_video
+from tests.helpers.calling import CallingModel, Decide, calls, in_turn
+from tests.helpers.scripted import scripted_context, text_of
+from tests.helpers.small import square_video
 
 from videoespresso.agents.base import Agent
 from videoespresso.graphs.ask import build_ask_graph

@@ -14,17 +14,17 @@ import pytest
 from langgraph.graph import END, START, StateGraph
 from typing_extensions import TypedDict
 
-from videoespresso import chatting
 from videoespresso.agents.base import Agent
-from videoespresso.chatting import Chat
+from videoespresso.api import chat as api_chat
+from videoespresso.api.chat import Chat
 from videoespresso.cli.chat_commands import Session, run
 from videoespresso.errors import ModelError, SettingsError, UserError
 from videoespresso.graphs import chat as chat_graph
 from videoespresso.graphs.context import Context
 from videoespresso.memory import threads as threads_module
 from videoespresso.memory.threads import ThreadStore
-from videoespresso.models.budget import Budget
-from videoespresso.models.ledger import Ledger
+from videoespresso.models.client.budget import Budget
+from videoespresso.models.client.usage import Ledger
 from videoespresso.models.specs import ModelSpec
 from videoespresso.settings import Settings
 from videoespresso.types import (
@@ -126,8 +126,8 @@ def context(settings: Settings, _tools: Any = ()) -> Context:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chat_graph, "build_ask_graph", ask_graph)
-    monkeypatch.setattr(chatting, "open_context", context)
-    monkeypatch.setattr(chatting, "probe", lambda path: VIDEO.model_copy(update={"path": path}))
+    monkeypatch.setattr(api_chat, "open_context", context)
+    monkeypatch.setattr(api_chat, "probe", lambda path: VIDEO.model_copy(update={"path": path}))
 
 
 @pytest.fixture
@@ -296,7 +296,7 @@ def test_the_answer_of_an_earlier_session_is_asked_for_again(
         asked.append(f"{video} {question}")
         return answer_to(question)
 
-    monkeypatch.setattr(chatting, "ask", ask)
+    monkeypatch.setattr(api_chat, "ask", ask)
     with Chat.begin(threads, ["/v/room.mp4"], settings) as chat:
         chat.ask("Who drops it?")
         chat.ask("who is she?")

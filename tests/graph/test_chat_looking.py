@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import BaseMessage
-from tests.scripted import ScriptedModel, film, scripted_context, story_with, text_of
+from tests.helpers.scripted import ScriptedModel, film, scripted_context, story_with, text_of
 
-from videoespresso.chatting import Chat
+from videoespresso.api.chat import Chat
 from videoespresso.errors import UserError
 from videoespresso.graphs.context import open_context
 from videoespresso.memory.threads import ThreadStore

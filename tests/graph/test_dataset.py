@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 from langchain_core.messages import BaseMessage
 from PIL.Image import Image
-from tests.scripted import ScriptedModel, film, scripted_context, story_with, text_of
+from tests.helpers.scripted import ScriptedModel, film, scripted_context, story_with, text_of
 
 from videoespresso.dataset.build import build_dataset
 from videoespresso.dataset.folder import Folder
-from videoespresso.dataset.measures import UNUSABLE
-from videoespresso.dataset.work import Outcome, Worker
+from videoespresso.dataset.inspect.record_measures import UNUSABLE
+from videoespresso.dataset.video_worker import Outcome, Worker
+from videoespresso.dataset_record import DatasetItem
 from videoespresso.errors import ModelError, ToolError, UserError
 from videoespresso.graphs.dataset import build_dataset_graph, fault_of, group
-from videoespresso.items import DatasetItem
-from videoespresso.models.failures import RefusedError
+from videoespresso.models.client.errors import RefusedError
 from videoespresso.settings import DATASET_ROLES
-from videoespresso.synthetic import Story
+from videoespresso.theatre import Story
 from videoespresso.types import Box
 
 ROLES = ("captioner", *DATASET_ROLES)

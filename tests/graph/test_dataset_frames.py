@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from tests.clips import clip
 from tests.graph.test_dataset import ROLES, Teacher
-from tests.scripted import ScriptedModel, scripted_context
+from tests.helpers.clips import clip
+from tests.helpers.scripted import ScriptedModel, scripted_context
 
 from videoespresso.dataset.folder import Folder
-from videoespresso.dataset.work import TRIES, Outcome, Worker
+from videoespresso.dataset.video_worker import TRIES, Outcome, Worker
 from videoespresso.memory.frames import FrameStore
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.builds import GROUP, Builds
-from tests.clips import clip
+from lab.measure.rehearsal_server import RehearsalServer
+from tests.helpers.builds import GROUP, Builds
+from tests.helpers.clips import clip
 
 from videoespresso.dataset.build import build_dataset
-from videoespresso.evaluation.rehearsal_server import RehearsalServer
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import BaseMessage
-from tests.clips import clip
 from tests.graph.test_dataset import ROLES, Teacher
-from tests.scripted import scripted_context
+from tests.helpers.clips import clip
+from tests.helpers.scripted import scripted_context
 
 from videoespresso.dataset.folder import Folder
-from videoespresso.dataset.work import Outcome, Worker
+from videoespresso.dataset.video_worker import Outcome, Worker
 from videoespresso.errors import ModelError
 
 

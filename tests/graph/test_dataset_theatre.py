@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab.measure import dataset_theatre as theatre
+from lab.measure.dataset_plain import looked, plain_context
+from lab.measure.dataset_verifier import verifier_rows
 from langchain_core.messages import BaseMessage
-from tests.scripted import film, scripted_context
+from tests.helpers.scripted import film, scripted_context
 
-from videoespresso.dataset.files import read_items
-from videoespresso.evaluation import dataset_theatre as theatre
-from videoespresso.evaluation.dataset_plain import looked, plain_context
-from videoespresso.evaluation.dataset_verifier import verifier_rows
+from videoespresso.dataset.records_io import read_items
 from videoespresso.models.embedded.teacher import TeacherChatModel
 from videoespresso.settings import DATASET_ROLES, Settings
-from videoespresso.synthetic import Story, make_story
+from videoespresso.theatre import Story, make_story
 
 SEED = 1_000_502
 """A validation story in which a cat makes a vase break."""

@@ -7,11 +7,11 @@ import pytest
 from langchain_core.messages import BaseMessage
 from tests.graph.test_ask import CHAIN, Truthful, run
 from tests.graph.test_dataset import ROLES, Teacher, outcome
-from tests.scripted import film, scripted_context, story_with
+from tests.helpers.scripted import film, scripted_context, story_with
 
-from videoespresso.dataset.work import Worker
+from videoespresso.dataset.video_worker import Worker
 from videoespresso.errors import ModelError, ModelOutputError
-from videoespresso.models.failures import RefusedError
+from videoespresso.models.client.errors import RefusedError
 
 
 @pytest.fixture(scope="module")

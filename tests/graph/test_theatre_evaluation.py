@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab.measure import items, results, theatre
+from lab.measure.bench import Bench
+from lab.measure.items import Item
+from lab.measure.summary import write_summary
 from langchain_core.messages import BaseMessage
-from tests.misbehaving import Exchange, Server, say
-from tests.scripted import ScriptedModel, film, scripted_context, text_of
+from tests.helpers.misbehaving import Exchange, Server, say
+from tests.helpers.scripted import ScriptedModel, film, scripted_context, text_of
 
 import videoespresso
 from videoespresso.errors import SettingsError
-from videoespresso.evaluation import items, results, theatre
-from videoespresso.evaluation.bench import Bench
-from videoespresso.evaluation.items import Item
-from videoespresso.evaluation.summary import write_summary
-from videoespresso.graphs import looking
-from videoespresso.synthetic import SPLITS, make_story
-from videoespresso.synthetic.questions import questions
+from videoespresso.graphs import watch
 from videoespresso.tasks import TASKS
+from videoespresso.theatre import SPLITS, make_story
+from videoespresso.theatre.questions import questions
 from videoespresso.tools.video import probe
 from videoespresso.types import Caption
 
@@ -225,7 +225,7 @@ def test_captions_are_compared_with_the_truth_at_their_instant(
         bench, plan, replace(ONE, items=short[:1], conditions=("paper",)), theatre._Never()
     )
     context, video, story = bench.context, probe(clip), make_story(short[0].seed)
-    frames = context.store.sampling(video.id, looking.sampling_key(context))
+    frames = context.store.sampling(video.id, watch.sampling_key(context))
     assert frames
 
     def remember(wrong: set[int]) -> None:
@@ -353,7 +353,7 @@ def test_killed_and_started_again_it_finds_each_result_once(tmp_path: Path) -> N
             f"VIDEOESPRESSO_{r}": spec for r in ("CAPTIONER", "SELECTOR", "REASONER", "CHECKER")
         }
         command = [
-            sys.executable, "-m", "videoespresso.evaluation.theatre", "--out", str(tmp_path),
+            sys.executable, "-m", "lab.measure.theatre", "--out", str(tmp_path),
             "--n", "40", "--conditions", "blind", "--box-frames", "0", "--workers", "2",
         ]  # fmt: skip
         found_in = str(Path(videoespresso.__file__).parents[1])

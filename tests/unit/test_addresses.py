@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from videoespresso.errors import AddressError
-from videoespresso.tools.addresses import (
+from videoespresso.tools.fetch.addresses import (
     is_address,
     parse,
     reachable,

@@ -10,7 +10,7 @@ import pytest
 
 COUNT = """
 import ctypes, sys, threading
-from videoespresso.dataset.arenas import few_arenas
+from videoespresso.dataset.engine import few_arenas
 
 if sys.argv[1] == "few":
     few_arenas()

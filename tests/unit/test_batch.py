@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 import videoespresso as ve
-from videoespresso.asking import Step
-from videoespresso.batch import run
-from videoespresso.batch.answers import AnswersFile
-from videoespresso.batch.questions import plan
+from videoespresso.api import ask_many
+from videoespresso.api.ask import Step
+from videoespresso.api.ask_many_file import AnswersFile
+from videoespresso.api.ask_many_records import plan
 from videoespresso.graphs import context
-from videoespresso.models.budget import Budget
+from videoespresso.models.client.budget import Budget
 from videoespresso.types import Answer, Gap, Usage, Video
 
 VIDEO = Video(id="ab" * 32, path="a.mp4", duration_s=9, fps=Fraction(25), width=64, height=36)
@@ -72,7 +72,7 @@ class Asker:
 @pytest.fixture
 def asker(monkeypatch: pytest.MonkeyPatch) -> Asker:
     made = Asker()
-    monkeypatch.setattr(run, "ask", made)
+    monkeypatch.setattr(ask_many, "ask", made)
     monkeypatch.setattr(context, "open_context", lambda settings, tools: None)
     return made
 

@@ -7,8 +7,8 @@ from langchain_core.language_models.fake_chat_models import FakeListChatModel
 
 from videoespresso.agents.base import Agent, Prompt, Turn
 from videoespresso.errors import BudgetExceeded, SettingsError
-from videoespresso.models.budget import Budget
-from videoespresso.models.ledger import Entry, Ledger
+from videoespresso.models.client.budget import Budget
+from videoespresso.models.client.usage import Entry, Ledger
 from videoespresso.models.specs import ModelSpec
 from videoespresso.settings import Settings
 from videoespresso.types import Usage

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageChops
 from rich.console import Console
 
-from videoespresso.asking import Step
+from videoespresso.api.ask import Step
 from videoespresso.cli import chat
 from videoespresso.cli.chat_commands import COMMANDS, LIMITS, Session, Still, instant, run
 from videoespresso.cli.chat_terminal import completions

@@ -15,7 +15,7 @@ from videoespresso import errors
 from videoespresso.cli import cache
 from videoespresso.cli.app import main
 from videoespresso.cli.console import Exit, err, exit_code, fetching, out
-from videoespresso.tools.transfer import Progress
+from videoespresso.tools.fetch.transfer import Progress
 from videoespresso.types import Answer, Box, EvidenceStep, Gap, KeyItem, Usage, Video
 
 VIDEO = Video(id="ab" * 32, path="clip.mp4", duration_s=9, fps=Fraction(25), width=64, height=36)
@@ -69,9 +69,9 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answer | BaseException]
                 raise result
             return result
 
-        module = types.ModuleType("videoespresso.asking")
+        module = types.ModuleType("videoespresso.api.ask")
         module.ask = ask  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "videoespresso.asking", module)
+        monkeypatch.setitem(sys.modules, "videoespresso.api.ask", module)
         return called
 
     return put
@@ -238,7 +238,7 @@ def test_no_arguments_show_the_help(capsys: Any) -> None:
 COMMANDS = [
     [], ["ask"], ["doctor"], ["models"], ["models", "list"], ["models", "test"], ["cache"],
     ["cache", "show"], ["cache", "clear"], ["memory"], ["memory", "stats"], ["memory", "rebuild"],
-    ["mcp"], ["synthetic"], ["synthetic", "render"], ["synthetic", "build"], ["chat"],
+    ["mcp"], ["theatre"], ["theatre", "render"], ["theatre", "build"], ["chat"],
 ]  # fmt: skip
 
 

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from videoespresso import errors
-from videoespresso.batch import run
-from videoespresso.batch.questions import Asked, Failure
+from videoespresso.api.ask_many_records import Asked, Failure
 from videoespresso.cli.app import main
 from videoespresso.cli.console import Exit, err, out
 from videoespresso.types import Answer, Usage, Video
@@ -63,7 +62,7 @@ def script(monkeypatch: pytest.MonkeyPatch, questions: Path) -> Any:
                 else:
                     yield record
 
-        monkeypatch.setattr(run, "ask_many", ask_many)
+        monkeypatch.setattr(ask_many, "ask_many", ask_many)
         return called
 
     return put

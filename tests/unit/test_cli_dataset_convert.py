@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from tests.released import bench_record, dataset, train_record, write
+from tests.helpers.released import bench_record, dataset, train_record, write
 
 from videoespresso.cli import dataset_convert
 from videoespresso.cli.app import main
 from videoespresso.cli.console import Exit, err, out
-from videoespresso.dataset.formats.boxes import SCALES
 from videoespresso.dataset.formats.reading import FORMS
+from videoespresso.dataset.formats.released_boxes import SCALES
 from videoespresso.dataset.formats.writing import TARGETS
 
 

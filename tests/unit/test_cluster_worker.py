@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from videoespresso.dataset import cluster_worker
+from videoespresso.dataset import ray_engine
 from videoespresso.dataset.build import open_dataset_context
-from videoespresso.dataset.cluster import connected
-from videoespresso.dataset.cluster_worker import (
+from videoespresso.dataset.ray_engine import (
+    connected,
     different,
     file_system,
     see_folder,
@@ -21,8 +21,7 @@ from videoespresso.dataset.cluster_worker import (
 from videoespresso.dataset.videos import first_paths
 from videoespresso.errors import SettingsError, UserError
 from videoespresso.memory.journal import Journal
-from videoespresso.memory.replies import StoredReply
-from videoespresso.memory.shared_replies import SharedReplies
+from videoespresso.memory.replies import SharedReplies, StoredReply
 from videoespresso.settings import Settings
 from videoespresso.types import Usage
 
@@ -30,7 +29,7 @@ LOOK = """
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from videoespresso.dataset.cluster_worker import see_folder
+from videoespresso.dataset.ray_engine import see_folder
 from videoespresso.errors import UserError
 try:
     see_folder(Path(sys.argv[1]), "token")
@@ -54,7 +53,7 @@ def test_a_folder_that_is_shared_is_seen_and_nothing_is_left(tmp_path: Path) -> 
 def test_a_folder_that_is_another_one_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster_worker, "SEEN_WITHIN_S", 0.3)
+    monkeypatch.setattr(ray_engine, "SEEN_WITHIN_S", 0.3)
     with pytest.raises(UserError, match="does not see the folder") as told:
         see_folder(tmp_path, "token")
     assert "every node" in told.value.hint
@@ -74,7 +73,7 @@ def test_caches_are_of_the_node_and_never_on_network_storage(
     monkeypatch.setenv("VIDEOESPRESSO_CACHE_DIR", str(tmp_path / "node"))
     here = settings_here(given)
     assert (here.cache_dir, here.memory) == (tmp_path / "node", "")
-    monkeypatch.setattr(cluster_worker, "file_system", lambda _path: "nfs4")
+    monkeypatch.setattr(ray_engine, "file_system", lambda _path: "nfs4")
     with pytest.raises(SettingsError, match="network storage") as told:
         settings_here(given)
     assert "VIDEOESPRESSO_CACHE_DIR" in told.value.hint

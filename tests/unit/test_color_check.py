@@ -3,9 +3,9 @@
 import pytest
 from PIL import Image
 
-from videoespresso.synthetic.style import NAMED
-from videoespresso.tools.color_check import LEAST, ColorCheck, color_of, share_of
-from videoespresso.tools.label_check import Unchecked, agreed, label_check
+from videoespresso.theatre.style import NAMED
+from videoespresso.tools.detectors.color_check import LEAST, ColorCheck, color_of, share_of
+from videoespresso.tools.detectors.label_check import Unchecked, agreed, label_check
 from videoespresso.types import Box, KeyItem
 
 WHITE_SHADE = ("white", 0.75)

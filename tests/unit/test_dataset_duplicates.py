@@ -5,15 +5,15 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
-from tests.captions import Words
-from tests.records import item, video
+from tests.helpers.captions import Words
+from tests.helpers.records import item, video
 
-from videoespresso.dataset import duplicates
-from videoespresso.dataset.duplicates import Groups, asked, find, near
-from videoespresso.dataset.leaks import KINDS, Kind, Leakage, leakage
+from videoespresso.dataset.inspect import duplicates
+from videoespresso.dataset.inspect.duplicates import Groups, asked, find, near
+from videoespresso.dataset.inspect.leakage import KINDS, Kind, Leakage, leakage
+from videoespresso.dataset_record import DatasetItem, KeyFrame
 from videoespresso.errors import UserError
-from videoespresso.items import DatasetItem, KeyFrame
-from videoespresso.memory.embedders import embedder
+from videoespresso.models.embedders import embedder
 
 ITEMS = [item(seed) for seed in range(120)]
 

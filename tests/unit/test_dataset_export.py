@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.released import bench_record, dataset, item, train_record, write
+from tests.helpers.released import bench_record, dataset, item, train_record, write
 
-from videoespresso.agents import reasoner, selector, wire
+from videoespresso.agents import prompt_parts, reasoner, selector
 from videoespresso.agents.prompts import load
-from videoespresso.dataset.formats import lessons
+from videoespresso.dataset.formats import conversations
+from videoespresso.dataset.formats.conversion_report import Converted, Unusable
 from videoespresso.dataset.formats.convert import convert
-from videoespresso.dataset.formats.tally import Converted, Unusable
 from videoespresso.dataset.formats.trainers import dataset_info, tagged, trl
 from videoespresso.dataset.formats.writing import Choices, Target
+from videoespresso.dataset_record import DatasetItem, EvidenceSentence, FrameBox, GroundedItem
 from videoespresso.errors import UserError
-from videoespresso.items import DatasetItem, EvidenceSentence, FrameBox, GroundedItem
 
 
 def lines(done: Converted, name: str) -> list[dict[str, Any]]:
@@ -25,21 +25,21 @@ def lines(done: Converted, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def text(said: lessons.Said) -> str:
+def text(said: conversations.Said) -> str:
     return "".join(part for part in said.parts if isinstance(part, str))
 
 
 def test_stage_one_asks_as_at_run_time_and_tells_what_our_reasoner_reads() -> None:
-    system, asked, told = lessons.evidence_lesson(item(), "json", "frames")
+    system, asked, told = conversations.evidence_lesson(item(), "json", "frames")
     assert text(system) == load("reasoner").text
     assert [part for part in asked.parts if not isinstance(part, str)] == [
-        lessons.Medium("images/0-0.jpg"),
-        lessons.Medium("images/0-1.jpg"),
+        conversations.Medium("images/0-0.jpg"),
+        conversations.Medium("images/0-1.jpg"),
     ]
     assert text(asked) == (
         "Frame 1 (0.0 s)\nCaption: frame 0 [1]\nBoxes: light 10 20 30 40\n"
         "Frame 2 (2.0 s)\nCaption: frame 2 [2]\n"
-        f"Question: Why does car 0 stop?\n{wire.EVIDENCE_CUE}"
+        f"Question: Why does car 0 stop?\n{prompt_parts.EVIDENCE_CUE}"
     )
     steps = reasoner.Evidence.model_validate_json(text(told)).steps
     assert [(s.text, s.frame) for s in steps] == [
@@ -53,11 +53,11 @@ def test_stage_one_asks_as_at_run_time_and_tells_what_our_reasoner_reads() -> No
 
 
 def test_stage_two_goes_on_from_stage_one() -> None:
-    first = lessons.evidence_lesson(item(), "json", "frames")
-    lesson = lessons.answer_lesson(item(), "json", "frames")
+    first = conversations.evidence_lesson(item(), "json", "frames")
+    lesson = conversations.answer_lesson(item(), "json", "frames")
     assert lesson[: len(first)] == first
     asked, told = lesson[len(first) :]
-    assert asked.parts == wire.answer_parts(item().options)
+    assert asked.parts == prompt_parts.answer_parts(item().options)
     conclusion = reasoner.Conclusion.model_validate_json(text(told))
     assert conclusion.answer == "because the light is red"
     assert reasoner.choice_of(conclusion, item().options) == 1
@@ -66,47 +66,48 @@ def test_stage_two_goes_on_from_stage_one() -> None:
 def test_a_free_question_has_a_free_answer() -> None:
     free = item(options=(), letter=None)
     for replies in ("json", "text"):
-        asked, told = lessons.answer_lesson(free, replies, "frames")[-2:]
-        assert asked.parts == (wire.ANSWER_CUE,)
+        asked, told = conversations.answer_lesson(free, replies, "frames")[-2:]
+        assert asked.parts == (prompt_parts.ANSWER_CUE,)
         assert "because the light is red" in text(told)
         assert "(B)" not in text(told)
 
 
 def test_the_paper_s_form_has_boxes_in_the_text_and_no_more_than_frames_in_the_question() -> None:
-    asked, told = lessons.evidence_lesson(item(), "text", "frames")
+    asked, told = conversations.evidence_lesson(item(), "text", "frames")
     assert text(asked) == (
-        f"Frame 1 (0.0 s)\nFrame 2 (2.0 s)\nQuestion: Why does car 0 stop?\n{wire.EVIDENCE_CUE}"
+        "Frame 1 (0.0 s)\nFrame 2 (2.0 s)\nQuestion: Why does car 0 stop?\n"
+        f"{prompt_parts.EVIDENCE_CUE}"
     )
     assert text(told) == (
         "The <obj_start>light<obj_end><box_start>[[20.0, 30.0, 20.0, 20.0]]<box_end> turns red. "
         "The <obj_start>car<obj_end><box_start>[]<box_end> stops."
     )
-    assert text(lessons.answer_lesson(item(), "text", "frames")[-1]) == (
+    assert text(conversations.answer_lesson(item(), "text", "frames")[-1]) == (
         "(B) because the light is red"
     )
 
 
 def test_a_video_may_be_shown() -> None:
-    asked = lessons.evidence_lesson(item(), "text", "video")[0]
-    assert asked.parts[0] == lessons.Medium("v.mp4", "video")
+    asked = conversations.evidence_lesson(item(), "text", "video")[0]
+    assert asked.parts[0] == conversations.Medium("v.mp4", "video")
     assert text(asked).startswith("Question: ")
 
 
 def test_the_selector_learns_what_it_replies() -> None:
-    system, asked, told = lessons.select_lesson(item(), "json")
+    system, asked, told = conversations.select_lesson(item(), "json")
     assert text(system) == load("selector").text
     captions = [(float(k), f"frame {k}") for k in range(4)]
-    assert asked.parts == wire.select_parts("Why does car 0 stop?", captions)
+    assert asked.parts == prompt_parts.select_parts("Why does car 0 stop?", captions)
     core = selector.Selection.model_validate_json(text(told)).core
     assert [(kept.frame, kept.why) for kept in core] == [(1, "core 0"), (3, "core 1")]
-    assert text(lessons.select_lesson(item(), "text")[-1]) == "frame 0\nframe 2"
+    assert text(conversations.select_lesson(item(), "text")[-1]) == "frame 0\nframe 2"
 
 
 def test_a_core_frame_is_found_among_the_captions_by_its_instant_too() -> None:
     frames = tuple(f.model_copy(update={"frame_id": ""}) for f in item().core_frames)
     assert (
-        lessons.select_lesson(item(core_frames=frames), "json")[-1]
-        == (lessons.select_lesson(item(), "json")[-1])
+        conversations.select_lesson(item(core_frames=frames), "json")[-1]
+        == (conversations.select_lesson(item(), "json")[-1])
     )
 
 
@@ -133,20 +134,20 @@ SECOND = BOX.model_copy(update={"frame": 1})
     ],
 )
 def test_the_frame_of_a_sentence_is_what_is_known(record: DatasetItem, frame: int) -> None:
-    told = text(lessons.evidence_lesson(record, "json", "frames")[-1])
+    told = text(conversations.evidence_lesson(record, "json", "frames")[-1])
     assert json.loads(told)["steps"][0]["frame"] == frame
 
 
 def _evidence(record: DatasetItem) -> object:
-    return lessons.evidence_lesson(record, "json", "frames")
+    return conversations.evidence_lesson(record, "json", "frames")
 
 
 def _select(record: DatasetItem) -> object:
-    return lessons.select_lesson(record, "json")
+    return conversations.select_lesson(record, "json")
 
 
 def _video(record: DatasetItem) -> object:
-    return lessons.evidence_lesson(record, "text", "video")
+    return conversations.evidence_lesson(record, "text", "video")
 
 
 @pytest.mark.parametrize(
@@ -187,7 +188,7 @@ def test_frames_without_an_instant_say_none(tmp_path: Path) -> None:
 
 
 def test_trl_learns_only_the_completion() -> None:
-    row = trl(lessons.answer_lesson(item(), "json", "frames"))
+    row = trl(conversations.answer_lesson(item(), "json", "frames"))
     assert [m["role"] for m in row["prompt"]] == ["system", "user", "assistant", "user"]
     assert [m["role"] for m in row["completion"]] == ["assistant"]
     blocks = [b for m in row["prompt"] + row["completion"] for b in m["content"]]
@@ -197,7 +198,7 @@ def test_trl_learns_only_the_completion() -> None:
 
 def test_a_placeholder_in_a_question_is_no_picture() -> None:
     evil = changed(question="What is <image> <video> <bbox> <b>?")
-    row = tagged(lessons.evidence_lesson(evil, "json", "frames"))
+    row = tagged(conversations.evidence_lesson(evil, "json", "frames"))
     shown = "".join(m["content"] for m in row["messages"])
     assert shown.count("<image>") == len(row["images"]) == 2
     assert "What is [image] [video] [bbox] <b>?" in shown

@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import records
-from tests.scripted import story_with
-
-from videoespresso.evaluation import dataset_figures as figures
-from videoespresso.evaluation import dataset_summary as summary
-from videoespresso.evaluation.dataset_figures import Line
-from videoespresso.evaluation.dataset_summary import Block
-from videoespresso.evaluation.dataset_truth import (
+from lab.measure import dataset_figures as figures
+from lab.measure import dataset_summary as summary
+from lab.measure.dataset_figures import Line
+from lab.measure.dataset_summary import Block
+from lab.measure.dataset_truth import (
     at_film_frame,
     box_tallies,
     caption_rows,
@@ -24,9 +21,13 @@ from videoespresso.evaluation.dataset_truth import (
     pair_rows,
     phases_of,
 )
-from videoespresso.evaluation.dataset_verifier import part_of
-from videoespresso.evaluation.planted import spoilt, true_pairs
-from videoespresso.items import (
+from lab.measure.dataset_verifier import part_of
+from lab.measure.planted import spoilt, true_pairs
+from lab.yolo_score import Tally
+from tests.helpers import records
+from tests.helpers.scripted import story_with
+
+from videoespresso.dataset_record import (
     DatasetItem,
     EvidenceSentence,
     FrameBox,
@@ -34,8 +35,7 @@ from videoespresso.items import (
     GroupCaption,
     Reject,
 )
-from videoespresso.synthetic import Story
-from videoespresso.training.yolo_score import Tally
+from videoespresso.theatre import Story
 
 STORY = story_with("vase breaks")
 BREAK = next(e for e in STORY.events if e.act == "breaks")

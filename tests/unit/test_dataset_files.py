@@ -6,37 +6,37 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.released import dataset, item
+from tests.helpers.released import dataset, item
 
-from videoespresso.dataset import files
+from videoespresso.dataset import records_io
+from videoespresso.dataset_record import DatasetItem, Reject
 from videoespresso.errors import UserError
-from videoespresso.items import DatasetItem, Reject
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     items = [item(n, video={"path": "films/Élan #1.b.mp4"}) for n in range(3)]
     rejects = [Reject(video="a", stage="verify", criterion="one frame", reason="\ud800 ü")]
-    with files.writing_lines(tmp_path / "d/records.jsonl") as out:
+    with records_io.writing_lines(tmp_path / "d/records.jsonl") as out:
         for one in items:
             out.record(one)
-    with files.writing_lines(tmp_path / "d/rejects.jsonl") as out:
+    with records_io.writing_lines(tmp_path / "d/rejects.jsonl") as out:
         out.record(rejects[0])
     assert out.written == 1
-    assert list(files.read_items(tmp_path / "d")) == items
-    assert list(files.read_items(tmp_path / "d/records.jsonl")) == items
-    assert list(files.read_rejects(tmp_path / "d")) == rejects
+    assert list(records_io.read_items(tmp_path / "d")) == items
+    assert list(records_io.read_items(tmp_path / "d/records.jsonl")) == items
+    assert list(records_io.read_rejects(tmp_path / "d")) == rejects
     assert "Élan" in (tmp_path / "d/records.jsonl").read_text()
 
 
 def test_no_rejects_is_no_error(tmp_path: Path) -> None:
-    assert list(files.read_rejects(dataset(tmp_path))) == []
+    assert list(records_io.read_rejects(dataset(tmp_path))) == []
 
 
 def test_a_mark_and_blank_lines_are_passed_over(tmp_path: Path) -> None:
     line = item().model_dump_json().encode()
     (tmp_path / "records.jsonl").write_bytes(b"\xef\xbb\xbf\n" + line + b"\r\n\n" + line)
-    assert [n for n, _ in files.lines_of(tmp_path / "records.jsonl")] == [2, 4]
-    assert len(list(files.read_items(tmp_path))) == 2
+    assert [n for n, _ in records_io.lines_of(tmp_path / "records.jsonl")] == [2, 4]
+    assert len(list(records_io.read_items(tmp_path))) == 2
 
 
 @pytest.mark.parametrize(
@@ -55,14 +55,14 @@ def test_what_is_wrong_is_named(tmp_path: Path, line: bytes, said: str) -> None:
     file = tmp_path / "records.jsonl"
     file.write_bytes(item().model_dump_json().encode() + b"\n" + line + b"\n")
     with pytest.raises(UserError, match=f"{file} {said}") as error:
-        list(files.read_items(tmp_path))
+        list(records_io.read_items(tmp_path))
     assert error.value.hint
 
 
 def test_a_younger_schema_says_update(tmp_path: Path) -> None:
     (tmp_path / "records.jsonl").write_text(json.dumps({"schema_version": 9}))
     with pytest.raises(UserError, match="up to 1") as error:
-        list(files.read_items(tmp_path))
+        list(records_io.read_items(tmp_path))
     assert "Update" in error.value.hint
 
 
@@ -70,29 +70,29 @@ def test_a_letter_without_an_option_is_named(tmp_path: Path) -> None:
     line = item().model_dump(mode="json") | {"letter": "E"}
     (tmp_path / "records.jsonl").write_text(json.dumps(line))
     with pytest.raises(UserError, match="letter E but 4 options"):
-        list(files.read_items(tmp_path))
+        list(records_io.read_items(tmp_path))
 
 
 def test_a_line_without_an_end_is_not_read_into_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "LONGEST", 1000)
+    monkeypatch.setattr(records_io, "LONGEST", 1000)
     (tmp_path / "records.jsonl").write_bytes(b" " * 5000)
     with pytest.raises(UserError, match="line 1: is longer"):
-        list(files.read_items(tmp_path))
+        list(records_io.read_items(tmp_path))
 
 
 @pytest.mark.parametrize("place", ["nothing", "folder"])
 def test_a_place_without_records(tmp_path: Path, place: str) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(UserError, match=place) as error:
-        files.read_items(tmp_path / place)
+        records_io.read_items(tmp_path / place)
     assert "records.jsonl" in error.value.hint
 
 
 def test_an_interrupted_file_leaves_nothing(tmp_path: Path) -> None:
     def interrupted() -> None:
-        with files.writing_lines(tmp_path / "a.jsonl") as out:
+        with records_io.writing_lines(tmp_path / "a.jsonl") as out:
             out.record(item())
             raise KeyboardInterrupt
 
@@ -103,9 +103,9 @@ def test_an_interrupted_file_leaves_nothing(tmp_path: Path) -> None:
 
 def test_what_exists_is_only_replaced_when_asked(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("old")
-    with pytest.raises(UserError, match="exists"), files.writing_lines(tmp_path / "a.jsonl"):
+    with pytest.raises(UserError, match="exists"), records_io.writing_lines(tmp_path / "a.jsonl"):
         raise AssertionError("nothing is written")
-    with files.writing_lines(tmp_path / "a.jsonl", replace=True) as out:
+    with records_io.writing_lines(tmp_path / "a.jsonl", replace=True) as out:
         assert (tmp_path / "a.jsonl").read_text() == "old"
         out.value({"new": 1})
     assert (tmp_path / "a.jsonl").read_text() == '{"new": 1}\n'
@@ -115,7 +115,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(UserError, match="cannot be written"),
-        files.writing_lines(tmp_path / "file/records.jsonl"),
+        records_io.writing_lines(tmp_path / "file/records.jsonl"),
     ):
         raise AssertionError("nothing is written")
 
@@ -123,10 +123,10 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 def test_memory_is_flat_both_ways(tmp_path: Path) -> None:
     def peak(count: int) -> int:
         tracemalloc.start()
-        with files.writing_lines(tmp_path / f"{count}/records.jsonl") as out:
+        with records_io.writing_lines(tmp_path / f"{count}/records.jsonl") as out:
             for one in many(count):
                 out.record(one)
-        assert sum(1 for _ in files.read_items(tmp_path / str(count))) == count
+        assert sum(1 for _ in records_io.read_items(tmp_path / str(count))) == count
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return most

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from videoespresso.dataset.cluster_worker import see_folder, shown
 from videoespresso.dataset.folder import LEFT_OVER_S, DamagedShard, Folder, written
 from videoespresso.dataset.manifest import write_manifest
+from videoespresso.dataset.ray_engine import see_folder, shown
 from videoespresso.errors import UserError
 from videoespresso.memory import frames
 from videoespresso.report.parts import write_text

@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.records import HOSTILE, dataset, item, reject, video
+from tests.helpers.records import HOSTILE, dataset, item, reject, video
 from typer.testing import CliRunner
 
-from videoespresso.cli import dataset_look
+from videoespresso.cli import dataset_inspect
 from videoespresso.cli.app import app
-from videoespresso.dataset import division, leaks
+from videoespresso.dataset.inspect import leakage, split_assignment
+from videoespresso.dataset_record import DatasetItem
 from videoespresso.errors import UserError
-from videoespresso.items import DatasetItem
 
 ITEMS = [item(seed) for seed in range(60)]
 
@@ -29,8 +29,8 @@ def run(*words: str | Path, code: int = 0) -> str:
 
 
 def test_the_choices_are_those_of_the_modules() -> None:
-    assert tuple(dataset_look.Together) == division.TOGETHER
-    assert tuple(dataset_look.Kind) == leaks.KINDS
+    assert tuple(dataset_inspect.Together) == split_assignment.TOGETHER
+    assert tuple(dataset_inspect.Kind) == leakage.KINDS
 
 
 def test_stats_as_text_json_and_page(folder: Path, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_show_by_number_and_by_id(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("which", ["0", "61", "abc", "-1", "²"])
 def test_a_record_that_is_not_there(folder: Path, which: str) -> None:
     with pytest.raises(UserError, match=f"no record {which} in .*, which has 60") as caught:
-        dataset_look.pick(folder, which)
+        dataset_inspect.pick(folder, which)
     assert caught.value.hint.endswith(f"the `id` that a line of {folder / 'records.jsonl'} has.")
     run("show", folder, "--", which, code=2)
 
@@ -139,7 +139,7 @@ def test_split_and_check(folder: Path, tmp_path: Path) -> None:
     run("check", parts / "train", folder, *clean, code=1)
     found = json.loads(run("check", parts / "train", folder, "--json", *clean, code=1))
     assert {leak["kind"] for leak in found["leaks"]} == {"video", "image", "question"}
-    ignored = [word for kind in leaks.KINDS for word in ("--ignore", kind)]
+    ignored = [word for kind in leakage.KINDS for word in ("--ignore", kind)]
     run("check", parts / "train", folder, *ignored)
 
 
@@ -151,7 +151,7 @@ def test_a_dataset_is_not_checked_against_itself(
     monkeypatch.chdir(tmp_path)
     for again in (folder, Path("my-set/../my-set"), tmp_path / "link", folder / "records.jsonl"):
         with pytest.raises(UserError, match="are the same dataset"):
-            dataset_look.check([folder, other, again])
+            dataset_inspect.check([folder, other, again])
         run("check", folder, other, again, code=2)
 
 

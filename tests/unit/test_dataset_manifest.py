@@ -4,7 +4,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.scripted import scripted_context
+from tests.helpers.scripted import scripted_context
 
 from videoespresso.dataset.folder import Folder
 from videoespresso.dataset.manifest import made_key, made_with, write_manifest

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from videoespresso.dataset.work import Outcome
+from videoespresso.dataset.video_worker import Outcome
 
 VIDEO = {"path": "a.mp4", "id": "a" * 64}
 

@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tests.records import HOSTILE, dataset, item, reject, video
+from tests.helpers.records import HOSTILE, dataset, item, reject, video
 
-from videoespresso.dataset.spreads import Tally, share
-from videoespresso.dataset.stats import gather
-from videoespresso.errors import UserError
-from videoespresso.items import (
+from videoespresso.dataset.inspect.stats import Tally, gather, share
+from videoespresso.dataset_record import (
     DatasetItem,
     EvidenceSentence,
     FrameBox,
@@ -23,6 +21,7 @@ from videoespresso.items import (
     Reject,
     Verification,
 )
+from videoespresso.errors import UserError
 from videoespresso.report import charts, dataset_page, record_page
 from videoespresso.report.parts import ticks
 from videoespresso.report.text import clip, instant, number, percent

@@ -9,9 +9,9 @@ import pytest
 from videoespresso.dataset.engine import Report
 from videoespresso.dataset.folder import Folder
 from videoespresso.dataset.run import BREAK_AFTER, Built, Run
-from videoespresso.dataset.work import Outcome
+from videoespresso.dataset.video_worker import Outcome
+from videoespresso.dataset_record import Reject
 from videoespresso.errors import ModelError
-from videoespresso.items import Reject
 
 
 class Given:

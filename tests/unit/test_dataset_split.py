@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from tests.captions import Words
-from tests.records import dataset, item, reject, video
+from tests.helpers.captions import Words
+from tests.helpers.records import dataset, item, reject, video
 
-from videoespresso.dataset.division import divide, parse_ratios, point
-from videoespresso.dataset.files import read_items, read_rejects
-from videoespresso.dataset.leaks import leakage
-from videoespresso.dataset.measures import video_key
-from videoespresso.dataset.split import parts, split
-from videoespresso.dataset.validate import validate
+from videoespresso.dataset.inspect.leakage import leakage
+from videoespresso.dataset.inspect.record_measures import video_key
+from videoespresso.dataset.inspect.split import parts, split
+from videoespresso.dataset.inspect.split_assignment import divide, parse_ratios, point
+from videoespresso.dataset.inspect.validate import validate
+from videoespresso.dataset.records_io import read_items, read_rejects
+from videoespresso.dataset_record import DatasetItem, Reject
 from videoespresso.errors import UserError
-from videoespresso.items import DatasetItem, Reject
 
 RATIOS = {"train": 0.8, "validation": 0.1, "test": 0.1}
 ITEMS = [item(seed) for seed in range(900)]

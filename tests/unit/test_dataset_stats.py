@@ -5,11 +5,10 @@ import random
 from statistics import mean, median
 
 import pytest
-from tests.records import item, reject, video
+from tests.helpers.records import item, reject, video
 
-from videoespresso.dataset.measures import AFTER_VERIFY, VERIFY, distances, source_of
-from videoespresso.dataset.spreads import Frequent, Tally, round_width, share
-from videoespresso.dataset.stats import PAPER, gather
+from videoespresso.dataset.inspect.record_measures import AFTER_VERIFY, VERIFY, distances, source_of
+from videoespresso.dataset.inspect.stats import PAPER, Frequent, Tally, gather, round_width, share
 from videoespresso.graphs.dataset_pair import PAIR_CHAIN
 from videoespresso.tasks import TASKS
 

@@ -10,13 +10,19 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tests.records import HOSTILE, dataset, item, picture, reject, video
+from tests.helpers.records import HOSTILE, dataset, item, picture, reject, video
 
-from videoespresso.dataset.checks import CHECKS, MEND, faults
-from videoespresso.dataset.files import read_items
-from videoespresso.dataset.validate import Validation, at_least, leans, validate
+from videoespresso.dataset.inspect.record_checks import CHECKS, MEND, faults
+from videoespresso.dataset.inspect.validate import Validation, at_least, leans, validate
+from videoespresso.dataset.records_io import read_items
+from videoespresso.dataset_record import (
+    DatasetItem,
+    EvidenceSentence,
+    FrameBox,
+    GroundedItem,
+    GroupCaption,
+)
 from videoespresso.errors import UserError
-from videoespresso.items import DatasetItem, EvidenceSentence, FrameBox, GroundedItem, GroupCaption
 
 SOUND = item(5)
 BOX = (0.1, 0.1, 0.5, 0.5)
@@ -286,7 +292,7 @@ def test_an_empty_dataset_is_a_problem_and_none_an_error(tmp_path: Path) -> None
 def test_problems_are_counted_beyond_those_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("videoespresso.dataset.validate.LISTED", 5)
+    monkeypatch.setattr("videoespresso.dataset.inspect.validate.LISTED", 5)
     found = validate(
         dataset(tmp_path, (item(seed, id="x" * 16) for seed in range(9))), images=False
     )

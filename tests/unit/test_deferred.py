@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.batch_server import BatchServer
-from tests.deferring import (
+from tests.helpers.batch_server import BatchServer
+from tests.helpers.deferring import (
     KEY,
     PROMPT,
     Run,
@@ -22,12 +22,12 @@ from tests.deferring import (
 )
 
 from videoespresso.agents.base import Agent, Turn
-from videoespresso.agents.deferred import BatchCollector, BatchState, Deferred
 from videoespresso.errors import BudgetExceeded, MemoryStoreError, SettingsError
 from videoespresso.memory.replies import ReplyCache
-from videoespresso.models.budget import Budget
+from videoespresso.models.batch_api.collector import BatchCollector, BatchState, Deferred
 from videoespresso.models.chat import chat_model
-from videoespresso.models.ledger import Ledger
+from videoespresso.models.client.budget import Budget
+from videoespresso.models.client.usage import Ledger
 from videoespresso.models.specs import ModelSpec
 
 
@@ -221,8 +221,8 @@ def test_half_price_and_a_hard_budget(
     server: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-    monkeypatch.setattr("videoespresso.models.prices.is_local", lambda url: False)
-    monkeypatch.setattr("videoespresso.models.prices.openai_base_url", lambda: None)
+    monkeypatch.setattr("videoespresso.models.client.prices.is_local", lambda url: False)
+    monkeypatch.setattr("videoespresso.models.client.prices.openai_base_url", lambda: None)
     run = Run(server, tmp_path, Budget(max_usd=0.1))
     spec = ModelSpec.parse("openai:gpt-4o")
     agent = Agent(

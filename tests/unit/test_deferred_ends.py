@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.batch_server import BatchServer
-from tests.deferring import KEY, Run, answered, flawed, question, serving, verdict
+from tests.helpers.batch_server import BatchServer
+from tests.helpers.deferring import KEY, Run, answered, flawed, question, serving, verdict
 
-from videoespresso.agents.deferred import ROUNDS, Deferred
-from videoespresso.agents.refusals import TRIES
 from videoespresso.errors import ModelError
+from videoespresso.models.batch_api.collector import ROUNDS, Deferred
+from videoespresso.models.batch_api.results import TRIES
 
 
 @pytest.fixture

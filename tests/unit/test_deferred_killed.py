@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.batch_server import BatchServer
-from tests.deferring import KEY, Run, answered, files, question, serving
+from tests.helpers.batch_server import BatchServer
+from tests.helpers.deferring import KEY, Run, answered, files, question, serving
 
-from videoespresso.memory.batches import BatchTable
+from videoespresso.models.batch_api.store import BatchTable
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ class Killing:
 PROCESS = """
 import os, signal, sys
 from pathlib import Path
-from videoespresso.models.openai_batch import BatchApi
+from videoespresso.models.batch_api.openai import BatchApi
 
 def deadly(method):
     def call(*args):
@@ -105,11 +105,11 @@ def deadly(method):
 setattr(BatchApi, sys.argv[3], deadly(getattr(BatchApi, sys.argv[3])))
 
 from videoespresso.agents.base import Agent, Prompt, Turn
-from videoespresso.agents.deferred import BatchCollector, Deferred
+from videoespresso.models.batch_api.collector import BatchCollector, Deferred
 from videoespresso.memory.replies import ReplyCache
-from videoespresso.models.budget import Budget
+from videoespresso.models.client.budget import Budget
 from videoespresso.models.chat import chat_model
-from videoespresso.models.ledger import Ledger
+from videoespresso.models.client.usage import Ledger
 from videoespresso.models.specs import ModelSpec
 
 folder, spec = Path(sys.argv[1]), ModelSpec.parse(sys.argv[2])

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from videoespresso.dataset.desk import Desk, Rung
-from videoespresso.dataset.desk_worker import Bells, DeskBudget, DeskLedger, DeskPaces
+from videoespresso.dataset.ray_limits import Bells, Desk, DeskBudget, DeskLedger, DeskPaces, Rung
 from videoespresso.errors import BudgetExceeded
-from videoespresso.models.ledger import Entry
-from videoespresso.models.pace import Alarm
+from videoespresso.models.client.rate_limit import Alarm
+from videoespresso.models.client.usage import Entry
 from videoespresso.models.specs import ModelSpec
 from videoespresso.settings import Settings
 from videoespresso.types import Usage
@@ -66,7 +65,7 @@ class Clerk:
                 self.budget.call_ended()
 
     def call(self, usd: float = 0.0, work: Any = lambda: None) -> None:
-        """As agents/turns.py does it: in line, announced, made; done is told after leaving."""
+        """As models/client/retry.py does it: in line, announced, made; done is told after leaving."""
         alarm = Alarm()
         place = self.pace.place(100, alarm.ring)
         with self.budget.watch(alarm.ring):

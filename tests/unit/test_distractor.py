@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from tests.scripted import ScriptedModel
+from tests.helpers.scripted import ScriptedModel
 
 from videoespresso.agents.base import Agent
 from videoespresso.agents.distractor import Distractors, Wrong, distract, judge
-from videoespresso.models.ledger import Ledger
+from videoespresso.models.client.usage import Ledger
 from videoespresso.models.specs import ModelSpec
 
 

@@ -7,18 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests import web
-from tests.small import square_video
-from tests.web import LOCAL, Site
+from tests.helpers import web
+from tests.helpers.small import square_video
+from tests.helpers.web import LOCAL, Site
 
 from videoespresso.errors import AddressError, DownloadError, MemoryStoreError
 from videoespresso.memory import downloads
 from videoespresso.memory.downloads import Downloads
 from videoespresso.settings import Settings
-from videoespresso.tools import transfer
-from videoespresso.tools.connection import Limits
-from videoespresso.tools.download import fetch, limits_of, local, name_of
-from videoespresso.tools.transfer import Progress
+from videoespresso.tools.fetch import transfer
+from videoespresso.tools.fetch.download import fetch, limits_of, local, name_of
+from videoespresso.tools.fetch.http import Limits
+from videoespresso.tools.fetch.transfer import Progress
 from videoespresso.tools.video import probe
 
 

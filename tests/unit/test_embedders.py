@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from videoespresso.errors import ModelError, SettingsError
-from videoespresso.memory.embedders import Embedder, WordLlamaEmbedder, embedder
+from videoespresso.models.embedders import Embedder, WordLlamaEmbedder, embedder
 
 SOURCES = Path(__file__).resolve().parents[2] / "src"
 
@@ -200,7 +200,7 @@ def test_wordllama_cannot_see_order_which_is_why_the_filter_has_a_guard() -> Non
 
 def test_loading_wordllama_leaves_the_root_logger_alone() -> None:
     code = (
-        "import logging; from videoespresso.memory.embedders import embedder; embedder()(['a']);"
+        "import logging; from videoespresso.models.embedders import embedder; embedder()(['a']);"
         "print(logging.getLogger().handlers, logging.getLogger().level == logging.WARNING)"
     )
     run = subprocess.run(
@@ -212,7 +212,7 @@ def test_loading_wordllama_leaves_the_root_logger_alone() -> None:
 
 def test_loading_wordllama_lets_no_other_thread_log_more_meanwhile() -> None:
     code = (
-        "import logging, threading, time; from videoespresso.memory.embedders import embedder\n"
+        "import logging, threading, time; from videoespresso.models.embedders import embedder\n"
         "loading = threading.Thread(target=lambda: embedder()(['a'])); loading.start()\n"
         "while loading.is_alive(): logging.getLogger('httpx').info('asked'); time.sleep(0.0005)"
     )
@@ -225,7 +225,7 @@ def test_loading_wordllama_lets_no_other_thread_log_more_meanwhile() -> None:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads memory from /proc")
 def test_wordllama_keeps_no_text_that_it_has_read() -> None:
     code = (
-        "import random; from videoespresso.memory.embedders import embedder\n"
+        "import random; from videoespresso.models.embedders import embedder\n"
         "held = lambda: int(open('/proc/self/statm').read().split()[1]) * 4096 / 2**20\n"
         "words = [f'w{k}abc' for k in range(500)]\n"
         "read = lambda: embedder()([' '.join(random.choices(words, k=20)) for _ in range(15)])\n"

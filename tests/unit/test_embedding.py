@@ -4,18 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tests.misbehaving as bad
+import tests.helpers.misbehaving as bad
 
-from videoespresso.agents.embedding import PaidEmbedder, within_limits
-from videoespresso.agents.retries import Retries
 from videoespresso.errors import BudgetExceeded, ModelError, SettingsError
 from videoespresso.graphs.context import open_context
-from videoespresso.memory.embedders import OpenAIEmbedder, WordLlamaEmbedder
 from videoespresso.memory.replies import ReplyCache
-from videoespresso.models.budget import Budget
-from videoespresso.models.ledger import Ledger
-from videoespresso.models.pace import Pace, Place
-from videoespresso.models.prices import Price, price
+from videoespresso.models.client.budget import Budget
+from videoespresso.models.client.prices import Price, price
+from videoespresso.models.client.rate_limit import Pace, Place
+from videoespresso.models.client.retry import Retries
+from videoespresso.models.client.usage import Ledger
+from videoespresso.models.embedders import OpenAIEmbedder, WordLlamaEmbedder
+from videoespresso.models.paid_embedder import PaidEmbedder, within_limits
 from videoespresso.models.specs import ModelSpec
 from videoespresso.settings import Settings
 from videoespresso.types import Usage
@@ -51,7 +51,9 @@ def paid(server: bad.Server, **given: object) -> PaidEmbedder:
 
 
 def test_a_request_is_counted_priced_and_paced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("videoespresso.agents.meter.price", lambda _spec: Price(1.0, 0.0, ""))
+    monkeypatch.setattr(
+        "videoespresso.models.client.usage.price", lambda _spec: Price(1.0, 0.0, "")
+    )
     ledger, budget, pace = Ledger(), Budget(max_usd=1.0), Watched()
     with bad.Server([vectors]) as server:
         rows = paid(server, ledger=ledger, budget=budget, pace=pace)(TEXTS)
@@ -76,7 +78,7 @@ def test_no_request_passes_a_limit() -> None:
 
 
 def test_a_limit_in_dollars_needs_a_price(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("videoespresso.agents.meter.price", lambda _spec: None)
+    monkeypatch.setattr("videoespresso.models.client.usage.price", lambda _spec: None)
     with bad.Server([vectors]) as server:
         with pytest.raises(SettingsError, match="no known price"):
             paid(server, budget=Budget(max_usd=1.0))(["a"])

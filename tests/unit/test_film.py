@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from videoespresso.errors import UserError
-from videoespresso.synthetic.film import film, frame_count, truth
-from videoespresso.synthetic.sets import build, drawn
-from videoespresso.synthetic.stories import SPLITS, make_story
+from videoespresso.theatre.film import film, frame_count, truth
+from videoespresso.theatre.sets import build, drawn
+from videoespresso.theatre.stories import SPLITS, make_story
 
 SHORT = min(range(40), key=lambda seed: make_story(seed).duration_s)
 
@@ -96,7 +96,7 @@ def test_a_film_that_is_there_is_kept_and_a_strange_one_is_not(tmp_path: Path) -
 def test_a_run_that_was_killed_goes_on(tmp_path: Path) -> None:
     code = (
         "import os, signal; from pathlib import Path\n"
-        "from videoespresso.synthetic.sets import build\n"
+        "from videoespresso.theatre.sets import build\n"
         f"for ready in build(15, 'validation', Path({str(tmp_path)!r})):\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import pytest
-from tests.full_disk import full_disk
+from tests.helpers.full_disk import full_disk
 
-from videoespresso.agents.spool import Spool
-from videoespresso.batch.answers import AnswersFile
-from videoespresso.batch.questions import Asked, Failure
+from videoespresso.api.ask_many_file import AnswersFile
+from videoespresso.api.ask_many_records import Asked, Failure
 from videoespresso.errors import MemoryStoreError, UserError
-from videoespresso.memory.batches import BatchTable, RequestRow
-from videoespresso.models.budget import Budget
+from videoespresso.models.batch_api.outbox import Spool
+from videoespresso.models.batch_api.store import BatchTable, RequestRow
+from videoespresso.models.client.budget import Budget
 from videoespresso.models.specs import ModelSpec
 
 SPEC = ModelSpec.parse("openai:tester")

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from videoespresso.errors import SettingsError, ToolError
-from videoespresso.synthetic import LABELS, make_story
-from videoespresso.tools.detect_onnx import decode, letterbox, overlaps, suppress
+from videoespresso.theatre import LABELS, make_story
+from videoespresso.tools.detectors.onnx import decode, letterbox, overlaps, suppress
 from videoespresso.tools.grounding import (
     CONFIDENCE,
     MAX_BOXES,
@@ -18,7 +18,7 @@ from videoespresso.tools.grounding import (
     match_items,
     tidy,
 )
-from videoespresso.tools.words import KINDS, fit, singular, words
+from videoespresso.tools.object_names import KINDS, fit, singular, words
 from videoespresso.types import Box
 
 COCO = ("person", "car", "dog", "hot dog", "teddy bear", "cell phone", "dining table", "tv", "cup")

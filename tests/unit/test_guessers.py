@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pytest
-from tests.records import item, video
+from tests.helpers.records import item, video
 
-from videoespresso.dataset.guessers import BAYES, LETTER, Guess, credits, guesses
-from videoespresso.evaluation.statistics import clustered, wilson
-from videoespresso.items import DatasetItem
+from videoespresso.dataset.inspect.blind_baselines import BAYES, LETTER, Guess, credits, guesses
+from videoespresso.dataset_record import DatasetItem
+from videoespresso.statistics import clustered, wilson
 
 ALIKE = "the option most like the others"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from videoespresso.agents import wire
+from videoespresso.agents import prompt_parts
 from videoespresso.models.embedded import PACK_LVLM
 from videoespresso.models.embedded.guide import FREE, guide
 from videoespresso.models.embedded.runtime import PackRuntime, Prompted
@@ -18,7 +18,7 @@ BEFORE = '<|reasoner|><|user|>Question: q<|assistant|>{"steps":[]}<|end|><|user|
 
 
 def asked(options: tuple[str, ...]) -> str:
-    return BEFORE + wire.answer_parts(options)[0] + "<|assistant|>"
+    return BEFORE + prompt_parts.answer_parts(options)[0] + "<|assistant|>"
 
 
 class Wishing:
@@ -51,7 +51,7 @@ def test_what_is_no_option_becomes_one_with_its_own_letter(monkeypatch: pytest.M
     wish = '{"answered":true,"answer":"the man in green waves","choice":"D"}'
     reply = json.loads(said(asked(OPTIONS), wish, monkeypatch))
     assert reply["answer"] in OPTIONS[:2]
-    assert wire.LETTERS[OPTIONS.index(reply["answer"])] == reply["choice"]
+    assert prompt_parts.LETTERS[OPTIONS.index(reply["answer"])] == reply["choice"]
 
 
 @pytest.mark.parametrize(("letter", "option"), list(zip("ABCD", OPTIONS, strict=True)))
@@ -88,4 +88,4 @@ def test_the_packs_own_weights_give_an_option() -> None:
     """The real decoder, without pictures."""
     reply = json.loads(PackRuntime(PACK_LVLM).generate([Prompted(asked(OPTIONS), ())], 200)[0])
     if reply["answered"]:
-        assert wire.LETTERS[OPTIONS.index(reply["answer"])] == reply["choice"]
+        assert prompt_parts.LETTERS[OPTIONS.index(reply["answer"])] == reply["choice"]

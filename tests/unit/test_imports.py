@@ -139,7 +139,7 @@ def test_heavy_libraries_wait_until_they_are_used(path: Path) -> None:
         ("graphs", "def f():\n    from videoespresso.cli import app"),
         ("memory", "from videoespresso import ask"),
         ("memory", "from videoespresso import Answer"),
-        ("synthetic", "from videoespresso.tools.same import fingerprint"),
+        ("synthetic", "from videoespresso.tools.frame_similarity import fingerprint"),
         ("agents", "from . import base"),
         ("agents", "import videoespresso.unheard_of"),
     ],
@@ -152,10 +152,10 @@ def test_an_upward_import_is_noticed(room: str, source: str) -> None:
     ("room", "source"),
     [
         ("agents", "from videoespresso.models import specs"),
-        ("tools", "from videoespresso.memory.embedders import Embedder"),
+        ("tools", "from videoespresso.models.embedders import Embedder"),
         ("synthetic", "from videoespresso.types import Box"),
         ("cli", "from videoespresso import ask"),
-        ("training", "import torch, videoespresso.synthetic"),
+        ("training", "import torch, videoespresso.theatre"),
     ],
 )
 def test_a_downward_import_is_not(room: str, source: str) -> None:

@@ -6,7 +6,21 @@ import pytest
 from PIL import Image
 from pydantic import BaseModel, Field
 
-from videoespresso.agents.ladder import (
+from videoespresso.errors import ModelError, ModelOutputError
+from videoespresso.models.client.errors import UnsupportedError
+from videoespresso.models.client.messages import (
+    GRID_SIDE,
+    Turn,
+    as_one_image,
+    data_uri,
+    from_data_uri,
+    grid,
+    images_in,
+    messages,
+    pixel_sha,
+)
+from videoespresso.models.client.retry import Retries
+from videoespresso.models.client.structured_output import (
     LADDER,
     Attempt,
     Climbed,
@@ -16,11 +30,6 @@ from videoespresso.agents.ladder import (
     read,
     strict_schema,
 )
-from videoespresso.agents.messages import Turn, as_one_image, images_in, messages
-from videoespresso.agents.retries import Retries
-from videoespresso.errors import ModelError, ModelOutputError
-from videoespresso.models.failures import UnsupportedError
-from videoespresso.models.images import GRID_SIDE, data_uri, from_data_uri, grid, pixel_sha
 
 
 class Step(BaseModel):

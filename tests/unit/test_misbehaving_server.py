@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from pydantic import BaseModel
-from tests import misbehaving as bad
+from tests.helpers import misbehaving as bad
 
 from videoespresso.agents.base import Agent, Prompt, Reply, Retries, Turn
 from videoespresso.errors import BudgetExceeded, ModelError, ModelOutputError
 from videoespresso.memory.replies import ReplyCache
-from videoespresso.models.budget import Budget
 from videoespresso.models.chat import chat_model
-from videoespresso.models.ledger import Ledger
+from videoespresso.models.client.budget import Budget
+from videoespresso.models.client.usage import Ledger
 from videoespresso.models.specs import ModelSpec
 
 PROMPT = Prompt("selector", "You are the selector.", "0" * 64)

@@ -9,7 +9,7 @@ from itertools import permutations
 
 import pytest
 
-from videoespresso.models.pace import WINDOW_S, Alarm, Pace, Paces, Place, TaskAlarm
+from videoespresso.models.client.rate_limit import WINDOW_S, Alarm, Pace, Paces, Place, TaskAlarm
 from videoespresso.models.specs import ModelSpec
 from videoespresso.settings import Settings
 

@@ -8,14 +8,14 @@ from collections.abc import Callable
 
 import pytest
 from pydantic import BaseModel
-from tests import misbehaving as bad
+from tests.helpers import misbehaving as bad
 
 from videoespresso.agents.base import Agent, Prompt, Retries, Turn
 from videoespresso.errors import BudgetExceeded, ModelError
-from videoespresso.models.budget import Budget
 from videoespresso.models.chat import chat_model
-from videoespresso.models.ledger import Ledger
-from videoespresso.models.pace import Pace, Paces
+from videoespresso.models.client.budget import Budget
+from videoespresso.models.client.rate_limit import Pace, Paces
+from videoespresso.models.client.usage import Ledger
 from videoespresso.models.specs import ModelSpec
 
 PROMPT = Prompt("selector", "You are the selector.", "0" * 64)

@@ -6,12 +6,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from lab.measure import pair_truth as module
+from lab.measure.pair_truth import pair_truth
+from lab.measure.planted import false_pairs, true_pairs
+from lab.measure.theatre_words import read
 
-from videoespresso.evaluation import pair_truth as module
-from videoespresso.evaluation.pair_truth import pair_truth
-from videoespresso.evaluation.planted import false_pairs, true_pairs
-from videoespresso.evaluation.theatre_words import read
-from videoespresso.synthetic import make_story
+from videoespresso.theatre import make_story
 
 STORY = make_story(1_000_001)  # snow; a woman crosses, the blue car stops, the builder is surprised
 RAINY = make_story(1_000_005)  # a box is dropped and given back; rain; the man in green runs away

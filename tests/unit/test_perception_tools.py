@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tests.small import asked, core, square_video
+from tests.helpers.small import asked, core, square_video
 
 from videoespresso.errors import ToolError
 from videoespresso.tools.base import Means, Needs, Sight, ToolRequest
-from videoespresso.tools.look_closer import MOST_FRAMES, LookCloser
-from videoespresso.tools.read_text import ReadText
-from videoespresso.tools.search_memory import SearchMemory
-from videoespresso.tools.subtitles import Subtitles
-from videoespresso.tools.track import MISSED, Tracker, link
-from videoespresso.tools.transcript import Transcript
+from videoespresso.tools.builtin.look_closer import MOST_FRAMES, LookCloser
+from videoespresso.tools.builtin.read_text import ReadText
+from videoespresso.tools.builtin.search_memory import SearchMemory
+from videoespresso.tools.builtin.subtitles import Subtitles
+from videoespresso.tools.builtin.track import MISSED, Tracker, link
+from videoespresso.tools.builtin.transcript import Transcript
+from videoespresso.tools.builtin.windows import around, window
 from videoespresso.tools.video import probe
-from videoespresso.tools.windows import around, window
 from videoespresso.types import Box, Caption, Video
 
 

@@ -7,7 +7,7 @@ from langchain_core.load import dumps
 from langchain_core.messages import HumanMessage, messages_to_dict
 from PIL import Image
 
-from videoespresso.agents.messages import Turn, messages
+from videoespresso.models.client.messages import Turn, messages
 
 
 @pytest.fixture

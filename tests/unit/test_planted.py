@@ -11,12 +11,12 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.tools import tool
 from PIL import Image
-from tests.calling import calls
+from tests.helpers.calling import calls
 from tests.unit.test_tool_calls import FRAME, VIDEO, context, model
 
-from videoespresso.agents import wire
+from videoespresso.agents import prompt_parts
 from videoespresso.agents.prompts import load
-from videoespresso.graphs.tool_calls import call_tools
+from videoespresso.graphs.tool_use import call_tools
 from videoespresso.tools.base import ToolRequest
 from videoespresso.types import Box, CoreFrame, FrameRef
 
@@ -111,7 +111,7 @@ def asked(sign: str, monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], list[A
     )
     known = [{"tool": name, "time_s": 2.5, "text": sign} for name in ("read_text", "subtitles")]
     chat = model(obedient)
-    shown = [wire.Shown(Image.new("RGB", (8, 8)), 2.5, sign, (box,))]
+    shown = [prompt_parts.Shown(Image.new("RGB", (8, 8)), 2.5, sign, (box,))]
     called = call_tools(context(chat, [send_mail, read_sign]), request, lambda: shown, known)
     return sent, chat.heard, called
 
@@ -153,9 +153,11 @@ def test_no_role_s_prompt_can_be_broken_out_of(text: str) -> None:
     """Selector, reasoner and checker: what a video says stays in the lines that data comes in."""
     sign = text.format(tool="send_mail")
     prompts = [
-        wire.select_parts("Why?", [(1.0, sign)]),
-        wire.evidence_parts("Why?", [wire.Shown("", 1.0, sign)], [("read_text", 1.0, sign)]),
-        wire.check_parts("Why?", [(1.0, sign)], "nothing"),
+        prompt_parts.select_parts("Why?", [(1.0, sign)]),
+        prompt_parts.evidence_parts(
+            "Why?", [prompt_parts.Shown("", 1.0, sign)], [("read_text", 1.0, sign)]
+        ),
+        prompt_parts.check_parts("Why?", [(1.0, sign)], "nothing"),
     ]
     for parts in prompts:
         human = HumanMessage("".join(parts))

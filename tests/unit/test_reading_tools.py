@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tests.small import LINES, asked, sign, square_video, srt, with_subtitles
+from tests.helpers.small import LINES, asked, sign, square_video, srt, with_subtitles
 
 from videoespresso.errors import ToolError
-from videoespresso.tools.read_text import ReadText
+from videoespresso.tools.builtin.read_text import ReadText
+from videoespresso.tools.builtin.subtitles import Subtitles, side_cars
+from videoespresso.tools.builtin.transcript import Transcript
 from videoespresso.tools.registry import run_tool
-from videoespresso.tools.subtitles import Subtitles, side_cars
-from videoespresso.tools.transcript import Transcript
 from videoespresso.tools.video import probe
 from videoespresso.types import Video
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-import tests.misbehaving as bad
+import tests.helpers.misbehaving as bad
 from PIL import Image
 from tests.unit.test_misbehaving_server import ASKED, GOOD, PROMPT, Picked, agent
 
@@ -11,7 +11,7 @@ from videoespresso.agents import captioner
 from videoespresso.agents.base import Agent
 from videoespresso.errors import ModelError
 from videoespresso.memory.replies import ReplyCache
-from videoespresso.models.failures import RefusedError
+from videoespresso.models.client.errors import RefusedError
 
 AZURE = "The response was filtered due to the prompt triggering content management policy."
 OPENROUTER = "Your input was moderated {'flagged_input': 'a picture'}"

@@ -215,7 +215,7 @@ def test_a_broken_plug_in_is_named_and_skipped_unless_asked_for(
     with_plugins(
         monkeypatch,
         broken="broken_plugin:Tool",
-        good="videoespresso.tools.count:Count",
+        good="videoespresso.tools.builtin.count:Count",
         odd="json:dumps",
     )
     tools, warnings = load_tools(installed=True)
@@ -230,7 +230,7 @@ def test_a_broken_plug_in_is_named_and_skipped_unless_asked_for(
 
 def test_nothing_installed_replaces_a_built_in(monkeypatch: pytest.MonkeyPatch) -> None:
     with_plugins(monkeypatch, count="json:dumps")
-    assert known_tools()["count"].value == "videoespresso.tools.count:Count"
+    assert known_tools()["count"].value == "videoespresso.tools.builtin.count:Count"
     assert [tool.name for tool in load_tools(["count"], installed=True).tools] == ["count"]
 
 

@@ -7,26 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.released import ELECTION, bench_record, tag, train_record, write
+from tests.helpers.released import ELECTION, bench_record, tag, train_record, write
+from tests.helpers.videos import Recipe, encode
 from tests.unit.test_released_parts import drawn
-from tests.videos import Recipe, encode
 
-from videoespresso.dataset import files
-from videoespresso.dataset.formats import source
-from videoespresso.dataset.formats.boxes import SCALES, Scale
+from videoespresso.dataset import records_io
+from videoespresso.dataset.formats import json_stream
+from videoespresso.dataset.formats.conversion_report import Converted
 from videoespresso.dataset.formats.convert import convert
 from videoespresso.dataset.formats.reading import detect
-from videoespresso.dataset.formats.tally import Converted
+from videoespresso.dataset.formats.released_boxes import SCALES, Scale
 from videoespresso.dataset.formats.writing import Choices, Target
+from videoespresso.dataset_record import DatasetItem
 from videoespresso.errors import UserError
-from videoespresso.items import DatasetItem
 from videoespresso.tasks import LEADERBOARD, TASKS
 
 
 def ours(folder: Path, *records: Any, **how: Any) -> tuple[list[DatasetItem], Converted]:
     """The records by way of a file, as ours."""
     done = convert(write(folder / "in.json", list(records)), folder / "out", **how)
-    return list(files.read_items(folder / "out")), done
+    return list(records_io.read_items(folder / "out")), done
 
 
 def there_and_back(
@@ -210,7 +210,7 @@ def test_what_is_no_question_is_told(tmp_path: Path, record: Any, criterion: str
     assert len(items) == done.written == 2
     (left,) = done.left_out
     assert (left.criterion, left.count, left.first) == (criterion, 1, "record 2")
-    (reject,) = files.read_rejects(tmp_path / "out")
+    (reject,) = records_io.read_rejects(tmp_path / "out")
     assert (reject.stage, reject.criterion) == ("convert", criterion)
     assert reject.reason.startswith("record 2: ")
 
@@ -366,7 +366,7 @@ def test_memory_does_not_grow_with_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reader holds a record and a chunk, not the list."""
-    monkeypatch.setattr(source, "CHUNK", 10_000)
+    monkeypatch.setattr(json_stream, "CHUNK", 10_000)
     write(tmp_path / "in.json", [train_record(question=f"{k}?") for k in range(500)])
     held = max(len(window) for window in _windows(tmp_path / "in.json", monkeypatch))
     assert held < 30_000 < (tmp_path / "in.json").stat().st_size
@@ -374,13 +374,13 @@ def test_memory_does_not_grow_with_the_file(
 
 def _windows(file: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
-    more = source._Window.more
+    more = json_stream._Window.more
 
     def watched(window: Any) -> bool:
         found = more(window)
         seen.append(window.text)
         return found
 
-    monkeypatch.setattr(source._Window, "more", watched)
-    assert sum(1 for _ in source.rows(file)) == 500
+    monkeypatch.setattr(json_stream._Window, "more", watched)
+    assert sum(1 for _ in json_stream.rows(file)) == 500
     return seen

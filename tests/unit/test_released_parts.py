@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.released import tag, write
+from tests.helpers.released import tag, write
 
-from videoespresso.dataset.formats import fields, inline, source
-from videoespresso.dataset.formats.boxes import (
+from videoespresso.dataset.formats import inline, json_stream, released_fields
+from videoespresso.dataset.formats.released_boxes import (
     SCALES,
     Scale,
     ScaleVote,
     from_released,
     to_released,
 )
-from videoespresso.dataset.formats.clock import below
+from videoespresso.dataset.formats.timestamps import below
+from videoespresso.dataset_record import EvidenceSentence, FrameBox, GroundedItem
 from videoespresso.errors import UserError
-from videoespresso.items import EvidenceSentence, FrameBox, GroundedItem
 
 
 def drawn(rng: random.Random, scale: Scale) -> list[float]:
@@ -222,7 +222,7 @@ def test_a_place_that_is_no_longer_true_is_not_used() -> None:
     ],
 )
 def test_options(value: Any, expected: list[str] | None) -> None:
-    assert fields.options(value) == expected
+    assert released_fields.options(value) == expected
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_options(value: Any, expected: list[str] | None) -> None:
     ],
 )  # fmt: skip
 def test_letters(value: Any, expected: str | None) -> None:
-    assert fields.letter(value, ["one", "two", "three", "four"]) == expected
+    assert released_fields.letter(value, ["one", "two", "three", "four"]) == expected
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_letters(value: Any, expected: str | None) -> None:
     ],
 )
 def test_names_of_key_items(value: Any, expected: list[str]) -> None:
-    assert fields.item_names(value) == expected
+    assert released_fields.item_names(value) == expected
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_names_of_key_items(value: Any, expected: list[str]) -> None:
     ],
 )
 def test_stems_are_indices_only_where_they_are(path: str, index: int | None) -> None:
-    assert fields.frame_index(path) == index
+    assert released_fields.frame_index(path) == index
 
 
 @pytest.mark.parametrize(
@@ -308,21 +308,21 @@ RECORDS: list[Any] = [
 def test_a_list_is_read_piece_by_piece(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, indent: int | None
 ) -> None:
-    monkeypatch.setattr(source, "CHUNK", chunk)
+    monkeypatch.setattr(json_stream, "CHUNK", chunk)
     file = tmp_path / "a.json"
     file.write_text(json.dumps([*RECORDS, 12345], indent=indent), encoding="utf-8-sig")
-    found = list(source.rows(file))
+    found = list(json_stream.rows(file))
     assert [row.value for row in found] == [*RECORDS, 12345]
     assert found[1].where == "record 2"
 
 
 def test_an_empty_list(tmp_path: Path) -> None:
-    assert list(source.rows(write(tmp_path / "a.json", []))) == []
+    assert list(json_stream.rows(write(tmp_path / "a.json", []))) == []
 
 
 def test_a_bad_line_is_told_and_the_rest_read(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'{"a": 1}\n{"a": \n\xff\n\n{"a": 2}')
-    found = list(source.rows(tmp_path / "a.jsonl"))
+    found = list(json_stream.rows(tmp_path / "a.jsonl"))
     assert [(row.where, bool(row.fault)) for row in found] == [
         ("line 1", False), ("line 2", True), ("line 3", True), ("line 5", False),
     ]  # fmt: skip
@@ -343,7 +343,7 @@ def test_a_bad_line_is_told_and_the_rest_read(tmp_path: Path) -> None:
 def test_a_damaged_file_is_named(tmp_path: Path, text: bytes, said: str) -> None:
     (tmp_path / "a.json").write_bytes(text)
     with pytest.raises(UserError, match=said) as error:
-        list(source.rows(tmp_path / "a.json"))
+        list(json_stream.rows(tmp_path / "a.json"))
     assert str(tmp_path / "a.json") in str(error.value)
     assert error.value.hint
 
@@ -360,10 +360,10 @@ def test_what_is_more_than_can_be_read_is_not_said_to_be_cut_off(
 ) -> None:
     (tmp_path / "a.json").write_text(f'[{{"a": 1}}, {record}]')
     with pytest.raises(UserError, match=f"{said}.* at character 11$") as error:
-        list(source.rows(tmp_path / "a.json"))
+        list(json_stream.rows(tmp_path / "a.json"))
     assert "cut off" not in error.value.hint
     (tmp_path / "a.jsonl").write_text(f'{{"a": 1}}\n{record}\n{{"a": 2}}')
-    _, bad, good = source.rows(tmp_path / "a.jsonl")
+    _, bad, good = json_stream.rows(tmp_path / "a.jsonl")
     assert bad.fault in said
     assert good.value == {"a": 2}
 
@@ -371,17 +371,17 @@ def test_what_is_more_than_can_be_read_is_not_said_to_be_cut_off(
 def test_the_place_of_the_damage_is_counted_from_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source, "CHUNK", 1)
+    monkeypatch.setattr(json_stream, "CHUNK", 1)
     (tmp_path / "a.json").write_text('[{"a": 1}, {"a": 2} {"a": 3}]')
     with pytest.raises(UserError, match="no comma at character 20"):
-        list(source.rows(tmp_path / "a.json"))
+        list(json_stream.rows(tmp_path / "a.json"))
 
 
 def test_a_record_without_an_end_is_not_read_into_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source, "LONGEST", 2000)
-    monkeypatch.setattr(source, "CHUNK", 500)
+    monkeypatch.setattr(json_stream, "LONGEST", 2000)
+    monkeypatch.setattr(json_stream, "CHUNK", 500)
     (tmp_path / "a.json").write_text('[{"a": "' + "x" * 100_000)
     with pytest.raises(UserError, match="never ends"):
-        list(source.rows(tmp_path / "a.json"))
+        list(json_stream.rows(tmp_path / "a.json"))

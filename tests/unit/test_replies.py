@@ -12,14 +12,14 @@ import pytest
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from PIL import Image
 from pydantic import BaseModel
-from tests import misbehaving as bad
+from tests.helpers import misbehaving as bad
 
 from videoespresso.agents.base import Agent, Prompt, Retries, Turn
-from videoespresso.agents.requests import Request
 from videoespresso.errors import MemoryStoreError
 from videoespresso.memory.replies import REMEMBER_S, ReplyCache, StoredReply, reply_key
 from videoespresso.models.chat import chat_model
-from videoespresso.models.ledger import Ledger
+from videoespresso.models.client.request import Request
+from videoespresso.models.client.usage import Ledger
 from videoespresso.models.specs import ModelSpec
 from videoespresso.types import Usage
 
@@ -198,7 +198,7 @@ from pathlib import Path
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from videoespresso.agents.base import Agent, Prompt, Turn
 from videoespresso.memory.replies import ReplyCache
-from videoespresso.models.ledger import Ledger
+from videoespresso.models.client.usage import Ledger
 from videoespresso.models.specs import ModelSpec
 
 root, me = Path(sys.argv[1]), sys.argv[2]

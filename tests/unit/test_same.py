@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from tests.videos import Recipe, encode
+from tests.helpers.videos import Recipe, encode
 
-from videoespresso.tools.same import (
+from videoespresso.tools.frame_similarity import (
     GRID,
     THRESHOLD,
     changed_share,

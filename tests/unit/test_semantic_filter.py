@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from videoespresso.errors import ToolError
-from videoespresso.memory.embedders import embedder
-from videoespresso.tools.caption_words import Guard, clauses
+from videoespresso.models.embedders import embedder
+from videoespresso.tools.caption_similarity import Guard, clauses
 from videoespresso.tools.semantic_filter import (
     TAU,
     calibrate_tau,

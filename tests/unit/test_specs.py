@@ -11,7 +11,7 @@ import pytest
 from videoespresso.agents import prompts
 from videoespresso.errors import ModelError, SettingsError
 from videoespresso.models.chat import NO_KEY, chat_model
-from videoespresso.models.prices import FREE, image_tokens, price
+from videoespresso.models.client.prices import FREE, image_tokens, price
 from videoespresso.models.profiles import (
     CHAT_ROLES,
     PROFILES,

@@ -5,8 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from videoespresso.evaluation import statistics
-from videoespresso.evaluation.statistics import difference, mcnemar, mean, paired, ratio, wilson
+from videoespresso import statistics
+from videoespresso.statistics import difference, mcnemar, mean, paired, ratio, wilson
 
 
 @pytest.mark.parametrize(

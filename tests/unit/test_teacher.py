@@ -8,9 +8,9 @@ import sys
 
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
-from tests.teaching import of_story, teacher, told
+from tests.helpers.teaching import of_story, teacher, told
 
-from videoespresso.agents import wire
+from videoespresso.agents import prompt_parts
 from videoespresso.agents.annotator import annotate
 from videoespresso.agents.distractor import WRONG, distract, judge
 from videoespresso.agents.generator import MOST_PAIRS, Pair, generate
@@ -18,8 +18,8 @@ from videoespresso.agents.verifier import CRITERIA, verify
 from videoespresso.errors import ModelError
 from videoespresso.models.chat import chat_model
 from videoespresso.models.embedded.teacher import TeacherChatModel, verifier
-from videoespresso.synthetic import make_story
 from videoespresso.tasks import TASKS
+from videoespresso.theatre import make_story
 from videoespresso.types import Caption
 
 STORIES = [of_story(make_story(seed)) for seed in range(1_000_000, 1_000_040)]
@@ -147,7 +147,7 @@ def test_wrong_options_err_in_one_place_so_that_none_is_the_middle() -> None:
 def test_a_second_request_for_wrong_options_gets_others() -> None:
     shown = [(0.0, "boy in blue waves"), (1.0, "cook drops the box")]
     question, answer = "What happens after the boy in blue waves?", "The cook drops the box."
-    parts = wire.distract_parts(shown, question, answer, 3)
+    parts = prompt_parts.distract_parts(shown, question, answer, 3)
     first = [SystemMessage("You are the distractor."), HumanMessage(parts[0])]
     again = [*first, HumanMessage("These cannot be used: x. Please write 3 wrong answers.")]
     model = TeacherChatModel()
@@ -198,7 +198,7 @@ def test_other_roles_are_refused_with_what_to_do() -> None:
 
 
 def test_it_replies_in_plain_json() -> None:
-    shown = wire.generate_parts([(c.time_s, c.text) for c in STREET])[0]
+    shown = prompt_parts.generate_parts([(c.time_s, c.text) for c in STREET])[0]
     reply = TeacherChatModel().invoke(
         [SystemMessage("You are the generator.\nat most 2."), HumanMessage(shown)]
     )
@@ -206,11 +206,11 @@ def test_it_replies_in_plain_json() -> None:
 
 
 PROCESS = """
-from tests.teaching import of_story, teacher
+from tests.helpers.teaching import of_story, teacher
 from videoespresso.agents.annotator import annotate
 from videoespresso.agents.distractor import distract
 from videoespresso.agents.generator import generate
-from videoespresso.synthetic import make_story
+from videoespresso.theatre import make_story
 
 for seed in (175, 217, 221):
     captions = of_story(make_story(seed))

@@ -5,16 +5,16 @@ from collections.abc import Iterator
 from itertools import combinations, permutations
 
 import pytest
-from tests.records import video
-from tests.teaching import of_story, teacher, told
+from tests.helpers.records import video
+from tests.helpers.teaching import of_story, teacher, told
 
 from videoespresso.agents.annotator import annotate
 from videoespresso.agents.distractor import distract
 from videoespresso.agents.generator import generate
-from videoespresso.dataset.guessers import guesses
-from videoespresso.items import LETTERS, DatasetItem
+from videoespresso.dataset.inspect.blind_baselines import guesses
+from videoespresso.dataset_record import LETTERS, DatasetItem
 from videoespresso.models.embedded.teacher.alternatives import Weights, drawn, evenness
-from videoespresso.synthetic import make_story
+from videoespresso.theatre import make_story
 
 TABLE: Weights = {"dog": 20, "cat": 23, "bird": 6, "horse": 3, "cow": 1, "fox": 11}
 LIMITS = {

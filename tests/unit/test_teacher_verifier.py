@@ -4,12 +4,12 @@ import random
 from collections import Counter
 
 import pytest
-from tests.teaching import of_story, teacher, told
+from lab.measure.planted import Planted, false_pairs, true_pairs
+from tests.helpers.teaching import of_story, teacher, told
 
 from videoespresso.agents.verifier import verify
-from videoespresso.evaluation.planted import Planted, false_pairs, true_pairs
-from videoespresso.evaluation.statistics import wilson
-from videoespresso.synthetic import make_story
+from videoespresso.statistics import wilson
+from videoespresso.theatre import make_story
 
 KITCHEN = told(
     "kitchen: man in red chops the onion; girl in blue stands; pan is off",

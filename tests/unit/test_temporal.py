@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from videoespresso.errors import ToolError
-from videoespresso.memory.embedders import embedder
+from videoespresso.models.embedders import embedder
 from videoespresso.tools.temporal import locate, nearest_frame
 from videoespresso.types import Caption, FrameRef
 

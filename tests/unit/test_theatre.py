@@ -13,12 +13,12 @@ from functools import cache
 
 import pytest
 
-from videoespresso.synthetic import LABELS, SPLITS, Story, make_story
-from videoespresso.synthetic.questions import FAMILIES, Question, questions
-from videoespresso.synthetic.questions.count import SAMPLE, count, fingerprint
-from videoespresso.synthetic.questions.law import TABLE
-from videoespresso.synthetic.style import Style, StyleFamily, make_style
 from videoespresso.tasks import TASKS
+from videoespresso.theatre import LABELS, SPLITS, Story, make_story
+from videoespresso.theatre.questions import FAMILIES, Question, questions
+from videoespresso.theatre.questions.count import SAMPLE, count, fingerprint
+from videoespresso.theatre.questions.law import TABLE
+from videoespresso.theatre.style import Style, StyleFamily, make_style
 
 SEEDS = range(500)
 TOLD_IN_ORDER = {"narrative_order", "narrative_begin", "narrative_end", "cooking_first"}
@@ -340,6 +340,6 @@ def test_an_option_is_right_as_often_as_any_other() -> None:
 
 
 def test_the_counted_answers_are_those_of_today() -> None:
-    """If not: python -m videoespresso.synthetic.questions.count"""
+    """If not: python -m videoespresso.theatre.questions.count"""
     written = json.loads(TABLE.read_text("utf-8"))["sample"]
     assert written == fingerprint(count(SAMPLE))

@@ -12,19 +12,19 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.messages.tool import InvalidToolCall
 from langchain_core.tools import tool
 from PIL import Image
-from tests import misbehaving as bad
-from tests.calling import CallingModel, Decide, calls, in_turn
-from tests.scripted import ScriptedModel
+from tests.helpers import misbehaving as bad
+from tests.helpers.calling import CallingModel, Decide, calls, in_turn
+from tests.helpers.scripted import ScriptedModel
 
-from videoespresso.agents import wire
+from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent
-from videoespresso.graphs import tool_calls
+from videoespresso.graphs import tool_use
 from videoespresso.graphs.context import Context
-from videoespresso.graphs.tool_calls import MOST_CALLS, MOST_TURNS, Called, call_tools
+from videoespresso.graphs.tool_use import MOST_CALLS, MOST_TURNS, Called, call_tools
 from videoespresso.memory.replies import ReplyCache
-from videoespresso.models.budget import Budget
 from videoespresso.models.chat import chat_model
-from videoespresso.models.ledger import Ledger
+from videoespresso.models.client.budget import Budget
+from videoespresso.models.client.usage import Ledger
 from videoespresso.models.specs import ModelSpec
 from videoespresso.tools.base import Finding, Needs, ToolRequest
 from videoespresso.tools.registry import load_tools
@@ -77,7 +77,7 @@ def run(made: Context, known: Sequence[dict[str, Any]] = ()) -> Called:
     request = ToolRequest(
         "Why?", VIDEO, (CoreFrame(frame=FRAME),), lambda f: Image.new("L", (1, 1))
     )
-    shown = [wire.Shown(Image.new("RGB", (8, 8)), 2.5, "a street")]
+    shown = [prompt_parts.Shown(Image.new("RGB", (8, 8)), 2.5, "a street")]
     return call_tools(made, request, lambda: shown, known)
 
 
@@ -100,7 +100,7 @@ def test_what_tools_have_found_already_is_shown() -> None:
     run(context(chat, [weather]), [{"tool": "count", "time_s": 2.5, "text": "Detected: 1 car."}])
     said = "".join(part.get("text", "") for part in chat.heard[0][1].content)
     assert "- count (2.5 s): Detected: 1 car." in said
-    assert said.endswith(wire.CALL_CUE)
+    assert said.endswith(prompt_parts.CALL_CUE)
 
 
 def test_every_turn_is_counted() -> None:
@@ -176,7 +176,7 @@ def test_what_goes_wrong_is_a_gap_and_the_model_is_told(
 
 
 def test_a_tool_that_hangs_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tool_calls, "patience", lambda context: 0.05)
+    monkeypatch.setattr(tool_use, "patience", lambda context: 0.05)
     released = threading.Event()
 
     @tool

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.small import square_video
+from tests.helpers.small import square_video
 
 from videoespresso.cli.app import main
 from videoespresso.cli.console import Exit, err, out

@@ -8,12 +8,12 @@ from typing import Any
 
 import httpcore
 import pytest
-from tests import web
-from tests.web import LOCAL, Site
+from tests.helpers import web
+from tests.helpers.web import LOCAL, Site
 
 from videoespresso.errors import AddressError, DownloadError, MemoryStoreError
-from videoespresso.tools.connection import Limits, Wire
-from videoespresso.tools.transfer import Got, Progress, Stamp, transfer
+from videoespresso.tools.fetch.http import Limits, Wire
+from videoespresso.tools.fetch.transfer import Got, Progress, Stamp, transfer
 
 PUBLIC = "93.184.215.14"
 DATA = random.Random(3).randbytes(300_000)

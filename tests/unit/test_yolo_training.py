@@ -8,18 +8,18 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from PIL import Image
-
-from videoespresso.synthetic import LABELS, SPLITS, make_story
-from videoespresso.tools.grounding import detector
-from videoespresso.training.yolo_data import (
+from lab.yolo_data import (
     Labelled,
     jittered,
     split_frames,
     training_frames,
     write_dataset,
 )
-from videoespresso.training.yolo_score import Tally, compare, iou, score
+from lab.yolo_score import Tally, compare, iou, score
+from PIL import Image
+
+from videoespresso.theatre import LABELS, SPLITS, make_story
+from videoespresso.tools.grounding import detector
 from videoespresso.types import Box
 
 

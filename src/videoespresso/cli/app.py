@@ -9,18 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from videoespresso.cli import (
-    ask,
-    cache,
-    chat,
-    dataset,
-    doctor,
-    mcp,
-    memory,
-    models,
-    synthetic,
-    tools,
-)
+from videoespresso.cli import ask, cache, chat, dataset, doctor, mcp, memory, models, theatre, tools
 from videoespresso.cli.console import Exit, err, examples, exit_code, say_error
 from videoespresso.errors import VideoEspressoError
 
@@ -67,8 +56,9 @@ ask.add_to(app)
 chat.add_to(app)
 doctor.add_to(app)
 mcp.add_to(app)
-for part in (models, tools, cache, memory, synthetic, dataset):
+for part in (models, tools, cache, memory, theatre, dataset):
     app.add_typer(part.app)
+app.add_typer(theatre.app, name="synthetic", hidden=True)  # what it was called; until 1.0
 
 
 def _version(wanted: bool) -> None:

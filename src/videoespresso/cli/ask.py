@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from videoespresso.cli.batch import many
+from videoespresso.cli.ask_many import many
 from videoespresso.cli.console import (
     Exit,
     err,
@@ -38,7 +38,7 @@ from videoespresso.settings import Settings
 from videoespresso.types import Answer
 
 if TYPE_CHECKING:
-    from videoespresso.asking import Step
+    from videoespresso.api.ask import Step
 
 EPILOG = examples(
     'ask clip.mp4 "Why does the red car stop?"',
@@ -157,7 +157,7 @@ def run(
     quiet: bool,
 ) -> Answer:
     """Asks, and shows each step as it happens; on a terminal with a sign of life between them."""
-    from videoespresso.asking import ask as ask_video
+    from videoespresso.api.ask import ask as ask_video
     from videoespresso.models.profiles import UNCONFIGURED, configured
 
     for warning in settings.warnings:
@@ -186,7 +186,7 @@ def run(
 def check_report(report: Path, video: str) -> None:
     """Raises UserError where the report cannot go, before anything is paid for."""
     from videoespresso.report.parts import check_target
-    from videoespresso.tools.addresses import is_address
+    from videoespresso.tools.fetch.addresses import is_address
 
     check_target(report)
     if not is_address(video) and report.resolve() == Path(video).resolve():

@@ -93,9 +93,9 @@ def clear(
 
 def _clear(folder: Path, *, frames: bool, captions: bool, replies: bool) -> None:
     from videoespresso.memory.captions import CaptionMemory
-    from videoespresso.memory.embedders import embedder
     from videoespresso.memory.frames import FrameStore
     from videoespresso.memory.replies import ReplyCache
+    from videoespresso.models.embedders import embedder
 
     if frames:
         FrameStore(folder / "frames").clear()

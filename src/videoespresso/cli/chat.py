@@ -39,8 +39,8 @@ from videoespresso.errors import UserError, VideoEspressoError
 from videoespresso.settings import Settings
 
 if TYPE_CHECKING:
-    from videoespresso.asking import Step
-    from videoespresso.chatting import Chat
+    from videoespresso.api.ask import Step
+    from videoespresso.api.chat import Chat
     from videoespresso.memory.threads import ThreadStore
 
 STOPPED = "stopped; what was seen and paid for so far is kept, and the chat is as before"
@@ -118,7 +118,7 @@ def _opened(
     *,
     resume: bool,
 ) -> "Chat":
-    from videoespresso.chatting import Chat
+    from videoespresso.api.chat import Chat
 
     if not resume:
         with err().status("opening") as status:

@@ -17,7 +17,7 @@ from videoespresso.report.text import clock, letter, money
 from videoespresso.settings import DATASET_ROLES, ROLES
 
 if TYPE_CHECKING:
-    from videoespresso.chatting import Chat
+    from videoespresso.api.chat import Chat
     from videoespresso.memory.threads import ThreadStore
     from videoespresso.types import ChatTurn, Usage
 
@@ -233,7 +233,7 @@ def threads(session: Session, _given: str) -> Shown:
 def resume(session: Session, given: str) -> Shown:
     if given == session.chat.name:
         raise UserError(f"the chat {given} is the one that is open", hint="/threads lists others.")
-    from videoespresso.chatting import Chat
+    from videoespresso.api.chat import Chat
 
     names = [info.name for info in session.threads.infos() if info.name != session.chat.name]
     if not given and not names:
@@ -253,7 +253,7 @@ def undo(session: Session, _given: str) -> Shown:
 
 
 def clear(session: Session, _given: str) -> Shown:
-    from videoespresso.chatting import Chat
+    from videoespresso.api.chat import Chat
 
     old = session.chat
     opened = Chat(session.threads, session.threads.new_name(), old.videos, old.context)

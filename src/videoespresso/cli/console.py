@@ -23,7 +23,7 @@ from videoespresso.report.text import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from videoespresso.tools.transfer import Progress
+    from videoespresso.tools.fetch.transfer import Progress
 
 
 class Exit(IntEnum):

@@ -2,7 +2,7 @@
 
 import typer
 
-from videoespresso.cli import dataset_build, dataset_convert, dataset_look
+from videoespresso.cli import dataset_build, dataset_convert, dataset_inspect
 from videoespresso.cli.console import examples
 
 app = typer.Typer(
@@ -18,4 +18,4 @@ app = typer.Typer(
 )
 dataset_build.add_to(app)
 dataset_convert.add_to(app)
-dataset_look.add_to(app)
+dataset_inspect.add_to(app)

@@ -18,14 +18,14 @@ from videoespresso.cli.console import (
     write_json,
 )
 from videoespresso.cli.dataset_forecast import dry_run as forecast
-from videoespresso.cli.dataset_said import Bar, say, show
+from videoespresso.cli.dataset_progress import Bar, say, show
 from videoespresso.errors import BudgetExceeded, ModelError
 from videoespresso.settings import Settings
 
 if TYPE_CHECKING:
-    from videoespresso.agents.deferred import BatchState
-    from videoespresso.dataset.batches import Batch
+    from videoespresso.dataset.batch_rounds import Batch
     from videoespresso.dataset.build import Built
+    from videoespresso.models.batch_api.collector import BatchState
 
 Engine = Literal["local", "ray"]
 
@@ -159,7 +159,7 @@ class How(TypedDict):
 
 
 def _batch(wait: bool) -> "Batch":
-    from videoespresso.dataset.batches import Batch
+    from videoespresso.dataset.batch_rounds import Batch
 
     def tell(states: "list[BatchState]") -> None:
         for state in states:
@@ -184,8 +184,8 @@ def run(
 ) -> "Built":
     """Builds, with a line that moves on a terminal, and prints the counts, also those of a run that
     a limit, a refused key or Ctrl-C has ended. On Ctrl-C says how to go on."""
-    from videoespresso.dataset.arenas import few_arenas
     from videoespresso.dataset.build import Built, build_dataset
+    from videoespresso.dataset.engine import few_arenas
     from videoespresso.models.profiles import UNCONFIGURED, configured
 
     few_arenas()

@@ -9,7 +9,7 @@ import typer
 from videoespresso.cli.console import examples, one_line, out, say_warning, show_table, write_json
 
 if TYPE_CHECKING:
-    from videoespresso.dataset.formats.tally import Converted
+    from videoespresso.dataset.formats.conversion_report import Converted
     from videoespresso.dataset.formats.writing import Choices
 
 From = Literal["auto", "videoespresso-train", "videoespresso-test", "ours"]
@@ -110,7 +110,7 @@ def export(
 
 def schema() -> None:
     """Print the JSON Schema of a record."""
-    from videoespresso.items import json_schema
+    from videoespresso.dataset_record import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
 

@@ -12,8 +12,7 @@ from videoespresso.report.text import money
 from videoespresso.settings import Settings
 
 if TYPE_CHECKING:
-    from videoespresso.dataset.estimates import Expected
-    from videoespresso.dataset.forecast import Forecast
+    from videoespresso.dataset.forecast import Expected, Forecast
 
 
 def dry_run(

@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Mapping
 
 from videoespresso.cli.console import one_line, out, say_warning, show_table
-from videoespresso.dataset.duplicates import Duplicates
-from videoespresso.dataset.leaks import MEANING, Leakage
-from videoespresso.dataset.split import Divided
-from videoespresso.dataset.spreads import Share, Spread
-from videoespresso.dataset.stats import NO_TASK, DatasetStats, TaskRow
-from videoespresso.dataset.validate import Validation
-from videoespresso.items import DatasetItem, FrameBox
+from videoespresso.dataset.inspect.duplicates import Duplicates
+from videoespresso.dataset.inspect.leakage import MEANING, Leakage
+from videoespresso.dataset.inspect.split import Divided
+from videoespresso.dataset.inspect.stats import NO_TASK, DatasetStats, Share, Spread, TaskRow
+from videoespresso.dataset.inspect.validate import Validation
+from videoespresso.dataset_record import DatasetItem, FrameBox
 from videoespresso.report.text import instant, letter, money, number, percent, total
 from videoespresso.tasks import TASKS
 

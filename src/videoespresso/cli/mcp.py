@@ -35,7 +35,7 @@ def serve(
 
     Whoever reaches it may open any video that you may: over HTTP it listens on this machine only.
     """
-    from videoespresso.mcp_server import HOST, PORT, build_server
+    from videoespresso.api.mcp_server import HOST, PORT, build_server
 
     if port is not None and not http:
         raise UserError("--port is for --http", hint="Give both, or neither for stdio.")

@@ -47,8 +47,8 @@ def rebuild(where: WhereOption = None, embedder: EmbedderOption = None) -> None:
 
 def opened(where: str | None, embedder_spec: str | None) -> "CaptionMemory":
     """The memory that `ask` uses, or the one named."""
-    from videoespresso.agents.embedding import within_limits
     from videoespresso.memory.captions import CaptionMemory
+    from videoespresso.models.paid_embedder import within_limits
     from videoespresso.models.profiles import resolve
 
     settings = Settings.load({"embedder": embedder_spec})

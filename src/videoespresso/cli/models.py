@@ -148,7 +148,7 @@ def _chat(role: "Role", picture: "Image", settings: Settings) -> str:
     """A small made-up case through the role itself: its prompt, its typed reply; no cache."""
     from videoespresso.agents.base import Agent
     from videoespresso.models.chat import chat_model
-    from videoespresso.models.ledger import Ledger
+    from videoespresso.models.client.usage import Ledger
 
     model = chat_model(role.model, timeout_s=settings.timeout_s)
     agent = Agent(
@@ -160,7 +160,7 @@ def _chat(role: "Role", picture: "Image", settings: Settings) -> str:
 
 def _case(role: str, agent: "Agent", picture: "Image") -> str:
     """What the role made of a red car on a road, in words."""
-    from videoespresso.agents import captioner, checker, reasoner, selector, wire
+    from videoespresso.agents import captioner, checker, prompt_parts, reasoner, selector
     from videoespresso.types import Caption, EvidenceStep
 
     question = "What colour is the car?"
@@ -174,7 +174,7 @@ def _case(role: str, agent: "Agent", picture: "Image") -> str:
             ]
             return f"kept {len(selector.select(agent, question, captions))} of 2 frames"
         case "reasoner":
-            shown = [wire.Shown(picture, 0.0, "a red car")]
+            shown = [prompt_parts.Shown(picture, 0.0, "a red car")]
             found, _ = reasoner.evidence(agent, question, shown)
             return f"wrote {len(found.steps)} steps of evidence"
         case _:
@@ -191,7 +191,7 @@ def _detect(spec: str, picture: "Image") -> str:
 
 
 def _embed(spec: str) -> str:
-    from videoespresso.memory.embedders import embedder
+    from videoespresso.models.embedders import embedder
 
     rows, width = embedder(spec)(["a red car"]).shape
     return f"{spec} made {rows} vector of {width} numbers"

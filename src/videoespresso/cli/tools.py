@@ -119,7 +119,7 @@ def try_tool(
 ) -> None:
     """Run one tool on a few frames of a video, and show what it found or why it did not."""
     from videoespresso.graphs.context import open_context
-    from videoespresso.tools.download import local
+    from videoespresso.tools.fetch.download import local
     from videoespresso.tools.registry import run_tool
 
     settings, arguments = _settings(detector), _arguments(arg or ())
@@ -196,9 +196,8 @@ def _request(
     """A few frames of the video with what is known about them, as the graph would give them."""
     from dataclasses import replace
 
-    from videoespresso.graphs.look import strange
-    from videoespresso.graphs.looking import stored
     from videoespresso.graphs.tool_use import tool_request
+    from videoespresso.graphs.watch import stored, strange
     from videoespresso.tools.base import Means
     from videoespresso.tools.sampling import Sampled
     from videoespresso.tools.video import open_video

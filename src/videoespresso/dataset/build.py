@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from videoespresso.dataset.batches import Batch, in_batches
+from videoespresso.dataset.batch_rounds import Batch, in_batches
 from videoespresso.dataset.engine import Engine, LocalEngine
 from videoespresso.dataset.folder import Folder
 from videoespresso.dataset.manifest import made_with
@@ -99,8 +99,7 @@ def build_dataset(
     worked_by: Engine
     if engine == "ray":
         # imports the worker, which imports this
-        from videoespresso.dataset.cluster import RayEngine  # noqa: PLC0415
-        from videoespresso.dataset.cluster_worker import plan  # noqa: PLC0415
+        from videoespresso.dataset.ray_engine import RayEngine, plan  # noqa: PLC0415
 
         told = plan(folder, settings, paths, seed=seed, group=group, made=made)
         worked_by = RayEngine(folder, told, address=ray_address, jobs=jobs)

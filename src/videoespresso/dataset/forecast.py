@@ -9,32 +9,206 @@ is done in vain: frames, replies and records are kept, and what was measured is 
 forecast.
 """
 
+import copy
+import math
 import random
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from videoespresso.agents import captioner
 from videoespresso.agents.base import Agent
 from videoespresso.dataset.build import open_dataset_context
-from videoespresso.dataset.costs import Costs
-from videoespresso.dataset.estimates import Expected, Measured, RoleForecast, added, carried
 from videoespresso.dataset.folder import Folder, written
 from videoespresso.dataset.manifest import made_with, write_manifest
+from videoespresso.dataset.video_worker import Worker
 from videoespresso.dataset.videos import find_videos, first_paths
-from videoespresso.dataset.work import Worker
 from videoespresso.errors import BudgetExceeded, ModelError, UserError, VideoError
-from videoespresso.graphs import look, looking
+from videoespresso.graphs import watch
 from videoespresso.graphs.context import Context
-from videoespresso.graphs.dataset_context import GROUP
+from videoespresso.graphs.dataset_context import GROUP, Event
 from videoespresso.graphs.state import State
+from videoespresso.memory.replies import ReplyCache, StoredReply
+from videoespresso.models.client.budget import Budget
+from videoespresso.models.client.rate_limit import Pace
+from videoespresso.models.client.usage import Ledger
 from videoespresso.report.dataset_page import write_page
 from videoespresso.settings import Settings
 from videoespresso.tools.sampling import SamplingPlan
 from videoespresso.types import FrameRef, Record, Usage
+
+ROLE_OF = {
+    "generate": "generator",
+    "verify": "verifier",
+    "annotate": "annotator",
+    "distract": "distractor",
+}
+"""Who is asked in a stage; in others nobody is."""
+
+
+class Costs:
+    """Counts, by role, what replies cost when they were made. Thread-safe.
+
+    context: the one given, whose agents now tell which replies they took from the cache.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._lock = threading.Lock()
+        self._cached: dict[str, Usage] = {}
+        self._journal: dict[str, Usage] = {}
+        self._ledger: dict[str, Usage] = {}
+        agents = {role: copy.copy(agent) for role, agent in context.agents.items()}
+        for role, agent in agents.items():
+            if agent.replies is not None:
+                agent.replies = _Replies(agent.replies.path, partial(self._found, role))
+        self.context = replace(context, agents=agents)
+
+    def hear(self, event: Event) -> None:
+        """Counts a stage that was in a journal."""
+        role = ROLE_OF.get(event.stage)
+        if role and event.known:
+            self._add(self._journal, role, event.cost)
+
+    def remembered(self, frames: Iterable[FrameRef]) -> None:
+        """Counts captions that the memory holds; one whose reply the cache has lost is not."""
+        asked = copy.copy(self.context.agents["captioner"])
+        asked.ledger, asked.budget, asked.pace = Ledger(), Budget(max_calls=0), Pace()
+        for frame in frames:
+            with suppress(BudgetExceeded):
+                captioner.caption(asked, [self.context.store.image(frame)])
+
+    def take(self) -> dict[str, Usage]:
+        """All since the last time. A journal keeps no seconds: its calls are taken to have been as
+        long as the role's others."""
+        with self._lock:
+            cached, self._cached = self._cached, {}
+            journal, self._journal = self._journal, {}
+        before, self._ledger = self._ledger, self.context.ledger.by_role()
+        found = {}
+        for role in sorted({*self._ledger, *cached, *journal}):
+            fresh = self._ledger.get(role, Usage()) - before.get(role, Usage())
+            timed = fresh + cached.get(role, Usage())
+            whole = timed + journal.get(role, Usage())
+            seconds = timed.seconds * whole.calls / timed.calls if timed.calls else 0.0
+            found[role] = whole.model_copy(update={"seconds": seconds})
+        return found
+
+    def _found(self, role: str, usage: Usage) -> None:
+        self._add(self._cached, role, usage)
+
+    def _add(self, sums: dict[str, Usage], role: str, usage: Usage) -> None:
+        with self._lock:
+            sums[role] = sums.get(role, Usage()) + usage
+
+
+class _Replies(ReplyCache):
+    """The cache; `found` hears what a reply cost that was there before, once a reply: the same
+    question asked twice is paid once."""
+
+    def __init__(self, path: Path, found: Callable[[Usage], None]) -> None:
+        super().__init__(path)
+        self._found = found
+        self._told: set[str] = set()
+
+    def get(self, key: str) -> StoredReply | None:
+        """See `ReplyCache`."""
+        kept = super().get(key)
+        if kept is not None and key not in self._told:
+            self._told.add(key)
+            self._found(kept.usage)
+        return kept
+
+    def put(self, key: str, spec: str, role: str, reply: StoredReply) -> None:
+        """See `ReplyCache`."""
+        self._told.add(key)  # it is in the ledger
+        super().put(key, spec, role, reply)
+
+
+_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+"""Student's t, 97.5 %, for 1 to 10 degrees of freedom; beyond them 2.2 is on the safe side."""
+MEASURES = ("calls", "input_tokens", "output_tokens", "usd", "seconds")
+
+
+class Expected(Record):
+    """A number and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class RoleForecast(Record):
+    """What a role will take. usd: None where its model has no known price. seconds: of waiting for
+    replies, added up over calls that are made side by side."""
+
+    calls: Expected
+    input_tokens: Expected
+    output_tokens: Expected
+    usd: Expected | None
+    seconds: Expected
+
+
+class Measured(Record):
+    """What a video took. frames: those of it that differ to the eye."""
+
+    frames: float
+    usage: dict[str, Usage]
+
+
+def ratio(took: Sequence[float], frames: Sequence[float], left: Sequence[float]) -> Expected:
+    """What the videos left take in all: sum(took) / sum(frames) of the sample, times their frames.
+
+    The interval is the jackknife's, with Student's t, never below 0; the sample is taken as drawn
+    from a large set, and what the videos left differ by among themselves is in it too.
+    """
+    n, whole = len(took), sum(left)
+    rate = sum(took) / sum(frames)
+    parts = [(sum(took) - t) / (sum(frames) - f) for t, f in zip(took, frames, strict=True)]
+    mean = sum(parts) / n
+    variance = (n - 1) / n * sum((p - mean) ** 2 for p in parts)
+    residual = sum((t - rate * f) ** 2 for t, f in zip(took, frames, strict=True)) / (n - 1)
+    error = math.sqrt(variance * whole**2 + residual * len(left))
+    t = _T[min(n - 1, len(_T)) - 1]
+    return Expected(
+        value=rate * whole, low=max(0.0, rate * whole - t * error), high=rate * whole + t * error
+    )
+
+
+def carried(measured: Sequence[Measured], left: Sequence[float]) -> dict[str, RoleForecast]:
+    """What each role will take. measured: the sample; left: the others' frames."""
+    roles = sorted({role for m in measured for role in m.usage})
+    return {
+        role: _forecast([m.usage.get(role, Usage()) for m in measured], measured, left)
+        for role in roles
+    }
+
+
+def added(measured: Sequence[Measured], left: Sequence[float]) -> RoleForecast:
+    """What all roles together will take."""
+    return _forecast([sum(m.usage.values(), Usage()) for m in measured], measured, left)
+
+
+def _forecast(
+    usages: Sequence[Usage], measured: Sequence[Measured], left: Sequence[float]
+) -> RoleForecast:
+    frames = [m.frames for m in measured]
+    found: dict[str, Expected | None] = {}
+    for name in MEASURES:
+        took = [getattr(usage, name) for usage in usages]
+        known = None not in took
+        if not left:
+            found[name] = Expected(value=0.0, low=0.0, high=0.0)
+        else:
+            found[name] = ratio(took, frames, left) if known else None
+    return RoleForecast.model_validate(found)
+
 
 SAMPLE = 3
 """Videos: the fewest of which a spread can be told."""
@@ -205,9 +379,9 @@ class _Forecaster:
             "options": [],
             "video": video.model_dump(mode="json"),
         }
-        found = look.sample(asked, self._context)
+        found = watch.sample(asked, self._context)
         frames = [FrameRef.model_validate(frame) for frame in found["frames"]]
-        leaders = looking.leaders(self._context, frames)
+        leaders = watch.leaders(self._context, frames)
         return [frame for frame in frames if leaders[frame.id] == frame.id]
 
     def _known(self, video_id: str) -> bool:

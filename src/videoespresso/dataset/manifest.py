@@ -9,10 +9,10 @@ from typing import Any
 from videoespresso.agents import generator
 from videoespresso.agents.prompts import load
 from videoespresso.dataset.folder import Folder, written
+from videoespresso.dataset_record import VERSION
 from videoespresso.graphs.context import Context
-from videoespresso.items import VERSION
 from videoespresso.memory.locks import writer_lock
-from videoespresso.tools.color_check import ColorCheck
+from videoespresso.tools.detectors.color_check import ColorCheck
 
 Json = dict[str, Any]
 

@@ -15,8 +15,8 @@ from pydantic import Field
 from videoespresso.dataset.engine import Engine, Report
 from videoespresso.dataset.folder import Folder
 from videoespresso.dataset.manifest import write_manifest
-from videoespresso.dataset.told import Told
-from videoespresso.dataset.work import Outcome
+from videoespresso.dataset.video_worker import Outcome
+from videoespresso.dataset_record import path_text
 from videoespresso.errors import (
     BudgetExceeded,
     MemoryStoreError,
@@ -26,6 +26,41 @@ from videoespresso.errors import (
 )
 from videoespresso.report.dataset_page import write_page
 from videoespresso.types import Record, Usage
+
+KEPT = 100
+"""Of each kind, at most."""
+
+
+@dataclass
+class Told:
+    """Gathered from outcomes as they come.
+
+    left_out: videos that became one reject as a whole (unreadable, a duplicate, beyond the
+    captioner), whose paths and reasons are in `reasons`. refused: rejects by criterion.
+    """
+
+    left_out: int = 0
+    reasons: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    busy: list[str] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def take(self, outcome: Outcome) -> None:
+        """Adds what is to be said of a video."""
+        path = path_text(outcome.path)
+        whole = [r["reason"] for r in outcome.rejects.values() if r["group"] is None]
+        self.left_out += bool(whole)
+        self._add(self.reasons, *(r if path in r else f"{path}: {r}" for r in whole[:1]))
+        self._add(
+            self.failures, *(f"{f['video']}: {f['reason']}" for f in outcome.failures.values())
+        )
+        if outcome.busy:
+            self._add(self.busy, f"{path}: another process is at work on it")
+        self.refused.update(r["criterion"] for r in outcome.rejects.values())
+
+    def _add(self, said: list[str], *more: str) -> None:
+        said += more[: max(0, KEPT - len(said))]
+
 
 BREAK_AFTER = 8
 """Videos in a row that fail on their models, none between that succeeds: the server is down or the

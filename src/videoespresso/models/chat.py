@@ -6,8 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, cast
 
 from videoespresso.errors import ModelError, SettingsError
-from videoespresso.models.failures import key_variable, model_errors
-from videoespresso.models.secrets import redact
+from videoespresso.models.client.errors import key_variable, model_errors, redact
 from videoespresso.models.specs import ModelSpec, is_local, openai_base_url
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from PIL import Image
 from pydantic import Field, PrivateAttr
 
 from videoespresso.errors import ModelError, SettingsError
-from videoespresso.models.images import from_data_uri
+from videoespresso.models.client.messages import from_data_uri
 from videoespresso.models.weights import weights_identity
 
 MAX_PIXELS = 1024 * 1024

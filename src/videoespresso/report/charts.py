@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from videoespresso.dataset.spreads import Share, Spread, round_width
+from videoespresso.dataset.inspect.stats import Share, Spread, round_width
 from videoespresso.report.text import number, percent
 
 WIDE, HIGH = 420.0, 150.0

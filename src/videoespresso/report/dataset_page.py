@@ -12,9 +12,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from videoespresso.dataset.files import read_items, records_file
-from videoespresso.dataset.stats import DatasetStats, dataset_stats
-from videoespresso.items import DatasetItem
+from videoespresso.dataset.inspect.stats import DatasetStats, dataset_stats
+from videoespresso.dataset.records_io import read_items, records_file
+from videoespresso.dataset_record import DatasetItem
 from videoespresso.report import charts
 from videoespresso.report.parts import check_target, template, write_text
 from videoespresso.report.record_page import found, view

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from videoespresso.dataset.validate import inside
-from videoespresso.items import (
+from videoespresso.dataset.inspect.validate import inside
+from videoespresso.dataset_record import (
     DatasetItem,
     EvidenceSentence,
     GroundedItem,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from videoespresso.types import Usage
 
 if TYPE_CHECKING:
-    from videoespresso.dataset.guessers import Guess
-    from videoespresso.dataset.spreads import Share
+    from videoespresso.dataset.inspect.blind_baselines import Guess
+    from videoespresso.dataset.inspect.stats import Share
 
 LONG = 2000
 """Characters of a text shown; no caption is longer, and a page must stay small."""

@@ -4,12 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from videoespresso.dataset.files import records_file
 from videoespresso.dataset.formats import reading, writing
-from videoespresso.dataset.formats.boxes import Scale
-from videoespresso.dataset.formats.clock import Clock
-from videoespresso.dataset.formats.tally import Converted, Tally
-from videoespresso.dataset.guard import refuse_own
+from videoespresso.dataset.formats.conversion_report import Converted, Tally
+from videoespresso.dataset.formats.released_boxes import Scale
+from videoespresso.dataset.formats.timestamps import Clock
+from videoespresso.dataset.records_io import records_file, refuse_own
 from videoespresso.errors import UserError
 
 

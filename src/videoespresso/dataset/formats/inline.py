@@ -9,8 +9,14 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from videoespresso.dataset.formats.boxes import Four, Scale, fours, from_released, to_released
-from videoespresso.items import EvidenceSentence, FrameBox, GroundedItem
+from videoespresso.dataset.formats.released_boxes import (
+    Four,
+    Scale,
+    fours,
+    from_released,
+    to_released,
+)
+from videoespresso.dataset_record import EvidenceSentence, FrameBox, GroundedItem
 
 MARKS = ("<obj_start>", "<obj_end>", "<box_start>", "<box_end>")
 _TAG = re.compile(

@@ -8,9 +8,9 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from videoespresso.dataset.formats.tally import Unusable
+from videoespresso.dataset.formats.conversion_report import Unusable
+from videoespresso.dataset_record import DatasetItem
 from videoespresso.errors import UserError
-from videoespresso.items import DatasetItem
 
 if TYPE_CHECKING:
     import pyarrow

@@ -5,16 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from videoespresso.dataset.files import numbered, records_file
 from videoespresso.dataset.formats import inline
-from videoespresso.dataset.formats.boxes import Four, Scale, ScaleVote
-from videoespresso.dataset.formats.clock import Clock
-from videoespresso.dataset.formats.fields import texts
+from videoespresso.dataset.formats.conversion_report import Tally, Unusable
+from videoespresso.dataset.formats.json_stream import Row, rows
 from videoespresso.dataset.formats.released import ReleasedReader
-from videoespresso.dataset.formats.source import Row, rows
-from videoespresso.dataset.formats.tally import Tally, Unusable
+from videoespresso.dataset.formats.released_boxes import Four, Scale, ScaleVote
+from videoespresso.dataset.formats.released_fields import texts
+from videoespresso.dataset.formats.timestamps import Clock
+from videoespresso.dataset.records_io import numbered, records_file
+from videoespresso.dataset_record import DatasetItem, Reject
 from videoespresso.errors import UserError
-from videoespresso.items import DatasetItem, Reject
 
 Form = Literal["videoespresso-train", "videoespresso-test", "ours"]
 FORMS: tuple[Form, ...] = get_args(Form)

@@ -8,10 +8,10 @@ frames' key as far as anybody has said: the text is the same.
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from videoespresso.dataset.formats import fields, inline
-from videoespresso.dataset.formats.boxes import Scale
-from videoespresso.dataset.formats.tally import Unusable
-from videoespresso.items import LETTERS, DatasetItem, GroundedItem
+from videoespresso.dataset.formats import inline, released_fields
+from videoespresso.dataset.formats.conversion_report import Unusable
+from videoespresso.dataset.formats.released_boxes import Scale
+from videoespresso.dataset_record import LETTERS, DatasetItem, GroundedItem
 from videoespresso.tasks import LEADERBOARD
 
 Released = Literal["videoespresso-train", "videoespresso-train-images", "videoespresso-test"]
@@ -31,7 +31,11 @@ def released(item: DatasetItem, form: Released, scale: Scale) -> dict[str, Any]:
 
 def evidence_text(item: DatasetItem, scale: Scale) -> str:
     """All sentences with their tags. Names that the record lists beside the text stay there."""
-    listed = {n for key in fields.KEY_ITEMS for n in fields.item_names(item.extra.get(key))}
+    listed = {
+        n
+        for key in released_fields.KEY_ITEMS
+        for n in released_fields.item_names(item.extra.get(key))
+    }
 
     def wanted(named: GroundedItem) -> bool:
         return bool(named.boxes) or named.name not in listed
@@ -58,7 +62,7 @@ def _test(item: DatasetItem) -> dict[str, Any]:
     if item.options and item.letter is None and "correct_answer" not in item.extra:
         raise Unusable("no right letter", "a test record says which option is right")
     options = [f"({LETTERS[k]}): {text}" for k, text in enumerate(item.options)]
-    listed = any(key in item.extra for key in fields.KEY_ITEMS)
+    listed = any(key in item.extra for key in released_fields.KEY_ITEMS)
     return {
         "core_frames_paths": _ended(frame.image for frame in item.core_frames),
         "core_frames_captions": _ended(frame.caption for frame in item.core_frames),

@@ -4,11 +4,11 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from videoespresso.dataset.formats import fields, inline
-from videoespresso.dataset.formats.boxes import Scale
-from videoespresso.dataset.formats.clock import Clock
-from videoespresso.dataset.formats.tally import Tally, Unusable
-from videoespresso.items import (
+from videoespresso.dataset.formats import inline, released_fields
+from videoespresso.dataset.formats.conversion_report import Tally, Unusable
+from videoespresso.dataset.formats.released_boxes import Scale
+from videoespresso.dataset.formats.timestamps import Clock
+from videoespresso.dataset_record import (
     LETTERS,
     DatasetItem,
     EvidenceSentence,
@@ -63,7 +63,7 @@ class ReleasedReader:
             raise Unusable("does not fit", error.errors()[0]["msg"]) from error
 
     def _path(self, rest: dict[str, Any]) -> str:
-        name, value = fields.taken(rest, fields.VIDEO)
+        name, value = released_fields.taken(rest, released_fields.VIDEO)
         self._seen("video", name)
         if name and not isinstance(value, str):
             rest[name] = value
@@ -71,8 +71,8 @@ class ReleasedReader:
         return cast(str, value or "")
 
     def _frames(self, rest: dict[str, Any], video: SourceVideo) -> tuple[KeyFrame, ...]:
-        paths = self._texts(rest, fields.FRAMES, "frames")
-        captions = self._texts(rest, fields.CAPTIONS, "captions")
+        paths = self._texts(rest, released_fields.FRAMES, "frames")
+        captions = self._texts(rest, released_fields.CAPTIONS, "captions")
         if paths and captions and len(paths) != len(captions):
             self._tally.changed["not as many captions as frames"] += 1
         many = max(len(paths), len(captions))
@@ -81,15 +81,15 @@ class ReleasedReader:
         return tuple(self._frame(*both, video) for both in zip(paths, captions, strict=True))
 
     def _frame(self, path: str, caption: str, video: SourceVideo) -> KeyFrame:
-        index = fields.frame_index(path)
+        index = released_fields.frame_index(path)
         time_s = self._clock.time_s(video, index)
         return KeyFrame(image=path, caption=caption, index=index, time_s=time_s)
 
     def _texts(self, rest: dict[str, Any], names: tuple[str, ...], what: str) -> list[str]:
         """A list of texts under any of the names; anything else stays where it is."""
-        name, value = fields.taken(rest, names)
+        name, value = released_fields.taken(rest, names)
         self._seen(what, name)
-        found = fields.texts(value)
+        found = released_fields.texts(value)
         if name and found is None:
             rest[name] = value
             self._tally.changed[f"{what} that are no texts, kept as extra"] += 1
@@ -98,12 +98,12 @@ class ReleasedReader:
     def _options(self, rest: dict[str, Any]) -> tuple[list[str], str | None]:
         if "options" not in rest:
             return [], None
-        found = fields.options(rest["options"])
+        found = released_fields.options(rest["options"])
         if found is None:
             self._tally.changed["options that are no options, kept as extra"] += 1
             return [], None
         del rest["options"]
-        letter = fields.letter(rest.get("correct_answer"), found)
+        letter = released_fields.letter(rest.get("correct_answer"), found)
         if letter is not None:
             del rest["correct_answer"]
         else:
@@ -119,7 +119,7 @@ class ReleasedReader:
         return _text(rest, "answer")
 
     def _evidence(self, rest: dict[str, Any]) -> tuple[EvidenceSentence, ...]:
-        told = fields.texts(rest.get("evidence"))
+        told = released_fields.texts(rest.get("evidence"))
         if told is None:
             return ()
         del rest["evidence"]
@@ -130,10 +130,10 @@ class ReleasedReader:
             self._tally.changed["boxes cut to the frame"] += found.cut
             if text.strip():
                 sentences.append(EvidenceSentence(text=found.text, items=found.items))
-        _, listed = fields.taken(dict(rest), fields.KEY_ITEMS)
+        _, listed = released_fields.taken(dict(rest), released_fields.KEY_ITEMS)
         self._seen("key items", "" if listed is None else type(listed).__name__)
         if sentences and not any(sentence.items for sentence in sentences):
-            names = tuple(GroundedItem(name=name) for name in fields.item_names(listed))
+            names = tuple(GroundedItem(name=name) for name in released_fields.item_names(listed))
             sentences[0] = sentences[0].model_copy(update={"items": names})
         return tuple(sentences)
 

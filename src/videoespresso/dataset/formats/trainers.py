@@ -9,7 +9,7 @@ the completion is learned. LLaMA-Factory and ms-swift: {"messages": […], "imag
 import re
 from typing import Any
 
-from videoespresso.dataset.formats.lessons import Lesson, Medium, Part, Said, media_in
+from videoespresso.dataset.formats.conversations import Lesson, Medium, Part, Said, media_in
 
 _PLACEHOLDER = re.compile(r"<(image|video|audio|bbox|ref-object)>")
 """What LLaMA-Factory and ms-swift replace, wherever it stands."""

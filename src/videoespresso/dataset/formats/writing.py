@@ -12,15 +12,15 @@ from typing import IO, Any, Literal, cast, get_args
 
 from PIL import Image
 
-from videoespresso.dataset import files
-from videoespresso.dataset.formats import lessons, parquet, release, trainers
-from videoespresso.dataset.formats.boxes import RELEASED, Scale
-from videoespresso.dataset.formats.clock import below
+from videoespresso.dataset import records_io
+from videoespresso.dataset.formats import conversations, parquet, release, trainers
+from videoespresso.dataset.formats.conversion_report import Tally, Unusable
 from videoespresso.dataset.formats.reading import Placed
-from videoespresso.dataset.formats.tally import Tally, Unusable
-from videoespresso.dataset.pictures import FAULTS, decode
+from videoespresso.dataset.formats.released_boxes import RELEASED, Scale
+from videoespresso.dataset.formats.timestamps import below
+from videoespresso.dataset.inspect.validate import FAULTS, decode
+from videoespresso.dataset_record import DatasetItem
 from videoespresso.errors import UserError
-from videoespresso.items import DatasetItem
 
 Target = Literal[
     "ours",
@@ -44,7 +44,7 @@ NAMES = {
 STAGES = ("evidence.jsonl", "answer.jsonl")
 """A file a stage, because the stages have learning rates of their own (Table 8)."""
 IN_FOLDER: dict[Target, tuple[str, ...]] = {
-    "ours": (files.RECORDS, files.REJECTS),
+    "ours": (records_io.RECORDS, records_io.REJECTS),
     "trl": STAGES,
     "trl-selector": ("select.jsonl",),
     "llama-factory": (*STAGES, "dataset_info.json"),
@@ -62,8 +62,8 @@ class Choices:
     so they are looked for. embed: images go into the Parquet file. replace: files may exist."""
 
     box_scale: Scale = RELEASED
-    replies: lessons.Replies = "json"
-    shows: lessons.Shows = "frames"
+    replies: conversations.Replies = "json"
+    shows: conversations.Shows = "frames"
     images: Path | None = None
     videos: Path | None = None
     local: bool = False
@@ -104,9 +104,9 @@ class Job:
             return (self.file,)
         return tuple(self.out / name for name in IN_FOLDER[self.to])
 
-    def lines(self, stack: contextlib.ExitStack, name: str) -> files.Writer:
+    def lines(self, stack: contextlib.ExitStack, name: str) -> records_io.Writer:
         """A file of lines in the folder."""
-        place = files.writing_lines(self.out / name, replace=self.choices.replace)
+        place = records_io.writing_lines(self.out / name, replace=self.choices.replace)
         return stack.enter_context(place)
 
 
@@ -167,9 +167,9 @@ def _released(job: Job) -> None:
     """One list, as the authors' files are; a record a line where the file is called so."""
     form = cast(release.Released, job.to)
     made = job.each(lambda item: release.released(item, form, job.choices.box_scale))
-    with files.writing(job.file, replace=job.choices.replace) as target:
+    with records_io.writing(job.file, replace=job.choices.replace) as target:
         if job.file.suffix == ".jsonl":
-            writer = files.Writer(target)
+            writer = records_io.Writer(target)
             for record in made:
                 writer.value(record)
         else:
@@ -180,7 +180,7 @@ def _released(job: Job) -> None:
 def _list(records: Iterable[Any], target: IO[bytes]) -> None:
     between = b"[\n"
     for record in records:
-        target.write(between + files.dump(record))
+        target.write(between + records_io.dump(record))
         between = b",\n"
     target.write(b"\n]\n" if between == b",\n" else b"[]\n")
 
@@ -192,7 +192,7 @@ def _parquet(job: Job) -> None:
     def row(item: DatasetItem) -> dict[str, Any]:
         return parquet.row(item, [media.picture(frame.image) for frame in item.core_frames])
 
-    with files.writing(job.file, replace=job.choices.replace) as target:
+    with records_io.writing(job.file, replace=job.choices.replace) as target:
         parquet.write(job.each(row), target)
         _some(job)
 
@@ -202,8 +202,8 @@ def _reasoner(job: Job) -> None:
     replies, shows = job.choices.replies, job.choices.shows
 
     def rows(item: DatasetItem) -> tuple[dict[str, Any], dict[str, Any]]:
-        first = lessons.evidence_lesson(item, replies, shows)
-        second = lessons.answer_lesson(item, replies, shows)
+        first = conversations.evidence_lesson(item, replies, shows)
+        second = conversations.answer_lesson(item, replies, shows)
         return shaped(media.found(first)), shaped(media.found(second))
 
     with contextlib.ExitStack() as stack:
@@ -214,7 +214,7 @@ def _reasoner(job: Job) -> None:
         if job.to == "llama-factory":
             stem = {f"videoespresso_{name.partition('.')[0]}": name for name in STAGES}
             told = trainers.dataset_info(stem, "videos" if shows == "video" else "images")
-            info = files.writing(job.targets[-1], replace=job.choices.replace)
+            info = records_io.writing(job.targets[-1], replace=job.choices.replace)
             stack.enter_context(info).write(json.dumps(told, indent=2).encode() + b"\n")
         _some(job)
 
@@ -223,7 +223,7 @@ def _selector(job: Job) -> None:
     replies = job.choices.replies
     with contextlib.ExitStack() as stack:
         writer = job.lines(stack, *IN_FOLDER["trl-selector"])
-        for row in job.each(lambda item: trainers.trl(lessons.select_lesson(item, replies))):
+        for row in job.each(lambda item: trainers.trl(conversations.select_lesson(item, replies))):
             writer.value(row)
         _some(job)
 
@@ -235,11 +235,11 @@ class _Media:
         self._choices = choices
         self._fault = functools.lru_cache(KEPT)(_fault)  # neighbouring records share their frames
 
-    def found(self, lesson: lessons.Lesson) -> lessons.Lesson:
+    def found(self, lesson: conversations.Lesson) -> conversations.Lesson:
         """The lesson with paths that can be opened. Raises Unusable for a file that is missing, and
         for an image that is no picture."""
         return tuple(
-            lessons.Said(turn.role, tuple(self._part(part) for part in turn.parts))
+            conversations.Said(turn.role, tuple(self._part(part) for part in turn.parts))
             for turn in lesson
         )
 
@@ -262,10 +262,10 @@ class _Media:
             raise Unusable("image cannot be read", f"{file}: {error}") from error
         return parquet.Picture(data, path)
 
-    def _part(self, part: lessons.Part) -> lessons.Part:
+    def _part(self, part: conversations.Part) -> conversations.Part:
         if isinstance(part, str):
             return part
-        return lessons.Medium(self._file(part.kind, part.path), part.kind)
+        return conversations.Medium(self._file(part.kind, part.path), part.kind)
 
     def _file(self, kind: str, path: str) -> str:
         root = self._choices.images if kind == "image" else self._choices.videos

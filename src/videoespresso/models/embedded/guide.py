@@ -1,7 +1,7 @@
 """Guided decoding of multiple choice: an answer is one of the options, word for word.
 
-The reasoner's prompt lists options as "(A) text" lines under "Options:" (agents/wire.py); the reply
-is `{"answered":true,"answer":"text","choice":"A"}`. From the answer's first word on, the reply is
+The reasoner's prompt lists options as "(A) text" lines under "Options:" (agents/prompt_parts.py); the
+reply is `{"answered":true,"answer":"text","choice":"A"}`. From the answer's first word on, the reply is
 that option which the model finds likeliest as a whole, so the letter is always the text's letter.
 Nothing is forced on a reply that declines to answer.
 

@@ -15,12 +15,12 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from videoespresso.errors import ModelError
+from videoespresso.models.client.prices import text_tokens
 from videoespresso.models.embedded.teacher.annotator import annotate
 from videoespresso.models.embedded.teacher.distractor import distract
 from videoespresso.models.embedded.teacher.generator import generate
 from videoespresso.models.embedded.teacher.reading import Film, read_shot
 from videoespresso.models.embedded.teacher.verifier import verify
-from videoespresso.models.prices import text_tokens
 
 _LINE = re.compile(r"\((-?\d+(?:\.\d+)?) s\) (.*)\[(\d+)\]")
 _MOST = 6

@@ -1,0 +1,54 @@
+"""State read back as records, and records as state holds them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from videoespresso.agents import prompt_parts
+from videoespresso.graphs.context import Context
+from videoespresso.graphs.state import Json, State
+from videoespresso.graphs.tool_use import told
+from videoespresso.types import Box, Caption, CoreFrame, FrameRef
+
+
+def dump(record: Any) -> Json:
+    """A record as state holds it."""
+    return record.model_dump(mode="json")  # type: ignore[no-any-return]
+
+
+def frames_of(state: State) -> list[FrameRef]:
+    """All frames that were looked at."""
+    return [FrameRef.model_validate(f) for f in state.get("frames", [])]
+
+
+def captions_of(state: State) -> list[Caption]:
+    """What was said of them."""
+    return [Caption.model_validate(c) for c in state.get("captions", [])]
+
+
+def core_frames(state: State) -> list[CoreFrame]:
+    """Core frames with captions and boxes, in time order."""
+    frames = {f["id"]: f for f in state.get("frames", [])}
+    captions = {c["frame_id"]: c["text"] for c in state.get("captions", [])}
+    boxes = state.get("boxes", {})
+    return [
+        CoreFrame(
+            frame=FrameRef.model_validate(frames[c["id"]]),
+            why=c["why"],
+            caption=captions.get(c["id"], ""),
+            boxes=tuple(Box.model_validate(b) for b in boxes.get(c["id"], [])),
+        )
+        for c in state.get("core", [])
+    ]
+
+
+def shown_to(context: Context, core: Sequence[CoreFrame]) -> list[prompt_parts.Shown[Any]]:
+    """Core frames as a reasoner sees them, with their pixels."""
+    return [
+        prompt_parts.Shown(context.store.image(c.frame), c.frame.time_s, c.caption, c.boxes)
+        for c in core
+    ]
+
+
+def findings_of(state: State) -> list[tuple[str, float, str]]:
+    """What tools found, as a reasoner is told it."""
+    return told(state.get("findings", []))

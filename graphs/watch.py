@@ -1,0 +1,241 @@
+"""The first half of the ask graph: a video looked at, captioned, remembered; with or without a
+question."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from videoespresso.agents import captioner
+from videoespresso.errors import ModelError, VideoError
+from videoespresso.graphs.context import Context
+from videoespresso.graphs.records import captions_of, dump, frames_of
+from videoespresso.graphs.routes import new_or_known
+from videoespresso.graphs.selection import evenly
+from videoespresso.graphs.state import State
+from videoespresso.memory.downloads import Downloads
+from videoespresso.models.batch_api.collector import Deferred
+from videoespresso.tools.frame_similarity import Fingerprint, fingerprint, same_to_the_eye
+from videoespresso.tools.sampling import Sampled, SamplingPlan, refine
+from videoespresso.tools.sampling import sample as sampled
+from videoespresso.tools.semantic_filter import semantic_filter
+from videoespresso.tools.video import VideoReader, open_video
+from videoespresso.tools.video import probe as probe_file
+from videoespresso.types import Caption, FrameRef, Video
+
+log = logging.getLogger(__name__)
+
+COMPARED = 6
+"""A frame is compared with this many earlier different ones: enough to see a cut there and back."""
+ASKED_AT_ONCE = 16
+"""Frames captioned at a time, so that pixels in memory do not grow with the video."""
+
+
+def pictures(reader: VideoReader, context: Context) -> Iterator[Sampled]:
+    """The frames the settings ask for, within the frame budget."""
+    plan = _within_budget(context)
+    if context.settings.select == "keyframes":
+        every = reader.keyframes(plan.max_side)
+        yield from (
+            Sampled(p, "keyframe") for p, _ in zip(every, range(plan.max_frames), strict=False)
+        )
+    else:
+        yield from sampled(reader, plan)
+
+
+def sampling_key(context: Context) -> str:
+    """Names a sampling for the frame store."""
+    key = _within_budget(context).key()
+    return f"keyframes-{key}" if context.settings.select == "keyframes" else key
+
+
+def _within_budget(context: Context) -> SamplingPlan:
+    left = context.budget.frames_left
+    if left is None or left >= context.plan.max_frames:
+        return context.plan
+    return replace(context.plan, max_frames=max(1, left))
+
+
+def stored(context: Context, video: Video, seen: Iterable[Sampled]) -> list[FrameRef]:
+    """Puts pictures into the store as they come; only their references are kept."""
+    refs = []
+    for picture, rule in seen:
+        refs.append(context.store.put(video, picture, rule))
+        context.budget.charge_frames(1)
+    return refs
+
+
+def closer(
+    context: Context, path: str, video: Video, spans: Sequence[tuple[float, float]]
+) -> tuple[list[FrameRef], int]:
+    """Frames of those intervals (seconds) at the dynamic rate, and how many were decoded now."""
+    refs: list[FrameRef] = []
+    decoded = 0
+    for start, end in spans:
+        key = f"closer-{start:.3f}-{end:.3f}-{context.plan.key()}"
+        frames = context.store.sampling(video.id, key)
+        if frames is None:
+            with open_video(path) as reader:
+                frames = stored(context, video, refine(reader, start, end, context.plan))
+            context.store.record_sampling(video.id, key, frames)
+            decoded += len(frames)
+        refs += frames
+    return refs, decoded
+
+
+def leaders(context: Context, frames: Sequence[FrameRef]) -> dict[str, str]:
+    """Frame id -> an earlier frame that is the same to the eye (itself where there is none)."""
+    recent: deque[tuple[str, Fingerprint]] = deque(maxlen=COMPARED)
+    found: dict[str, str] = {}
+    for frame in frames:
+        mark = fingerprint(context.store.image(frame))
+        equal = next(
+            (name for name, other in reversed(recent) if same_to_the_eye(mark, other)), None
+        )
+        found[frame.id] = equal or frame.id
+        if equal is None:
+            recent.append((frame.id, mark))
+    return found
+
+
+def captioned(
+    context: Context, frames: Sequence[FrameRef], leader: dict[str, str], known: Sequence[Caption]
+) -> tuple[list[Caption], int]:
+    """A caption for every frame, and how many frames were really shown to the captioner.
+
+    One of which the captioner says nothing, or which it refuses, has a blank caption. Raises why if
+    there are only blank ones, among those known too; and ModelError for what is not about a frame.
+    """
+    texts = {c.frame_id: c.text for c in known}
+    new = [f for f in frames if leader.get(f.id, f.id) == f.id and f.id not in texts]
+    later: Deferred | None = None
+    silent: list[ModelError] = []
+    for start in range(0, len(new), ASKED_AT_ONCE):
+        part = new[start : start + ASKED_AT_ONCE]
+        try:
+            said = captioner.caption(
+                context.agents["captioner"], [context.store.image(f) for f in part], silent
+            )
+        except Deferred as deferred:  # batch mode: all frames go into the same batch
+            later = deferred
+            continue
+        texts |= {f.id: text for f, text in zip(part, said, strict=True)}
+    if later is not None:
+        raise later
+    if silent and not any(text.strip() for text in texts.values()):
+        raise silent[0]
+    for error in silent:
+        log.info("a frame of %s has no caption: %s", new[0].video_id[:16], error)
+    out = []
+    for frame in frames:
+        first = leader.get(frame.id, frame.id)
+        shared = None if first == frame.id else first
+        out.append(
+            Caption(frame_id=frame.id, time_s=frame.time_s, text=texts[first], shared_from=shared)
+        )
+    return out, len(new)
+
+
+def sharing(captions: Sequence[Caption]) -> int:
+    """How many captions are another frame's."""
+    return sum(c.shared_from is not None for c in captions)
+
+
+DOMAIN_FRAMES = 8
+"""Frames looked at to tell whether the embedded models know this kind of video."""
+
+Node = Callable[[State, Context], dict[str, Any]]
+
+
+def probe(
+    state: State, context: Context, described: Callable[[str], Video] = probe_file
+) -> dict[str, Any]:
+    """What the file is. Raises VideoError where it cannot be read."""
+    video = described(state["path"])
+    source = Downloads(context.settings.cache_dir / "downloads").source(video.path)
+    video = video.model_copy(update={"source": source})
+    return {"video": dump(video), "warnings": list(context.warnings)}
+
+
+def sample(state: State, context: Context) -> dict[str, Any]:
+    """Frames into the store, or those of an earlier question; and whether we know such videos."""
+    video = Video.model_validate(state["video"])
+    key = sampling_key(context)
+    frames, decoded = context.store.sampling(video.id, key), 0
+    if frames is None:
+        with open_video(state["path"]) as reader:
+            frames = stored(context, video, pictures(reader, context))
+        context.store.record_sampling(video.id, key, frames)
+        decoded = len(frames)
+    known = {c.frame_id: c for c in context.memory.captions(context.memory_key(video.id))}
+    remembered = [known[f.id] for f in frames if f.id in known]
+    update: dict[str, Any] = {
+        "frames": [dump(f) for f in frames],
+        "captions": [dump(c) for c in remembered],
+        "work": {"decoded": decoded, "remembered": len(remembered)},
+    }
+    return update | strange(context, frames)
+
+
+def strange(context: Context, frames: Sequence[FrameRef]) -> dict[str, Any]:
+    """The pack declines videos that are unlike all it was trained on."""
+    if not context.embedded or not frames:
+        return {}
+    from videoespresso.models.embedded.domain import WARNING, strange_frames  # noqa: PLC0415 - ONNX
+
+    some = [frames[k] for k in evenly(len(frames), DOMAIN_FRAMES)]
+    flags = strange_frames([context.store.image(f) for f in some])
+    if 2 * sum(flags) <= len(flags):
+        return {}
+    return {"stop": "strange", "warnings": [WARNING.format(strange=sum(flags), n=len(flags))]}
+
+
+def caption(state: State, context: Context) -> dict[str, Any]:
+    """A caption for every frame; frames equal to the eye share one."""
+    frames = frames_of(state)
+    leader = leaders(context, frames)
+    captions, shown = captioned(context, frames, leader, captions_of(state))
+    return {
+        "captions": [dump(c) for c in captions],
+        "leaders": leader,
+        "work": {"captioned": shown, "shared": sharing(captions)},
+    }
+
+
+def remember(state: State, context: Context) -> dict[str, Any]:
+    """Captions into the memory, for this question's search and the next question."""
+    context.memory.add(context.memory_key(state["video"]["id"]), captions_of(state))
+    return {}
+
+
+def filter_(state: State, context: Context) -> dict[str, Any]:
+    """The paper's step 3; a drop has a reason."""
+    result = semantic_filter(captions_of(state), context.embed, context.settings.tau)
+    return {
+        "kept": [c.frame_id for c in result.kept],
+        "filtered": [dump(d) for d in result.dropped],
+    }
+
+
+def look(context: Context, path: str, question: str = "") -> State:
+    """The state as it is before core frames are selected; what is known already is not done again.
+
+    Raises VideoError for a video that the embedded models do not know, BudgetExceeded at a limit.
+    """
+    state: dict[str, Any] = {"path": path, "question": question, "options": []}
+    state |= probe(_typed(state), context)
+    state |= sample(_typed(state), context)
+    if state.get("stop"):
+        raise VideoError(
+            " ".join(state["warnings"]), hint="Configure real models, e.g. --profile openai."
+        )
+    if new_or_known(_typed(state)) == "caption":
+        state |= caption(_typed(state), context)
+        state |= remember(_typed(state), context)
+    state |= filter_(_typed(state), context)
+    return _typed(state)
+
+
+def _typed(state: dict[str, Any]) -> State:
+    return cast(State, state)

@@ -1,0 +1,151 @@
+"""What a made record is worth, told by the story it was made from: is it true, does its evidence
+stand where it says, do its boxes fit, are its wrong options wrong? Pure functions, no model."""
+
+import re
+from collections.abc import Sequence
+
+from lab.measure.pair_truth import pair_truth
+from lab.measure.results import Json
+from lab.measure.theatre_pair import Pair, is_called
+from lab.measure.theatre_words import QUESTION_WORDS, read
+from lab.yolo_score import Tally, compare
+from videoespresso.dataset.inspect.record_measures import right_and_wrong
+from videoespresso.dataset_record import DatasetItem, Reject
+from videoespresso.theatre.stories import Story
+from videoespresso.tools.object_names import fit
+from videoespresso.types import Box
+
+NEAR_S = 0.5
+"""How far a core frame may be from what its sentence tells of (issue 4, section "Measured")."""
+
+
+def at_film_frame(story: Story, time_s: float) -> float:
+    """The instant that was drawn for a frame: film frames stand at whole multiples of 1/fps."""
+    return round(time_s * story.fps) / story.fps
+
+
+def phases_of(story: Story, text: str) -> set[int] | None:
+    """The phases in which all that a sentence says is so at once; None where it is not understood
+    or says nothing that can be looked up."""
+    told, left = read(text)
+    odd = [x for x in re.findall(r"[a-z']+", left) if x not in QUESTION_WORDS]
+    if odd or not any(said.act for said in told):
+        return None
+    pair = Pair(story, "", (), tuple(told), "", "")
+    runs = [{k for a, b in pair.runs(said) for k in range(a, b + 1)} for said in told]
+    return set.intersection(*runs)
+
+
+def pair_rows(story: Story, items: Sequence[DatasetItem], rejects: Sequence[Reject]) -> list[Json]:
+    """Each generated pair with its truth and its fate: "record", or the stage that rejected it.
+
+    shown: whether all that it says is seen at one of its core frames; of records only.
+    """
+    rows: list[Json] = []
+    for item in items:
+        instants = [
+            at_film_frame(story, f.time_s) for f in item.core_frames if f.time_s is not None
+        ]
+        told = pair_truth(story, item.question, item.answer, instants)
+        rows.append(
+            {"fate": "record", "criterion": "", "truth": told.verdict, "shown": told.shown}
+            | {"why": told.reason, "question": item.question, "answer": item.answer}
+        )
+    for r in rejects:
+        if r.question:
+            told = pair_truth(story, r.question, r.answer)
+            rows.append(
+                {"fate": r.stage, "criterion": r.criterion, "truth": told.verdict, "shown": None}
+                | {"why": told.reason, "question": r.question, "answer": r.answer}
+            )
+    return rows
+
+
+def caption_rows(story: Story, items: Sequence[DatasetItem]) -> list[bool]:
+    """Whether each caption that records stand on is exactly the true one; each group once."""
+    told = {
+        (c.time_s, c.text): c.text.strip() == _phase_caption(story, c.time_s)
+        for item in items
+        for c in item.captions
+        if c.time_s is not None
+    }
+    return list(told.values())
+
+
+def _phase_caption(story: Story, time_s: float) -> str:
+    return story.phases[story.phase_at(at_film_frame(story, time_s))].caption
+
+
+def instant_rows(story: Story, item: DatasetItem) -> list[Json]:
+    """Each evidence sentence: is its core frame within NEAR_S of a phase in which the sentence is
+    so? chance: the share of the group's frames of which that can be said. undecidable: the sentence
+    is not in the theatre's language."""
+    rows: list[Json] = []
+    for sentence in item.evidence:
+        time_s = item.core_frames[sentence.frame].time_s if sentence.frame is not None else None
+        phases = phases_of(story, sentence.text)
+        if phases is None or time_s is None:
+            rows.append({"undecidable": True})
+            continue
+        group = [c.time_s for c in item.captions if c.time_s is not None]
+        near = [_near(story, phases, t) for t in group]
+        rows.append(
+            {
+                "undecidable": False,
+                "hit": _near(story, phases, time_s),
+                "exact": story.phase_at(at_film_frame(story, time_s)) in phases,
+                "never": not phases,
+                "chance": sum(near) / len(near) if near else 0.0,
+            }
+        )
+    return rows
+
+
+def _near(story: Story, phases: set[int], time_s: float) -> bool:
+    at = at_film_frame(story, time_s)
+    return any(story.phases[k].t0 - NEAR_S <= at <= story.phases[k].t1 + NEAR_S for k in phases)
+
+
+def box_tallies(story: Story, item: DatasetItem) -> dict[str, Tally]:
+    """Boxes of key items on core frames against the stage at that instant, at IoU 0.5.
+
+    "named": only who is called so counts ("red car": the red car); "kind": any object that the name
+    may stand for by its label (every car), which is what a detector without colours can know.
+    """
+    sums = {"named": Tally(0, 0, 0), "kind": Tally(0, 0, 0)}
+    for (frame, name), found in _boxes(item).items():
+        time_s = item.core_frames[frame].time_s
+        if time_s is None:
+            continue
+        objects = story.scene(at_film_frame(story, time_s)).objects
+        best = max((fit(name, o.label) for o in objects), default=0)
+        truth = {
+            "named": [o for o in objects if is_called(o.phrase, name)],
+            "kind": [o for o in objects if best and fit(name, o.label) == best],
+        }
+        for how, those in truth.items():
+            boxes = [Box(label=name, xyxy=o.xyxy, score=1.0) for o in those]
+            for tally in compare(found, boxes).values():
+                sums[how] = Tally(*(a + b for a, b in zip(sums[how], tally, strict=True)))
+    return sums
+
+
+def _boxes(item: DatasetItem) -> dict[tuple[int, str], list[Box]]:
+    """(core frame, name) -> its boxes; a name that two sentences on a frame have counts once."""
+    found: dict[tuple[int, str], list[Box]] = {}
+    for sentence in item.evidence:
+        if sentence.frame is None:
+            continue
+        for key in sentence.items:
+            found[sentence.frame, key.name] = [
+                Box(label=key.name, xyxy=b.xyxy, score=1.0 if b.score is None else b.score)
+                for b in key.boxes
+            ]
+    return found
+
+
+def option_rows(story: Story, item: DatasetItem) -> list[str]:
+    """The truth of each wrong option, were it the answer: "true" is a fault of the record."""
+    if item.letter is None:
+        return []
+    return [pair_truth(story, item.question, wrong).verdict for wrong in right_and_wrong(item)[1]]

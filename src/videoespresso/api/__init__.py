@@ -1,0 +1,1 @@
+"""The public doors: `ask`, `ask_many`, `Chat`, and the MCP server."""

@@ -1,0 +1,220 @@
+"""`ask_many`: a batch of questions, several at a time."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from videoespresso.api.ask import Step, ask
+from videoespresso.api.ask_many_records import Asked, Failure, Planned, Question, plan
+from videoespresso.errors import (
+    BudgetExceeded,
+    MemoryStoreError,
+    SettingsError,
+    UserError,
+    VideoEspressoError,
+)
+from videoespresso.settings import Settings
+from videoespresso.types import Answer
+
+if TYPE_CHECKING:
+    from videoespresso.api.ask_many_file import AnswersFile
+    from videoespresso.models.client.budget import Budget
+    from videoespresso.tools.base import Given
+
+JOBS = 2
+"""Questions at a time: decoding and the embedded models fill two cores; a server takes more."""
+
+LOOKING = ("fetch", "probe", "sample", "caption")
+"""Until these are done a second question about the same video would only do the same work again."""
+
+_WAIT_S = 0.5
+"""Windows hands over Ctrl-C, and `stop` is seen, only between two waits."""
+
+
+def ask_many(
+    questions: str | Path | Iterable[Question | Mapping[str, Any]],
+    *,
+    out: str | Path | None = None,
+    jobs: int = JOBS,
+    retry_errors: bool = False,
+    select: str | None = None,
+    settings: Settings | None = None,
+    tools: "Sequence[Given]" = (),
+    stop: threading.Event | None = None,
+) -> Iterator[Asked]:
+    """Asks many questions, `jobs` at a time, and gives each record as soon as it is done.
+
+    questions: a file of JSON lines {"video", "question", "options", "id"}, the last two optional,
+    or the questions themselves. A line that cannot be read and a video that cannot be opened
+    become records with an `error`; they stop nothing.
+    out: a file of JSON lines; each record is in it before it is given here. Records that it holds
+    already come first, marked `known`, and are not asked again: the same call goes on where an
+    earlier one was stopped. retry_errors: ask again what ended in an error.
+    stop: when it is set, calls under way are finished, no other is made, and the records end. What
+    was replied is in the reply cache, so that asking the rest later pays for nothing twice.
+
+    The settings' limits in dollars, calls and seconds are those of the whole run; `budget_frames`
+    is each question's. Raises BudgetExceeded when a limit leaves questions unasked, SettingsError
+    before anything is asked, and MemoryStoreError when the disk fails.
+    """
+    from videoespresso.graphs.context import open_context  # noqa: PLC0415 - imports langgraph
+    from videoespresso.graphs.selection import strategy  # noqa: PLC0415 - imports langgraph
+    from videoespresso.models.client.budget import Budget  # noqa: PLC0415 - `import videoespresso` is fast
+
+    if jobs < 1:
+        raise UserError(f"jobs is {jobs}", hint="It must be at least 1.")
+    settings = settings or Settings.load()
+    strategy(select or settings.select)
+    open_context(settings, tools)  # what no question could be asked with is said now
+    planned = plan(questions)
+    if out is not None and isinstance(questions, str | Path) and _same(questions, out):
+        raise UserError("the answers would replace the questions", hint="Give another --out.")
+    run = _Run(select, settings, tools, Budget.of(settings), retry_errors, stop)
+    return run.records(planned, None if out is None else Path(out), jobs)
+
+
+def _same(a: str | Path, b: str | Path) -> bool:
+    return Path(a).resolve() == Path(b).resolve()
+
+
+class _Stopped(Exception):
+    """Raised inside a question that nobody waits for any more."""
+
+
+class _Run:
+    """One batch: its means, its limits, and what its threads share."""
+
+    def __init__(
+        self,
+        select: str | None,
+        settings: Settings,
+        tools: "Sequence[Given]",
+        budget: "Budget",
+        retry_errors: bool,
+        stop: threading.Event | None,
+    ) -> None:
+        self._stop = stop or threading.Event()
+        self._select, self._settings, self._tools = select, settings, tools
+        self._budget, self._retry_errors = budget, retry_errors
+        self._ended = threading.Event()
+        self._first: dict[str, threading.Lock] = {}
+
+    def records(self, planned: list[Planned], out: Path | None, jobs: int) -> Iterator[Asked]:
+        from videoespresso.api.ask_many_file import AnswersFile  # noqa: PLC0415 - pulls in filelock
+
+        with ExitStack() as stack:
+            file: AnswersFile | None = None
+            if out is not None:
+                locks = self._settings.cache_dir / "batch"
+                file = stack.enter_context(AnswersFile.open(out, locks))
+            todo = [p for p in planned if not self._known(p, file)]
+            if file is not None:
+                waiting = {p.key for p in todo}
+                yield from (file.read(p.key) for p in planned if p.key not in waiting)
+            left = len(todo)
+            for asked in self._done(todo, jobs):
+                if file is not None:
+                    file.add(asked)
+                left -= 1
+                yield asked
+        if left and not self._stop.is_set():
+            raise BudgetExceeded(
+                f"{self._budget.reached}; {left} of {len(planned)} questions are left",
+                hint="What is answered is kept; the same call with a higher limit asks the rest.",
+            )
+
+    def _known(self, p: Planned, file: "AnswersFile | None") -> bool:
+        failed = None if file is None else file.failed(p.key)
+        return failed is not None and not (failed and self._retry_errors)
+
+    def _done(self, todo: list[Planned], jobs: int) -> Iterator[Asked]:
+        """Outcomes as they come. The threads are daemons: nobody waits for a server that hangs."""
+        lines: queue.SimpleQueue[Planned] = queue.SimpleQueue()
+        done: queue.SimpleQueue[Asked | BaseException | None] = queue.SimpleQueue()
+        for one in todo:
+            lines.put(one)
+        working = min(jobs, len(todo))
+        for number in range(working):
+            name = f"videoespresso-batch-{number}"
+            threading.Thread(target=self._work, args=(lines, done), name=name, daemon=True).start()
+        try:
+            while working:
+                outcome = self._next(done)
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                if outcome is None:
+                    working -= 1
+                else:
+                    yield outcome
+        finally:
+            self._ended.set()
+
+    def _next(
+        self, done: "queue.SimpleQueue[Asked | BaseException | None]"
+    ) -> Asked | BaseException | None:
+        while True:
+            if self._stop.is_set():
+                self._budget.stop()
+            try:
+                return done.get(timeout=_WAIT_S)
+            except queue.Empty:
+                continue
+
+    def _work(
+        self,
+        lines: "queue.SimpleQueue[Planned]",
+        done: "queue.SimpleQueue[Asked | BaseException | None]",
+    ) -> None:
+        try:
+            while not (self._ended.is_set() or self._stop.is_set() or self._budget.reached):
+                asked = self._outcome(lines.get_nowait())
+                if asked is not None:
+                    done.put(asked)
+        except (queue.Empty, _Stopped):
+            pass
+        except BaseException as error:  # noqa: BLE001 - raised again where the records are read
+            done.put(error)
+        done.put(None)
+
+    def _outcome(self, planned: Planned) -> Asked | None:
+        """The record of a line; None when a limit ended it, so that a later run asks it again."""
+        if planned.question is None:
+            return planned.wrong
+        try:
+            answer = self._answer(planned.question)
+        except (SettingsError, MemoryStoreError):
+            raise  # about the run and not about this line: no other would go better
+        except BudgetExceeded:
+            return None
+        except VideoEspressoError as error:
+            return planned.record(error=Failure.of(error))
+        if self._budget.reached and any(gap.stage == "budget" for gap in answer.gaps):
+            return None
+        return planned.record(answer=answer)
+
+    def _answer(self, question: Question) -> Answer:
+        """Asks. Of several questions about a video only one at a time looks at it."""
+        with ExitStack() as looking:
+            looking.enter_context(self._first.setdefault(question.video, threading.Lock()))
+            return ask(
+                question.video,
+                question.question,
+                options=question.options,
+                select=self._select,
+                settings=self._settings,
+                tools=self._tools,
+                on_step=self._watch(looking.close),
+                budget=self._budget.part(),
+            )
+
+    def _watch(self, looked: Callable[[], None]) -> Callable[[Step], None]:
+        def on_step(step: Step) -> None:
+            if self._ended.is_set():
+                raise _Stopped
+            if step.node not in LOOKING:
+                looked()
+
+        return on_step

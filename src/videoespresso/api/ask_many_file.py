@@ -1,0 +1,133 @@
+"""The answers file: a record a line, written whole; a run that was killed leaves a file that the
+next one goes on with."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from filelock import FileLock, Timeout
+
+from videoespresso.api.ask_many_records import Asked
+from videoespresso.errors import MemoryStoreError, UserError
+
+_START = b'{"key":"'
+"""How every record of ours begins: a torn line is only cut off where it can be one of ours."""
+
+_OTHER = "Give --out another name; nothing was changed."
+
+
+class AnswersFile:
+    """What is recorded, by key, and room for more. The last record of a key counts."""
+
+    def __init__(self, path: Path, file: IO[bytes], places: dict[str, tuple[int, bool]]) -> None:
+        self.path = path
+        self._file = file
+        self._places = places
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path, locks: Path) -> "Iterator[AnswersFile]":
+        """Opens or makes the file, cuts off a torn last line, and keeps other runs out.
+
+        locks: a folder for the lock. Raises UserError for a file that holds something else, that
+        cannot be written, or that another run is writing.
+        """
+        with _alone(path, locks), _opened(path) as file:
+            yield cls(path, file, _places(path, file))
+
+    def failed(self, key: str) -> bool | None:
+        """Whether the recorded outcome is an error; None where nothing is recorded."""
+        return self._places[key][1] if key in self._places else None
+
+    def read(self, key: str) -> Asked:
+        """The record of a key, marked as known."""
+        self._file.seek(self._places[key][0])
+        return _record(self._file.readline()).model_copy(update={"known": True})
+
+    def add(self, asked: Asked) -> None:
+        """Writes the record in one piece, and to the disk. Raises UserError when there is no room.
+
+        Text that UTF-8 cannot hold (a file name that is no text) is escaped.
+        """
+        line = json.dumps(asked.model_dump(mode="json"), separators=(",", ":")).encode() + b"\n"
+        try:
+            place = self._file.seek(0, os.SEEK_END)
+            self._file.write(line)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise UserError(
+                f"{self.path} cannot be written: {error.strerror}",
+                hint="Make room; the same command goes on from there.",
+            ) from error
+        self._places[asked.key] = (place, asked.error is not None)
+
+
+@contextmanager
+def _alone(path: Path, locks: Path) -> Iterator[None]:
+    """Holds the file's lock; the system lets go of it when the process dies."""
+    name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:24]
+    lock = FileLock(locks / f"{name}.lock")
+    try:
+        locks.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(
+            f"another run is writing {path}", hint="Wait for it, or give another --out."
+        ) from error
+    except OSError as error:
+        raise MemoryStoreError(
+            f"{locks} cannot be used: {error.strerror or error}",
+            hint="Set VIDEOESPRESSO_CACHE_DIR to a folder you may write.",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    try:
+        path.touch()
+        file = path.open("r+b")
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written: {error.strerror}", hint="Give --out another place."
+        ) from error
+    try:
+        yield file
+    finally:
+        with suppress(OSError):  # it was told when the record was written; closing tries again
+            file.close()
+
+
+def _record(line: bytes) -> Asked:
+    """Raises ValueError. By way of json, which reads the escapes of a name that is no text."""
+    return Asked.model_validate(json.loads(line))
+
+
+def _places(path: Path, file: IO[bytes]) -> dict[str, tuple[int, bool]]:
+    """Where each key's last record begins. Nothing is cut before all lines are known as ours."""
+    places: dict[str, tuple[int, bool]] = {}
+    start, torn = 0, False
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            torn = not line.endswith(b"\n")
+            if torn and (line.startswith(_START) or _START.startswith(line)):
+                break
+            try:
+                asked = _record(line)
+            except ValueError as error:
+                raise UserError(
+                    f"{path} line {number} is no answer of ours", hint=_OTHER
+                ) from error
+            places[asked.key] = (start, asked.error is not None)
+            start += len(line)
+    if torn:
+        file.truncate(start)
+    return places

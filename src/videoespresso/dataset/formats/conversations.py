@@ -1,0 +1,179 @@
+"""Our records as conversations to learn from: what a role is asked at run time, and what to say.
+
+Two stages (paper, section 3.3): core frames and the question, then the evidence; the evidence, then
+the answer. And the selector's: captions and the question, then the core frames (equations 4-6).
+The user's turns come from `agents/prompt_parts.py`, so what is trained is what will be asked.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from videoespresso.agents import prompt_parts
+from videoespresso.agents.prompts import load
+from videoespresso.dataset.formats.conversion_report import Unusable
+from videoespresso.dataset.formats.release import evidence_text
+from videoespresso.dataset.formats.released_boxes import RELEASED
+from videoespresso.dataset_record import LETTERS, DatasetItem, EvidenceSentence, KeyFrame
+from videoespresso.types import Box
+
+Replies = Literal["json", "text"]
+"""json: as our own reasoner answers, with its system message. text: as in the paper, the evidence
+as a sentence with its boxes inside, and no system message."""
+Shows = Literal["frames", "video"]
+Lessons = Literal["evidence", "answer", "select"]
+SAME_S = 1e-3
+"""A core frame and a caption this near are the same frame."""
+
+
+@dataclass(frozen=True)
+class Medium:
+    """A picture or a film in a turn, by its path."""
+
+    path: str
+    kind: Literal["image", "video"] = "image"
+
+
+Part = str | Medium
+
+
+@dataclass(frozen=True)
+class Said:
+    """A turn."""
+
+    role: Literal["system", "user", "assistant"]
+    parts: tuple[Part, ...]
+
+
+Lesson = tuple[Said, ...]
+"""Turns; the last one is the assistant's and the only one to be learned."""
+
+
+def media_in(lesson: Lesson) -> Iterator[Medium]:
+    """What a lesson shows, in order."""
+    return (part for turn in lesson for part in turn.parts if isinstance(part, Medium))
+
+
+def evidence_lesson(item: DatasetItem, replies: Replies, shows: Shows) -> Lesson:
+    """Stage 1. Raises Unusable for a record that lacks what it needs."""
+    if not item.evidence:
+        raise Unusable("no evidence")
+    asked = Said("user", _asked(item, replies, shows))
+    told = _steps(item) if replies == "json" else evidence_text(item, RELEASED)
+    return (*_system("reasoner", replies), asked, Said("assistant", (told,)))
+
+
+def answer_lesson(item: DatasetItem, replies: Replies, shows: Shows) -> Lesson:
+    """Stage 2: the conversation of stage 1 goes on. Raises Unusable as stage 1."""
+    options = item.options if item.letter else ()
+    told = item.options[LETTERS.index(item.letter)] if item.letter else item.answer
+    if replies == "json":
+        reply = _compact({"answered": True, "answer": told, "choice": item.letter})
+    else:
+        reply = f"({item.letter}) {told}" if item.letter else told
+    return (
+        *evidence_lesson(item, replies, shows),
+        Said("user", prompt_parts.answer_parts(options)),
+        Said("assistant", (reply,)),
+    )
+
+
+def select_lesson(item: DatasetItem, replies: Replies) -> Lesson:
+    """The selector's. Raises Unusable where the group's captions or their instants are missing."""
+    rows = [(c.time_s, c.text) for c in item.captions if c.time_s is not None]
+    if len(rows) < 2 or len(rows) < len(item.captions):
+        raise Unusable("no captions to select from", "the group's captions or instants are missing")
+    kept = sorted(
+        {(_place(frame, item), frame.caption or frame.captioned) for frame in item.core_frames}
+    )
+    if not kept:
+        raise Unusable("no core frames")
+    if replies == "json":
+        reply = _compact({"core": [{"why": why, "frame": at + 1} for at, why in kept]})
+    else:
+        reply = "\n".join(prompt_parts.one_line(item.captions[at].text) for at, _ in kept)
+    asked = Said("user", prompt_parts.select_parts(item.question, rows))
+    return (*_system("selector", replies), asked, Said("assistant", (reply,)))
+
+
+def _place(frame: KeyFrame, item: DatasetItem) -> int:
+    """The caption of a core frame, by its frame or its instant."""
+    for at, caption in enumerate(item.captions):
+        if frame.frame_id and caption.frame_id == frame.frame_id:
+            return at
+        times = (frame.time_s, caption.time_s)
+        if times[0] is not None and times[1] is not None and abs(times[0] - times[1]) < SAME_S:
+            return at
+    raise Unusable("a core frame is none of the captions' frames")
+
+
+def _system(role: str, replies: Replies) -> tuple[Said, ...]:
+    return (Said("system", (load(role).text,)),) if replies == "json" else ()
+
+
+def _asked(item: DatasetItem, replies: Replies, shows: Shows) -> tuple[Part, ...]:
+    if shows == "video":
+        if not item.video.path:
+            raise Unusable("no video")
+        film = Medium(item.video.path, "video")
+        return (
+            film,
+            *prompt_parts.evidence_parts(item.question, list[prompt_parts.Shown[Medium]]()),
+        )
+    if not item.core_frames or not all(frame.image for frame in item.core_frames):
+        raise Unusable("no core frames", "a core frame has no image")
+    shown = [_shown(item, n, replies) for n in range(len(item.core_frames))]
+    return prompt_parts.evidence_parts(item.question, shown)
+
+
+def _shown(item: DatasetItem, number: int, replies: Replies) -> prompt_parts.Shown[Medium]:
+    """A core frame: with caption and boxes as at run time, without them as in the paper."""
+    frame = item.core_frames[number]
+    picture = Medium(frame.image)
+    if replies == "text":
+        return prompt_parts.Shown(picture, frame.time_s)
+    boxes = {b: None for sentence in item.evidence for b in _boxes(sentence, number, item)}
+    return prompt_parts.Shown(picture, frame.time_s, frame.captioned or frame.caption, tuple(boxes))
+
+
+def _boxes(sentence: EvidenceSentence, number: int, item: DatasetItem) -> Iterator[Box]:
+    """The boxes of a sentence's items that are on a core frame."""
+    only = 0 if len(item.core_frames) == 1 else None
+    for named in sentence.items:
+        for box in named.boxes:
+            if (only if box.frame is None else box.frame) == number:
+                score = 1.0 if box.score is None else box.score
+                yield Box(label=named.name, xyxy=box.xyxy, score=score)
+
+
+def _steps(item: DatasetItem) -> str:
+    """Stage 1 as our reasoner replies. Raises Unusable where a sentence's frame is not known."""
+    steps = []
+    for sentence in item.evidence:
+        number = _frame_of(sentence, len(item.core_frames))
+        items: list[dict[str, Any]] = []
+        for named in sentence.items:
+            alone = sentence.model_copy(update={"items": (named,)})
+            boxes = [list(prompt_parts.percent(box)) for box in _boxes(alone, number, item)]
+            items += [{"name": named.name, "box": box} for box in boxes or [[]]]
+        steps.append({"text": sentence.text, "frame": number + 1, "items": items})
+    return _compact({"steps": steps})
+
+
+def _frame_of(sentence: EvidenceSentence, frames: int) -> int:
+    """Its core frame: as it says, the only one, or the one that all its boxes are on."""
+    on = {box.frame for named in sentence.items for box in named.boxes}
+    (number,) = on if len(on) == 1 else (None,)
+    for known in (sentence.frame, 0 if frames == 1 else None, number):
+        if known is not None:
+            return known
+    raise Unusable(
+        "evidence without a frame",
+        "nobody says which core frame it is on; --replies text needs none",
+    )
+
+
+def _compact(value: object) -> str:
+    """JSON as the pack was taught it, readable in any language."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

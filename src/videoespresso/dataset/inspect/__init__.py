@@ -1,0 +1,1 @@
+"""A dataset looked at: counted, validated, split, searched for leaks."""

@@ -1,0 +1,1 @@
+"""One call of a chat model: request, attempts, retries, limits, usage."""

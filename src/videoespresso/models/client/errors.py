@@ -1,0 +1,231 @@
+"""Every way a provider's SDK can fail, as a ModelError that says who acts and whether to retry."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from videoespresso.errors import ModelError, ModelOutputError, VideoEspressoError
+from videoespresso.models.specs import ModelSpec
+
+_NAMES = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+_LOOKS_SECRET = re.compile(
+    r"""\bsk-[A-Za-z0-9_*-]{8,}                 # OpenAI, Anthropic; also as OpenAI masks them
+      | \bhf_[A-Za-z0-9]{16,}
+      | \bAIza[A-Za-z0-9_-]{20,}               # Google
+      | (?<=Bearer\s)[A-Za-z0-9._~+/=-]{8,}
+      | (?<=://)[^/@\s:]*:[^/@\s]+(?=@)        # user:password in a URL
+    """,
+    re.VERBOSE,
+)
+_DATA_URI = re.compile(r"(data:[a-z]+/[a-z0-9.+-]+;base64,)[A-Za-z0-9+/=]{32,}")
+_SHORTEST = 8
+"""Shorter values ("EMPTY", "dummy") guard nothing and would blot out ordinary words."""
+
+
+def redact(text: str) -> str:
+    """The text without keys: values of secret-named variables, and what looks like a key.
+
+    Image data is cut as well: servers echo requests in their errors.
+    """
+    for name, value in os.environ.items():
+        if len(value) >= _SHORTEST and _NAMES.search(name):
+            text = text.replace(value, "***")
+    return _DATA_URI.sub(r"\1…", _LOOKS_SECRET.sub("***", text))
+
+
+LONGEST = 300
+"""Characters of a server's own words that an error text keeps."""
+
+_MODERATION = (
+    *("content_filter", "contentfilter", "content_policy", "content management policy"),
+    *("responsibleaipolicyviolation", "moderation_blocked", "flagged_input"),
+    *("data_inspection_failed", "datainspectionfailed"),
+)
+"""By what providers say, in a code or in words, that they refuse what a request holds."""
+
+RETRYABLE_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+_CONNECTION = ("timeout", "connection", "connecterror", "transporterror", "protocolerror")
+"""Words in the class names by which SDKs say that nothing, or not all, came back."""
+
+
+class UnsupportedError(ModelError):
+    """The server refused the request itself (400, 422, not implemented): another form may do."""
+
+
+class RefusedError(ModelError):
+    """This one request is refused for what it says or shows; another form of it would be, too, and
+    another request need not be."""
+
+
+class BusyError(ModelError):
+    """The server wants fewer calls, from everybody: a 429, or any refusal with Retry-After."""
+
+
+class AccountError(ModelError):
+    """The provider serves this account nothing: the key is wrong or there is no credit left. Every
+    other call would fail the same, so a run over many need not try."""
+
+
+class CutError(ModelOutputError):
+    """A typed reply that reached its length limit: it was paid for all the same."""
+
+    input_tokens = 0
+    output_tokens = 0
+
+
+@contextmanager
+def model_errors(spec: ModelSpec) -> Iterator[None]:
+    """Converts whatever a model call raises to ModelError, with keys taken out of the text.
+
+    The SDK's exception is not chained: it holds the request with its headers, and a server may
+    echo the key in its message. Our own errors pass unchanged.
+    """
+    try:
+        yield
+    except VideoEspressoError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the boundary to SDKs, which raise anything
+        failure = convert(error, spec)
+    else:
+        return
+    try:
+        raise failure from None
+    finally:
+        failure.__context__ = None
+
+
+def convert(error: Exception, spec: ModelSpec) -> ModelError:
+    """The ModelError for what an SDK raised; nothing is imported to recognise its class."""
+    said = " ".join(redact(str(error)).split())[:LONGEST] or type(error).__name__
+    name = type(error).__name__
+    status = _status(error)
+    kinds = {cls.__name__ for cls in type(error).__mro__}
+    if "LengthFinishReasonError" in kinds:
+        cut = CutError(
+            f"{spec} reached its length limit before the reply was complete",
+            hint="Raise max_tokens, or ask for less.",
+            reply=redact(_partial(error)),
+        )
+        usage = getattr(getattr(error, "completion", None), "usage", None)
+        cut.input_tokens = int(getattr(usage, "prompt_tokens", 0) or 0)
+        cut.output_tokens = int(getattr(usage, "completion_tokens", 0) or 0)
+        return cut
+    if "ContentFilterFinishReasonError" in kinds or "OpenAIRefusalError" in kinds:
+        return RefusedError(f"{spec} refused to answer: {said}", hint="Rephrase the question.")
+    if "ContextOverflowError" in kinds:
+        return ModelError(
+            f"the request is longer than {spec} can read: {said}",
+            hint="Send fewer or smaller frames (--fps, max_side), or choose another model.",
+        )
+    if isinstance(error, NotImplementedError):
+        return UnsupportedError(f"{spec} does not offer this form of request: {name}")
+    if status in (400, 403, 422) and _moderated(error):
+        return RefusedError(
+            f"{spec} refused what the request holds: HTTP {status}: {said}",
+            hint="Ask otherwise, leave the frame out, or choose another model.",
+        )
+    if status is not None:
+        return _from_status(error, spec, status, said)
+    if isinstance(error, TimeoutError | ConnectionError) or any(
+        word in kind.lower() for kind in kinds for word in _CONNECTION
+    ):
+        return _unreachable(spec, timeout=any("timeout" in kind.lower() for kind in kinds))
+    if isinstance(error, json.JSONDecodeError | ValueError | KeyError | TypeError | AttributeError):
+        # what langchain-openai raises when the body is not a chat completion
+        return ModelError(
+            f"{spec} sent a reply that is not a chat completion: {name}: {said}",
+            hint="Check that the base URL ends in /v1 and belongs to a chat server.",
+            retryable=True,
+        )
+    return ModelError(
+        f"{spec} failed: {name}: {said}",
+        hint="See `videoespresso doctor`.",
+        retryable=bool(getattr(error, "is_retryable", False)),  # LangChain's word on its own errors
+    )
+
+
+def _unreachable(spec: ModelSpec, *, timeout: bool) -> ModelError:
+    if timeout:
+        return ModelError(
+            f"{spec} did not answer in time", hint="Raise timeout_s, or try later.", retryable=True
+        )
+    return ModelError(
+        f"the connection to {spec} failed or was cut",
+        hint="Check that the server is running and reachable.",
+        retryable=True,
+    )
+
+
+def _from_status(error: Exception, spec: ModelSpec, status: int, said: str) -> ModelError:
+    """By HTTP status; a 429 for an empty account is not worth a second try."""
+    message = f"{spec} answered HTTP {status}: {said}"
+    if status == 401 or status == 403:
+        # a 403 may be about this one request: some gateways moderate with it
+        refused = AccountError if status == 401 else ModelError
+        return refused(message, hint=f"Check {key_variable(spec.provider)} and its rights.")
+    if status == 404:
+        return ModelError(message, hint="Check the model's name and the base URL (ending in /v1).")
+    if status in (400, 422, 501, 405, 415):
+        return UnsupportedError(message, hint="The server does not take this form of request.")
+    broke = "insufficient_quota" in f"{getattr(error, 'code', '')} {said}"
+    if status == 402 or (status == 429 and broke):
+        return AccountError(message, hint="The account has no credit left; check its billing.")
+    retryable, wait_s = status in RETRYABLE_STATUS or status >= 500, _retry_after(error)
+    busy = status == 429 or (retryable and wait_s is not None)
+    return (BusyError if busy else ModelError)(
+        message,
+        hint="Try again later, or lower `concurrency` or `requests_per_minute`.",
+        retryable=retryable,
+        retry_after_s=wait_s,
+    )
+
+
+def key_variable(provider: str) -> str:
+    """The environment variable in which a provider looks for its key."""
+    known = {"google_genai": "GOOGLE_API_KEY", "google_vertexai": "GOOGLE_APPLICATION_CREDENTIALS"}
+    return known.get(provider, f"{provider.upper().replace('-', '_')}_API_KEY")
+
+
+def _status(error: Exception) -> int | None:
+    """The HTTP status an exception carries, wherever its SDK keeps it."""
+    for holder in (error, getattr(error, "response", None)):
+        for name in ("status_code", "status", "code"):
+            value = getattr(holder, name, None)
+            if isinstance(value, int) and 400 <= value < 600:
+                return value
+    return None
+
+
+def _moderated(error: Exception) -> bool:
+    """Whether a refusal is about the content; the SDK's words alone may not show the code."""
+    told = f"{error} {getattr(error, 'code', '')} {getattr(error, 'body', '')}".lower()
+    return any(word in told for word in _MODERATION)
+
+
+def _retry_after(error: Exception) -> float | None:
+    """Seconds the server asked to wait: retry-after-ms, or Retry-After as seconds or a date."""
+    headers: Any = getattr(getattr(error, "response", None), "headers", None) or {}
+    milliseconds, value = headers.get("retry-after-ms"), headers.get("retry-after")
+    try:
+        if milliseconds:
+            return max(0.0, float(milliseconds) / 1000)
+        return max(0.0, float(value)) if value else None
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return None
+
+
+def _partial(error: Exception) -> str:
+    """What a length-limited reply said before it was cut."""
+    choices = getattr(getattr(error, "completion", None), "choices", None) or []
+    return (
+        str(getattr(getattr(choices[0], "message", None), "content", "") or "") if choices else ""
+    )

@@ -1,0 +1,208 @@
+"""What goes over the wire: turns of text and images as LangChain messages."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from math import ceil, sqrt
+from typing import Any, Literal
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolCall,
+    ToolMessage,
+)
+from PIL import Image, ImageDraw, ImageFont
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
+
+JPEG_QUALITY = 92
+"""Hard to tell from the original at a tenth of a PNG's size."""
+
+GRID_SIDE = 2048
+"""Longest side of a grid in pixels: what OpenAI's high detail and most vision encoders keep."""
+
+_LABEL_HEIGHT = 22
+_GAP = 4
+
+
+def pixel_sha(image: Image.Image) -> str:
+    """sha256 over size, mode and pixels: the same whatever file the image came from."""
+    header = f"{image.mode} {image.width}x{image.height} ".encode()
+    return hashlib.sha256(header + image.tobytes()).hexdigest()
+
+
+def data_uri(image: Image.Image) -> str:
+    """The image as a JPEG data URI; transparency is laid on white."""
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        image = Image.new("RGB", image.size, "white")
+        image.paste(rgba, mask=rgba.getchannel("A"))
+    buffer = BytesIO()
+    image.convert("RGB").save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def from_data_uri(uri: str) -> Image.Image:
+    """The image in a data URI, RGB. Raises ValueError if it is not one."""
+    head, comma, body = uri.partition(",")
+    if not (head.startswith("data:image/") and head.endswith(";base64") and comma):
+        raise ValueError("not an image data URI")
+    return Image.open(BytesIO(base64.b64decode(body))).convert("RGB")
+
+
+def grid(images: Sequence[Image.Image]) -> Image.Image:
+    """One image with all of them, in reading order, each under its number from 1.
+
+    For models that take one image a request. The grid is at most GRID_SIDE pixels a side; cells
+    shrink to fit, never grow.
+    """
+    columns = ceil(sqrt(len(images)))
+    rows = ceil(len(images) / columns)
+    width = max(image.width for image in images)
+    height = max(image.height for image in images)
+    scale = min(
+        1.0,
+        (GRID_SIDE - _GAP * (columns + 1)) / (columns * width),
+        (GRID_SIDE - _GAP - rows * (_GAP + _LABEL_HEIGHT)) / (rows * height),
+    )
+    cell_w, cell_h = max(1, int(width * scale)), max(1, int(height * scale))
+    step_x, step_y = cell_w + _GAP, cell_h + _LABEL_HEIGHT + _GAP
+    sheet = Image.new("RGB", (columns * step_x + _GAP, rows * step_y + _GAP), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_LABEL_HEIGHT - 6)
+    for i, image in enumerate(images):
+        x, y = _GAP + (i % columns) * step_x, _GAP + (i // columns) * step_y
+        draw.text((x + 2, y + 1), str(i + 1), fill="black", font=font)
+        size = (max(1, int(image.width * scale)), max(1, int(image.height * scale)))
+        sheet.paste(image.convert("RGB").resize(size), (x, y + _LABEL_HEIGHT))
+    return sheet
+
+
+Part = str | Image.Image
+
+
+class Call(BaseModel):
+    """A tool that a model wants called. fault: why its arguments cannot be read, if they cannot."""
+
+    name: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    id: str
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of a conversation: texts and images in the order in which they are read.
+
+    calls: the tools an assistant's turn calls. answers: the id of the call a tool's turn answers.
+    """
+
+    role: Literal["user", "assistant", "tool"]
+    parts: tuple[Part, ...]
+    calls: tuple[Call, ...] = ()
+    answers: str = ""
+
+
+def images_in(turns: Sequence[Turn]) -> list[Image.Image]:
+    """All images, in order."""
+    return [part for turn in turns for part in turn.parts if isinstance(part, Image.Image)]
+
+
+def texts_in(turns: Sequence[Turn]) -> list[str]:
+    """All texts, in order."""
+    return [part for turn in turns for part in turn.parts if isinstance(part, str)]
+
+
+def as_one_image(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """The same turns with a labelled grid where the first image stood; the others become words.
+
+    Turns with fewer than two images come back as they are.
+    """
+    images = images_in(turns)
+    if len(images) < 2:
+        return tuple(turns)
+    sheet, number = grid(images), 0
+    gridded: list[Turn] = []
+    for turn in turns:
+        parts: list[Part] = []
+        for part in turn.parts:
+            if isinstance(part, Image.Image):
+                number += 1
+                if number == 1:
+                    parts.append(sheet)
+                part = f"[image {number}: number {number} in the grid]"
+            parts.append(part)
+        gridded.append(replace(turn, parts=tuple(parts)))
+    return tuple(gridded)
+
+
+def fingerprint(turns: Sequence[Turn]) -> list[list[Any]]:
+    """The turns for a cache key: images by the sha of their pixels."""
+    return [
+        [turn.role]
+        + [part if isinstance(part, str) else {"image": pixel_sha(part)} for part in turn.parts]
+        + [{"call": call.model_dump()} for call in turn.calls]
+        + ([{"answers": turn.answers}] if turn.answers else [])
+        for turn in turns
+    ]
+
+
+class Pictured(HumanMessage):
+    """A user's message that sends its pictures to the model, and shows a name for each to whoever
+    serializes or prints it: traces (LangSmith, OpenTelemetry), logs, LangChain's own caches."""
+
+    @model_serializer(mode="wrap")
+    def _named(self, rest: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {**rest(self), "content": _unseen(self.content)}
+
+    def to_json(self) -> Any:
+        """As LangChain's tracers write it down."""
+        return HumanMessage(content=_unseen(self.content)).to_json()
+
+    def __repr_args__(self) -> Any:
+        return [("content", _unseen(self.content))]
+
+    def pretty_repr(self, html: bool = False) -> str:
+        """As LangChain prints it."""
+        return HumanMessage(content=_unseen(self.content)).pretty_repr(html)
+
+
+def _unseen(content: Any) -> Any:
+    """The blocks, with a name in the place of each picture: as a block of text, since whoever reads
+    the trace would take it for an address."""
+    if isinstance(content, str):
+        return content
+    return [_name(block) if _is_picture(block) else block for block in content]
+
+
+def _is_picture(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") == "image_url"
+
+
+def _name(block: dict[str, Any]) -> dict[str, str]:
+    sha = hashlib.sha256(str(block["image_url"]["url"]).encode()).hexdigest()
+    return {"type": "text", "text": f"[image {sha[:16]}]"}
+
+
+def messages(system: str, turns: Sequence[Turn]) -> list[BaseMessage]:
+    """The system message and the turns; images are encoded here and nowhere earlier."""
+    sent: list[BaseMessage] = [SystemMessage(system)]
+    for turn in turns:
+        if turn.role == "assistant":
+            calls = [ToolCall(name=c.name, args=c.arguments, id=c.id) for c in turn.calls]
+            sent.append(AIMessage("".join(texts_in([turn])), tool_calls=calls))
+        elif turn.role == "tool":
+            sent.append(ToolMessage("".join(texts_in([turn])), tool_call_id=turn.answers))
+        else:
+            blocks: list[str | dict[str, Any]] = [_block(part) for part in turn.parts]
+            sent.append(Pictured(content=blocks))
+    return sent
+
+
+def _block(part: Part) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    return {"type": "image_url", "image_url": {"url": data_uri(part)}}

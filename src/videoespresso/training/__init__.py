@@ -1,1 +1,0 @@
-"""How the pack, the selector and the reasoner are trained; nothing a question needs."""

@@ -1,0 +1,1 @@
+"""The tools that come with the package; `registry.py` names them."""

@@ -1,0 +1,276 @@
+"""What a file says about its video, and why a file cannot be read. Runs in the decoding process."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from videoespresso.errors import VideoError
+from videoespresso.tools.decode.bytes import looks_like, missing_bytes
+
+Beat = Callable[[], None]
+"""Called whenever the decoding got a step further; silence is what the watchdog listens for."""
+
+PLAYLISTS = frozenset({"tty", "concat", "hls", "dash", "image2", "sdp"})
+"""FFmpeg "formats" that are text or name other files; those files were not given."""
+
+_NOMINAL = Fraction(1, 50)
+"""An average rate within 2 % of the nominal one is the nominal one: the average only counts the
+last frame's duration differently (25 fps over two seconds reads 24.98)."""
+
+_CONVERT = "convert it: ffmpeg -i INPUT -c:v libx264 -pix_fmt yuv420p OUTPUT.mp4"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A video stream, as displayed. `start` is in units of `time_base`; instants count from it.
+
+    counted: the container stores no display times (AVI with B-frames), so a frame's instant is its
+    number over the rate and only reading from the start gives it.
+    """
+
+    start: int
+    time_base: Fraction
+    duration_s: float
+    fps: Fraction
+    width: int
+    height: int
+    rotation: int
+    has_audio: bool
+    codec: str
+    container: str
+    counted: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; fractions as "num/den"."""
+        return {k: str(v) if isinstance(v, Fraction) else v for k, v in asdict(self).items()}
+
+
+def open_stream(path: str) -> tuple[InputContainer, VideoStream]:
+    """The container and its moving picture (cover art does not count).
+
+    Only the file itself is opened: "file:" keeps names with a colon from being taken for a
+    protocol, and the whitelist keeps a playlist from reaching the network. Raises `VideoError`.
+    """
+    try:
+        container = av.open(
+            f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace"
+        )
+    except av.error.FFmpegError as error:
+        raise _unreadable(path, error) from error
+    name = Path(path).name
+    if PLAYLISTS & set(container.format.name.split(",")):
+        container.close()
+        raise VideoError(
+            f"{name} is a text file or a playlist, not a video", hint="give the video file itself"
+        )
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            return container, stream
+    has_audio = bool(container.streams.audio)
+    container.close()
+    if has_audio:
+        raise VideoError(
+            f"{name} has sound but no pictures", hint="give a file with a video stream in it"
+        )
+    raise VideoError(f"{name} holds no pictures: no video stream", hint=_again())
+
+
+def frames_of(packet: "Packet[VideoStream]") -> list[VideoFrame]:
+    """What a packet decodes to. One that the decoder rejects is left out, as players do."""
+    try:
+        return packet.decode()
+    except av.error.FFmpegError:
+        return []
+
+
+def drain(stream: VideoStream) -> list[VideoFrame]:
+    """The frames that the decoder still holds."""
+    try:
+        return stream.codec_context.decode(None)
+    except av.error.FFmpegError:
+        return []
+
+
+def packets_of(
+    path: str, container: InputContainer, stream: VideoStream
+) -> "Iterator[Packet[VideoStream]]":
+    """The stream's packets, then an empty one that flushes the decoder. Raises `VideoError`."""
+    try:
+        yield from container.demux(stream)
+    except av.error.FFmpegError as error:
+        raise VideoError(
+            f"{Path(path).name} cannot be read to its end: {error.strerror}", hint=_again()
+        ) from error
+
+
+def look(path: str, beat: Beat) -> Facts:
+    """Opens, checks that the file is whole and that a first frame can be decoded.
+
+    Raises `VideoError` for every file that cannot be used, with what to do about it.
+    """
+    container, stream = open_stream(path)
+    with container:
+        name = Path(path).name
+        missing = missing_bytes(path)
+        if missing:
+            raise _cut_off(path, missing)
+        # what the stubs do not say: a stream without a decoder has no codec context
+        context: Any = stream.codec_context
+        if context is None:
+            raise VideoError(
+                f"{name} uses a codec that this build of FFmpeg cannot decode", hint=_CONVERT
+            )
+        first = _first_frame(path, container, stream, beat)
+        return _facts(path, container, stream, first, beat)
+
+
+def declared(path: str) -> float | None:
+    """Seconds as the header says, of a file that need not be whole. Raises `VideoError`."""
+    container, stream = open_stream(path)
+    with container:
+        return _declared_duration(container, stream, Fraction(0))
+
+
+def _facts(
+    path: str, container: InputContainer, stream: VideoStream, first: VideoFrame, beat: Beat
+) -> Facts:
+    is_avi = container.format.name == "avi"
+    counted = is_avi and stream.codec_context.has_b_frames
+    rotation = round(-first.rotation / 90) * 90 % 360
+    width, height = _displayed(first, stream.sample_aspect_ratio, rotation)
+    start = stream.start_time
+    if start is None or is_avi:  # AVI stores no display times; FFmpeg's begin at 0 or 1
+        start = 0 if counted else first.pts or 0
+    time_base = stream.time_base or Fraction(1, 1000)
+    duration, fps = _declared_duration(container, stream, start * time_base), _rate(stream)
+    if not duration or fps is None:
+        frames, seconds = _measured(path, beat)
+        fps = fps or Fraction(max(frames, 1)) / (seconds or 1)
+        duration = duration or float(seconds or 1 / fps)
+    return Facts(
+        start=start,
+        time_base=1 / fps if counted else time_base,
+        duration_s=duration,
+        fps=fps,
+        width=width,
+        height=height,
+        rotation=rotation,
+        has_audio=bool(container.streams.audio),
+        codec=stream.codec_context.name,
+        container=container.format.name,
+        counted=counted,
+    )
+
+
+def _displayed(first: VideoFrame, aspect: Fraction | None, rotation: int) -> tuple[int, int]:
+    """Square pixels, upright. A pixel that is not square is stretched, never shrunk."""
+    width, height = first.width, first.height
+    if aspect is not None and aspect > 1:
+        width = round(width * aspect)
+    elif aspect is not None and 0 < aspect < 1:
+        height = round(height / aspect)
+    return (height, width) if rotation in (90, 270) else (width, height)
+
+
+def _rate(stream: VideoStream) -> Fraction | None:
+    average, nominal = stream.average_rate, stream.guessed_rate
+    if average and nominal and abs(average / nominal - 1) <= _NOMINAL:
+        return nominal
+    return average or nominal or None
+
+
+def _declared_duration(
+    container: InputContainer, stream: VideoStream, start_s: Fraction
+) -> float | None:
+    """Seconds of the video stream as the file declares them; sound may be longer."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    tag = stream.metadata.get("DURATION", "")  # Matroska: the stream's end, "00:00:03.802000000"
+    parts = tag.strip("\0 ").split(":")
+    if len(parts) == 3 and all(p.replace(".", "", 1).isdigit() for p in parts):
+        hours, minutes, seconds = (Fraction(p) for p in parts)
+        return float(hours * 3600 + minutes * 60 + seconds - start_s) or None
+    if container.duration:
+        begin = start_s if "matroska" in container.format.name else 0
+        return max(0.0, float(Fraction(container.duration, av.time_base) - begin)) or None
+    return None
+
+
+def _measured(path: str, beat: Beat) -> tuple[int, Fraction]:
+    """(packets, seconds) by reading the whole file, for files that declare neither."""
+    container, stream = open_stream(path)
+    starts: list[int] = []
+    count = end = 0
+    with container:
+        for packet in packets_of(path, container, stream):
+            beat()
+            count += bool(packet.size)
+            if packet.pts is not None:
+                starts = [min([*starts, packet.pts])]
+                end = max(end, packet.pts + (packet.duration or 0))
+        tick = stream.time_base or Fraction(1, 1000)
+    return count, (end - starts[0]) * tick if starts else Fraction(0)
+
+
+def _unreadable(path: str, error: av.error.FFmpegError) -> VideoError:
+    name, kind = Path(path).name, looks_like(path)
+    if isinstance(error, PermissionError):
+        return VideoError(f"{name} may not be read", hint="check the file's permissions")
+    if kind == "text":
+        return VideoError(
+            f"{name} is text, not a video",
+            hint="an error page saved as a video? A playlist? Then give the video file it names",
+        )
+    if kind:
+        return VideoError(
+            f"{name} is an {kind} file cut off: its index or its pictures are missing",
+            hint=_again(),
+        )
+    return VideoError(
+        f"{name} is not a video that FFmpeg knows ({error.strerror or error})",
+        hint="give an mp4, mkv, webm, mov or avi file",
+    )
+
+
+def _cut_off(path: str, missing: int) -> VideoError:
+    size = os.path.getsize(path)
+    share = 100 * missing / (size + missing)
+    return VideoError(
+        f"{Path(path).name} is cut off: {missing} bytes ({share:.0f} %) are missing", hint=_again()
+    )
+
+
+def _again() -> str:
+    return (
+        "copy or download it again, or wait until it is written; to use only what is there: "
+        "ffmpeg -i INPUT -c copy OUTPUT.mkv"
+    )
+
+
+def _first_frame(
+    path: str, container: InputContainer, stream: VideoStream, beat: Beat
+) -> VideoFrame:
+    """Proof that the stream can be decoded; without one, says why: empty, encrypted, damaged."""
+    name, count = Path(path).name, 0
+    for packet in packets_of(path, container, stream):
+        beat()
+        if packet.has_sidedata("encryption_info"):
+            raise VideoError(
+                f"{name} is encrypted (DRM)", hint="give a copy without copy protection"
+            )
+        for frame in frames_of(packet):
+            return frame
+        count += bool(packet.size)
+    if not count:
+        raise VideoError(f"{name} holds no pictures: its video stream is empty", hint=_again())
+    raise VideoError(f"{name}: none of its {count} packets can be decoded", hint=_CONVERT)

@@ -1,0 +1,157 @@
+"""The decoding process: opens one file and sends pictures over a pipe, one for each that is asked.
+
+A process of its own, because a decoder that hangs or crashes cannot be stopped from inside, and
+because what a decoder leaks ends with it. Requests are JSON lines on stdin; an answer is a JSON
+line on stdout, with `bytes` raw bytes behind it where it carries a picture. {"beat": n} lines in
+between say that the decoding moves. The process ends when stdin closes, whatever it is doing.
+"""
+
+import hashlib
+import json
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, BinaryIO, Protocol
+
+from videoespresso.errors import VideoError
+from videoespresso.tools.decode.decord import Decord, fits
+from videoespresso.tools.decode.probe import Facts, declared, look
+from videoespresso.tools.decode.pyav import At, Decoded, KeyFrames
+
+BEAT_S = 0.1
+"""At most ten signs of life a second: enough for any deadline, too few to cost anything."""
+
+_CHUNK = 1 << 20
+
+
+class Pictures(Protocol):
+    """One running request."""
+
+    def next(self, time_s: float | None) -> Decoded | None:
+        """The next picture, None at the end."""
+
+    def close(self) -> None:
+        """Lets go of the file."""
+
+
+class Worker:
+    """Answers the requests about one file."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self._beat_at = 0.0
+        self._streams: dict[int, Pictures] = {}
+        self._path = ""
+        self._facts: Facts | None = None
+        self._decord: Decord | None = None
+
+    def ready(self) -> None:
+        """Says that everything is loaded; the deadline for progress counts from here."""
+        self._say(ready=os.getpid())
+
+    def answer(self, request: dict[str, Any]) -> None:
+        """Carries out one request; a file's fault goes back as {"error", "hint"}."""
+        does: dict[str, Callable[..., None]] = {
+            "declared": self._declared,
+            "open": self._open,
+            "start": self._start,
+            "next": self._next,
+            "end": self._end,
+        }
+        try:
+            does[request.pop("do")](**request)
+        except VideoError as error:
+            self._say(error=str(error), hint=error.hint)
+
+    def _declared(self, path: str) -> None:
+        self._say(duration_s=declared(path))
+
+    def _open(self, path: str, backend: str, digest: bool) -> None:
+        self._path = path
+        sha = self._sha256(path) if digest else ""
+        self._facts = look(path, self._beat)
+        if backend == "decord":
+            try:
+                self._decord = fits(path, self._facts, self._beat)
+            except ImportError as error:
+                raise VideoError(
+                    f"decord cannot be loaded: {error}", hint='pip install decord, or use "auto"'
+                ) from error
+        used = "decord" if self._decord else "pyav"
+        self._say(facts=self._facts.as_json(), sha=sha, backend=used)
+
+    def _sha256(self, path: str) -> str:
+        digest = hashlib.sha256()
+        with open(path, "rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+                self._beat()
+        return digest.hexdigest()
+
+    def _start(self, stream: int, kind: str, max_side: int, min_gap_s: float) -> None:
+        assert self._facts is not None
+        if self._decord and kind == "keyframes":
+            made: Pictures = self._decord.keyframes(max_side, min_gap_s)
+        elif self._decord:
+            made = self._decord.at(max_side)
+        elif kind == "keyframes":
+            made = KeyFrames(self._path, self._facts, self._beat, max_side, min_gap_s)
+        else:
+            made = At(self._path, self._facts, self._beat, max_side)
+        self._streams[stream] = made
+        self._say(started=stream)
+
+    def _next(self, stream: int, time_s: float | None = None) -> None:
+        picture = self._streams[stream].next(time_s)
+        if picture is None:
+            self._say(end=stream)
+            return
+        height, width = picture.rgb.shape[:2]
+        self._say(
+            time_s=picture.time_s,
+            index=picture.index,
+            height=height,
+            width=width,
+            bytes=picture.rgb.nbytes,
+        )
+        self._out.write(picture.rgb.data)
+        self._out.flush()
+
+    def _end(self, stream: int) -> None:
+        self._streams.pop(stream).close()
+        self._say(ended=stream)
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        if now - self._beat_at >= BEAT_S:
+            self._beat_at = now
+            self._say(beat=now)
+
+    def _say(self, **answer: Any) -> None:
+        self._out.write(json.dumps(answer).encode() + b"\n")
+        self._out.flush()
+
+
+def _read(requests: "queue.SimpleQueue[str]") -> None:
+    for line in sys.stdin:
+        requests.put(line)
+    os._exit(0)  # whoever asked is gone; the main thread may be stuck in a decoder
+
+
+def main() -> None:
+    """Serves until stdin closes. Whatever a library prints goes to stderr, not into the answers."""
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    requests: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(requests,), daemon=True).start()
+    worker = Worker(out)
+    worker.ready()
+    while True:
+        worker.answer(json.loads(requests.get()))
+
+
+if __name__ == "__main__":
+    main()

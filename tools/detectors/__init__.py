@@ -1,0 +1,1 @@
+"""Detectors of objects, and what checks their boxes; `tools/grounding.py` is the door."""

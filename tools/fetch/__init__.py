@@ -1,0 +1,1 @@
+"""Videos from http(s) addresses and web pages into the cache folder."""

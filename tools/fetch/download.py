@@ -1,0 +1,222 @@
+"""A video by its address: fetched once, kept by content, asked for again only to hear of changes.
+
+path = fetch("https://example.org/clip.mp4")
+"""
+
+import re
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from videoespresso.errors import DownloadError, VideoError
+from videoespresso.memory.downloads import Downloads, Fetched
+from videoespresso.memory.locks import writer_lock
+from videoespresso.settings import Settings
+from videoespresso.tools.fetch.addresses import Resolve, is_address, parse, resolved, shown
+from videoespresso.tools.fetch.http import Limits, Wire
+from videoespresso.tools.fetch.transfer import OnProgress, Progress, Stamp, transfer
+from videoespresso.tools.fetch.web_pages import OnPage, PageReader
+from videoespresso.tools.video import declared_duration, probe
+
+FRESH_S = 300.0
+"""A chat or a batch asks an address once in this time, not once a question."""
+
+OnWarning = Callable[[str], None]
+
+
+class Local(NamedTuple):
+    """A video as a file. told: what was fetched, "" for a path. warnings: what to know of it."""
+
+    path: str
+    told: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def local(video: str | Path, settings: Settings, on_progress: OnProgress | None = None) -> Local:
+    """The file of a video that is given by path or by address. Raises as `fetch`."""
+    if not isinstance(video, str) or not is_address(video):
+        return Local(str(video))
+    last: list[Progress] = []
+    said: list[str] = []
+
+    def hear(progress: Progress) -> None:
+        last[:] = [progress]
+        if on_progress is not None:
+            on_progress(progress)
+
+    path = fetch(
+        video,
+        settings.cache_dir / "downloads",
+        limits_of(settings),
+        on_progress=hear,
+        on_warning=said.append,
+    )
+    told = f"{last[0].received / 1e6:.1f} MB" if last else "known from before"
+    return Local(str(path), f"{shown(video)}: {told}", tuple(said))
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The settings that are about downloads."""
+    return Limits(
+        size=settings.download_max_bytes,
+        duration_s=settings.download_max_duration_s,
+        total_s=settings.download_timeout_s,
+        stall_s=settings.download_stall_s,
+        allow_private=settings.allow_private_addresses,
+    )
+
+
+def fetch(
+    url: str,
+    folder: Path | None = None,
+    limits: Limits | None = None,
+    *,
+    on_progress: OnProgress | None = None,
+    on_warning: OnWarning = warnings.warn,
+    fresh_s: float = FRESH_S,
+    resolve: Resolve = resolved,
+) -> Path:
+    """The video at an http(s) address, as a file of the store in `folder` (memory/downloads.py).
+
+    A file is fetched as it is; of a page (YouTube and the like) the video on it, with yt-dlp. What
+    was fetched before is used again after asking the server whether it changed, or without asking
+    within `fresh_s` seconds; when the server cannot be reached, with a warning. What is cut off is
+    kept and gone on with the next time.
+
+    Raises AddressError for what is not http(s) or not public (unless the limits allow it),
+    DownloadError for what cannot be fetched, is no video or beyond a limit, MemoryStoreError.
+    """
+    limits = limits or Limits()
+    parse(url)
+    store = Downloads(folder)
+    key = store.key(url)
+    with writer_lock(store.lock(key), wait_s=limits.total_s):
+        known = store.find(key)
+        if known is not None and 0 <= time.time() - known.checked_s < fresh_s:
+            store.seen(key, known)
+            return store.file(known)
+        with Wire(limits, resolve) as wire:
+            download = _Download(store, wire, url, on_progress)
+            try:
+                return download.run(known)
+            except DownloadError as error:
+                if known is None or not error.retryable:
+                    raise
+                when = time.strftime("%Y-%m-%d %H:%M", time.localtime(known.checked_s))
+                on_warning(f"{error}; the video as it was on {when} is used")
+                return store.file(known)
+
+
+class _Download:
+    """One address being fetched."""
+
+    def __init__(
+        self, store: Downloads, wire: Wire, url: str, on_progress: OnProgress | None
+    ) -> None:
+        self.store, self.wire, self.url, self.on_progress = store, wire, url, on_progress
+        self.key = store.key(url)
+
+    def run(self, known: Fetched | None) -> Path:
+        """As a file, else as a page."""
+        target = self.store.part(self.key) / name_of(self.url)
+        stamp = Stamp(known.etag, known.modified) if known else Stamp()
+        got = transfer(
+            self.wire,
+            self.url,
+            target,
+            known=stamp,
+            on_progress=self.on_progress,
+            on_head=self._check_head,
+        )
+        if got.kind == "page":
+            return self._from_page(known)
+        if got.kind == "unchanged":
+            assert known is not None, "only what is known can be unchanged"
+            return self._same(known)
+        return self._kept(target, got.stamp)
+
+    def _from_page(self, known: Fetched | None) -> Path:
+        reader = PageReader(self.wire, self.url)
+        found = reader.look()
+        if known is not None and known.etag == found.version:
+            return self._same(known)
+        if found.duration_s is not None:
+            self._check_duration(found.duration_s)
+        target = self.store.part(self.key) / safe(found.name)
+        if found.url:
+            self._file_of(found, target)
+        else:
+            reader.pieces(found, target, self.on_progress)
+        return self._kept(target, Stamp(etag=found.version))
+
+    def _file_of(self, found: OnPage, target: Path) -> None:
+        got = transfer(
+            self.wire,
+            found.url,
+            target,
+            headers=found.headers,
+            on_progress=self.on_progress,
+            on_head=self._check_head,
+        )
+        if got.kind != "file":
+            raise DownloadError(
+                f"{shown(self.url)}: what it gives as its video is a web page",
+                hint="Download the video and give the file.",
+            )
+
+    def _kept(self, part: Path, stamp: Stamp) -> Path:
+        """The finished file into the store. Raises DownloadError for what is no video."""
+        try:
+            video = probe(part)
+            self._check_duration(video.duration_s)
+        except VideoError as error:
+            part.unlink(missing_ok=True)
+            if isinstance(error, DownloadError):
+                raise
+            raise DownloadError(f"{shown(self.url)}: {error}", hint=error.hint) from error
+        known = Fetched(
+            source=shown(self.url),
+            sha=video.id,
+            name=part.name,
+            etag=stamp.etag,
+            modified=stamp.modified,
+            checked_s=time.time(),
+        )
+        return self.store.keep(self.key, part, known)
+
+    def _same(self, known: Fetched) -> Path:
+        now = known.model_copy(update={"checked_s": time.time()})
+        self.store.seen(self.key, now)
+        return self.store.file(now)
+
+    def _check_head(self, part: Path) -> None:
+        """Before the rest is fetched in vain."""
+        try:
+            self._check_duration(declared_duration(part) or 0.0)
+        except DownloadError:
+            part.unlink()
+            raise
+
+    def _check_duration(self, seconds: float) -> None:
+        limit = self.wire.limits.duration_s
+        if seconds > limit:
+            raise DownloadError(
+                f"{shown(self.url)} lasts {seconds / 60:.0f} minutes, which is more than "
+                f"{limit / 60:.0f}",
+                hint="Raise download_max_duration_s, or give a shorter video.",
+            )
+
+
+def name_of(url: str) -> str:
+    """A file name from an address; what a server proposes (Content-Disposition) is not asked."""
+    return safe(unquote(urlsplit(url).path).rpartition("/")[2])
+
+
+def safe(name: str) -> str:
+    """Letters, digits and a few marks, no hidden file, 80 characters at most."""
+    kept = re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("._-")
+    stem, dot, ending = kept.rpartition(".")
+    return f"{stem[:70]}{dot}{ending[:9]}" if dot else kept[:80] or "video"
