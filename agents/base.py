@@ -16,7 +16,6 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
 from pydantic import BaseModel
 
-from videoespresso.agents.prompts import Prompt
 from videoespresso.errors import ModelError
 from videoespresso.memory.replies import ReplyCache, StoredReply
 from videoespresso.models.batch_api.collector import BatchCollector, Deferred
@@ -24,7 +23,7 @@ from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.errors import redact
 from videoespresso.models.client.messages import Turn, as_one_image
 from videoespresso.models.client.rate_limit import Pace
-from videoespresso.models.client.request import Called, Reply, Request, calling, converse
+from videoespresso.models.client.request import Called, Prompt, Reply, Request, calling, converse
 from videoespresso.models.client.retry import Heard, Retries, Steps, Turns
 from videoespresso.models.client.structured_output import LADDER, Climbed, Rung, Said, climb, read
 from videoespresso.models.client.usage import Entry, Ledger, Meter

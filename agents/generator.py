@@ -7,7 +7,8 @@ from pydantic import BaseModel, field_validator
 
 from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Reply, Turn
-from videoespresso.agents.prompts import Prompt, load
+from videoespresso.agents.prompts import load
+from videoespresso.models.client.request import Prompt
 from videoespresso.tasks import TASKS, Task, task_of
 from videoespresso.types import Caption
 

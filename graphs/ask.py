@@ -34,9 +34,10 @@ from videoespresso.graphs.state import Answered, Ask, Json, State
 from videoespresso.graphs.tool_use import call_tools, perceive, tool_request
 from videoespresso.graphs.watch import Node, caption, filter_, probe, remember, sample
 from videoespresso.tools.base import Given
+from videoespresso.tools.detectors.base import overlap
 from videoespresso.tools.detectors.color_check import ColorCheck
 from videoespresso.tools.detectors.label_check import agreed
-from videoespresso.tools.grounding import match_items, overlap
+from videoespresso.tools.grounding import match_items
 from videoespresso.tools.registry import load_tools
 from videoespresso.types import Box, CoreFrame, EvidenceStep, FrameRef, Gap, KeyItem, Video
 

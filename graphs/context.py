@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 
 from videoespresso.agents.base import Agent
 from videoespresso.agents.prompts import load
-from videoespresso.memory.captions import CaptionMemory
+from videoespresso.memory.captions import CaptionMemory, Embedder
 from videoespresso.memory.frames import FrameStore
 from videoespresso.memory.replies import ReplyCache
 from videoespresso.models.chat import chat_model
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.rate_limit import Paces
 from videoespresso.models.client.usage import Ledger
-from videoespresso.models.embedders import Embedder
 from videoespresso.models.paid_embedder import charging, within_limits
 from videoespresso.models.profiles import CHAT_ROLES, resolve
 from videoespresso.settings import Settings
 from videoespresso.tools.base import Given, Tool
-from videoespresso.tools.grounding import Detector, detector
+from videoespresso.tools.detectors.base import Detector
+from videoespresso.tools.grounding import detector
 from videoespresso.tools.registry import load_tools
 from videoespresso.tools.sampling import SamplingPlan
 

@@ -14,8 +14,9 @@ from videoespresso.graphs.dataset_context import (
     refused,
 )
 from videoespresso.graphs.dataset_state import PairState
+from videoespresso.tools.detectors.base import Detector
 from videoespresso.tools.detectors.label_check import LabelCheck, agreed
-from videoespresso.tools.grounding import Detector, match_items
+from videoespresso.tools.grounding import match_items
 from videoespresso.tools.temporal import locate
 from videoespresso.types import FrameRef
 

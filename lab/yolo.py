@@ -20,9 +20,9 @@ from typing import Any
 from lab.yolo_data import split_frames, write_dataset
 from lab.yolo_score import score
 from videoespresso.theatre import LABELS, SPLITS
+from videoespresso.tools.detectors.base import CONFIDENCE
 from videoespresso.tools.detectors.onnx import OnnxDetector
 from videoespresso.tools.detectors.ultralytics import import_yolo
-from videoespresso.tools.grounding import CONFIDENCE
 
 log = logging.getLogger(__name__)
 

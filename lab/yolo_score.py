@@ -7,7 +7,7 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from lab.yolo_data import Labelled
-from videoespresso.tools.grounding import Detector, overlap
+from videoespresso.tools.detectors.base import Detector, overlap
 from videoespresso.types import Box
 
 HIT = 0.5

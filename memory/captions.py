@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,6 @@ from videoespresso.memory.caption_index import (
     Where,
 )
 from videoespresso.memory.locks import writer_lock
-from videoespresso.models.embedders import Embedder
 from videoespresso.settings import cache_dir
 from videoespresso.types import Caption
 
@@ -43,6 +42,18 @@ Signature = tuple[int, int, int]
 
 RECENT = 64
 """Videos whose captions are kept in the process: a run over thousands takes no more memory."""
+
+
+class Embedder(Protocol):
+    """Texts in, (n, d) float32 out, each row of length 1, or all zeros for blank text.
+
+    name: identifies the vectors; two embedders with one name must be interchangeable.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
 
 
 class CaptionMemoryWarning(UserWarning):

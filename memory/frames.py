@@ -21,8 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from videoespresso.errors import MemoryStoreError
 from videoespresso.settings import cache_dir
-from videoespresso.tools.video import Picture
-from videoespresso.types import FrameRef, Record, Video
+from videoespresso.types import FrameRef, Picture, Record, Video
 
 CAP_BYTES = 4 * 1024**3
 """4 GiB: at 60-90 kB a 640-pixel frame some 50,000 frames, 200 long videos at 240 frames each."""

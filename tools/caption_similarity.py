@@ -8,7 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from videoespresso.models.embedders import Embedder, embedder
+from videoespresso.memory.captions import Embedder
+from videoespresso.models.embedders import embedder
 
 LIKE = 0.72
 """Cosine of two single words from which they count as one. Measured with wordllama: of 124 pairs

@@ -24,7 +24,8 @@ from videoespresso.tools.frame_similarity import (
     fingerprint,
     same_to_the_eye,
 )
-from videoespresso.tools.video import Picture, VideoReader
+from videoespresso.tools.video import VideoReader
+from videoespresso.types import Picture
 
 VERSION = 1
 """Raised when the same plan would choose other frames: an old sampling is then not reused."""

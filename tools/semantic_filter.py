@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videoespresso.errors import ToolError
-from videoespresso.models.embedders import Embedder
+from videoespresso.memory.captions import Embedder
 from videoespresso.tools.caption_similarity import Guard
 from videoespresso.types import Caption, DroppedFrame
 

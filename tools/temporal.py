@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from videoespresso.errors import ToolError
-from videoespresso.models.embedders import Embedder
+from videoespresso.memory.captions import Embedder
 from videoespresso.tools.semantic_filter import DIGITS
 from videoespresso.types import Caption, FrameRef
 

@@ -1,6 +1,6 @@
 """Opens videos: what a file is, its key frames, and the frame on screen at any instant.
 
-Decoding happens in a process of its own (`decode_worker.py`). Pictures come one at a time and
+Decoding happens in a process of its own (`decode/worker.py`). Pictures come one at a time and
 already reduced, so memory does not grow with the video's length, and a decoder that makes no
 progress is ended, not waited for.
 """
@@ -14,14 +14,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from videoespresso.errors import VideoError
 from videoespresso.tools.decode.process import DecodeProcess
-from videoespresso.types import Video
+from videoespresso.types import Picture, Video
 
 Backend = Literal["auto", "decord", "pyav"]
 
@@ -30,14 +29,6 @@ STALL_S = 20.0
 
 _digests: dict[tuple[str, int, int, int], str] = {}
 """sha256 by path, inode, size and modification time: a second look does not read the file again."""
-
-
-class Picture(NamedTuple):
-    """A decoded frame: exact seconds, place in the stream or -1, pixels (height, width, 3), RGB."""
-
-    time_s: float
-    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
-    rgb: NDArray[np.uint8]
 
 
 class VideoReader(Protocol):

@@ -1,23 +1,13 @@
 """Prompts: `<role>.md` beside this file, with `$placeholders` checked both ways."""
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
 from videoespresso.errors import SettingsError
+from videoespresso.models.client.request import Prompt
 
 FOLDER = Path(__file__).parent
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A system message. sha: sha256 of the file it came from, before filling in; goes into
-    records, so that a number can be traced to the words that were used."""
-
-    role: str
-    text: str
-    sha: str
 
 
 def load(role: str, **values: str) -> Prompt:

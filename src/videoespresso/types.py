@@ -5,9 +5,13 @@ Boxes are xyxy, normalised to 0-1 on the displayed (rotated) frame.
 """
 
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Rate = Annotated[
     Fraction,
@@ -235,3 +239,11 @@ class ChatTurn(Record):
     evidence: tuple[EvidenceStep, ...] = ()
     work: Work = Work()
     usage: Usage = Usage()
+
+
+class Picture(NamedTuple):
+    """A decoded frame: exact seconds, place in the stream or -1, pixels (height, width, 3), RGB."""
+
+    time_s: float
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    rgb: "NDArray[np.uint8]"

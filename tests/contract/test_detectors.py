@@ -21,8 +21,9 @@ from PIL import Image
 from videoespresso.errors import SettingsError, ToolError, UserError
 from videoespresso.models.embedded import PACK
 from videoespresso.theatre import LABELS, SceneObject, make_story
+from videoespresso.tools.detectors.base import MAX_BOXES, Detector
 from videoespresso.tools.detectors.plugin import Plugged
-from videoespresso.tools.grounding import MAX_BOXES, Detector, detector, match_items
+from videoespresso.tools.grounding import detector, match_items
 from videoespresso.types import Box
 
 WEIGHTS = Path(PACK) / "yolo"

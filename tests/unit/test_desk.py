@@ -65,7 +65,7 @@ class Clerk:
                 self.budget.call_ended()
 
     def call(self, usd: float = 0.0, work: Any = lambda: None) -> None:
-        """As models/client/retry.py does it: in line, announced, made; done is told after leaving."""
+        """As retry.py does it: in line, announced, made; done is told after leaving."""
         alarm = Alarm()
         place = self.pace.place(100, alarm.ring)
         with self.budget.watch(alarm.ring):

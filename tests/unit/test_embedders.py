@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from videoespresso.errors import ModelError, SettingsError
-from videoespresso.models.embedders import Embedder, WordLlamaEmbedder, embedder
+from videoespresso.memory.captions import Embedder
+from videoespresso.models.embedders import WordLlamaEmbedder, embedder
 
 SOURCES = Path(__file__).resolve().parents[2] / "src"
 

@@ -12,8 +12,7 @@ import pytest
 
 from videoespresso.errors import MemoryStoreError
 from videoespresso.memory.frames import FrameStore, PixelsGone
-from videoespresso.tools.video import Picture
-from videoespresso.types import FrameRef, Video
+from videoespresso.types import FrameRef, Picture, Video
 
 VIDEO = Video(
     id="a" * 64, path="clip.mp4", duration_s=10, fps=Fraction(30000, 1001), width=64, height=48

@@ -11,8 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from videoespresso.tools.sampling import Sampled, SamplingPlan, refine, sample
-from videoespresso.tools.video import Picture
-from videoespresso.types import Video
+from videoespresso.types import Picture, Video
 
 RGB = NDArray[np.uint8]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from videoespresso.tools.base import Finding, Needs, ToolRequest
 from videoespresso.tools.builtin.windows import around, number, stretch_parameters
-from videoespresso.tools.grounding import overlap
+from videoespresso.tools.detectors.base import overlap
 from videoespresso.types import Box
 
 FPS = 5.0

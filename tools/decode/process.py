@@ -1,4 +1,4 @@
-"""The other end of `decode_worker.py`: starts it, asks it, ends it when it makes no progress."""
+"""The other end of `worker.py`: starts it, asks it, ends it when it makes no progress."""
 
 import contextlib
 import json

@@ -1,6 +1,6 @@
 """Decoding through PyAV: exact instants, upright pictures at reduced size, memory flat in length.
 
-Runs in the decoding process (`decode_worker.py`); `video.py` is the door for everyone else.
+Runs in the decoding process (`worker.py`); `video.py` is the door for everyone else.
 """
 
 import math

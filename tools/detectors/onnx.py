@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from videoespresso.errors import SettingsError, ToolError
 from videoespresso.models.weights import weights_identity
-from videoespresso.tools.grounding import CONFIDENCE, MAX_BOXES, OVERLAP, Raw, tidy
+from videoespresso.tools.detectors.base import CONFIDENCE, MAX_BOXES, OVERLAP, Raw, tidy
 from videoespresso.types import Box
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from videoespresso.errors import SettingsError, ToolError
-from videoespresso.tools.grounding import MAX_BOXES, Detector
+from videoespresso.tools.detectors.base import MAX_BOXES, Detector
 from videoespresso.tools.registry import source_of, told
 from videoespresso.types import Box
 
@@ -40,7 +40,7 @@ class Plugged:
         if not callable(getattr(inner, "detect", None)) or isinstance(labels, str):
             raise SettingsError(
                 f"{name!r} is not a detector: it lacks detect(image, names) or labels",
-                hint="See videoespresso.tools.grounding.Detector.",
+                hint="See videoespresso.tools.detectors.base.Detector.",
             )
         self.name, self.identity = name, str(getattr(inner, "identity", ""))
         self.labels: tuple[str, ...] | None = None if labels is None else tuple(labels)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from videoespresso.errors import SettingsError, ToolError
 from videoespresso.models.weights import weights_identity
-from videoespresso.tools.grounding import CONFIDENCE, MAX_BOXES, OVERLAP, Raw, tidy
+from videoespresso.tools.detectors.base import CONFIDENCE, MAX_BOXES, OVERLAP, Raw, tidy
 from videoespresso.types import Box
 
 if TYPE_CHECKING:

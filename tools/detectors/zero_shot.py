@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from videoespresso.errors import SettingsError, ToolError
 from videoespresso.models.weights import weights_identity
-from videoespresso.tools.grounding import Raw, tidy
+from videoespresso.tools.detectors.base import Raw, tidy
 from videoespresso.tools.object_names import words
 from videoespresso.types import Box
 

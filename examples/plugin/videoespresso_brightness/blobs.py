@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from videoespresso.tools.grounding import Raw, tidy
+from videoespresso.tools.detectors.base import Raw, tidy
 from videoespresso.types import Box
 
 HUES = {"red": 0, "yellow": 43, "green": 85, "blue": 170, "purple": 205}

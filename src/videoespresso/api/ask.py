@@ -53,11 +53,11 @@ def ask(
     """Answers a question about a video, with core frames, evidence and boxes.
 
     video: a path or an http(s) address (tools/fetch/download.py). options: possible answers; the
-    answer's `choice` is the position of one of them. select: the selection strategy (paper, retrieval,
-    uniform:K, keyframes, all). settings: default `Settings.load()`. tools: more tools than the
-    settings name. budget: limits shared with other questions; default those of the settings, for
-    this question alone. on_step: called as each node ends. on_progress: called while a video is
-    downloaded.
+    answer's `choice` is the position of one of them. select: the selection strategy (paper,
+    retrieval, uniform:K, keyframes, all). settings: default `Settings.load()`. tools: more
+    tools than the settings name. budget: limits shared with other questions; default those of
+    the settings, for this question alone. on_step: called as each node ends. on_progress:
+    called while a video is downloaded.
 
     Raises VideoError, SettingsError, ModelError. A reached budget is no error: the answer says so
     and keeps what was found.

@@ -13,12 +13,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from videoespresso.errors import ModelError, SettingsError
+from videoespresso.memory.captions import Embedder
 from videoespresso.models.chat import NO_KEY
 from videoespresso.models.client.errors import model_errors
 from videoespresso.models.specs import ModelSpec, is_local, openai_base_url, server_mark
@@ -35,18 +36,6 @@ OPENAI_BATCH = 256
 HF_BATCH = 32
 HF_MAX_TOKENS = 8192
 """What bge-m3 reads at most; a model with a shorter limit in its tokenizer keeps its own."""
-
-
-class Embedder(Protocol):
-    """Texts in, (n, d) float32 out, each row of length 1, or all zeros for blank text.
-
-    name: identifies the vectors; two embedders with one name must be interchangeable.
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
 
 
 def embedder(spec: str = DEFAULT) -> Embedder:

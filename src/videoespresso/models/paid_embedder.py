@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from videoespresso.agents.prompts import Prompt
+from videoespresso.memory.captions import Embedder
 from videoespresso.memory.replies import ReplyCache, StoredReply, reply_key
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.messages import Turn
 from videoespresso.models.client.rate_limit import Pace
-from videoespresso.models.client.request import Request
+from videoespresso.models.client.request import Prompt, Request
 from videoespresso.models.client.retry import Retries, Turns
 from videoespresso.models.client.structured_output import Said
 from videoespresso.models.client.usage import Entry, Ledger, Meter
-from videoespresso.models.embedders import Embedder, OpenAIEmbedder, embedder
+from videoespresso.models.embedders import OpenAIEmbedder, embedder
 from videoespresso.types import Usage
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from videoespresso.dataset.inspect.record_checks import plain
 from videoespresso.dataset.inspect.record_measures import digest, video_key
 from videoespresso.dataset_record import DatasetItem
-from videoespresso.models.embedders import Embedder
+from videoespresso.memory.captions import Embedder
 from videoespresso.types import Record
 
 THRESHOLD: Final = 0.9

@@ -21,7 +21,7 @@ from videoespresso.dataset.inspect.duplicates import (
 from videoespresso.dataset.inspect.record_measures import digest, stem_of, video_key
 from videoespresso.dataset_record import DatasetItem
 from videoespresso.errors import UserError
-from videoespresso.models.embedders import Embedder
+from videoespresso.memory.captions import Embedder
 from videoespresso.types import Record
 
 Kind = Literal["video", "stem", "image", "question"]

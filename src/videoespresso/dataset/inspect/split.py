@@ -18,7 +18,7 @@ from videoespresso.dataset.inspect.validate import inside
 from videoespresso.dataset.records_io import refuse_own
 from videoespresso.dataset_record import DatasetItem
 from videoespresso.errors import UserError
-from videoespresso.models.embedders import Embedder
+from videoespresso.memory.captions import Embedder
 from videoespresso.types import Record
 
 MANIFEST: Final = "dataset.json"

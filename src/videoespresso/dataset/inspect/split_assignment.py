@@ -17,7 +17,8 @@ from videoespresso.dataset.inspect.record_measures import digest, stem_of, video
 from videoespresso.dataset.inspect.stats import NO_TASK
 from videoespresso.dataset_record import DatasetItem
 from videoespresso.errors import UserError
-from videoespresso.models.embedders import Embedder, embedder
+from videoespresso.memory.captions import Embedder
+from videoespresso.models.embedders import embedder
 
 Together = Literal["stem", "images", "questions"]
 TOGETHER: Final[tuple[Together, ...]] = get_args(Together)

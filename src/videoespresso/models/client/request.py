@@ -11,7 +11,6 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable, RunnableParallel, RunnableSequence
 from pydantic import BaseModel, Field, ValidationError
 
-from videoespresso.agents.prompts import Prompt
 from videoespresso.errors import ModelOutputError
 from videoespresso.memory.replies import reply_key
 from videoespresso.models.client.errors import UnsupportedError, redact
@@ -48,6 +47,16 @@ _SAMPLING = (
 
 _FRAMING = 64
 """Bytes a message takes beside its text (role, separators; the complaint of a second try)."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A system message. sha: sha256 of the file it came from, before filling in; goes into
+    records, so that a number can be traced to the words that were used."""
+
+    role: str
+    text: str
+    sha: str
 
 
 @dataclass(frozen=True)

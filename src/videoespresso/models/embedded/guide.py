@@ -1,13 +1,12 @@
 """Guided decoding of multiple choice: an answer is one of the options, word for word.
 
-The reasoner's prompt lists options as "(A) text" lines under "Options:" (agents/prompt_parts.py); the
-reply is `{"answered":true,"answer":"text","choice":"A"}`. From the answer's first word on, the reply is
-that option which the model finds likeliest as a whole, so the letter is always the text's letter.
-Nothing is forced on a reply that declines to answer.
-
-As a whole, because the first word that differs often says little: going by it, word for word, 225
-of 300 questions about validation stories were right (core frames and their captions given), by the
-mean log-likelihood of a whole option 239, by its sum 237.
+The reasoner's prompt lists options as "(A) text" lines under "Options:"
+(agents/prompt_parts.py); the reply is `{"answered":true,"answer":"text","choice":"A"}`. From
+the answer's first word on, the reply is that option which the model finds likeliest as a whole,
+so the letter is always the text's letter. Nothing is forced on a reply that declines to answer.
+As a whole, because the first word that differs often says little: going by it, word for word,
+225 of 300 questions about validation stories were right (core frames and their captions given),
+by the mean log-likelihood of a whole option 239, by its sum 237.
 """
 
 import json
