@@ -23,8 +23,8 @@ import PIL
 import pytest
 from langchain_core.messages import BaseMessage
 from PIL import Image
-from tests.recorder import Keys, Recorder
-from tests.scripted import scripted_context
+from tests.helpers.recorder import Keys, Recorder
+from tests.helpers.scripted import scripted_context
 
 from videoespresso.agents.annotator import annotate
 from videoespresso.agents.base import Agent
@@ -34,15 +34,15 @@ from videoespresso.agents.checker import check
 from videoespresso.agents.distractor import distract
 from videoespresso.agents.follower import follow
 from videoespresso.agents.generator import generate
-from videoespresso.agents.messages import Call, Turn
+from videoespresso.agents.prompt_parts import Shown
 from videoespresso.agents.prompts import FOLDER
 from videoespresso.agents.reasoner import conclude, direct, evidence
 from videoespresso.agents.selector import select
 from videoespresso.agents.verifier import verify
-from videoespresso.agents.wire import Shown
 from videoespresso.memory.journal import stage_key
 from videoespresso.memory.replies import reply_key
-from videoespresso.models.ledger import Ledger
+from videoespresso.models.client.messages import Call, Turn
+from videoespresso.models.client.usage import Ledger
 from videoespresso.models.specs import ModelSpec
 from videoespresso.tools.registry import BUILT_IN
 from videoespresso.tools.sampling import SamplingPlan

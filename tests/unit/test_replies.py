@@ -74,7 +74,7 @@ def test_the_key_is_the_content() -> None:
         {"model": Warm(responses=[""], temperature=0.7)},
         {"model": Warm(responses=[""], identity="other weights")},
     ],
-    ids=str,
+    ids=lambda change: next(iter(change)),
 )
 def test_the_key_changes_with_everything_a_reply_depends_on(changes: dict[str, object]) -> None:
     assert request(**changes).key != request().key
