@@ -26,7 +26,7 @@ GROUP = "videoespresso.tools"
 Servers = Mapping[str, McpServer]
 
 BUILT_IN: tuple[EntryPoint, ...] = tuple(
-    EntryPoint(name=name, value=f"videoespresso.tools.{value}", group=GROUP)
+    EntryPoint(name=name, value=f"videoespresso.tools.builtin.{value}", group=GROUP)
     for name, value in (
         ("count", "count:Count"),
         ("look_closer", "look_closer:LookCloser"),
