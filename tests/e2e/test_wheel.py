@@ -85,3 +85,29 @@ def test_an_installed_wheel_answers(installed: Installed, tmp_path: Path) -> Non
     assert answer["answered"]
     assert answer["core_frames"]
     assert answer["evidence"]
+
+
+def test_nothing_of_the_lab_is_in_the_wheel(installed: Installed) -> None:
+    with zipfile.ZipFile(installed.wheel) as archive:
+        names = archive.namelist()
+    assert [name for name in names if name.startswith(("lab/", "tests/"))] == []
+
+
+def test_a_checkout_without_links_is_not_built(tmp_path: Path) -> None:
+    """Half of the code would be missing from the wheel."""
+    clone, source = tmp_path / "clone", tmp_path / "source"
+    shutil.copytree(ROOT, source, symlinks=True, ignore=NOT_SHIPPED)
+    git = ("git", "-c", "user.name=x", "-c", "user.email=x@x", "-C", source)
+    run(*git, "init", "--quiet", cwd=tmp_path)
+    run(*git, "add", "--all", cwd=tmp_path)
+    run(*git, "commit", "--quiet", "--message", "all", cwd=tmp_path)
+    run("git", "clone", "--quiet", "-c", "core.symlinks=false", source, clone, cwd=tmp_path)
+    assert (clone / "src/videoespresso/tools").is_file()
+    built = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", tmp_path / "out", clone],
+        capture_output=True,
+        text=True,
+    )
+    assert built.returncode != 0
+    assert "core.symlinks true" in built.stdout + built.stderr
+    assert not list(tmp_path.glob("out/*.whl"))

@@ -1,6 +1,7 @@
 """Imports only go down, and the heavy libraries stay outside until they are used."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -179,6 +180,19 @@ def test_no_file_imports_itself_in_a_circle() -> None:
         for name, file in SOURCES.items()
     }
     assert [group for group in circles(graph) if frozenset(group) not in ALLOWED_CIRCLES] == []
+
+
+def test_the_house_is_drawn_as_it_stands() -> None:
+    """docs/design.md lists each room at its rank, and each room of the package is listed."""
+    text = (ROOT / "docs/design.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| ([^|]+) \|", text, flags=re.MULTILINE)
+    drawn = {
+        "" if room == "videoespresso" else room: int(rank)
+        for rank, rooms in rows
+        for room in re.findall(r"`(\w+)`", rooms)
+    }
+    assert drawn == RANK
+    assert {room_of(name) for name in SOURCES} | {"testing"} == set(drawn)
 
 
 def test_a_circle_is_noticed() -> None:
