@@ -2,6 +2,9 @@
 PYTHON ?= python3
 SAMPLE ?= examples/videos/room.mp4
 QUESTION ?= Who is surprised?
+# Processes that run tests, each a whole file: what a file sets up is set up once.
+JOBS ?= auto
+PYTEST = -m pytest --numprocesses $(JOBS) --dist loadfile
 PIP = -m pip --disable-pip-version-check
 
 .PHONY: demo test test-all lint pack constraints clean
@@ -10,11 +13,12 @@ demo: .venv/core
 	.venv/bin/videoespresso ask $(SAMPLE) "$(QUESTION)" --report demo-report.html
 
 test: .venv/dev
-	.venv/bin/python -m pytest -m "not extras and not network"
+	.venv/bin/python $(PYTEST) -m "not slow and not extras and not network"
 
 # The core suite in its own environment first: what the extras bring must not be what makes it pass.
 test-all: test .venv-all/dev
-	.venv-all/bin/python -m pytest -m "extras and not network"
+	.venv/bin/python $(PYTEST) -m "slow and not extras and not network"
+	.venv-all/bin/python $(PYTEST) -m "extras and not network"
 
 lint: .venv/dev
 	.venv/bin/ruff check .
