@@ -11,9 +11,9 @@ from videoespresso.graphs.context import open_context
 from videoespresso.memory.replies import ReplyCache
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.prices import Price, price
-from videoespresso.models.client.rate_limit import Pace, Place
+from videoespresso.models.client.rate_limit import RateLimit, Ticket
 from videoespresso.models.client.retry import Retries
-from videoespresso.models.client.usage import Ledger
+from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.embedders import OpenAIEmbedder, WordLlamaEmbedder
 from videoespresso.models.paid_embedder import PaidEmbedder, within_limits
 from videoespresso.models.specs import ModelSpec
@@ -35,12 +35,12 @@ def vectors(exchange: bad.Exchange) -> None:
     exchange.send_json(200, told)
 
 
-class Watched(Pace):
+class Watched(RateLimit):
     """Counts the calls that it let through and saw end."""
 
     ended = 0
 
-    def done(self, place: Place, tokens: int | None = None, *, refused: bool = False) -> None:
+    def done(self, place: Ticket, tokens: int | None = None, *, refused: bool = False) -> None:
         self.ended += 1
         super().done(place, tokens, refused=refused)
 
@@ -54,14 +54,14 @@ def test_a_request_is_counted_priced_and_paced(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(
         "videoespresso.models.client.usage.price", lambda _spec: Price(1.0, 0.0, "")
     )
-    ledger, budget, pace = Ledger(), Budget(max_usd=1.0), Watched()
+    usage_log, budget, pace = UsageLog(), Budget(max_usd=1.0), Watched()
     with bad.Server([vectors]) as server:
-        rows = paid(server, ledger=ledger, budget=budget, pace=pace)(TEXTS)
+        rows = paid(server, usage_log=usage_log, budget=budget, rate_limit=pace)(TEXTS)
         assert [r["input"] for r in server.requests] == [["a red car", "a dog"]]
     assert rows.dtype == np.float32
     assert np.allclose(np.linalg.norm(rows, axis=1), [1, 1, 0, 1])
     assert np.array_equal(rows[0], rows[3])
-    used = ledger.by_role()["embedder"]
+    used = usage_log.by_role()["embedder"]
     assert (used.calls, used.input_tokens, used.output_tokens) == (1, TOKENS, 0)
     assert used.usd == pytest.approx(TOKENS / 1e6)
     assert budget.spent == used.model_copy(update={"cached_calls": 0})
@@ -93,11 +93,11 @@ def test_openais_embedders_have_prices() -> None:
 
 
 def test_trouble_that_passes_is_sat_out_and_every_try_counts() -> None:
-    ledger = Ledger()
+    usage_log = UsageLog()
     with bad.Server([bad.status(500), bad.status(429, retry_after="0"), vectors]) as server:
-        assert paid(server, ledger=ledger)(["a"]).shape == (1, 3)
+        assert paid(server, usage_log=usage_log)(["a"]).shape == (1, 3)
         assert len(server.requests) == 3, "the SDK tries nothing by itself"
-    assert ledger.total().calls == 3
+    assert usage_log.total().calls == 3
 
 
 def test_what_another_try_cannot_help_is_tried_once() -> None:
@@ -108,13 +108,13 @@ def test_what_another_try_cannot_help_is_tried_once() -> None:
 
 
 def test_a_text_is_paid_once(tmp_path: Path) -> None:
-    replies, ledger = ReplyCache(tmp_path / "replies.sqlite"), Ledger()
+    replies, usage_log = ReplyCache(tmp_path / "replies.sqlite"), UsageLog()
     with bad.Server([vectors]) as server:
         first = paid(server, replies=replies)(TEXTS)
-        again = paid(server, replies=replies, ledger=ledger)
+        again = paid(server, replies=replies, usage_log=usage_log)
         assert again(TEXTS).tobytes() == first.tobytes()
         assert len(server.requests) == 1
-        assert ledger.total() == Usage(cached_calls=1)
+        assert usage_log.total() == Usage(cached_calls=1)
         again(["a red car", "a cat"])
         assert server.requests[1]["input"] == ["a cat"]
     assert replies.stats().usage.calls == 2
@@ -155,4 +155,4 @@ def test_a_new_question_has_its_own_bill(tmp_path: Path) -> None:
         second.memory.search("c", ["0" * 64], 1)
     for means, text in ((context, "a"), (first, "b"), (second, "c")):
         assert means.budget.spent.calls == 1, text
-        assert means.ledger.by_role()["embedder"].calls == 1, text
+        assert means.usage_log.by_role()["embedder"].calls == 1, text

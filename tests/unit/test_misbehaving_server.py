@@ -1,6 +1,5 @@
 """Agents against a server that misbehaves in every way we know, and keys that must not leak."""
 
-import asyncio
 import logging
 import sqlite3
 import traceback
@@ -17,7 +16,7 @@ from videoespresso.errors import BudgetExceeded, ModelError, ModelOutputError
 from videoespresso.memory.replies import ReplyCache
 from videoespresso.models.chat import chat_model
 from videoespresso.models.client.budget import Budget
-from videoespresso.models.client.usage import Ledger
+from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.specs import ModelSpec
 
 PROMPT = Prompt("selector", "You are the selector.", "0" * 64)
@@ -33,7 +32,6 @@ class Picked(BaseModel):
 
 GOOD = '{"frames": [2, 5], "why": "the car stops"}'
 GOOD_AT_ONCE = ("json_schema: ok",)
-Ask = Callable[[Agent], Reply[str]]
 
 
 def agent(
@@ -46,27 +44,22 @@ def agent(
 ) -> Agent:
     spec = ModelSpec.parse(f"openai:tester@{server.url}")
     model = chat_model(spec, timeout_s=timeout_s)
-    ledger = Ledger()
+    usage_log = UsageLog()
     return Agent(
         "selector",
         spec,
         model,
-        ledger=ledger,
+        usage_log=usage_log,
         budget=budget,
         replies=replies,
         retries=retries,
     )
 
 
-def sync(asker: Agent) -> Reply[str]:
+def words(asker: Agent) -> Reply[str]:
     return asker.text(PROMPT, ASKED)
 
 
-def awaited(asker: Agent) -> Reply[str]:
-    return asyncio.run(asker.atext(PROMPT, ASKED))
-
-
-@pytest.mark.parametrize("ask", [sync, awaited])
 @pytest.mark.parametrize(
     "trouble",
     [
@@ -81,20 +74,19 @@ def awaited(asker: Agent) -> Reply[str]:
     ],
     ids=["429", "500", "503", "drop", "cut", "html", "no choices", "empty"],
 )
-def test_trouble_that_passes_is_sat_out(trouble: bad.Behaviour, ask: Ask) -> None:
+def test_trouble_that_passes_is_sat_out(trouble: bad.Behaviour) -> None:
     with bad.Server([trouble, bad.say("frame two")]) as server:
         asker = agent(server)
-        reply = ask(asker)
+        reply = words(asker)
         assert len(server.requests) == 2
     assert reply.value == "frame two"
     assert reply.usage.calls == 2
     assert asker.budget.spent.calls == 2
 
 
-@pytest.mark.parametrize("ask", [sync, awaited])
-def test_a_hanging_server_is_not_waited_for(ask: Ask) -> None:
+def test_a_hanging_server_is_not_waited_for() -> None:
     with bad.Server([bad.hang(), bad.say("late")]) as server:
-        assert ask(agent(server, timeout_s=1.0)).value == "late"
+        assert words(agent(server, timeout_s=1.0)).value == "late"
         assert len(server.requests) >= 2
 
 
@@ -114,19 +106,19 @@ def test_trouble_that_stays_ends_after_bounded_tries(trouble: bad.Behaviour, sai
     with bad.Server([trouble]) as server:
         asker = agent(server)
         with pytest.raises(ModelError, match=said) as caught:
-            sync(asker)
+            words(asker)
         assert len(server.requests) == AT_ONCE.tries
     assert caught.value.retryable
     assert caught.value.hint
     assert "\n" not in str(caught.value)
-    assert asker.ledger.total().calls == AT_ONCE.tries
+    assert asker.usage_log.total().calls == AT_ONCE.tries
 
 
 def test_nobody_listens() -> None:
     with bad.Server([bad.say("")]) as server:
         pass
     with pytest.raises(ModelError, match="connection") as caught:
-        sync(agent(server))
+        words(agent(server))
     assert caught.value.retryable
 
 
@@ -145,7 +137,7 @@ def test_what_another_try_cannot_help_is_tried_once(
 ) -> None:
     with bad.Server([bad.status(code, error_code=error_code)]) as server:
         with pytest.raises(ModelError, match=str(code)) as caught:
-            sync(agent(server))
+            words(agent(server))
         assert len(server.requests) == 1
     assert not caught.value.retryable
     assert hint in caught.value.hint
@@ -161,7 +153,7 @@ def test_retry_after_is_honoured_and_bounded() -> None:
 
     script = [bad.status(429, retry_after="3"), bad.status(429, retry_after="500")]
     with bad.Server(script) as server, pytest.raises(ModelError) as caught:
-        sync(agent(server, retries=Noted(longest_s=60.0)))
+        words(agent(server, retries=Noted(longest_s=60.0)))
     assert waits == [3.0, None]
     assert caught.value.retry_after_s == 500.0
 
@@ -173,17 +165,9 @@ def typed(asker: Agent) -> Reply[Picked]:
     return asker.typed(PROMPT, ASKED, Picked)
 
 
-def atyped(asker: Agent) -> Reply[Picked]:
-    return asyncio.run(asker.atyped(PROMPT, ASKED, Picked))
-
-
-both = pytest.mark.parametrize("ask", [typed, atyped])
-
-
-@both
-def test_native_schema_first(ask: Callable[[Agent], Reply[Picked]]) -> None:
+def test_native_schema_first() -> None:
     with bad.Server([bad.say(GOOD)]) as server:
-        reply = ask(agent(server))
+        reply = typed(agent(server))
     assert reply.value == Picked(frames=[2, 5], why="the car stops")
     assert reply.how == ("json_schema: ok",)
     sent = server.requests[0]["response_format"]["json_schema"]
@@ -193,51 +177,41 @@ def test_native_schema_first(ask: Callable[[Agent], Reply[Picked]]) -> None:
     assert reply.usage.output_tokens == 7
 
 
-@both
-def test_a_server_without_schemas_gets_a_tool_and_is_remembered(
-    ask: Callable[[Agent], Reply[Picked]],
-) -> None:
+def test_a_server_without_schemas_gets_a_tool_and_is_remembered() -> None:
     tool = bad.each(("tools", bad.call(frames=[1], why="w")), otherwise=bad.say("no"))
     with bad.Server([bad.without("response_format", then=tool)]) as server:
         asker = agent(server)
-        assert ask(asker).how == ("json_schema: refused", "tool: ok")
-        assert ask(asker).how == ("tool: ok",)
+        assert typed(asker).how == ("json_schema: refused", "tool: ok")
+        assert typed(asker).how == ("tool: ok",)
         assert len(server.requests) == 3
 
 
-@both
-def test_a_server_with_neither_gets_the_schema_in_its_system_message(
-    ask: Callable[[Agent], Reply[Picked]],
-) -> None:
+def test_a_server_with_neither_gets_the_schema_in_its_system_message() -> None:
     script = [bad.without("response_format", "tools", then=bad.say(f"Sure!\n```json\n{GOOD}```"))]
     with bad.Server(script) as server:
         asker = agent(server)
-        assert ask(asker).how == ("json_schema: refused", "tool: refused", "prompt: ok")
-        assert ask(asker).how == ("prompt: ok",)
+        assert typed(asker).how == ("json_schema: refused", "tool: refused", "prompt: ok")
+        assert typed(asker).how == ("prompt: ok",)
     system, user = server.requests[-1]["messages"]
     assert system["content"].startswith(PROMPT.text)
     assert "JSON Schema" in system["content"]
     assert user["content"] == [{"type": "text", "text": "Which frames?"}]
 
 
-@both
-def test_a_server_that_ignores_schemas_and_tools_is_not_asked_so_again(
-    ask: Callable[[Agent], Reply[Picked]],
-) -> None:
+def test_a_server_that_ignores_schemas_and_tools_is_not_asked_so_again() -> None:
     prose = bad.say("I would take the second frame.")
     script = bad.each(("response_format", prose), ("tools", prose), otherwise=bad.say(GOOD))
     with bad.Server([script]) as server:
         asker = agent(server)
-        assert ask(asker).how == ("json_schema: not JSON", "tool: not JSON", "prompt: ok")
-        assert ask(asker).how == ("prompt: ok",)
+        assert typed(asker).how == ("json_schema: not JSON", "tool: not JSON", "prompt: ok")
+        assert typed(asker).how == ("prompt: ok",)
 
 
-@both
-def test_one_retry_says_what_was_wrong(ask: Callable[[Agent], Reply[Picked]]) -> None:
+def test_one_retry_says_what_was_wrong() -> None:
     violating = bad.say('{"frames": "two", "why": "w"}')
     script = [bad.without("response_format", "tools", then=violating)] * 3
     with bad.Server([*script, bad.say(GOOD)]) as server:
-        reply = ask(agent(server))
+        reply = typed(agent(server))
     assert reply.value.frames == [2, 5]
     assert reply.how[-1] == "prompt: ok"
     assistant, user = server.requests[-1]["messages"][-2:]
@@ -260,7 +234,7 @@ def test_a_hopeless_model_is_an_output_error_with_its_words(reply: bad.Behaviour
         assert len(server.requests) == 8  # nothing worked, so nothing was learned
 
 
-def test_a_reply_cut_at_its_limit_says_nothing_about_the_rung() -> None:
+def test_a_reply_cut_at_its_limit_says_nothing_about_the_form() -> None:
     half = bad.say('{"frames": [1', finish="length")
     with bad.Server([half, bad.call(frames=[1], why="w"), bad.say(GOOD)]) as server:
         asker = agent(server)
@@ -268,7 +242,7 @@ def test_a_reply_cut_at_its_limit_says_nothing_about_the_rung() -> None:
         assert typed(asker).how == ("json_schema: ok",)
 
 
-def test_trouble_in_the_middle_of_the_ladder_is_sat_out() -> None:
+def test_trouble_between_two_forms_is_sat_out() -> None:
     script = [bad.status(400), bad.status(500), bad.call(frames=[3], why="w")]
     with bad.Server(script) as server:
         assert typed(agent(server)).how == ("json_schema: refused", "tool: ok")
@@ -277,68 +251,23 @@ def test_trouble_in_the_middle_of_the_ladder_is_sat_out() -> None:
 # ---- streams
 
 
-def stream(asker: Agent) -> list[str]:
-    return list(asker.stream_text(PROMPT, ASKED))
-
-
-def astream(asker: Agent) -> list[str]:
-    async def collect() -> list[str]:
-        return [piece async for piece in asker.astream_text(PROMPT, ASKED)]
-
-    return asyncio.run(collect())
-
-
-@pytest.mark.parametrize("ask", [stream, astream])
-def test_streaming(ask: Callable[[Agent], list[str]], tmp_path: Path) -> None:
-    with bad.Server([bad.status(500), bad.say("the red car stops")]) as server:
-        asker = agent(server, replies=ReplyCache(tmp_path / "r.sqlite"))
-        assert ask(asker) == ["the", " red", " car", " stops"]
-        assert ask(asker) == ["the red car stops"]
-        assert len(server.requests) == 2
-    assert server.requests[1]["stream"] is True
-    assert asker.ledger.total().calls == 2
-    assert asker.ledger.total().cached_calls == 1
-
-
-@pytest.mark.parametrize("ask", [stream, astream])
-def test_a_stream_that_breaks_is_neither_repeated_nor_kept(
-    ask: Callable[[Agent], list[str]], tmp_path: Path
-) -> None:
-    with bad.Server([bad.cut(), bad.say("whole")]) as server:
-        asker = agent(server, replies=ReplyCache(tmp_path / "r.sqlite"))
-        with pytest.raises(ModelError, match="connection"):
-            ask(asker)
-        assert len(server.requests) == 1
-        assert ask(asker) == ["whole"]
-
-
-def test_a_stream_left_early_is_counted() -> None:
-    with bad.Server([bad.say("one two three")]) as server:
-        asker = agent(server)
-        pieces = asker.stream_text(PROMPT, ASKED)
-        assert next(pieces) == "one"
-        pieces.close()  # type: ignore[attr-defined]  # it is a generator
-    assert asker.budget.spent.calls == 1
-    assert asker.budget.spent.output_tokens == 1
-
-
-def heard_typed(
+def listened(
     script: list[bad.Behaviour], replies: ReplyCache | None = None
 ) -> tuple[Reply[Picked], list[str], list[bool]]:
-    """A typed reply, what was heard of it, and which of the requests asked for a stream."""
-    heard: list[str] = []
+    """A typed reply, what its listener got, and which of the requests asked for a stream."""
+    pieces: list[str] = []
     with bad.Server(script) as server:
-        asker = agent(server, replies=replies).heard_by(heard.append)
+        asker = agent(server, replies=replies).with_listener(pieces.append)
         reply = asker.typed(PROMPT, ASKED, Picked)
-        return reply, heard, [bool(body.get("stream")) for body in server.requests]
+        return reply, pieces, [bool(body.get("stream")) for body in server.requests]
 
 
-def test_a_typed_reply_is_heard_while_it_is_written() -> None:
-    reply, heard, streams = heard_typed([bad.say(GOOD)])
+def test_a_typed_reply_is_streamed_while_it_is_written() -> None:
+    reply, pieces, streams = listened([bad.say(GOOD)])
     assert (reply.value, reply.how) == (Picked(frames=[2, 5], why="the car stops"), GOOD_AT_ONCE)
-    assert len(heard) > len(GOOD.split())
-    assert all(GOOD.startswith(part) for part in heard)
-    assert (heard[-1], streams) == (GOOD, [True])
+    assert len(pieces) > len(GOOD.split())
+    assert all(GOOD.startswith(part) for part in pieces)
+    assert (pieces[-1], streams) == (GOOD, [True])
 
 
 def test_a_server_that_refuses_streams_is_asked_without(tmp_path: Path) -> None:
@@ -347,21 +276,21 @@ def test_a_server_that_refuses_streams_is_asked_without(tmp_path: Path) -> None:
     def no_streams(exchange: bad.Exchange) -> None:
         (bad.status(400) if exchange.body.get("stream") else bad.say(GOOD))(exchange)
 
-    reply, heard, streams = heard_typed([no_streams] * 2, replies)
-    assert (reply.how, heard, streams) == (GOOD_AT_ONCE, [], [True, False])
+    reply, pieces, streams = listened([no_streams] * 2, replies)
+    assert (reply.how, pieces, streams) == (GOOD_AT_ONCE, [], [True, False])
     assert not replies.inabilities("openai:tester"), "the form was not what it refused"
 
 
 def test_a_typed_stream_that_breaks_begins_anew() -> None:
-    reply, heard, _ = heard_typed([bad.cut(GOOD), bad.say(GOOD)])
+    reply, pieces, _ = listened([bad.cut(GOOD), bad.say(GOOD)])
     assert reply.how == GOOD_AT_ONCE
-    assert heard[:3] == ['{"frames":', '{"frames": [2,', '{"frames":'], "and then from the start"
-    assert heard[-1] == GOOD
+    assert pieces[:3] == ['{"frames":', '{"frames": [2,', '{"frames":'], "and then from the start"
+    assert pieces[-1] == GOOD
 
 
 def test_a_typed_stream_cut_at_its_limit_is_not_taken_for_whole() -> None:
     half = bad.say('{"frames": [2], "why": "the ca', finish="length")
-    reply, _, _ = heard_typed([half, half, bad.say(GOOD)])
+    reply, _, _ = listened([half, half, bad.say(GOOD)])
     assert reply.value.why == "the car stops"
     assert reply.how[-1] == "prompt: ok"
 
@@ -398,15 +327,6 @@ def test_equal_questions_at_once_are_asked_once(tmp_path: Path) -> None:
         replies = asker.text_batch(PROMPT, [ASKED] * 6)
         assert len(server.requests) == 1
     assert {reply.value for reply in replies} == {"a frame"}
-
-
-def test_awaited_equal_questions_are_asked_once(tmp_path: Path) -> None:
-    async def ask(asker: Agent) -> list[Reply[str]]:
-        return list(await asyncio.gather(*(asker.atext(PROMPT, ASKED) for _ in range(6))))
-
-    with bad.Server([bad.say("a frame")]) as server:
-        asyncio.run(ask(agent(server, replies=ReplyCache(tmp_path / "r.sqlite"))))
-        assert len(server.requests) == 1
 
 
 def test_a_batch_keeps_its_order() -> None:
@@ -448,7 +368,7 @@ def test_a_budget_is_kept_by_all_threads_together() -> None:
 def test_tries_count_as_calls() -> None:
     with bad.Server([bad.status(500)]) as server:
         with pytest.raises(BudgetExceeded):
-            sync(agent(server, budget=Budget(max_calls=2)))
+            words(agent(server, budget=Budget(max_calls=2)))
         assert len(server.requests) == 2
 
 
@@ -463,7 +383,7 @@ def test_images_go_out_as_jpeg_and_their_sizes_are_recorded() -> None:
     blocks = server.requests[0]["messages"][1]["content"]
     assert [block["type"] for block in blocks] == ["image_url", "text", "image_url", "text"]
     assert blocks[0]["image_url"]["url"].startswith("data:image/jpeg;base64,")
-    (entry,) = asker.ledger.entries()
+    (entry,) = asker.usage_log.entries()
     assert entry.images == ((320, 180), (64, 64))
     assert entry.image_tokens == 12 * 7 + 3 * 3
     assert not entry.reported
@@ -482,7 +402,7 @@ def test_a_one_image_model_gets_a_labelled_grid() -> None:
     words = " ".join(block.get("text", "") for block in blocks)
     assert "number 1 in the grid" in words
     assert "number 3 in the grid" in words
-    assert asker.ledger.entries()[0].usage.images == 1
+    assert asker.usage_log.entries()[0].usage.images == 1
 
 
 # ---- keys
@@ -497,7 +417,11 @@ def planted(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -
     assert KEY not in caplog.text
 
 
-@pytest.mark.parametrize("ask", [sync, awaited, typed, stream])
+def streamed(asker: Agent) -> Reply[str]:
+    return words(asker.with_listener(print))
+
+
+@pytest.mark.parametrize("ask", [words, typed, streamed])
 def test_a_key_that_the_server_repeats_is_not_in_the_error(
     planted: str, ask: Callable[[Agent], object]
 ) -> None:
