@@ -152,23 +152,18 @@ class Agent:
         so that a second try pays only for the rest), then the first failure is raised. In batch
         mode all are asked for before Deferred is raised.
         """
-        replies: list[Reply[str]] = []
-        later: list[Deferred] = []
-        waiting: deque[Future[Reply[str]]] = deque()
+        replies: list[Reply[str] | Deferred] = []
+        waiting: deque[Future[Reply[str] | Deferred]] = deque()
 
-        def ask(turns: Sequence[Turn]) -> Reply[str]:
+        def ask(turns: Sequence[Turn]) -> Reply[str] | Deferred:
             try:
                 return self.text(prompt, turns)
+            except Deferred as deferred:
+                return deferred
             except ModelError as error:
                 if instead is None:
                     raise
                 return instead(error)
-
-        def take(future: Future[Reply[str]]) -> None:
-            try:
-                replies.append(future.result())
-            except Deferred as deferred:
-                later[:] = [deferred]
 
         with ThreadPoolExecutor(self.concurrency) as pool:
             try:
@@ -176,15 +171,15 @@ class Agent:
                     context = copy_context()  # tracing and callbacks follow into the thread
                     waiting.append(pool.submit(context.run, ask, turns))
                     if len(waiting) > 2 * self.concurrency:
-                        take(waiting.popleft())
-                for future in waiting:
-                    take(future)
+                        replies.append(waiting.popleft().result())
+                replies += [future.result() for future in waiting]
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
-        if later:
-            raise later[0]
-        return replies
+        for reply in replies:
+            if isinstance(reply, Deferred):
+                raise reply
+        return [reply for reply in replies if isinstance(reply, Reply)]
 
     # ---- how a request is made
 

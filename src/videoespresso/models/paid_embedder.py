@@ -137,11 +137,11 @@ def within_limits(
     rate_limit: RateLimit | None = None,
 ) -> Embedder:
     """The embedder a spec names; one on a server as a PaidEmbedder. Raises SettingsError."""
-    found = embedder(spec)
-    if not isinstance(found, OpenAIEmbedder):
-        return found
+    embed = embedder(spec)
+    if not isinstance(embed, OpenAIEmbedder):
+        return embed
     return PaidEmbedder(
-        found, usage_log=usage_log, budget=budget, replies=replies, rate_limit=rate_limit
+        embed, usage_log=usage_log, budget=budget, replies=replies, rate_limit=rate_limit
     )
 
 

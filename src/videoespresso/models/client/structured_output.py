@@ -160,8 +160,8 @@ def _mend(text: str) -> dict[str, Any] | list[Any] | None:
     start = min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=-1)
     if start < 0:
         return None
-    found = json_repair.loads(text[start:])
-    return found if isinstance(found, dict | list) and found else None
+    mended = json_repair.loads(text[start:])
+    return mended if isinstance(mended, dict | list) and mended else None
 
 
 def _faults(error: ValidationError) -> str:

@@ -152,13 +152,13 @@ class RequestUsage:
 def known_price(request: Request, budget: Budget) -> Price | None:
     """The price of the request's model. Raises SettingsError when a limit in dollars needs one
     and there is none."""
-    found = price(request.spec)
-    if found is None and budget.max_usd is not None:
+    per_token = price(request.spec)
+    if per_token is None and budget.max_usd is not None:
         raise SettingsError(
             f"{request.spec} has no known price, so a limit in dollars cannot be kept",
             hint="Limit budget_calls or budget_seconds instead, or choose another model.",
         )
-    return found
+    return per_token
 
 
 def most_usd(per_token: Price | None, request: Request, attempt: Attempt) -> float:
