@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from langchain_core.messages.utils import convert_to_messages
 from tests.helpers.batch_server import BatchServer, Body
-from tests.helpers.misbehaving import completion
+from tests.helpers.chat_server import completion
 
 from videoespresso.agents.base import Agent
 from videoespresso.agents.captioner import caption

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from langchain_core.messages.utils import convert_to_messages
 from tests.helpers.batch_server import BatchServer, Body
-from tests.helpers.misbehaving import completion
+from tests.helpers.chat_server import completion
 
 import videoespresso as ve
 from videoespresso.dataset.batch_rounds import Batch

@@ -12,7 +12,7 @@ import pytest
 from langchain_core import exceptions as langchain_errors
 from PIL import Image
 from pydantic import BaseModel
-from tests.helpers import misbehaving as bad
+from tests.helpers import chat_server as fake
 from tests.helpers.blank_model import blank_hf_model
 from tests.helpers.tiny_models import FAMILIES
 
@@ -65,11 +65,11 @@ def family_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], P
 def agent(request: pytest.FixtureRequest) -> Iterator[Agent]:
     """An agent on each kind of model. One list to extend."""
     if request.param == "openai":
-        with bad.Server([bad.say("a red car stops")]) as server:
+        with fake.Server([fake.say("a red car stops")]) as server:
             yield of(f"openai:good@{server.url}")
     elif request.param == "ollama":
         pytest.importorskip("langchain_ollama")
-        with bad.Server([bad.say_as_ollama("a red car stops")]) as server:
+        with fake.Server([fake.say_as_ollama("a red car stops")]) as server:
             yield of(f"ollama:llava-next@{server.url.removesuffix('/v1')}")
     elif request.param == "embedded":
         yield of("embedded:")

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 from pydantic import BaseModel
 from tests.helpers.batch_server import BatchServer, Body
-from tests.helpers.misbehaving import completion
+from tests.helpers.chat_server import completion
 
 from videoespresso.agents.base import Agent, Prompt, Retries, Turn
 from videoespresso.memory.replies import ReplyCache

@@ -44,11 +44,11 @@ class Verdict(BaseModel):
 @contextmanager
 def serving(seconds: float) -> Iterator[str]:
     """The base URL of a server that takes so long for a reply."""
-    command = [sys.executable, str(Path(__file__).with_name("slow_server.py")), str(seconds)]
+    command = [sys.executable, str(Path(__file__).with_name("chat_server.py")), str(seconds)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
-            yield f"http://127.0.0.1:{int(server.stdout.readline())}/v1"
+            yield server.stdout.readline().strip()
         finally:
             server.kill()
 

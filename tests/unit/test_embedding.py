@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tests.helpers.misbehaving as bad
+import tests.helpers.chat_server as fake
 
 from videoespresso.errors import BudgetExceeded, ModelError, SettingsError
 from videoespresso.graphs.context import open_context
@@ -24,15 +24,7 @@ TEXTS = ["a red car", "a dog", " ", "a red car"]
 TOKENS = 7
 
 
-def vectors(exchange: bad.Exchange) -> None:
-    """The vector of a text is its length, its letters a, and one."""
-    data = [
-        {"object": "embedding", "index": k, "embedding": [len(text), text.count("a"), 1]}
-        for k, text in enumerate(exchange.body["input"])
-    ]
-    usage = {"prompt_tokens": TOKENS, "total_tokens": TOKENS}
-    told = {"object": "list", "data": data, "model": exchange.body["model"], "usage": usage}
-    exchange.send_json(200, told)
+vectors = fake.embed(lambda text: [len(text), text.count("a"), 1], tokens=TOKENS)
 
 
 class Watched(RateLimit):
@@ -45,7 +37,7 @@ class Watched(RateLimit):
         super().done(place, tokens, refused=refused)
 
 
-def paid(server: bad.Server, **given: object) -> PaidEmbedder:
+def paid(server: fake.Server, **given: object) -> PaidEmbedder:
     inner = OpenAIEmbedder(ModelSpec.parse(f"openai:vectors@{server.url}"))
     return PaidEmbedder(inner, retries=Retries(base_s=0.0), **given)  # type: ignore[arg-type]
 
@@ -55,7 +47,7 @@ def test_a_request_is_counted_priced_and_paced(monkeypatch: pytest.MonkeyPatch) 
         "videoespresso.models.client.usage.price", lambda _spec: Price(1.0, 0.0, "")
     )
     usage_log, budget, pace = UsageLog(), Budget(max_usd=1.0), Watched()
-    with bad.Server([vectors]) as server:
+    with fake.Server([vectors]) as server:
         rows = paid(server, usage_log=usage_log, budget=budget, rate_limit=pace)(TEXTS)
         assert [r["input"] for r in server.requests] == [["a red car", "a dog"]]
     assert rows.dtype == np.float32
@@ -69,7 +61,7 @@ def test_a_request_is_counted_priced_and_paced(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_no_request_passes_a_limit() -> None:
-    with bad.Server([vectors]) as server:
+    with fake.Server([vectors]) as server:
         embed = paid(server, budget=Budget(max_calls=1))
         embed(["a"])
         with pytest.raises(BudgetExceeded):
@@ -79,7 +71,7 @@ def test_no_request_passes_a_limit() -> None:
 
 def test_a_limit_in_dollars_needs_a_price(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("videoespresso.models.client.usage.price", lambda _spec: None)
-    with bad.Server([vectors]) as server:
+    with fake.Server([vectors]) as server:
         with pytest.raises(SettingsError, match="no known price"):
             paid(server, budget=Budget(max_usd=1.0))(["a"])
         assert server.requests == []
@@ -94,14 +86,14 @@ def test_openais_embedders_have_prices() -> None:
 
 def test_trouble_that_passes_is_sat_out_and_every_try_counts() -> None:
     usage_log = UsageLog()
-    with bad.Server([bad.status(500), bad.status(429, retry_after="0"), vectors]) as server:
+    with fake.Server([fake.status(500), fake.status(429, retry_after="0"), vectors]) as server:
         assert paid(server, usage_log=usage_log)(["a"]).shape == (1, 3)
         assert len(server.requests) == 3, "the SDK tries nothing by itself"
     assert usage_log.total().calls == 3
 
 
 def test_what_another_try_cannot_help_is_tried_once() -> None:
-    with bad.Server([bad.status(401)]) as server:
+    with fake.Server([fake.status(401)]) as server:
         with pytest.raises(ModelError):
             paid(server)(["a"])
         assert len(server.requests) == 1
@@ -109,7 +101,7 @@ def test_what_another_try_cannot_help_is_tried_once() -> None:
 
 def test_a_text_is_paid_once(tmp_path: Path) -> None:
     replies, usage_log = ReplyCache(tmp_path / "replies.sqlite"), UsageLog()
-    with bad.Server([vectors]) as server:
+    with fake.Server([vectors]) as server:
         first = paid(server, replies=replies)(TEXTS)
         again = paid(server, replies=replies, usage_log=usage_log)
         assert again(TEXTS).tobytes() == first.tobytes()
@@ -122,7 +114,7 @@ def test_a_text_is_paid_once(tmp_path: Path) -> None:
 
 def test_blank_texts_have_the_width_of_others(tmp_path: Path) -> None:
     replies = ReplyCache(tmp_path / "replies.sqlite")
-    with bad.Server([vectors]) as server:
+    with fake.Server([vectors]) as server:
         embed = paid(server, replies=replies)
         assert embed([]).shape == (0, 3)
         assert not embed([" "]).any()
@@ -145,7 +137,7 @@ def test_only_what_is_on_a_server_needs_limits() -> None:
 
 
 def test_a_new_question_has_its_own_bill(tmp_path: Path) -> None:
-    with bad.Server([vectors]) as server:
+    with fake.Server([vectors]) as server:
         spec = f"openai:vectors@{server.url}"
         given = {"cache_dir": tmp_path, "embedder": spec, "profile": "embedded"}
         context = open_context(Settings.load(given, environ={}), roles=())

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from pydantic import BaseModel
-from tests.helpers import misbehaving as bad
+from tests.helpers import chat_server as fake
 
 from videoespresso.agents.base import Agent, Prompt, Retries, Turn
 from videoespresso.errors import BudgetExceeded, ModelError
@@ -21,7 +21,7 @@ PROMPT = Prompt("selector", "You are the selector.", "0" * 64)
 
 
 def agent(
-    server: bad.Server,
+    server: fake.Server,
     limit: RateLimit,
     budget: Budget | None = None,
     retries: Retries | None = None,
@@ -64,7 +64,7 @@ class Gate:
         self.opens = 0.0
         self.flying = self.most = self.served = self.refusals = self.intruders = 0
 
-    def __call__(self, exchange: bad.Exchange) -> None:
+    def __call__(self, exchange: fake.Exchange) -> None:
         with self.lock:
             now = time.monotonic()
             intruder = now < self.opens
@@ -80,10 +80,10 @@ class Gate:
             self.served += not refuse
         try:
             if refuse:
-                bad.status(429, retry_after=f"{self.closed_s}")(exchange)
+                fake.status(429, retry_after=f"{self.closed_s}")(exchange)
             else:
                 time.sleep(0.01)
-                bad.say("fine")(exchange)
+                fake.say("fine")(exchange)
         finally:
             with self.lock:
                 self.flying -= 1
@@ -91,7 +91,7 @@ class Gate:
 
 def test_retry_after_is_obeyed_by_every_agent_on_the_provider() -> None:
     gate = Gate(every=10, closed_s=0.5)
-    with bad.Server([gate]) as server:
+    with fake.Server([gate]) as server:
         rate_limits = RateLimits(4)
         spec = ModelSpec.parse(f"openai:tester@{server.url}")
         # four agents, as four roles or four contexts have
@@ -106,7 +106,7 @@ def test_retry_after_is_obeyed_by_every_agent_on_the_provider() -> None:
 
 
 def test_nobody_waits_for_a_server_that_asks_for_an_hour() -> None:
-    with bad.Server([bad.status(429, retry_after="3600")]) as server:
+    with fake.Server([fake.status(429, retry_after="3600")]) as server:
         limit = RateLimit(in_flight=1)
         replies = in_threads(8, lambda k: agent(server, limit).text(PROMPT, turns(k)))
         assert len(server.requests) == 1
@@ -119,7 +119,7 @@ def test_nobody_waits_for_a_server_that_asks_for_an_hour() -> None:
 @pytest.mark.parametrize("end", ["seconds", "stop"])
 def test_the_wait_ends_when_the_run_does(end: str) -> None:
     budget = Budget(max_seconds=0.5 if end == "seconds" else None)
-    with bad.Server([bad.say("fine")]) as server:
+    with fake.Server([fake.say("fine")]) as server:
         limit = RateLimit(in_flight=4)
         limit.hold(50.0)
         if end == "stop":
@@ -146,7 +146,7 @@ class Trouble:
         self.calls = 0
         self.tokens_in = self.tokens_out = 0
 
-    def __call__(self, exchange: bad.Exchange) -> None:
+    def __call__(self, exchange: fake.Exchange) -> None:
         with self.lock:
             self.calls += 1
             kind = self.chance.choice(["500", "429", "prose", "good", "good", "cut"])
@@ -156,14 +156,14 @@ class Trouble:
                 self.tokens_out += usage[1]
         time.sleep(0.005)
         if kind == "500":
-            bad.status(500)(exchange)
+            fake.status(500)(exchange)
         elif kind == "429":
-            bad.status(429, retry_after="0.01")(exchange)
+            fake.status(429, retry_after="0.01")(exchange)
         elif kind == "cut":
-            bad.say('{"good": tr', finish="length", usage=usage)(exchange)
+            fake.say('{"good": tr', finish="length", usage=usage)(exchange)
         else:
             text = '{"good": true}' if kind == "good" else "Well, it depends."
-            bad.say(text, usage=usage)(exchange)
+            fake.say(text, usage=usage)(exchange)
 
 
 def until_refused(asker: Agent, worker: int) -> int:
@@ -183,7 +183,7 @@ def until_refused(asker: Agent, worker: int) -> int:
 @pytest.mark.parametrize("in_flight", [16, 3])
 def test_sixteen_threads_never_make_a_call_too_many(in_flight: int) -> None:
     server_side, budget = Trouble(1), Budget(max_calls=150)
-    with bad.Server([server_side]) as server:
+    with fake.Server([server_side]) as server:
         limit = RateLimit(in_flight=in_flight)
         asker = agent(server, limit, budget, Retries(base_s=0.01, longest_s=1.0))
         good = in_threads(16, lambda k: until_refused(asker, k))
@@ -194,7 +194,7 @@ def test_sixteen_threads_never_make_a_call_too_many(in_flight: int) -> None:
 
 def test_sixteen_threads_never_spend_a_cent_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     server_side, budget = Trouble(2), Budget(max_usd=0.2)
-    with bad.Server([server_side]) as server:
+    with fake.Server([server_side]) as server:
         monkeypatch.setenv("OPENAI_API_KEY", "not-a-real-key")
         named = ModelSpec.parse("openai:gpt-4o")
         model = chat_model(ModelSpec.parse(f"openai:gpt-4o@{server.url}"), max_tokens=200)

@@ -12,7 +12,7 @@ import pytest
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from PIL import Image
 from pydantic import BaseModel
-from tests.helpers import misbehaving as bad
+from tests.helpers import chat_server as fake
 
 from videoespresso.agents.base import Agent, Prompt, Retries, Turn
 from videoespresso.errors import MemoryStoreError
@@ -120,16 +120,16 @@ def test_a_stored_reply_that_no_longer_fits_is_asked_again(tmp_path: Path) -> No
     assert agent.typed(PROMPT, turns, A).value.x == 1
 
 
-def dated(exchange: bad.Exchange) -> None:
+def dated(exchange: fake.Exchange) -> None:
     """A server that says which model it is."""
-    reply = bad.completion({"role": "assistant", "content": '{"x": 1}'}, "tester-2026-01-01")
+    reply = fake.completion({"role": "assistant", "content": '{"x": 1}'}, "tester-2026-01-01")
     exchange.send_json(200, reply | {"system_fingerprint": "fp_1"})
 
 
 @pytest.mark.parametrize("typed", [False, True])
 def test_cost_and_snapshot_are_the_same_from_the_cache(tmp_path: Path, typed: bool) -> None:
     turns, cache = [Turn("user", ("hi",))], ReplyCache(tmp_path / "r.sqlite")
-    with bad.Server([bad.status(500), dated]) as server:
+    with fake.Server([fake.status(500), dated]) as server:
         spec = ModelSpec.parse(f"openai:tester@{server.url}")
         agent = Agent(
             "captioner", spec, chat_model(spec), usage_log=UsageLog(), replies=cache,

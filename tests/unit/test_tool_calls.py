@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.messages.tool import InvalidToolCall
 from langchain_core.tools import tool
 from PIL import Image
-from tests.helpers import misbehaving as bad
+from tests.helpers import chat_server as fake
 from tests.helpers.calling import CallingModel, Decide, calls, in_turn
 from tests.helpers.scripted import ScriptedModel
 
@@ -271,7 +271,7 @@ def test_without_tools_no_pixels_are_read() -> None:
 
 def test_over_the_wire_of_an_openai_server() -> None:
     """The real client: what is offered, what comes back, and the conversation that goes on."""
-    with bad.Server([bad.call(city="Bonn"), bad.say("enough")]) as server:
+    with fake.Server([fake.call(city="Bonn"), fake.say("enough")]) as server:
         chat = chat_model(f"openai:tester@{server.url}")
         called = run(context(chat, [weather]))
     assert [f["text"] for f in called.findings] == ["Bonn: sun"]
@@ -286,7 +286,7 @@ def test_over_the_wire_of_an_openai_server() -> None:
 
 
 def test_a_server_that_refuses_tools_is_a_warning() -> None:
-    with bad.Server([bad.status(400)]) as server:
+    with fake.Server([fake.status(400)]) as server:
         chat = chat_model(f"openai:tester@{server.url}")
         called = run(context(chat, [weather]))
     assert called.findings == []
