@@ -146,11 +146,10 @@ class Agent:
     ) -> list[Reply[str]]:
         """`text` for each, `concurrency` at a time, in the given order.
 
-        instead: what to take for the reply of a request that failed, unless it raises the error.
-        Turns are taken as they are needed, so a generator of them keeps few images in memory.
-        After a failure no further request is started; those under way are finished (and cached,
-        so that a second try pays only for the rest), then the first failure is raised. In batch
-        mode all are asked for before Deferred is raised.
+        instead: gives the reply of a request that failed, or raises. Turns are taken as they are
+        needed, so a generator of them keeps few images in memory. After a failure no further
+        request is started, those under way are finished and cached, and the first failure is
+        raised. In batch mode all are asked for before Deferred is raised.
         """
         replies: list[Reply[str] | Deferred] = []
         waiting: deque[Future[Reply[str] | Deferred]] = deque()
@@ -219,7 +218,7 @@ class Agent:
             request,
             usage_log=self.usage_log,
             budget=self.budget,
-            limit=self.rate_limit,
+            rate_limit=self.rate_limit,
             retries=self.retries,
             trace=self._trace(request),
             listener=self._listener,

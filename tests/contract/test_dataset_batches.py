@@ -44,7 +44,7 @@ def settings(cache: Path, server: BatchServer) -> ve.Settings:
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
-    """Without what tells batches from calls: the rungs of the ladder and the cost."""
+    """Without what tells batches from calls: the methods that were tried and the cost."""
     lines = [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
     for record in lines:
         del record["cost"]

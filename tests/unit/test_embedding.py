@@ -42,13 +42,13 @@ def paid(server: fake.Server, **given: object) -> PaidEmbedder:
     return PaidEmbedder(inner, retries=Retries(base_s=0.0), **given)  # type: ignore[arg-type]
 
 
-def test_a_request_is_counted_priced_and_paced(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_is_counted_priced_and_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "videoespresso.models.client.usage.price", lambda _spec: Price(1.0, 0.0, "")
     )
-    usage_log, budget, pace = UsageLog(), Budget(max_usd=1.0), Watched()
+    usage_log, budget, limit = UsageLog(), Budget(max_usd=1.0), Watched()
     with fake.Server([vectors]) as server:
-        rows = paid(server, usage_log=usage_log, budget=budget, rate_limit=pace)(TEXTS)
+        rows = paid(server, usage_log=usage_log, budget=budget, rate_limit=limit)(TEXTS)
         assert [r["input"] for r in server.requests] == [["a red car", "a dog"]]
     assert rows.dtype == np.float32
     assert np.allclose(np.linalg.norm(rows, axis=1), [1, 1, 0, 1])
@@ -57,7 +57,7 @@ def test_a_request_is_counted_priced_and_paced(monkeypatch: pytest.MonkeyPatch) 
     assert (used.calls, used.input_tokens, used.output_tokens) == (1, TOKENS, 0)
     assert used.usd == pytest.approx(TOKENS / 1e6)
     assert budget.spent == used.model_copy(update={"cached_calls": 0})
-    assert pace.ended == 1
+    assert limit.ended == 1
 
 
 def test_no_request_passes_a_limit() -> None:

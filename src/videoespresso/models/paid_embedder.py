@@ -100,7 +100,7 @@ class PaidEmbedder:
             request,
             usage_log=self._usage_log,
             budget=self._budget,
-            limit=self._rate_limit,
+            rate_limit=self._rate_limit,
             retries=self._retries,
         ) as sender:
             sender.send(call)

@@ -81,15 +81,7 @@ def convert(error: Exception, spec: ModelSpec) -> ModelError:
     status = _status(error)
     kinds = {cls.__name__ for cls in type(error).__mro__}
     if "LengthFinishReasonError" in kinds:
-        cut = CutError(
-            f"{spec} reached its length limit before the reply was complete",
-            hint="Raise max_tokens, or ask for less.",
-            reply=redact(_partial(error)),
-        )
-        usage = getattr(getattr(error, "completion", None), "usage", None)
-        cut.input_tokens = int(getattr(usage, "prompt_tokens", 0) or 0)
-        cut.output_tokens = int(getattr(usage, "completion_tokens", 0) or 0)
-        return cut
+        return _cut(error, spec)
     if "ContentFilterFinishReasonError" in kinds or "OpenAIRefusalError" in kinds:
         return RefusedError(f"{spec} refused to answer: {text}", hint="Rephrase the question.")
     if "ContextOverflowError" in kinds:
@@ -122,6 +114,22 @@ def convert(error: Exception, spec: ModelSpec) -> ModelError:
         hint="See `videoespresso doctor`.",
         retryable=bool(getattr(error, "is_retryable", False)),  # LangChain's word on its own errors
     )
+
+
+def _cut(error: Exception, spec: ModelSpec) -> CutError:
+    """With what the reply had before it was cut, and what it took."""
+    completion = getattr(error, "completion", None)
+    choices = getattr(completion, "choices", None) or [None]
+    text = getattr(getattr(choices[0], "message", None), "content", "") or ""
+    cut = CutError(
+        f"{spec} reached its length limit before the reply was complete",
+        hint="Raise max_tokens, or ask for less.",
+        reply=redact(str(text)),
+    )
+    usage = getattr(completion, "usage", None)
+    cut.input_tokens = int(getattr(usage, "prompt_tokens", 0) or 0)
+    cut.output_tokens = int(getattr(usage, "completion_tokens", 0) or 0)
+    return cut
 
 
 def _unreachable(spec: ModelSpec, *, timeout: bool) -> ModelError:
@@ -196,14 +204,6 @@ def _retry_after(error: Exception) -> float | None:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (TypeError, ValueError):
         return None
-
-
-def _partial(error: Exception) -> str:
-    """What a length-limited reply said before it was cut."""
-    choices = getattr(getattr(error, "completion", None), "choices", None) or []
-    return (
-        str(getattr(getattr(choices[0], "message", None), "content", "") or "") if choices else ""
-    )
 
 
 # ---- secrets

@@ -71,13 +71,14 @@ class Sender:
         *,
         usage_log: UsageLog,
         budget: Budget,
-        limit: RateLimit,
+        rate_limit: RateLimit,
         retries: Retries,
         trace: RunnableConfig | None = None,
         listener: Listener | None = None,
     ) -> None:
         self.usage = RequestUsage(role, request, budget, usage_log)
-        self._request, self._budget, self._limit, self._retries = request, budget, limit, retries
+        self._request, self._budget, self._retries = request, budget, retries
+        self._limit = rate_limit
         self._trace, self._listener = trace, listener
         self._answered: Ticket | None = None
 
