@@ -1,14 +1,13 @@
 """Agent: the only place that talks to a chat model.
 
 Replies are cached, calls counted, budgets kept, failures retried and converted, and typed replies
-climbed for (ladder.py) - here, once, for every role.
+read - here, once, for every role. The order of one call is in models/client/__init__.py.
 """
 
 import copy
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any, Self, TypeVar
 
@@ -21,12 +20,21 @@ from videoespresso.memory.replies import ReplyCache, StoredReply
 from videoespresso.models.batch_api.collector import BatchCollector, Deferred
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.errors import redact
-from videoespresso.models.client.messages import Turn, as_one_image
-from videoespresso.models.client.rate_limit import Pace
-from videoespresso.models.client.request import Called, Prompt, Reply, Request, calling, converse
-from videoespresso.models.client.retry import Heard, Retries, Steps, Turns
-from videoespresso.models.client.structured_output import LADDER, Climbed, Rung, Said, climb, read
-from videoespresso.models.client.usage import Entry, Ledger, Meter
+from videoespresso.models.client.messages import Called, ModelReply, Turn, as_one_image
+from videoespresso.models.client.rate_limit import RateLimit
+from videoespresso.models.client.request import Prompt, Reply, Request
+from videoespresso.models.client.retry import Listener, Retries, Sender
+from videoespresso.models.client.structured_output import (
+    METHODS,
+    Ask,
+    Method,
+    Parsed,
+    plain_text,
+    read,
+    structured_output,
+    tool_calls,
+)
+from videoespresso.models.client.usage import UsageEntry, UsageLog
 from videoespresso.models.profiles import takes_one_image
 from videoespresso.models.specs import ModelSpec, server_mark
 from videoespresso.types import Usage
@@ -43,10 +51,10 @@ class Agent:
     replies: the cache, None to ask anew each time. budget: checked before each call, charged
     after. one_image: the model takes one image a request, so several become a labelled grid
     (default: by the model's name). concurrency: calls at a time in `text_batch`; in-process
-    models get one, they use all cores already, or as many as they answer together. pace: the line
-    before the provider, shared by all agents on it; by default nobody is waited for. deferred:
-    batch mode (models/batch_api/collector.py; needs replies): what is not in the cache raises
-    Deferred instead of being asked; streams are asked.
+    models get one, they use all cores already, or as many as they answer together. rate_limit: the
+    line before the provider, shared by all agents on it; by default nobody is waited for.
+    collector: batch mode (models/batch_api/collector.py; needs replies): what is not in the cache
+    raises Deferred instead of being asked.
 
     Every method raises ModelError when the model cannot be reached or refuses, ModelOutputError
     when its reply is no use, and BudgetExceeded before the call that would pass a limit.
@@ -58,27 +66,27 @@ class Agent:
         spec: ModelSpec,
         model: BaseChatModel,
         *,
-        ledger: Ledger,
+        usage_log: UsageLog,
         replies: ReplyCache | None = None,
         budget: Budget | None = None,
         one_image: bool | None = None,
         concurrency: int = 4,
         retries: Retries | None = None,
-        pace: Pace | None = None,
-        deferred: BatchCollector | None = None,
+        rate_limit: RateLimit | None = None,
+        collector: BatchCollector | None = None,
     ) -> None:
         self.role = role
         self.spec = spec
         self.model = model
-        self.ledger = ledger
+        self.usage_log = usage_log
         self.replies = replies
         self.budget = budget or Budget()
         self.one_image = takes_one_image(spec) if one_image is None else one_image
         self.concurrency = getattr(model, "batch_size", 1) if spec.in_process else concurrency
         self.retries = retries or Retries()
-        self.pace = pace or Pace()
-        self.deferred = deferred
-        self._heard: Heard | None = None
+        self.rate_limit = rate_limit or RateLimit()
+        self.collector = collector
+        self._listener: Listener | None = None
         self._unable: set[str] = set()
 
     @property
@@ -96,12 +104,13 @@ class Agent:
 
     def text(self, prompt: Prompt, turns: Sequence[Turn]) -> Reply[str]:
         """The model's words."""
-        return self._run(self._request(prompt, turns), converse())
+        return self._reply(self._request(prompt, turns), plain_text)
 
     def typed(self, prompt: Prompt, turns: Sequence[Turn], schema: type[T]) -> Reply[T]:
         """The model's reply as a `schema`."""
-        return self._run(
-            self._request(prompt, turns, schema), climb(schema, self._rungs(), self._note_unable)
+        return self._reply(
+            self._request(prompt, turns, schema),
+            lambda ask: structured_output(schema, self._methods(), ask, self._note_unable),
         )
 
     def called(
@@ -111,24 +120,23 @@ class Agent:
 
         Raises UnsupportedError, a ModelError, when the server takes no tools; that is remembered.
         """
-        request = self._request(prompt, turns, Called, tuple(tools))
-        return self._run(request, calling(self._note_unable))
+        return self._reply(
+            self._request(prompt, turns, Called, tuple(tools)),
+            lambda ask: tool_calls(ask, self._note_unable),
+        )
 
-    def heard_by(self, heard: Heard) -> Self:
-        """The same agent, `heard` called with the text of a reply while it is written. Not of a
-        cached one, and not of an awaited one."""
+    def with_listener(self, listener: Listener) -> Self:
+        """The same agent; the listener gets the text of a reply while it is written. Not of a
+        cached one."""
         mine = copy.copy(self)
-        mine._heard = heard
+        mine._listener = listener
         return mine
 
     @property
     def can_call(self) -> bool:
         """Whether the model's class can be given tools, and its server never refused them."""
-        known = set(self._unable)
-        if self.replies is not None:
-            known |= self.replies.inabilities(str(self.spec))
-        has_it = type(self.model).bind_tools is not BaseChatModel.bind_tools
-        return has_it and "calls" not in known
+        can = type(self.model).bind_tools is not BaseChatModel.bind_tools
+        return can and "calls" not in self._inabilities()
 
     def text_batch(
         self,
@@ -138,29 +146,23 @@ class Agent:
     ) -> list[Reply[str]]:
         """`text` for each, `concurrency` at a time, in the given order.
 
-        instead: what to take for the reply of a request that failed, unless it raises the error.
-        Turns are taken as they are needed, so a generator of them keeps few images in memory.
-        After a failure no further request is started; those under way are finished (and cached,
-        so that a second try pays only for the rest), then the first failure is raised. In batch
-        mode all are asked for before Deferred is raised.
+        instead: gives the reply of a request that failed, or raises. Turns are taken as they are
+        needed, so a generator of them keeps few images in memory. After a failure no further
+        request is started, those under way are finished and cached, and the first failure is
+        raised. In batch mode all are asked for before Deferred is raised.
         """
-        replies: list[Reply[str]] = []
-        later: list[Deferred] = []
-        waiting: deque[Future[Reply[str]]] = deque()
+        replies: list[Reply[str] | Deferred] = []
+        waiting: deque[Future[Reply[str] | Deferred]] = deque()
 
-        def ask(turns: Sequence[Turn]) -> Reply[str]:
+        def ask(turns: Sequence[Turn]) -> Reply[str] | Deferred:
             try:
                 return self.text(prompt, turns)
+            except Deferred as deferred:
+                return deferred
             except ModelError as error:
                 if instead is None:
                     raise
                 return instead(error)
-
-        def take(future: Future[Reply[str]]) -> None:
-            try:
-                replies.append(future.result())
-            except Deferred as deferred:
-                later[:] = [deferred]
 
         with ThreadPoolExecutor(self.concurrency) as pool:
             try:
@@ -168,50 +170,15 @@ class Agent:
                     context = copy_context()  # tracing and callbacks follow into the thread
                     waiting.append(pool.submit(context.run, ask, turns))
                     if len(waiting) > 2 * self.concurrency:
-                        take(waiting.popleft())
-                for future in waiting:
-                    take(future)
+                        replies.append(waiting.popleft().result())
+                replies += [future.result() for future in waiting]
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
-        if later:
-            raise later[0]
-        return replies
-
-    async def atext(self, prompt: Prompt, turns: Sequence[Turn]) -> Reply[str]:
-        """`text`, awaited."""
-        return await self._arun(self._request(prompt, turns), converse())
-
-    async def atyped(self, prompt: Prompt, turns: Sequence[Turn], schema: type[T]) -> Reply[T]:
-        """`typed`, awaited."""
-        return await self._arun(
-            self._request(prompt, turns, schema), climb(schema, self._rungs(), self._note_unable)
-        )
-
-    def stream_text(self, prompt: Prompt, turns: Sequence[Turn]) -> Iterator[str]:
-        """The model's words as they come; a cached reply comes in one piece.
-
-        Retried only before the first piece: what was shown cannot be taken back. Does not wait
-        for another asker of the same question.
-        """
-        request = self._request(prompt, turns)
-        if hit := self._hit(request):
-            yield hit.raw
-            return
-        with self._meter(request) as meter, self._turns(request, meter) as way:
-            yield from way.stream()
-            self._keep(request, meter, meter.streamed())
-
-    async def astream_text(self, prompt: Prompt, turns: Sequence[Turn]) -> AsyncIterator[str]:
-        """`stream_text`, awaited."""
-        request = self._request(prompt, turns)
-        if hit := self._hit(request):
-            yield hit.raw
-            return
-        with self._meter(request) as meter, self._turns(request, meter) as way:
-            async for piece in way.astream():
-                yield piece
-            self._keep(request, meter, meter.streamed())
+        for reply in replies:
+            if isinstance(reply, Deferred):
+                raise reply
+        return [reply for reply in replies if isinstance(reply, Reply)]
 
     # ---- how a request is made
 
@@ -225,100 +192,77 @@ class Agent:
         sent = as_one_image(turns) if self.one_image else tuple(turns)
         return Request(self.spec, self.model, prompt, sent, schema, tools)
 
-    def _told(self, request: Request) -> RunnableConfig:
+    def _methods(self) -> tuple[Method, ...]:
+        """The methods worth paying for; in-process models write text and nothing else."""
+        if self.spec.in_process:
+            return ("prompt",)
+        unable = self._inabilities()
+        return tuple(method for method in METHODS if method == "prompt" or method not in unable)
+
+    def _reply(self, request: Request, parse: Callable[[Ask], Parsed[V]]) -> Reply[V]:
+        """From the cache, or asked once while other askers of the same wait for the reply."""
+        if self.replies is None:
+            return self._ask(request, parse)
+        if cached := self._cached(request):
+            return cached
+        if self.collector is not None:  # raises Deferred, unless it must be asked online
+            method: Method = "text" if request.schema is None else self._methods()[0]
+            self.collector.defer(self.role, request, "calls" if request.tools else method)
+        with self.replies.lock(request.key):
+            return self._cached(request) or self._ask(request, parse)
+
+    def _ask(self, request: Request, parse: Callable[[Ask], Parsed[V]]) -> Reply[V]:
+        """From the model; a good reply is stored."""
+        with Sender(
+            self.role,
+            request,
+            usage_log=self.usage_log,
+            budget=self.budget,
+            rate_limit=self.rate_limit,
+            retries=self.retries,
+            trace=self._trace(request),
+            listener=self._listener,
+        ) as sender:
+            parsed, usage = parse(sender.attempt), sender.usage
+            usage.how = parsed.how
+            if self.replies is not None:
+                stored = StoredReply(
+                    text=parsed.raw, how=parsed.how, usage=usage.total, snapshot=usage.snapshot
+                )
+                self.replies.put(request.key, str(self.spec), self.role, stored)
+        return Reply(parsed.value, parsed.raw, usage.total, parsed.how, usage.total, usage.snapshot)
+
+    def _cached(self, request: Request) -> Reply[Any] | None:
+        """The cached reply, read anew; one which no longer fits its schema is asked again."""
+        if self.replies is None or (stored := self.replies.get(request.key)) is None:
+            return None
+        value: Any = stored.text.strip()
+        if request.schema is not None:
+            value, fault = read(request.schema, ModelReply(stored.text))
+            if value is None:
+                self.replies.drop(request.key)
+                if self.collector is not None:
+                    self.collector.unfit(request.key, fault)
+                return None
+        usage, how = Usage(cached_calls=1), ("cache", *stored.how)
+        self.usage_log.record(UsageEntry(self.role, str(self.spec), usage, how=how))
+        return Reply(value, stored.text, usage, how, stored.usage, stored.snapshot)
+
+    def _trace(self, request: Request) -> RunnableConfig:
         """What a trace says of a call, if somebody traces."""
         metadata = {"role": self.role, "spec": redact(str(self.spec)), "prompt": request.prompt.sha}
         return {"run_name": self.role, "tags": [self.role], "metadata": metadata}
 
-    def _rungs(self) -> tuple[Rung, ...]:
-        """The rungs worth paying for; in-process models write text and nothing else."""
-        if self.spec.in_process:
-            return ("prompt",)
-        unable = set(self._unable)
+    # ---- what the model cannot do
+
+    def _inabilities(self) -> set[str]:
+        """What this agent saw, and what is remembered of its model."""
+        known = set(self._unable)
         if self.replies is not None:
-            unable |= self.replies.inabilities(str(self.spec))
-        return tuple(rung for rung in LADDER if rung == "prompt" or rung not in unable)
+            known |= self.replies.inabilities(str(self.spec))
+        return known
 
-    def _run(self, request: Request, steps: Steps[V]) -> Reply[V]:
-        """From the cache, or asked once while other askers of the same wait for the reply."""
-        if self.replies is None:
-            return self._ask(request, steps)
-        if hit := self._hit(request):
-            return hit
-        self._defer(request)
-        with self.replies.lock(request.key):
-            return self._hit(request) or self._ask(request, steps)
-
-    async def _arun(self, request: Request, steps: Steps[V]) -> Reply[V]:
-        if self.replies is None:
-            return await self._aask(request, steps)
-        if hit := self._hit(request):
-            return hit
-        self._defer(request)
-        async with self.replies.alock(request.key):
-            return self._hit(request) or await self._aask(request, steps)
-
-    def _defer(self, request: Request) -> None:
-        """In batch mode: raises Deferred, unless the request must be asked online."""
-        if self.deferred is not None:
-            rung: Rung = "text" if request.schema is None else self._rungs()[0]
-            self.deferred.defer(self.role, request, "calls" if request.tools else rung)
-
-    def _ask(self, request: Request, steps: Steps[V]) -> Reply[V]:
-        with self._meter(request) as meter, self._turns(request, meter) as turns:
-            return self._keep(request, meter, turns.climb(steps))
-
-    async def _aask(self, request: Request, steps: Steps[V]) -> Reply[V]:
-        with self._meter(request) as meter, self._turns(request, meter) as turns:
-            return self._keep(request, meter, await turns.aclimb(steps))
-
-    def _turns(self, request: Request, meter: Meter) -> Turns:
-        return Turns(
-            request,
-            meter,
-            self.pace,
-            self.budget,
-            self.retries,
-            told=self._told(request),
-            heard=self._heard,
-        )
-
-    @contextmanager
-    def _meter(self, request: Request) -> Iterator[Meter]:
-        meter = Meter(self.role, request, self.budget, self.ledger)
-        try:
-            yield meter
-        finally:
-            meter.close()
-
-    def _hit(self, request: Request) -> Reply[Any] | None:
-        """The cached reply, read anew; one which no longer fits its schema is asked again."""
-        if self.replies is None or (kept := self.replies.get(request.key)) is None:
-            return None
-        value: Any = kept.text.strip()
-        if request.schema is not None:
-            value, fault = read(request.schema, Said(kept.text))
-            if value is None:
-                self.replies.drop(request.key)
-                if self.deferred is not None:
-                    self.deferred.unfit(request.key, fault)
-                return None
-        usage, how = Usage(cached_calls=1), ("cache", *kept.how)
-        self.ledger.record(Entry(self.role, str(self.spec), usage, how=how))
-        return Reply(value, kept.text, usage, how, kept.usage, kept.snapshot)
-
-    def _keep(self, request: Request, meter: Meter, climbed: Climbed[V]) -> Reply[V]:
-        """Stores a good reply."""
-        meter.how = climbed.how
+    def _note_unable(self, method: Method) -> None:
+        self._unable.add(method)
         if self.replies is not None:
-            kept = StoredReply(
-                text=climbed.raw, how=climbed.how, usage=meter.usage, snapshot=meter.snapshot
-            )
-            self.replies.put(request.key, str(self.spec), self.role, kept)
-        usage = meter.usage
-        return Reply(climbed.value, climbed.raw, usage, climbed.how, usage, meter.snapshot)
-
-    def _note_unable(self, rung: Rung) -> None:
-        self._unable.add(rung)
-        if self.replies is not None:
-            self.replies.remember_inability(str(self.spec), rung)
+            self.replies.remember_inability(str(self.spec), method)

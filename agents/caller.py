@@ -21,9 +21,9 @@ def opening(question: str, frames: Sequence[prompt_parts.Shown[Image]], findings
 
 
 def offer(name: str, description: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """A tool as models are told of it."""
-    told = {"name": public(name), "description": description, "parameters": parameters}
-    return {"type": "function", "function": told}
+    """A tool as OpenAI writes tools, for `Agent.called`."""
+    function = {"name": public(name), "description": description, "parameters": parameters}
+    return {"type": "function", "function": function}
 
 
 def public(name: str) -> str:
@@ -37,7 +37,7 @@ def choose(agent: Agent, turns: Sequence[Turn], offered: Sequence[dict[str, Any]
 
 
 def replied(call_id: str, findings: Findings, fault: str = "") -> Turn:
-    """What a call gave, as the model is told: a line a finding, or that nothing is known by it."""
+    """What a call gave, for the model: a line a finding, or that nothing is known by it."""
     text = prompt_parts.finding_lines(findings) or "It found nothing.\n"
     if fault:
         text = f"Nothing is known by this call: {prompt_parts.one_line(fault)}\n"

@@ -45,26 +45,26 @@ _WHY = re.compile(
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 
 
-def resolve(said: str, turns: Sequence[ChatTurn], videos: Sequence[str]) -> tuple[str, int]:
+def resolve(question: str, turns: Sequence[ChatTurn], videos: Sequence[str]) -> tuple[str, int]:
     """(the question standing alone, position of its video in `videos`)."""
-    position = which_video(said, turns, videos)
-    said = _without_name(said, videos[position])
-    found = next((turn.evidence for turn in reversed(turns) if turn.evidence), ())
-    steps = sorted(found, key=lambda step: step.time_s)
+    position = which_video(question, turns, videos)
+    question = _without_name(question, videos[position])
+    evidence = next((turn.evidence for turn in reversed(turns) if turn.evidence), ())
+    steps = sorted(evidence, key=lambda step: step.time_s)
     if steps:
-        if _AFTER.fullmatch(said.strip()):
+        if _AFTER.fullmatch(question.strip()):
             return f"What happens right after {_clause(steps[-1])}?", position
-        if _BEFORE.fullmatch(said.strip()):
+        if _BEFORE.fullmatch(question.strip()):
             return f"What happens right before {_clause(steps[0])}?", position
-        if _WHY.fullmatch(said.strip()):
+        if _WHY.fullmatch(question.strip()):
             return f"What is the reason that {_clause(steps[-1])}?", position
-    return _with_names(said, turns), position
+    return _with_names(question, turns), position
 
 
-def which_video(said: str, turns: Sequence[ChatTurn], videos: Sequence[str]) -> int:
+def which_video(question: str, turns: Sequence[ChatTurn], videos: Sequence[str]) -> int:
     """The video that is named (file name, "video 2", "the second clip"), else the last one
     asked about, else the first."""
-    text = said.casefold()
+    text = question.casefold()
     for position, video in enumerate(videos):
         if re.search(_name_of(video), text):
             return position
@@ -87,10 +87,10 @@ def _name_of(video: str) -> str:
     return rf"(?<!\w)(?:{name}|(?:video|clip|film)\s+{stem})(?!\w)"
 
 
-def _without_name(said: str, video: str) -> str:
+def _without_name(question: str, video: str) -> str:
     """The question without "in street.mp4", which a small model would look for in the picture."""
     name = rf"(?:^|\s*,?\s*)\b(?:and\s+)?(?:in|of|from|on)\s+(?:the\s+)?{_name_of(video)},?"
-    return re.sub(name, "", said, flags=re.IGNORECASE).strip() or said
+    return re.sub(name, "", question, flags=re.IGNORECASE).strip() or question
 
 
 def _clause(step: EvidenceStep) -> str:
@@ -101,14 +101,14 @@ def _clause(step: EvidenceStep) -> str:
     return f"{lower} {rest}".strip()
 
 
-def _with_names(said: str, turns: Sequence[ChatTurn]) -> str:
+def _with_names(question: str, turns: Sequence[ChatTurn]) -> str:
     """Pronouns replaced; one whose person is named earlier in the same question stays."""
-    if _EMPTY_IT.search(said):
-        return said
+    if _EMPTY_IT.search(question):
+        return question
 
     def name(match: re.Match[str]) -> str:
         word = match[1].lower()
-        if _NAMED.search(said[: match.start()]):
+        if _NAMED.search(question[: match.start()]):
             return match[1]
         named = _thing(turns) if word in ("it", "its") else _person(word, turns)
         if named is None:
@@ -117,7 +117,7 @@ def _with_names(said: str, turns: Sequence[ChatTurn]) -> str:
         shown = f"{named}'s" if owns else named
         return shown[0].upper() + shown[1:] if match.start() == 0 else shown
 
-    return _PRONOUN.sub(name, said)
+    return _PRONOUN.sub(name, question)
 
 
 def _person(pronoun: str, turns: Sequence[ChatTurn]) -> str | None:

@@ -12,7 +12,7 @@ from videoespresso.agents.prompts import load
 from videoespresso.types import ChatTurn
 
 RECALLED = 8
-"""Turns that are shown: what a follow-up points at was said just before, and tokens cost."""
+"""Turns that are shown: what a follow-up points at came just before, and tokens cost."""
 
 
 class Standalone(BaseModel):
@@ -23,21 +23,21 @@ class Standalone(BaseModel):
 
 
 def follow(
-    agent: Agent, said: str, turns: Sequence[ChatTurn], videos: Sequence[str]
+    agent: Agent, question: str, turns: Sequence[ChatTurn], videos: Sequence[str]
 ) -> tuple[str, int]:
     """(the question standing alone, position of its video in `videos`). Raises as the agent does.
 
-    A number that no video has gives way to the rule (following.py).
+    A number that no video has gives way to the rule (follow_rules.py).
     """
-    told = [line for turn in turns[-RECALLED:] for line in _told(turn, videos)]
-    parts = prompt_parts.follow_parts(said, told, [PurePath(v).name for v in videos])
+    lines = [line for turn in turns[-RECALLED:] for line in _lines(turn, videos)]
+    parts = prompt_parts.follow_parts(question, lines, [PurePath(v).name for v in videos])
     reply = agent.typed(load("follower"), [Turn("user", parts)], Standalone).value
     known = 1 <= reply.video <= len(videos)
-    position = reply.video - 1 if known else which_video(said, turns, videos)
-    return reply.question.strip() or said, position
+    position = reply.video - 1 if known else which_video(question, turns, videos)
+    return reply.question.strip() or question, position
 
 
-def _told(turn: ChatTurn, videos: Sequence[str]) -> list[str]:
+def _lines(turn: ChatTurn, videos: Sequence[str]) -> list[str]:
     """A turn in lines. Line breaks go: none of them may open a section of the prompt."""
     number = f" (video {videos.index(turn.video) + 1})" if turn.video in videos else ""
     lines = [f"Question{number}: {turn.question}", f"Answer: {turn.answer}"]

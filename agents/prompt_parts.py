@@ -71,7 +71,7 @@ def select_parts(
     """All surviving captions with their instants, then the question.
 
     The question comes last, so that several questions about a video share a prefix (which servers
-    cache). `limit` is the most frames the selector may keep; it is only said when it is given.
+    cache). `limit` is the most frames the selector may keep; the prompt says it when given.
     """
     most = "" if limit is None else f"\nKeep at most {limit} frames."
     return (f"{caption_lines(captions)}Question: {question}{most}",)
@@ -163,10 +163,10 @@ def check_parts(question: str, evidence: Sequence[tuple[float, str]], answer: st
     return ("\n".join(lines),)
 
 
-def follow_parts(said: str, told: Sequence[str], videos: Sequence[str]) -> tuple[str]:
+def follow_parts(question: str, conversation: Sequence[str], videos: Sequence[str]) -> tuple[str]:
     """The videos by number, the conversation so far, and the new question last."""
     lines = ["Videos:", *(f"{n} {name}" for n, name in enumerate(videos, 1)), "Conversation:"]
-    return ("\n".join([*lines, *(told or ("nothing yet",)), f"New question: {said}"]),)
+    return ("\n".join([*lines, *(conversation or ("nothing yet",)), f"New question: {question}"]),)
 
 
 def generate_parts(captions: Sequence[tuple[float, str]]) -> tuple[str]:

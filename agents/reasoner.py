@@ -77,7 +77,7 @@ def conclude(
     agent: Agent,
     question: str,
     frames: Sequence[prompt_parts.Shown[Image]],
-    said: str,
+    evidence_text: str,
     options: Sequence[str] = (),
     findings: Findings = (),
     words: Callable[[str], None] | None = None,
@@ -88,34 +88,35 @@ def conclude(
     """
     turns = [
         Turn("user", prompt_parts.evidence_parts(question, frames, findings)),
-        Turn("assistant", (said,)),
+        Turn("assistant", (evidence_text,)),
         Turn("user", prompt_parts.answer_parts(options)),
     ]
     if words is not None:
-        agent = agent.heard_by(_as_it_grows(words))
+        agent = agent.with_listener(_answer_listener(words))
     return agent.typed(load("reasoner"), turns, Conclusion).value
 
 
-def _as_it_grows(words: Callable[[str], None]) -> Callable[[str], None]:
-    """Hears a reply; tells the answer in it whenever there is more of it, or it begins anew."""
+def _answer_listener(words: Callable[[str], None]) -> Callable[[str], None]:
+    """A listener to a conclusion: `words` gets the answer in it whenever there is more of it, or it
+    begins anew."""
     last = ""
 
-    def hear(said: str) -> None:
+    def listen(reply: str) -> None:
         nonlocal last
-        if (text := written(said)) != last:
+        if (text := written(reply)) != last:
             last = text
             words(text)
 
-    return hear
+    return listen
 
 
-def written(said: str) -> str:
+def written(reply: str) -> str:
     """The answer in a conclusion that is not whole yet; "" while it has not begun."""
     try:
-        found = parse_partial_json(said[said.find("{") :])
+        conclusion = parse_partial_json(reply[reply.find("{") :])
     except ValueError:
         return ""
-    answer = found.get("answer") if isinstance(found, dict) else None
+    answer = conclusion.get("answer") if isinstance(conclusion, dict) else None
     return answer if isinstance(answer, str) else ""
 
 

@@ -30,7 +30,7 @@ def select(
     """(position in `captions`, why) of each core frame, in time order, each once.
 
     Numbers that no caption has are left out, unless the reason is a caption's own words; a number
-    that its reason contradicts gives way to it (agreement.py). `limit` caps the result: first
+    that its reason contradicts gives way to it (frame_numbers.py). `limit` caps the result: first
     come, first kept.
     Raises ModelError, ModelOutputError and BudgetExceeded as the agent does.
     """

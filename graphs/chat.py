@@ -123,7 +123,7 @@ def build_chat_graph(
     checkpointer: BaseCheckpointSaver[Any] | None = None,
     told: Told = _silent,
 ) -> CompiledStateGraph[ChatState, None, Said, Noted]:
-    """The graph of one question: its context's ledger and budget are this question's alone
+    """The graph of one question: its context's usage log and budget are this question's alone
     (`Context.renewed`). With a checkpointer and a thread_id the next run knows this one's turns."""
 
     def understood(state: ChatState) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from videoespresso.memory.frames import FrameStore
 from videoespresso.memory.replies import ReplyCache
 from videoespresso.models.chat import chat_model
 from videoespresso.models.client.budget import Budget
-from videoespresso.models.client.rate_limit import Paces
-from videoespresso.models.client.usage import Ledger
+from videoespresso.models.client.rate_limit import RateLimits
+from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.paid_embedder import charging, within_limits
 from videoespresso.models.profiles import CHAT_ROLES, resolve
 from videoespresso.settings import Settings
@@ -40,7 +40,7 @@ class Context:
     detector: Detector
     tools: tuple[Tool, ...]
     budget: Budget
-    ledger: Ledger
+    usage_log: UsageLog
     plan: SamplingPlan
     warnings: tuple[str, ...] = ()
     words: Callable[[str], None] | None = None
@@ -52,18 +52,18 @@ class Context:
         return any(agent.spec.provider == "embedded" for agent in looking)
 
     def renewed(self) -> "Context":
-        """The same means with an empty ledger and the whole budget: those of the next question."""
-        ledger, budget = Ledger(), Budget.of(self.settings)
-        agents = {role: _charging(a, a.role, ledger, budget) for role, a in self.agents.items()}
-        embed = charging(self.embed, ledger, budget)
+        """The same means with nothing used and the whole budget: those of the next question."""
+        usage_log, budget = UsageLog(), Budget.of(self.settings)
+        agents = {role: _charging(a, a.role, usage_log, budget) for role, a in self.agents.items()}
+        embed = charging(self.embed, usage_log, budget)
         memory = self.memory if embed is self.embed else self.memory.with_embedder(embed)
         return replace(
-            self, agents=agents, embed=embed, memory=memory, ledger=ledger, budget=budget
+            self, agents=agents, embed=embed, memory=memory, usage_log=usage_log, budget=budget
         )
 
     def follower(self) -> Agent:
         """Who understands follow-up questions: the reasoner's model in another role."""
-        return _charging(self.agents["reasoner"], "follower", self.ledger, self.budget)
+        return _charging(self.agents["reasoner"], "follower", self.usage_log, self.budget)
 
     def memory_key(self, video_id: str) -> str:
         """Captions are remembered by video, by captioner, its server and its prompt, and by the
@@ -92,10 +92,10 @@ class Context:
         }
 
 
-def _charging(agent: Agent, role: str, ledger: Ledger, budget: Budget) -> Agent:
-    """The agent under that role, with somebody else's ledger and budget."""
+def _charging(agent: Agent, role: str, usage_log: UsageLog, budget: Budget) -> Agent:
+    """The agent under that role, with somebody else's usage log and budget."""
     mine = copy.copy(agent)  # what it learned of its model's inabilities stays shared
-    mine.role, mine.ledger, mine.budget = role, ledger, budget
+    mine.role, mine.usage_log, mine.budget = role, usage_log, budget
     return mine
 
 
@@ -104,21 +104,21 @@ def open_context(
     tools: Sequence[Given] = (),
     *,
     budget: Budget | None = None,
-    ledger: Ledger | None = None,
-    paces: Paces | None = None,
+    usage_log: UsageLog | None = None,
+    rate_limits: RateLimits | None = None,
     replies: ReplyCache | None = None,
     roles: Sequence[str] = CHAT_ROLES,
 ) -> Context:
     """Builds everything the settings name; weights load and requests are made when used.
 
     roles: the chat models that are needed; dataset mode has others than a question.
-    budget, ledger: default ones of its own, with the limits of the settings. paces: default those
-    of the whole process. replies: default the store in the cache folder.
+    budget, usage_log: default ones of its own, with the limits of the settings. rate_limits:
+    default those of the whole process. replies: default the store in the cache folder.
     Raises SettingsError for a spec that cannot be, MemoryStoreError for a store that cannot.
     """
     specs = resolve(settings)
-    ledger, budget = ledger or Ledger(), budget or Budget.of(settings)
-    paces = paces or Paces.of(settings)
+    usage_log, budget = usage_log or UsageLog(), budget or Budget.of(settings)
+    rate_limits = rate_limits or RateLimits.of(settings)
     replies = replies or ReplyCache(settings.cache_dir / "replies.sqlite")
     wanted = {specs[role].model for role in roles}
     chats = {spec: chat_model(spec, timeout_s=settings.timeout_s) for spec in wanted}
@@ -127,22 +127,22 @@ def open_context(
             role,
             specs[role].model,
             chats[specs[role].model],  # roles on one model share its connections
-            ledger=ledger,
+            usage_log=usage_log,
             replies=replies,
             budget=budget,
             one_image=settings.one_image or None,
             concurrency=settings.concurrency,
-            pace=paces.pace(specs[role].model),
+            rate_limit=rate_limits.limit(specs[role].model),
         )
         for role in roles
     }
     by_whom = specs["embedder"]
     embed = within_limits(
         by_whom.spec,
-        ledger=ledger,
+        usage_log=usage_log,
         budget=budget,
         replies=replies,
-        pace=paces.pace(by_whom.model) if by_whom.spec.startswith("openai:") else None,
+        rate_limit=rate_limits.limit(by_whom.model) if by_whom.spec.startswith("openai:") else None,
     )
     asked = [*(name for name in settings.tools if name not in tools), *tools]
     loaded = load_tools(asked, servers=settings.mcp)
@@ -159,7 +159,7 @@ def open_context(
         detector=detector(specs["detector"].spec),
         tools=loaded.tools,
         budget=budget,
-        ledger=ledger,
+        usage_log=usage_log,
         plan=SamplingPlan(
             static_fps=settings.fps,
             dynamic_fps=max(settings.fps, settings.dynamic_fps),

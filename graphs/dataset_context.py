@@ -145,8 +145,8 @@ def signed(agent: Agent, prompt: str, reply: Reply[Any]) -> Mapping[str, Any]:
     server refused, which only the first to ask finds out.
     """
     made = {"model": str(agent.spec), "snapshot": reply.snapshot, "prompt": prompt}
-    refused = [rung for rung in reply.how if rung.endswith(": refused")]
-    how = [rung for rung in reply.how if rung != "cache" and rung not in refused]
+    refused = [method for method in reply.how if method.endswith(": refused")]
+    how = [method for method in reply.how if method != "cache" and method not in refused]
     calls = max(0, reply.cost.calls - len(refused))
     cost = reply.cost.model_copy(update={"seconds": 0.0, "cached_calls": 0, "calls": calls})
     return {"made": {**made, "how": how}, "cost": cost.model_dump(mode="json")}

@@ -38,7 +38,7 @@ def finish(state: State, context: Context) -> dict[str, Any]:
         dropped=_dropped(state),
         video=Video.model_validate(state["video"]),
         work=_work(state),
-        usage=context.ledger.by_role(),
+        usage=context.usage_log.by_role(),
         settings=context.described(),
         gaps=(*(Gap.model_validate(g) for g in state.get("gaps", [])), *_silent(state)),
         warnings=(*state.get("warnings", []), *_doubts(state, answered, choice)),

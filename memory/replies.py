@@ -4,7 +4,6 @@ One sqlite file in the cache folder, safe for several threads and processes. It 
 never requests: no pixels, no prompts, no keys.
 """
 
-import asyncio
 import hashlib
 import json
 import logging
@@ -13,12 +12,12 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from videoespresso.errors import MemoryStoreError
 from videoespresso.memory.journal import Journal
@@ -36,7 +35,6 @@ REMEMBER_S = 7 * 24 * 3600.0
 _SHARDS = 4096
 """Lock files. Two requests that share one wait for each other: among 16 in flight, at 256 one call
 in 17 did, at 4,096 one in 270."""
-_POLL_S = 0.05
 _BUSY_S = 30.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
@@ -50,7 +48,7 @@ CREATE TABLE IF NOT EXISTS inabilities (
 
 
 class StoredReply(Record):
-    """A good reply. text: what the model said; how: the rungs tried; usage: what it cost then;
+    """A good reply. text: what the model said; how: the methods tried; usage: what it cost then;
     snapshot: which model the server said it was ("" in entries older than this field)."""
 
     text: str
@@ -153,41 +151,18 @@ class ReplyCache:
         The operating system drops it when a process dies. Keys share 4,096 locks, so holding two
         at once can wait for oneself: hold one at a time. Raises MemoryStoreError.
         """
-        lock = self._lock(key)
-        self._acquire(lock)
-        try:
-            yield
-        finally:
-            lock.release()
-
-    @asynccontextmanager
-    async def alock(self, key: str) -> AsyncIterator[None]:
-        """`lock`, awaited. Polled: waiting in threads could use up the executor which the holder
-        of the lock needs to finish."""
-        lock = self._lock(key)
-        while True:
-            try:
-                self._acquire(lock, timeout=0)
-                break
-            except Timeout:
-                await asyncio.sleep(_POLL_S)
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def _lock(self, key: str) -> FileLock:
         shard = int(key[:8], 16) % _SHARDS
-        return FileLock(self.path.with_suffix(".locks") / f"{shard:03x}.lock", thread_local=False)
-
-    def _acquire(self, lock: FileLock, timeout: float = -1) -> None:
+        path = self.path.with_suffix(".locks") / f"{shard:03x}.lock"
+        lock = FileLock(path, thread_local=False)
         try:
-            Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=timeout)
-        except Timeout:
-            raise
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
         except OSError as error:
             raise self._unusable(error) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _unusable(self, error: Exception) -> MemoryStoreError:
         return MemoryStoreError(

@@ -67,7 +67,7 @@ class Bench:
     def __post_init__(self) -> None:
         if not self.checks:
             old = self.context.agents["checker"]
-            content = Content("checker", old.spec, old.model, ledger=self.context.ledger)
+            content = Content("checker", old.spec, old.model, usage_log=self.context.usage_log)
             self.context = replace(self.context, agents={**self.context.agents, "checker": content})
 
     @cached_property

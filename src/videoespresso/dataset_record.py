@@ -103,7 +103,7 @@ class KeyFrame(Record):
 class Made(Record):
     """Who made a part. model: the spec. snapshot: what the server said it is, "" if it did not.
 
-    prompt: sha256 of the prompt file. how: the rungs of the structured-output ladder.
+    prompt: sha256 of the prompt file. how: the methods of structured output that were tried.
     """
 
     model: str

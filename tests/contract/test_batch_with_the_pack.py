@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from langchain_core.messages.utils import convert_to_messages
 from tests.helpers.batch_server import BatchServer, Body
-from tests.helpers.misbehaving import completion
+from tests.helpers.chat_server import completion
 
 from videoespresso.agents.base import Agent
 from videoespresso.agents.captioner import caption
@@ -14,7 +14,7 @@ from videoespresso.memory.replies import ReplyCache
 from videoespresso.models.batch_api.collector import BatchCollector, Deferred
 from videoespresso.models.chat import chat_model
 from videoespresso.models.client.budget import Budget
-from videoespresso.models.client.usage import Ledger
+from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.embedded import PACK_LVLM
 from videoespresso.models.specs import ModelSpec
 from videoespresso.theatre import make_story
@@ -39,13 +39,18 @@ def test_a_batch_says_what_the_model_says(tmp_path: Path) -> None:
     images = [story.scene(story.duration_s * k / 4).render(320) for k in range(4)]
     evidence = [EvidenceStep(text="A red car stops at the light.", frame_id="f", time_s=1.0)]
     question = "Why does the red car stop?"
-    ledger, replies = Ledger(), ReplyCache(tmp_path / "replies.sqlite")
-    here = Agent("captioner", PACK, chat_model(PACK), ledger=Ledger())
+    usage_log, replies = UsageLog(), ReplyCache(tmp_path / "replies.sqlite")
+    here = Agent("captioner", PACK, chat_model(PACK), usage_log=UsageLog())
     with BatchServer(by_the_pack) as server:
         spec = ModelSpec.parse(f"openai:pack@{server.url}")
-        collector = BatchCollector(tmp_path / "batches", replies, Budget(), ledger)
+        collector = BatchCollector(tmp_path / "batches", replies, Budget(), usage_log)
         agent = Agent(
-            "captioner", spec, chat_model(spec), ledger=ledger, replies=replies, deferred=collector
+            "captioner",
+            spec,
+            chat_model(spec),
+            usage_log=usage_log,
+            replies=replies,
+            collector=collector,
         )
         with pytest.raises(Deferred):
             caption(agent, images)
@@ -60,7 +65,7 @@ def test_a_batch_says_what_the_model_says(tmp_path: Path) -> None:
         assert verdict == check(here, question, evidence, "The light is red.")
         collector.close()
         assert not server.online
-    assert ledger.total().calls == 5
-    captions = [entry.usage for entry in ledger.entries() if entry.usage.images]
-    alone = [entry.usage for entry in here.ledger.entries() if entry.usage.images]
+    assert usage_log.total().calls == 5
+    captions = [entry.usage for entry in usage_log.entries() if entry.usage.images]
+    alone = [entry.usage for entry in here.usage_log.entries() if entry.usage.images]
     assert sum(u.input_tokens for u in captions) == sum(u.input_tokens for u in alone) > 0

@@ -9,8 +9,8 @@ import pytest
 from lab.measure.rehearsal import reply
 from tests.contract.test_dataset_batches import settings
 from tests.helpers.batch_server import BatchServer, Body
+from tests.helpers.chat_server import completion
 from tests.helpers.clips import clips
-from tests.helpers.misbehaving import completion
 
 import videoespresso as ve
 from videoespresso.dataset.batch_rounds import Batch

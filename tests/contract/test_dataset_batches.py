@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from langchain_core.messages.utils import convert_to_messages
 from tests.helpers.batch_server import BatchServer, Body
-from tests.helpers.misbehaving import completion
+from tests.helpers.chat_server import completion
 
 import videoespresso as ve
 from videoespresso.dataset.batch_rounds import Batch
@@ -44,7 +44,7 @@ def settings(cache: Path, server: BatchServer) -> ve.Settings:
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
-    """Without what tells batches from calls: the rungs of the ladder and the cost."""
+    """Without what tells batches from calls: the methods that were tried and the cost."""
     lines = [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
     for record in lines:
         del record["cost"]

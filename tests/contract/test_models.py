@@ -1,6 +1,5 @@
 """What every chat model must do for an agent, and what every SDK error must become."""
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,7 @@ import pytest
 from langchain_core import exceptions as langchain_errors
 from PIL import Image
 from pydantic import BaseModel
-from tests.helpers import misbehaving as bad
+from tests.helpers import chat_server as fake
 from tests.helpers.blank_model import blank_hf_model
 from tests.helpers.tiny_models import FAMILIES
 
@@ -23,7 +22,7 @@ from videoespresso.errors import BudgetExceeded, ModelError, ModelOutputError, S
 from videoespresso.models.chat import chat_model
 from videoespresso.models.client.errors import convert, model_errors
 from videoespresso.models.client.messages import messages
-from videoespresso.models.client.usage import Ledger
+from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.embedded import PACK_LVLM, PACK_TORCH
 from videoespresso.models.specs import ModelSpec
 
@@ -66,11 +65,11 @@ def family_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], P
 def agent(request: pytest.FixtureRequest) -> Iterator[Agent]:
     """An agent on each kind of model. One list to extend."""
     if request.param == "openai":
-        with bad.Server([bad.say("a red car stops")]) as server:
+        with fake.Server([fake.say("a red car stops")]) as server:
             yield of(f"openai:good@{server.url}")
     elif request.param == "ollama":
         pytest.importorskip("langchain_ollama")
-        with bad.Server([bad.say_as_ollama("a red car stops")]) as server:
+        with fake.Server([fake.say_as_ollama("a red car stops")]) as server:
             yield of(f"ollama:llava-next@{server.url.removesuffix('/v1')}")
     elif request.param == "embedded":
         yield of("embedded:")
@@ -84,7 +83,7 @@ def agent(request: pytest.FixtureRequest) -> Iterator[Agent]:
 
 def of(text: str, max_tokens: int = 64) -> Agent:
     spec = ModelSpec.parse(text)
-    return Agent("captioner", spec, chat_model(spec, max_tokens=max_tokens), ledger=Ledger())
+    return Agent("captioner", spec, chat_model(spec, max_tokens=max_tokens), usage_log=UsageLog())
 
 
 def picture(colour: str = "red", size: tuple[int, int] = (320, 180)) -> Image.Image:
@@ -123,23 +122,19 @@ def test_images_and_turns_in_words_out(agent: Agent, role: str) -> None:
     assert reply.usage.output_tokens > 0
     assert reply.usage.calls == 1
     assert reply.usage.usd == 0.0
-    (entry,) = agent.ledger.entries()
+    (entry,) = agent.usage_log.entries()
     assert entry.images == tuple(image.size for image in images)
 
 
-def test_streamed_and_awaited_words_are_the_same_words(agent: Agent) -> None:
-    async def streamed() -> str:
-        return "".join([piece async for piece in agent.astream_text(PROMPT, TURNS)])
-
-    words = agent.text(PROMPT, TURNS).value
-    assert "".join(agent.stream_text(PROMPT, TURNS)).strip() == words
+def test_streamed_words_are_the_same_words(agent: Agent) -> None:
+    pieces: list[str] = []
+    reply = agent.text(PROMPT, TURNS)
+    streamed = agent.with_listener(pieces.append).text(PROMPT, TURNS)
+    assert pieces[-1].strip() == streamed.value == reply.value
     if agent.spec.provider != "openai":  # of servers that imitate it some refuse to count a stream
-        asked, heard = agent.ledger.entries()
-        assert (asked.reported, heard.reported) == (True, True), "a stream says what it took"
-        assert heard.usage.output_tokens == asked.usage.output_tokens
-    assert asyncio.run(streamed()).strip() == words
-    assert asyncio.run(agent.atext(PROMPT, TURNS)).value == words
-    assert agent.ledger.total().calls == 4
+        assert all(entry.reported for entry in agent.usage_log.entries()), "it says what it took"
+        assert streamed.usage.output_tokens == reply.usage.output_tokens
+    assert agent.usage_log.total().calls == 2
 
 
 class Verdict(BaseModel):
@@ -195,7 +190,7 @@ def test_waiting_requests_are_answered_together(
         return generate(**inputs)
 
     monkeypatch.setattr(weights, "generate", counted)
-    agent = Agent("captioner", spec, model, ledger=Ledger())
+    agent = Agent("captioner", spec, model, usage_log=UsageLog())
     asked = [(Turn("user", (picture(c, s), "Describe.")),) for c, s in zip(
         ("red", "blue", "green", "black", "white", "red", "blue"),
         ((320, 180), (90, 200), (64, 64), (320, 180), (200, 90), (180, 320), (30, 30)),
@@ -273,7 +268,7 @@ def test_large_images_are_reduced_before_the_model_sees_them(blank: Path) -> Non
     assert _reduced(picture(), 500_000).size == (320, 180)
     model = HfChatModel(path=str(blank), max_pixels=100, max_tokens=3)
     spec = ModelSpec("hf", str(blank))
-    assert Agent("captioner", spec, model, ledger=Ledger()).text(PROMPT, TURNS).raw is not None
+    assert Agent("captioner", spec, model, usage_log=UsageLog()).text(PROMPT, TURNS).raw is not None
 
 
 @pytest.mark.extras

@@ -22,7 +22,7 @@ from videoespresso.agents.base import Agent, Prompt, Turn
 from videoespresso.dataset.records_io import read_items, read_rejects
 from videoespresso.errors import ModelOutputError
 from videoespresso.models.chat import chat_model
-from videoespresso.models.client.usage import Ledger
+from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.embedded import PACK_TORCH
 from videoespresso.models.specs import ModelSpec
 from videoespresso.settings import DATASET_ROLES, Settings
@@ -101,7 +101,7 @@ def agent(served: tuple[Path, str], max_tokens: int = 48) -> Agent:
     folder, url = served
     spec = ModelSpec.parse(f"openai:{folder}@{url}")
     model = chat_model(spec, timeout_s=120, max_tokens=max_tokens)
-    return Agent("captioner", spec, model, ledger=Ledger())
+    return Agent("captioner", spec, model, usage_log=UsageLog())
 
 
 def picture(colour: str) -> Image.Image:
@@ -120,14 +120,15 @@ def test_images_in_words_out_with_the_servers_own_count(served: tuple[Path, str]
     # the server saw pixels: a second image costs it the tokens of an image, and no more
     image = two.usage.input_tokens - one.usage.input_tokens
     assert 16 <= image <= 32
-    assert all(entry.reported for entry in asker.ledger.entries())
+    assert all(entry.reported for entry in asker.usage_log.entries())
 
 
 def test_streaming_out(served: tuple[Path, str]) -> None:
     turns = [Turn("user", (picture("green"), "Describe this frame."))]
     whole = agent(served).text(CAPTIONER, turns).value
-    pieces = list(agent(served).stream_text(CAPTIONER, turns))
-    assert "".join(pieces).strip() == whole
+    pieces: list[str] = []
+    agent(served).with_listener(pieces.append).text(CAPTIONER, turns)
+    assert pieces[-1].strip() == whole
     assert len(pieces) > 1
 
 
@@ -151,7 +152,7 @@ def test_a_server_that_ignores_schemas_is_led_down_to_the_prompt(
     assert "prompt: " in how or how.endswith("ok")
     # it takes the fields for schemas and tools and does nothing with them: no call failed
     assert "refused" not in how
-    assert 1 <= asker.ledger.total().calls <= 4
+    assert 1 <= asker.usage_log.total().calls <= 4
 
 
 CHAIN = [

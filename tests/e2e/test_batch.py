@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.helpers import misbehaving
+from tests.helpers import chat_server as fake
 
 from videoespresso.api.ask_many_records import Asked
 
@@ -79,7 +79,7 @@ def test_a_batch_with_bad_lines_a_torn_end_and_a_second_run(tmp_path: Path) -> N
 def test_an_interruption_keeps_what_is_answered(tmp_path: Path) -> None:
     """The second question waits for a reasoner that never answers; Ctrl-C twice."""
     put(tmp_path, "{bad", {"id": "slow", "video": ROOM, "question": "Who is surprised?"})
-    with misbehaving.Server([misbehaving.hang()]) as server:
+    with fake.Server([fake.hang()]) as server:
         process = subprocess.Popen(
             command("--model", f"reasoner=openai:slow@{server.url}", "--jobs", "1"),
             cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.helpers import misbehaving
+from tests.helpers import chat_server as fake
 
 from videoespresso.types import Answer, Usage
 
@@ -155,7 +155,7 @@ def test_a_limit_ends_with_what_is_known(tmp_path: Path) -> None:
 
 def test_an_interruption_keeps_finished_work(tmp_path: Path) -> None:
     """Interrupted while a reasoner that never answers is waited for."""
-    with misbehaving.Server([misbehaving.hang()]) as server:
+    with fake.Server([fake.hang()]) as server:
         slow = f"reasoner=openai:slow@{server.url}"
         line = [*COMMAND, "ask", str(SAMPLE), QUESTION, "--model", slow]
         process = subprocess.Popen(

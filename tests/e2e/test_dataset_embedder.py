@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-import tests.helpers.misbehaving as bad
+import tests.helpers.chat_server as fake
 from lab.measure.rehearsal_server import RehearsalServer
 from tests.helpers.builds import Builds
 from tests.unit.test_embedding import vectors
@@ -12,7 +12,7 @@ from videoespresso.errors import BudgetExceeded
 
 
 def test_embeddings_are_counted_limited_and_paid_once(tmp_path: Path) -> None:
-    with RehearsalServer() as chat, bad.Server([vectors]) as server:
+    with RehearsalServer() as chat, fake.Server([vectors]) as server:
         builds = Builds(tmp_path, chat, videos=2)
         spec = f"openai:vectors@{server.url}"
         built = builds.build("x", embedder=spec)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.helpers import misbehaving as bad
+from tests.helpers import chat_server as fake
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOM = str(ROOT / "examples/videos/room.mp4")
@@ -99,7 +99,7 @@ ANSWER = {"answered": True, "answer": "the man in purple", "choice": None}
 
 def ask(cache: Path, **variables: str) -> list[dict[str, Any]]:
     """A question, with a reasoner behind HTTP; returns what that was sent."""
-    with bad.Server([bad.say(json.dumps(STEPS)), bad.say(json.dumps(ANSWER))]) as server:
+    with fake.Server([fake.say(json.dumps(STEPS)), fake.say(json.dumps(ANSWER))]) as server:
         model = f"reasoner=openai:tester@{server.url}"
         environ = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("LANG", "OTEL_"))},

@@ -57,7 +57,7 @@ def calling_context(cache: Path, decide: Decide, **given: Any) -> tuple[Context,
     chat = CallingModel(script=SCRIPT, asked={}, heard=[], decide=decide)
     old = context.agents["reasoner"]
     agent = Agent(
-        "reasoner", old.spec, chat, ledger=context.ledger, budget=context.budget,
+        "reasoner", old.spec, chat, usage_log=context.usage_log, budget=context.budget,
         replies=old.replies,
     )  # fmt: skip
     return replace(context, agents={**context.agents, "reasoner": agent}), chat

@@ -24,7 +24,7 @@ from videoespresso.graphs.context import Context
 from videoespresso.memory import threads as threads_module
 from videoespresso.memory.threads import ThreadStore
 from videoespresso.models.client.budget import Budget
-from videoespresso.models.client.usage import Ledger
+from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.specs import ModelSpec
 from videoespresso.settings import Settings
 from videoespresso.types import (
@@ -115,11 +115,13 @@ def ask_graph(_context: Any, *, checkpointer: Any = None) -> Any:
 
 def context(settings: Settings, _tools: Any = ()) -> Context:
     nothing: Any = None
-    ledger, budget = Ledger(), Budget()
-    agent = Agent("reasoner", ModelSpec.parse("embedded:"), nothing, ledger=ledger, budget=budget)
+    usage_log, budget = UsageLog(), Budget()
+    agent = Agent(
+        "reasoner", ModelSpec.parse("embedded:"), nothing, usage_log=usage_log, budget=budget
+    )
     return Context(
         settings=settings, agents={"reasoner": agent}, store=nothing, memory=nothing,
-        embed=nothing, detector=nothing, tools=(), budget=budget, ledger=ledger, plan=nothing,
+        embed=nothing, detector=nothing, tools=(), budget=budget, usage_log=usage_log, plan=nothing,
     )  # fmt: skip
 
 

@@ -93,7 +93,7 @@ def test_the_second_question_decodes_and_captions_nothing(
     assert script.heard[0].endswith("New question: who is she?")
     assert model.asked["follower"] == 1, "a first question about one video needs no rewriting"
     assert second.usage["follower"].calls == 1
-    assert "captioner" not in second.usage, "each question has a ledger of its own"
+    assert "captioner" not in second.usage, "each question has a usage log of its own"
 
 
 def test_the_answer_is_heard_before_its_step(

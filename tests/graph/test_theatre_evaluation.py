@@ -18,7 +18,7 @@ from lab.measure.bench import Bench
 from lab.measure.items import Item
 from lab.measure.summary import write_summary
 from langchain_core.messages import BaseMessage
-from tests.helpers.misbehaving import Exchange, Server, say
+from tests.helpers.chat_server import Exchange, Server, say
 from tests.helpers.scripted import ScriptedModel, film, scripted_context, text_of
 
 import videoespresso

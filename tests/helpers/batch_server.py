@@ -12,23 +12,21 @@ string, which becomes the line of the output file as it is.
 import email.parser
 import email.policy
 import json
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
-from types import TracebackType
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-Body = dict[str, Any]
+from tests.helpers.chat_server import Body, Exchange, Server
+
 Execute = Callable[[Body], tuple[int, Body] | str]
 
 
-class BatchServer:
+class BatchServer(Server):
     """`executed` are the bodies that were paid for, `online` those of chat completions; `calls`
     the other requests as "POST /files". `refuse` answers a call by its name with a status."""
 
     def __init__(self, execute: Execute) -> None:
+        super().__init__(())
         self.execute = execute
         self.files: dict[str, tuple[str, bytes]] = {}
         self.batches: dict[str, Body] = {}
@@ -38,40 +36,20 @@ class BatchServer:
         self.keys: set[str] = set()
         self.refuse: dict[str, int] = {}
         self._numbers = count(1)
-        self._lock = threading.Lock()
-        outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True  # head and body are two writes: 40 ms otherwise
-
-            def _any(self) -> None:
-                content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                outer.keys.add(self.headers.get("Authorization", ""))
-                status, reply = outer.answer(
-                    self.command, self.path, content, self.headers.get("Content-Type", "")
-                )
-                self.send_response(status)
-                kind = "application/json" if isinstance(reply, dict) else "application/jsonl"
-                data = json.dumps(reply).encode() if isinstance(reply, dict) else reply
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            do_GET = do_POST = do_DELETE = _any
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Says nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-
-    @property
-    def url(self) -> str:
-        """The base URL for a spec."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+    def handle(self, exchange: Exchange) -> None:
+        """Answers any request."""
+        self.keys.add(exchange.headers.get("authorization", ""))
+        status, reply = self.answer(
+            exchange.method,
+            exchange.url,
+            exchange.content,
+            exchange.headers.get("content-type", ""),
+        )
+        if isinstance(reply, dict):
+            exchange.send_json(status, reply)
+        else:
+            exchange.send(status, reply, "application/jsonl")
 
     def finish(self, status: str = "completed", only: int | None = None) -> None:
         """Executes the open batches, of each the first `only` requests, and ends them."""
@@ -191,20 +169,6 @@ class BatchServer:
         }  # fmt: skip
         self.batches[batch["id"]] = batch
         return batch
-
-    def __enter__(self) -> "BatchServer":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 def _uploaded(content: bytes, kind: str) -> tuple[str, bytes]:

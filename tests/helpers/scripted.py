@@ -69,7 +69,7 @@ def scripted_context(
     spec = ModelSpec.parse("hf:scripted")
     agents = {
         role: Agent(
-            role, spec, model, ledger=context.ledger, budget=context.budget,
+            role, spec, model, usage_log=context.usage_log, budget=context.budget,
             replies=context.agents[role].replies,
         )
         for role in roles

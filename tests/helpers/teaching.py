@@ -4,7 +4,7 @@ from tests.helpers.captions import caption
 
 from videoespresso.agents.base import Agent
 from videoespresso.models.chat import chat_model
-from videoespresso.models.client.usage import Ledger
+from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.specs import ModelSpec
 from videoespresso.theatre import Story
 from videoespresso.types import Caption
@@ -16,7 +16,7 @@ GROUP = 15
 def teacher(role: str) -> Agent:
     """A role played by the teacher, through the agent every other model is called by."""
     spec = ModelSpec.parse("embedded:teacher")
-    return Agent(role, spec, chat_model(spec), ledger=Ledger())
+    return Agent(role, spec, chat_model(spec), usage_log=UsageLog())
 
 
 def told(*texts: str) -> list[Caption]:

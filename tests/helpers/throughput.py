@@ -27,8 +27,8 @@ from pydantic import BaseModel
 from videoespresso.agents.base import Agent, Prompt, Turn
 from videoespresso.memory.replies import ReplyCache
 from videoespresso.models.chat import chat_model
-from videoespresso.models.client.rate_limit import Paces
-from videoespresso.models.client.usage import Ledger
+from videoespresso.models.client.rate_limit import RateLimits
+from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.specs import ModelSpec
 
 PROMPT = Prompt("verifier", "You are the verifier.", "0" * 64)
@@ -44,11 +44,11 @@ class Verdict(BaseModel):
 @contextmanager
 def serving(seconds: float) -> Iterator[str]:
     """The base URL of a server that takes so long for a reply."""
-    command = [sys.executable, str(Path(__file__).with_name("slow_server.py")), str(seconds)]
+    command = [sys.executable, str(Path(__file__).with_name("chat_server.py")), str(seconds)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
-            yield f"http://127.0.0.1:{int(server.stdout.readline())}/v1"
+            yield server.stdout.readline().strip()
         finally:
             server.kill()
 
@@ -57,8 +57,8 @@ def asker(url: str, cache: Path, callers: int) -> Agent:
     """An agent as a context builds it."""
     spec = ModelSpec.parse(f"openai:slow@{url}")
     return Agent(
-        "verifier", spec, chat_model(spec), ledger=Ledger(), replies=ReplyCache(cache),
-        concurrency=callers, pace=Paces(callers).pace(spec),
+        "verifier", spec, chat_model(spec), usage_log=UsageLog(), replies=ReplyCache(cache),
+        concurrency=callers, rate_limit=RateLimits(callers).limit(spec),
     )  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def memory(callers: int, items: int) -> dict[str, Any]:
             rate(agent, 100, callers)
             if reached in (100, 1000, items):
                 kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-                peaks[agent.ledger.total().calls] = round(kilobytes / 1024, 1)
+                peaks[agent.usage_log.total().calls] = round(kilobytes / 1024, 1)
     return {"peak_mb_after_calls": peaks}
 
 

@@ -1,4 +1,4 @@
-"""Budgets and the ledger."""
+"""Budgets and the usage log."""
 
 import threading
 
@@ -8,7 +8,7 @@ from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from videoespresso.agents.base import Agent, Prompt, Turn
 from videoespresso.errors import BudgetExceeded, SettingsError
 from videoespresso.models.client.budget import Budget
-from videoespresso.models.client.usage import Entry, Ledger
+from videoespresso.models.client.usage import UsageEntry, UsageLog
 from videoespresso.models.specs import ModelSpec
 from videoespresso.settings import Settings
 from videoespresso.types import Usage
@@ -28,7 +28,7 @@ def test_no_limit_is_no_limit() -> None:
     for _ in range(100):
         budget.start(1e6)
         budget.finish(1e6, Usage(calls=1, usd=1e6))
-    budget.check()
+    budget.start()
     assert budget.frames_left is None
     assert budget.seconds_left is None
 
@@ -41,8 +41,6 @@ def test_calls() -> None:
     with pytest.raises(BudgetExceeded, match="2 of 2") as caught:
         budget.start()
     assert "budget_calls" in caught.value.hint
-    with pytest.raises(BudgetExceeded):
-        budget.check()
 
 
 def test_calls_in_flight_count() -> None:
@@ -63,13 +61,12 @@ def test_dollars_are_refused_before_they_are_spent() -> None:
     budget.start(0.4)
     budget.finish(0.4, Usage(calls=1, usd=0.4))
     with pytest.raises(BudgetExceeded):
-        budget.check()
+        budget.start(0.001)
     budget.start(0.0)  # what is free never breaks a dollar limit
 
 
 def test_zero_dollars_allow_what_is_free_and_nothing_else() -> None:
     budget = Budget(max_usd=0.0)
-    budget.check()
     budget.start(0.0)
     with pytest.raises(BudgetExceeded):
         budget.start(1e-9)
@@ -85,8 +82,9 @@ def test_a_failed_call_counts_and_frees_its_reservation() -> None:
 
 def test_an_unknown_price_does_not_hide_the_known_ones() -> None:
     budget = Budget(max_usd=1.0)
-    budget.charge(Usage(calls=1, usd=0.5))
-    budget.charge(Usage(calls=1, usd=None))
+    for usd in (0.5, None):
+        budget.start()
+        budget.finish(usage=Usage(calls=1, usd=usd))
     assert budget.spent.usd == 0.5
 
 
@@ -94,15 +92,32 @@ def test_seconds_and_frames() -> None:
     clock = Clock()
     budget = Budget(max_seconds=10, max_frames=5, clock=clock)
     clock.now = 9.0
-    budget.check()
+    budget.alive()
     assert budget.seconds_left == 1.0
     clock.now = 10.5
     with pytest.raises(BudgetExceeded, match="10 seconds"):
-        budget.check()
+        budget.alive()
     budget.charge_frames(3)
     assert budget.frames_left == 2
     budget.charge_frames(4)
     assert budget.frames_left == 0
+
+
+def test_a_part_has_its_own_frames_and_shares_the_rest() -> None:
+    whole = Budget(max_calls=2, max_frames=5)
+    one, other = whole.part(), whole.part()
+    one.charge_frames(4)
+    assert (one.frames_left, other.frames_left, whole.frames_left) == (1, 5, 5)
+    one.start()
+    other.start()
+    with pytest.raises(BudgetExceeded, match="2 of 2"):
+        one.start()
+    assert whole.reached == other.reached != ""
+    other.finish()
+    assert one.spent.calls == whole.spent.calls == 1
+    whole.stop("enough")
+    with pytest.raises(BudgetExceeded, match="enough"):
+        other.alive()
 
 
 def test_from_settings() -> None:
@@ -133,8 +148,8 @@ def test_threads_cannot_pass_a_limit_together() -> None:
 
 
 def test_waiting_for_dollars_that_calls_in_flight_may_leave_over() -> None:
-    budget, rung = Budget(max_usd=1.0), []
-    with budget.watch(lambda: rung.append(1)):
+    budget, woken = Budget(max_usd=1.0), []
+    with budget.watch(lambda: woken.append(1)):
         assert budget.start(0.7)
         assert not budget.start(0.7, wait=True)
         with pytest.raises(BudgetExceeded):
@@ -142,7 +157,7 @@ def test_waiting_for_dollars_that_calls_in_flight_may_leave_over() -> None:
         with pytest.raises(BudgetExceeded):
             budget.start(1.1, wait=True)  # would not fit alone either
         budget.finish(0.7)
-        assert rung == [1]
+        assert woken == [1]
         assert budget.start(0.7, wait=True)
 
 
@@ -160,32 +175,35 @@ def test_reserved_calls_count_until_they_come() -> None:
     budget.reserve(0.9, 5)
 
 
-def test_the_ledger_adds_up_by_role() -> None:
-    ledger = Ledger()
-    ledger.record(Entry("selector", "s", Usage(calls=1, usd=0.1, images=2), image_tokens=9))
-    ledger.record(Entry("captioner", "s", Usage(calls=1, usd=0.2)))
-    ledger.record(Entry("selector", "s", Usage(calls=2, usd=0.3, images=1), image_tokens=1))
-    assert list(ledger.by_role()) == ["captioner", "selector"]
-    assert ledger.by_role()["selector"].calls == 3
-    assert ledger.total().usd == pytest.approx(0.6)
-    assert ledger.image_tokens() == {"captioner": 0, "selector": 10}
-    ledger.record(Entry("checker", "x", Usage(calls=1, usd=None)))
-    assert ledger.total().usd is None
+def test_the_usage_log_adds_up_by_role() -> None:
+    usage_log = UsageLog()
+    usage_log.record(UsageEntry("selector", "s", Usage(calls=1, usd=0.1, images=2), image_tokens=9))
+    usage_log.record(UsageEntry("captioner", "s", Usage(calls=1, usd=0.2)))
+    usage_log.record(UsageEntry("selector", "s", Usage(calls=2, usd=0.3, images=1), image_tokens=1))
+    assert list(usage_log.by_role()) == ["captioner", "selector"]
+    assert usage_log.by_role()["selector"].calls == 3
+    assert usage_log.total().usd == pytest.approx(0.6)
+    assert usage_log.image_tokens() == {"captioner": 0, "selector": 10}
+    usage_log.record(UsageEntry("checker", "x", Usage(calls=1, usd=None)))
+    assert usage_log.total().usd is None
 
 
-def test_the_ledger_of_a_long_run_adds_up_all_and_keeps_the_last() -> None:
-    ledger = Ledger(kept=10)
+def test_the_usage_log_of_a_long_run_adds_up_all_and_keeps_the_last() -> None:
+    usage_log = UsageLog(kept=10)
     for n in range(1000):
-        ledger.record(Entry("ab"[n % 2], "s", Usage(calls=1, usd=0.5), image_tokens=n))
-    assert ledger.total() == Usage(calls=1000, usd=500.0)
-    assert {role: usage.calls for role, usage in ledger.by_role().items()} == {"a": 500, "b": 500}
-    assert sum(ledger.image_tokens().values()) == 999 * 500
-    assert [entry.image_tokens for entry in ledger.entries()] == list(range(990, 1000))
+        usage_log.record(UsageEntry("ab"[n % 2], "s", Usage(calls=1, usd=0.5), image_tokens=n))
+    assert usage_log.total() == Usage(calls=1000, usd=500.0)
+    assert {role: usage.calls for role, usage in usage_log.by_role().items()} == {
+        "a": 500,
+        "b": 500,
+    }
+    assert sum(usage_log.image_tokens().values()) == 999 * 500
+    assert [entry.image_tokens for entry in usage_log.entries()] == list(range(990, 1000))
 
 
 def asker(spec: str, budget: Budget) -> Agent:
     model = FakeListChatModel(responses=["fine"])
-    return Agent("reasoner", ModelSpec.parse(spec), model, ledger=Ledger(), budget=budget)
+    return Agent("reasoner", ModelSpec.parse(spec), model, usage_log=UsageLog(), budget=budget)
 
 
 PROMPT = Prompt("reasoner", "You are the reasoner.", "")
@@ -195,7 +213,7 @@ def test_an_agent_asks_before_it_spends() -> None:
     agent = asker("openai:gpt-4o", Budget(max_usd=0.0001))
     with pytest.raises(BudgetExceeded):
         agent.text(PROMPT, [Turn("user", ("word " * 1000,))])
-    assert agent.ledger.entries() == ()
+    assert agent.usage_log.entries() == ()
     agent = asker("openai:gpt-4o", Budget(max_usd=1.0))
     reply = agent.text(PROMPT, [Turn("user", ("word " * 1000,))])
     assert reply.usage.usd == agent.budget.spent.usd

@@ -11,8 +11,7 @@ import pytest
 
 from videoespresso.dataset.ray_limits import Bells, Desk, DeskBudget, DeskLedger, DeskPaces, Rung
 from videoespresso.errors import BudgetExceeded
-from videoespresso.models.client.rate_limit import Alarm
-from videoespresso.models.client.usage import Entry
+from videoespresso.models.client.usage import UsageEntry
 from videoespresso.models.specs import ModelSpec
 from videoespresso.settings import Settings
 from videoespresso.types import Usage
@@ -41,13 +40,13 @@ class Office:
 
 
 class Clerk:
-    """A worker's end: budget, paces, and the thread that listens."""
+    """A worker's end: budget, rate_limits, and the thread that listens."""
 
     def __init__(self, office: Office, name: str) -> None:
         self.office, self.name = office, name
         self.bells = Bells()
         self.budget = DeskBudget(self.ask, office.settings, self.ask("sit"))
-        self.pace = DeskPaces(self.ask, self.bells).pace(SPEC)
+        self.pace = DeskPaces(self.ask, self.bells).limit(SPEC)
         self.stopped = False
         self.thread = threading.Thread(target=self.listen)
         self.thread.start()
@@ -62,13 +61,12 @@ class Clerk:
             for number in rung.places:
                 self.bells.ring(number)
             if rung.ended:
-                self.budget.call_ended()
+                self.budget.notify()
 
     def call(self, usd: float = 0.0, work: Any = lambda: None) -> None:
         """As retry.py does it: in line, announced, made; done is told after leaving."""
-        alarm = Alarm()
-        place = self.pace.place(100, alarm.ring)
-        with self.budget.watch(alarm.ring):
+        place = self.pace.ticket(100)
+        with self.budget.watch(place.wake):
             try:
                 while True:
                     wait_s = self.pace.ask(place)
@@ -82,7 +80,7 @@ class Clerk:
                             break
                         self.pace.undo(place)
                         wait_s = None
-                    alarm.wait(wait_s)
+                    place.wait(wait_s)
                 work()
                 self.budget.finish(usd, Usage(calls=1, usd=usd / 2))
             finally:
@@ -176,7 +174,7 @@ def test_dollars_wait_for_what_the_calls_of_others_leave_over(opened: Any) -> No
 
 def test_requests_a_minute_are_counted_over_all_workers(opened: Any) -> None:
     _, clerks = opened(2, requests_per_minute=3, concurrency=8)
-    asked = [clerk.pace.ask(clerk.pace.place(1, lambda: None)) for clerk in clerks * 2]
+    asked = [clerk.pace.ask(clerk.pace.ticket(1)) for clerk in clerks * 2]
     assert asked[:3] == [0.0, 0.0, 0.0]
     assert 50.0 < asked[3] <= 60.0
 
@@ -191,7 +189,7 @@ def test_a_gate_that_one_worker_closes_is_closed_for_all(opened: Any) -> None:
 
 def test_calls_of_a_dead_worker_count_and_its_places_are_free(opened: Any) -> None:
     office, (dead, other) = opened(2, budget_usd=1.0, budget_calls=5, concurrency=1)
-    place = dead.pace.place(1, lambda: None)
+    place = dead.pace.ticket(1)
     assert dead.pace.ask(place) == 0.0
     assert dead.budget.start(0.7)
     office.ask("lost", dead.name)
@@ -207,7 +205,7 @@ def test_calls_of_a_dead_worker_count_and_its_places_are_free(opened: Any) -> No
 def test_stop_is_heard_and_usage_is_added_up(opened: Any) -> None:
     office, clerks = opened(2)
     for clerk in clerks:
-        entry = Entry("captioner", str(SPEC), Usage(calls=1, usd=0.5))
+        entry = UsageEntry("captioner", str(SPEC), Usage(calls=1, usd=0.5))
         DeskLedger(clerk.ask).record(entry)
         clerk.ask("stage", "write", False)
     news = office.ask("news")

@@ -7,7 +7,7 @@ from tests.helpers.scripted import ScriptedModel
 
 from videoespresso.agents.base import Agent
 from videoespresso.agents.distractor import Distractors, Wrong, distract, judge
-from videoespresso.models.client.usage import Ledger
+from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.specs import ModelSpec
 
 
@@ -40,10 +40,10 @@ def test_a_second_question_is_paid_for_beside_the_first() -> None:
         for texts in (("the dog", "a cow"), ("a cow", "a cat", "a hen"))
     )
     model = ScriptedModel(script={"distractor": lambda _: next(replies)}, asked={})
-    ledger = Ledger()
-    agent = Agent("distractor", ModelSpec.parse("hf:scripted"), model, ledger=ledger)
+    usage_log = UsageLog()
+    agent = Agent("distractor", ModelSpec.parse("hf:scripted"), model, usage_log=usage_log)
     reply = distract(agent, [(0.0, "the dog barks")], "Who barks?", "the dog")
     assert [w.text for w in reply.value.wrong] == ["a cow", "a cat", "a hen"]
     assert reply.cost.calls == reply.usage.calls == 2
-    assert reply.cost.input_tokens == ledger.by_role()["distractor"].input_tokens
+    assert reply.cost.input_tokens == usage_log.by_role()["distractor"].input_tokens
     assert len(reply.how) == 2

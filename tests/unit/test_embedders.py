@@ -1,16 +1,13 @@
 """Embedders: one contract over all, and what each is special in."""
 
-import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from tests.helpers import chat_server as fake
 
 from videoespresso.errors import ModelError, SettingsError
 from videoespresso.memory.captions import Embedder
@@ -19,56 +16,19 @@ from videoespresso.models.embedders import WordLlamaEmbedder, embedder
 SOURCES = Path(__file__).resolve().parents[2] / "src"
 
 
-class Server(ThreadingHTTPServer):
-    """A real `/v1/embeddings`: the vector of a text is its letters counted, times three."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.requests: list[dict[str, Any]] = []
-        self.status = 200
-        self.short = 0
-
-    @property
-    def spec(self) -> str:
-        return f"openai:letters@http://127.0.0.1:{self.server_address[1]}/v1"
+def letters(text: str) -> list[float]:
+    """The letters of a text counted, times three."""
+    return [3.0 * text.count(letter) for letter in "abcdefgh."]
 
 
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.requests.append(body | {"path": self.path})
-        data = [
-            {
-                "object": "embedding",
-                "index": k,
-                "embedding": [3.0 * text.count(letter) for letter in "abcdefgh."],
-            }
-            for k, text in enumerate(body["input"])
-        ][: len(body["input"]) - self.server.short]
-        reply = {"object": "list", "data": data, "model": body["model"], "usage": {}}
-        if self.server.status != 200:
-            reply = {"error": {"message": "no such key: sk-abcdefghijkl", "type": "auth"}}
-        payload = json.dumps(reply).encode()
-        self.send_response(self.server.status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(payload)))
-        self.end_headers()
-        self.wfile.write(payload)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Quiet."""
+def spec_of(server: fake.Server) -> str:
+    return f"openai:letters@{server.url}"
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
+def server() -> Iterator[fake.Server]:
+    with fake.Server([fake.embed(letters)]) as running:
         yield running
-        running.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +64,7 @@ KINDS = ["wordllama", "openai", pytest.param("hf", marks=pytest.mark.extras)]
 @pytest.fixture(params=KINDS)
 def embed(request: pytest.FixtureRequest) -> Embedder:
     if request.param == "openai":
-        return embedder(request.getfixturevalue("server").spec)
+        return embedder(spec_of(request.getfixturevalue("server")))
     if request.param == "hf":
         return embedder(f"hf:{request.getfixturevalue('tiny_encoder')}")
     return embedder("wordllama")
@@ -152,37 +112,36 @@ def test_an_unknown_spec_is_refused_with_a_hint(spec: str) -> None:
     assert caught.value.hint
 
 
-def test_openai_needs_a_key_unless_the_server_is_here(server: Server) -> None:
+def test_openai_needs_a_key_unless_the_server_is_here(server: fake.Server) -> None:
     with pytest.raises(SettingsError, match="key"):
         embedder("openai:text-embedding-3-small")
-    embedder(server.spec)
+    embedder(spec_of(server))
 
 
 def test_openai_sends_text_in_batches_to_the_given_url(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: fake.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    embed = embedder(server.spec)
+    embed = embedder(spec_of(server))
     monkeypatch.setattr(type(embed), "batch", 2)
     embed(["a", "", "b", "c"])
     assert [request["input"] for request in server.requests] == [["a", "b"], ["c"]]
-    assert {request["path"] for request in server.requests} == {"/v1/embeddings"}
+    assert set(server.paths) == {"/v1/embeddings"}
     assert {request["model"] for request in server.requests} == {"letters"}
-    assert embed.name == server.spec
+    assert embed.name == spec_of(server)
 
 
-def test_openai_failure_is_typed_and_hides_the_key(server: Server) -> None:
-    server.status = 401
-    with pytest.raises(ModelError) as caught:
-        embedder(server.spec)(["a"])
+def test_openai_failure_is_typed_and_hides_the_key() -> None:
+    refused = fake.status(401, "no such key: sk-abcdefghijkl")
+    with fake.Server([refused]) as server, pytest.raises(ModelError) as caught:
+        embedder(spec_of(server))(["a"])
     assert not caught.value.retryable
     assert caught.value.hint
     assert "sk-abc" not in str(caught.value)
 
 
-def test_a_server_that_forgets_a_text_is_noticed(server: Server) -> None:
-    server.short = 1
-    with pytest.raises(ModelError):
-        embedder(server.spec)(["a", "b"])
+def test_a_server_that_forgets_a_text_is_noticed() -> None:
+    with fake.Server([fake.embed(letters, missing=1)]) as server, pytest.raises(ModelError):
+        embedder(spec_of(server))(["a", "b"])
 
 
 def test_wordllama_is_known_by_what_its_weights_are() -> None:

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tests.helpers.misbehaving as bad
+import tests.helpers.chat_server as fake
 
 from videoespresso.errors import BudgetExceeded, ModelError, SettingsError
 from videoespresso.graphs.context import open_context
 from videoespresso.memory.replies import ReplyCache
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.prices import Price, price
-from videoespresso.models.client.rate_limit import Pace, Place
+from videoespresso.models.client.rate_limit import RateLimit, Ticket
 from videoespresso.models.client.retry import Retries
-from videoespresso.models.client.usage import Ledger
+from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.embedders import OpenAIEmbedder, WordLlamaEmbedder
 from videoespresso.models.paid_embedder import PaidEmbedder, within_limits
 from videoespresso.models.specs import ModelSpec
@@ -24,52 +24,44 @@ TEXTS = ["a red car", "a dog", " ", "a red car"]
 TOKENS = 7
 
 
-def vectors(exchange: bad.Exchange) -> None:
-    """The vector of a text is its length, its letters a, and one."""
-    data = [
-        {"object": "embedding", "index": k, "embedding": [len(text), text.count("a"), 1]}
-        for k, text in enumerate(exchange.body["input"])
-    ]
-    usage = {"prompt_tokens": TOKENS, "total_tokens": TOKENS}
-    told = {"object": "list", "data": data, "model": exchange.body["model"], "usage": usage}
-    exchange.send_json(200, told)
+vectors = fake.embed(lambda text: [len(text), text.count("a"), 1], tokens=TOKENS)
 
 
-class Watched(Pace):
+class Watched(RateLimit):
     """Counts the calls that it let through and saw end."""
 
     ended = 0
 
-    def done(self, place: Place, tokens: int | None = None, *, refused: bool = False) -> None:
+    def done(self, place: Ticket, tokens: int | None = None, *, refused: bool = False) -> None:
         self.ended += 1
         super().done(place, tokens, refused=refused)
 
 
-def paid(server: bad.Server, **given: object) -> PaidEmbedder:
+def paid(server: fake.Server, **given: object) -> PaidEmbedder:
     inner = OpenAIEmbedder(ModelSpec.parse(f"openai:vectors@{server.url}"))
     return PaidEmbedder(inner, retries=Retries(base_s=0.0), **given)  # type: ignore[arg-type]
 
 
-def test_a_request_is_counted_priced_and_paced(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_is_counted_priced_and_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "videoespresso.models.client.usage.price", lambda _spec: Price(1.0, 0.0, "")
     )
-    ledger, budget, pace = Ledger(), Budget(max_usd=1.0), Watched()
-    with bad.Server([vectors]) as server:
-        rows = paid(server, ledger=ledger, budget=budget, pace=pace)(TEXTS)
+    usage_log, budget, limit = UsageLog(), Budget(max_usd=1.0), Watched()
+    with fake.Server([vectors]) as server:
+        rows = paid(server, usage_log=usage_log, budget=budget, rate_limit=limit)(TEXTS)
         assert [r["input"] for r in server.requests] == [["a red car", "a dog"]]
     assert rows.dtype == np.float32
     assert np.allclose(np.linalg.norm(rows, axis=1), [1, 1, 0, 1])
     assert np.array_equal(rows[0], rows[3])
-    used = ledger.by_role()["embedder"]
+    used = usage_log.by_role()["embedder"]
     assert (used.calls, used.input_tokens, used.output_tokens) == (1, TOKENS, 0)
     assert used.usd == pytest.approx(TOKENS / 1e6)
     assert budget.spent == used.model_copy(update={"cached_calls": 0})
-    assert pace.ended == 1
+    assert limit.ended == 1
 
 
 def test_no_request_passes_a_limit() -> None:
-    with bad.Server([vectors]) as server:
+    with fake.Server([vectors]) as server:
         embed = paid(server, budget=Budget(max_calls=1))
         embed(["a"])
         with pytest.raises(BudgetExceeded):
@@ -79,7 +71,7 @@ def test_no_request_passes_a_limit() -> None:
 
 def test_a_limit_in_dollars_needs_a_price(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("videoespresso.models.client.usage.price", lambda _spec: None)
-    with bad.Server([vectors]) as server:
+    with fake.Server([vectors]) as server:
         with pytest.raises(SettingsError, match="no known price"):
             paid(server, budget=Budget(max_usd=1.0))(["a"])
         assert server.requests == []
@@ -93,28 +85,28 @@ def test_openais_embedders_have_prices() -> None:
 
 
 def test_trouble_that_passes_is_sat_out_and_every_try_counts() -> None:
-    ledger = Ledger()
-    with bad.Server([bad.status(500), bad.status(429, retry_after="0"), vectors]) as server:
-        assert paid(server, ledger=ledger)(["a"]).shape == (1, 3)
+    usage_log = UsageLog()
+    with fake.Server([fake.status(500), fake.status(429, retry_after="0"), vectors]) as server:
+        assert paid(server, usage_log=usage_log)(["a"]).shape == (1, 3)
         assert len(server.requests) == 3, "the SDK tries nothing by itself"
-    assert ledger.total().calls == 3
+    assert usage_log.total().calls == 3
 
 
 def test_what_another_try_cannot_help_is_tried_once() -> None:
-    with bad.Server([bad.status(401)]) as server:
+    with fake.Server([fake.status(401)]) as server:
         with pytest.raises(ModelError):
             paid(server)(["a"])
         assert len(server.requests) == 1
 
 
 def test_a_text_is_paid_once(tmp_path: Path) -> None:
-    replies, ledger = ReplyCache(tmp_path / "replies.sqlite"), Ledger()
-    with bad.Server([vectors]) as server:
+    replies, usage_log = ReplyCache(tmp_path / "replies.sqlite"), UsageLog()
+    with fake.Server([vectors]) as server:
         first = paid(server, replies=replies)(TEXTS)
-        again = paid(server, replies=replies, ledger=ledger)
+        again = paid(server, replies=replies, usage_log=usage_log)
         assert again(TEXTS).tobytes() == first.tobytes()
         assert len(server.requests) == 1
-        assert ledger.total() == Usage(cached_calls=1)
+        assert usage_log.total() == Usage(cached_calls=1)
         again(["a red car", "a cat"])
         assert server.requests[1]["input"] == ["a cat"]
     assert replies.stats().usage.calls == 2
@@ -122,7 +114,7 @@ def test_a_text_is_paid_once(tmp_path: Path) -> None:
 
 def test_blank_texts_have_the_width_of_others(tmp_path: Path) -> None:
     replies = ReplyCache(tmp_path / "replies.sqlite")
-    with bad.Server([vectors]) as server:
+    with fake.Server([vectors]) as server:
         embed = paid(server, replies=replies)
         assert embed([]).shape == (0, 3)
         assert not embed([" "]).any()
@@ -145,7 +137,7 @@ def test_only_what_is_on_a_server_needs_limits() -> None:
 
 
 def test_a_new_question_has_its_own_bill(tmp_path: Path) -> None:
-    with bad.Server([vectors]) as server:
+    with fake.Server([vectors]) as server:
         spec = f"openai:vectors@{server.url}"
         given = {"cache_dir": tmp_path, "embedder": spec, "profile": "embedded"}
         context = open_context(Settings.load(given, environ={}), roles=())
@@ -155,4 +147,4 @@ def test_a_new_question_has_its_own_bill(tmp_path: Path) -> None:
         second.memory.search("c", ["0" * 64], 1)
     for means, text in ((context, "a"), (first, "b"), (second, "c")):
         assert means.budget.spent.calls == 1, text
-        assert means.ledger.by_role()["embedder"].calls == 1, text
+        assert means.usage_log.by_role()["embedder"].calls == 1, text

@@ -8,8 +8,8 @@ from tests.helpers.full_disk import full_disk
 from videoespresso.api.ask_many_file import AnswersFile
 from videoespresso.api.ask_many_records import Asked, Failure
 from videoespresso.errors import MemoryStoreError, UserError
-from videoespresso.models.batch_api.outbox import Spool
-from videoespresso.models.batch_api.store import BatchTable, RequestRow
+from videoespresso.models.batch_api.outbox import Outbox
+from videoespresso.models.batch_api.store import BatchStore, RequestRow
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.specs import ModelSpec
 
@@ -17,58 +17,58 @@ SPEC = ModelSpec.parse("openai:tester")
 MOST = 300_000
 
 
-class Spooling:
-    """A spool, and what it needs."""
+class Outgoing:
+    """An outbox, and what it needs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.budget = folder, Budget()
-        self.table = BatchTable(folder / "batches.sqlite")
-        self.spool = Spool(folder, self.table, self.budget)
+        self.store = BatchStore(folder / "batches.sqlite")
+        self.outbox = Outbox(folder, self.store, self.budget)
 
     def add(self, key: str, size: int) -> None:
         self.budget.reserve(1.0, 1)
         row = RequestRow(key, "", "verifier", "text", "", 1.0, "[]", 0, 0)
-        self.spool.add(SPEC, b"x" * (size - 1) + b"\n", row)
+        self.outbox.add(SPEC, b"x" * (size - 1) + b"\n", row)
 
     def is_as_new(self) -> bool:
         """Whether nothing is left of what was added, on the disk or of the budget."""
-        left = (self.budget._usd_reserved, self.budget._calls_reserved)
-        return left == (0.0, 0) and not self.table.batches() and not list(self.folder.glob("req*"))
+        left = (self.budget._counts.usd_reserved, self.budget._counts.calls_reserved)
+        return left == (0.0, 0) and not self.store.batches() and not list(self.folder.glob("req*"))
 
 
 @pytest.fixture
-def spooling(tmp_path: Path) -> Spooling:
-    return Spooling(tmp_path)
+def outgoing(tmp_path: Path) -> Outgoing:
+    return Outgoing(tmp_path)
 
 
-def test_requests_that_cannot_be_written(spooling: Spooling) -> None:
+def test_requests_that_cannot_be_written(outgoing: Outgoing) -> None:
     with full_disk(MOST):
-        spooling.add("a", MOST - 1000)
+        outgoing.add("a", MOST - 1000)
         with pytest.raises(MemoryStoreError, match="cannot be written") as told:
-            spooling.add("b", MOST)
+            outgoing.add("b", MOST)
         assert "Make room" in told.value.hint
-    assert spooling.is_as_new()
-    spooling.add("a", 1000)
-    spooling.spool.close()
-    assert [batch.status for batch in spooling.table.batches()] == ["prepared"]
+    assert outgoing.is_as_new()
+    outgoing.add("a", 1000)
+    outgoing.outbox.close()
+    assert [batch.status for batch in outgoing.store.batches()] == ["prepared"]
 
 
-def test_requests_that_cannot_be_finished(spooling: Spooling) -> None:
+def test_requests_that_cannot_be_finished(outgoing: Outgoing) -> None:
     with full_disk(MOST):
-        spooling.add("a", MOST - 1000)
-        spooling.add("b", 2000)  # waits in memory
+        outgoing.add("a", MOST - 1000)
+        outgoing.add("b", 2000)  # waits in memory
         with pytest.raises(MemoryStoreError, match="cannot be written"):
-            spooling.spool.close()
-        spooling.spool.discard()
-    assert spooling.is_as_new()
+            outgoing.outbox.close()
+        outgoing.outbox.discard()
+    assert outgoing.is_as_new()
 
 
-def test_requests_that_cannot_be_finished_are_discarded_all_the_same(spooling: Spooling) -> None:
+def test_requests_that_cannot_be_finished_are_discarded_all_the_same(outgoing: Outgoing) -> None:
     with full_disk(MOST):
-        spooling.add("a", MOST - 1000)
-        spooling.add("b", 2000)
-        spooling.spool.discard()
-    assert spooling.is_as_new()
+        outgoing.add("a", MOST - 1000)
+        outgoing.add("b", 2000)
+        outgoing.outbox.discard()
+    assert outgoing.is_as_new()
 
 
 def asked(key: str, question: str) -> Asked:

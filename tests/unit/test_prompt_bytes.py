@@ -42,7 +42,7 @@ from videoespresso.agents.verifier import verify
 from videoespresso.memory.journal import stage_key
 from videoespresso.memory.replies import reply_key
 from videoespresso.models.client.messages import Call, Turn
-from videoespresso.models.client.usage import Ledger
+from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.specs import ModelSpec
 from videoespresso.tools.registry import BUILT_IN
 from videoespresso.tools.sampling import SamplingPlan
@@ -171,7 +171,7 @@ def hashes_of(on: On, case: str, cache: Path) -> dict[str, str]:
     ask, said = CASES[case]
     model, keys = Recorder(replies=said, refuses=on.refuses, **on.given), Keys(cache)
     spec = ModelSpec.parse(on.spec)
-    ask(Agent("role", spec, model, ledger=Ledger(), replies=keys, concurrency=1))
+    ask(Agent("role", spec, model, usage_log=UsageLog(), replies=keys, concurrency=1))
     assert keys.put_under, "nothing was kept"
     images: list[str] = []
 
@@ -201,7 +201,9 @@ def other_keys(tmp_path: Path) -> dict[str, str]:
     """Keys of what is kept beside replies, and who answers, which is a part of them."""
     context, _ = scripted_context(tmp_path, {})
     agents = {
-        name: Agent("captioner", ModelSpec.parse(on.spec), Recorder(**on.given), ledger=Ledger())
+        name: Agent(
+            "captioner", ModelSpec.parse(on.spec), Recorder(**on.given), usage_log=UsageLog()
+        )
         for name, on in MODELS.items()
     }
     by = {n: replace(context, agents={**context.agents, "captioner": a}) for n, a in agents.items()}

@@ -12,14 +12,14 @@ import pytest
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from PIL import Image
 from pydantic import BaseModel
-from tests.helpers import misbehaving as bad
+from tests.helpers import chat_server as fake
 
 from videoespresso.agents.base import Agent, Prompt, Retries, Turn
 from videoespresso.errors import MemoryStoreError
 from videoespresso.memory.replies import REMEMBER_S, ReplyCache, StoredReply, reply_key
 from videoespresso.models.chat import chat_model
 from videoespresso.models.client.request import Request
-from videoespresso.models.client.usage import Ledger
+from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.specs import ModelSpec
 from videoespresso.types import Usage
 
@@ -113,26 +113,26 @@ def test_inabilities_are_believed_for_a_week(
 def test_a_stored_reply_that_no_longer_fits_is_asked_again(tmp_path: Path) -> None:
     cache = ReplyCache(tmp_path / "r.sqlite")
     model = FakeListChatModel(responses=['{"x": 1}', '{"x": 2}'])
-    agent = Agent("captioner", SPEC, model, ledger=Ledger(), replies=cache)
+    agent = Agent("captioner", SPEC, model, usage_log=UsageLog(), replies=cache)
     turns = [Turn("user", ("hi",))]
     key = Request(SPEC, model, PROMPT, tuple(turns), A).key
     cache.put(key, str(SPEC), "captioner", StoredReply(text='{"x": "no"}'))
     assert agent.typed(PROMPT, turns, A).value.x == 1
 
 
-def dated(exchange: bad.Exchange) -> None:
+def dated(exchange: fake.Exchange) -> None:
     """A server that says which model it is."""
-    reply = bad.completion({"role": "assistant", "content": '{"x": 1}'}, "tester-2026-01-01")
+    reply = fake.completion({"role": "assistant", "content": '{"x": 1}'}, "tester-2026-01-01")
     exchange.send_json(200, reply | {"system_fingerprint": "fp_1"})
 
 
 @pytest.mark.parametrize("typed", [False, True])
 def test_cost_and_snapshot_are_the_same_from_the_cache(tmp_path: Path, typed: bool) -> None:
     turns, cache = [Turn("user", ("hi",))], ReplyCache(tmp_path / "r.sqlite")
-    with bad.Server([bad.status(500), dated]) as server:
+    with fake.Server([fake.status(500), dated]) as server:
         spec = ModelSpec.parse(f"openai:tester@{server.url}")
         agent = Agent(
-            "captioner", spec, chat_model(spec), ledger=Ledger(), replies=cache,
+            "captioner", spec, chat_model(spec), usage_log=UsageLog(), replies=cache,
             retries=Retries(base_s=0.0),
         )  # fmt: skip
         made, again = (
@@ -147,7 +147,9 @@ def test_cost_and_snapshot_are_the_same_from_the_cache(tmp_path: Path, typed: bo
 
 
 def test_weights_in_this_process_are_their_own_snapshot() -> None:
-    agent = Agent("captioner", ModelSpec.parse("hf:x"), Warm(responses=["hi"]), ledger=Ledger())
+    agent = Agent(
+        "captioner", ModelSpec.parse("hf:x"), Warm(responses=["hi"]), usage_log=UsageLog()
+    )
     assert agent.text(PROMPT, [Turn("user", ("hi",))]).snapshot == "these weights"
 
 
@@ -165,7 +167,7 @@ def test_replies_stored_before_there_were_snapshots_are_read(tmp_path: Path) -> 
 def test_a_reply_that_no_longer_fits_is_paid_for_once_and_not_at_every_run(tmp_path: Path) -> None:
     cache = ReplyCache(tmp_path / "r.sqlite")
     model = FakeListChatModel(responses=['{"x": 1}', '{"x": 2}'])
-    agent = Agent("captioner", SPEC, model, ledger=Ledger(), replies=cache)
+    agent = Agent("captioner", SPEC, model, usage_log=UsageLog(), replies=cache)
     turns = [Turn("user", ("hi",))]
     key = Request(SPEC, model, PROMPT, tuple(turns), A).key
     cache.put(key, str(SPEC), "captioner", StoredReply(text='{"x": "no"}'))
@@ -198,7 +200,7 @@ from pathlib import Path
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from videoespresso.agents.base import Agent, Prompt, Turn
 from videoespresso.memory.replies import ReplyCache
-from videoespresso.models.client.usage import Ledger
+from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.specs import ModelSpec
 
 root, me = Path(sys.argv[1]), sys.argv[2]
@@ -215,7 +217,7 @@ class Slow(FakeListChatModel):
 while not (root / "go").exists():
     time.sleep(0.01)
 agent = Agent("captioner", ModelSpec.parse("openai:gpt-4o"), Slow(responses=[""]),
-              ledger=Ledger(), replies=ReplyCache(root / "r.sqlite"))
+              usage_log=UsageLog(), replies=ReplyCache(root / "r.sqlite"))
 print(agent.text(Prompt("captioner", "You.", "s"), [Turn("user", (sys.argv[4],))]).value)
 """
 

@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.messages.tool import InvalidToolCall
 from langchain_core.tools import tool
 from PIL import Image
-from tests.helpers import misbehaving as bad
+from tests.helpers import chat_server as fake
 from tests.helpers.calling import CallingModel, Decide, calls, in_turn
 from tests.helpers.scripted import ScriptedModel
 
@@ -24,7 +24,7 @@ from videoespresso.graphs.tool_use import MOST_CALLS, MOST_TURNS, Called, call_t
 from videoespresso.memory.replies import ReplyCache
 from videoespresso.models.chat import chat_model
 from videoespresso.models.client.budget import Budget
-from videoespresso.models.client.usage import Ledger
+from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.specs import ModelSpec
 from videoespresso.tools.base import Finding, Needs, ToolRequest
 from videoespresso.tools.registry import load_tools
@@ -63,12 +63,15 @@ def context(
     chat: ScriptedModel, tools: Sequence[Any], budget: Budget | None = None, **more: Any
 ) -> Context:
     """As much of a context as calling tools looks at."""
-    budget, ledger = budget or Budget(), Ledger()
+    budget, usage_log = budget or Budget(), UsageLog()
     agent = Agent(
-        "reasoner", ModelSpec.parse("hf:calling"), chat, ledger=ledger, budget=budget, **more
+        "reasoner", ModelSpec.parse("hf:calling"), chat, usage_log=usage_log, budget=budget, **more
     )
     made = SimpleNamespace(
-        agents={"reasoner": agent}, tools=load_tools(tools).tools, budget=budget, ledger=ledger
+        agents={"reasoner": agent},
+        tools=load_tools(tools).tools,
+        budget=budget,
+        usage_log=usage_log,
     )
     return cast("Context", made)
 
@@ -106,7 +109,7 @@ def test_what_tools_have_found_already_is_shown() -> None:
 def test_every_turn_is_counted() -> None:
     made = context(model(in_turn(calls(("weather", {"city": "A"})))), [weather])
     run(made)
-    assert made.ledger.by_role()["reasoner"].calls == 2
+    assert made.usage_log.by_role()["reasoner"].calls == 2
     assert made.budget.spent.calls == 2
 
 
@@ -254,7 +257,7 @@ def test_a_known_conversation_is_not_paid_again(tmp_path: Path) -> None:
         chat = model(in_turn(calls(("weather", {"city": "Bonn"}))))
         made = context(chat, [weather], replies=replies)
         assert [f["text"] for f in run(made).findings] == ["Bonn: sun"]
-        assert made.ledger.by_role()["reasoner"].calls == (2 if first else 0)
+        assert made.usage_log.by_role()["reasoner"].calls == (2 if first else 0)
 
 
 def test_without_tools_no_pixels_are_read() -> None:
@@ -268,7 +271,7 @@ def test_without_tools_no_pixels_are_read() -> None:
 
 def test_over_the_wire_of_an_openai_server() -> None:
     """The real client: what is offered, what comes back, and the conversation that goes on."""
-    with bad.Server([bad.call(city="Bonn"), bad.say("enough")]) as server:
+    with fake.Server([fake.call(city="Bonn"), fake.say("enough")]) as server:
         chat = chat_model(f"openai:tester@{server.url}")
         called = run(context(chat, [weather]))
     assert [f["text"] for f in called.findings] == ["Bonn: sun"]
@@ -283,7 +286,7 @@ def test_over_the_wire_of_an_openai_server() -> None:
 
 
 def test_a_server_that_refuses_tools_is_a_warning() -> None:
-    with bad.Server([bad.status(400)]) as server:
+    with fake.Server([fake.status(400)]) as server:
         chat = chat_model(f"openai:tester@{server.url}")
         called = run(context(chat, [weather]))
     assert called.findings == []

@@ -148,11 +148,11 @@ def _chat(role: "Role", picture: "Image", settings: Settings) -> str:
     """A small made-up case through the role itself: its prompt, its typed reply; no cache."""
     from videoespresso.agents.base import Agent
     from videoespresso.models.chat import chat_model
-    from videoespresso.models.client.usage import Ledger
+    from videoespresso.models.client.usage import UsageLog
 
     model = chat_model(role.model, timeout_s=settings.timeout_s)
     agent = Agent(
-        role.role, role.model, model, ledger=Ledger(), one_image=settings.one_image or None
+        role.role, role.model, model, usage_log=UsageLog(), one_image=settings.one_image or None
     )
     said = one_line(_case(role.role, agent, picture))
     return f"{role.spec} {said if len(said) <= LONGEST_REPLY else said[:LONGEST_REPLY] + '…'}"

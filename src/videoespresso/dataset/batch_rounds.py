@@ -47,9 +47,9 @@ def in_batches(once: Callable[[], Done], folder: Folder, context: Context, batch
         )
     replies = context.agents["generator"].replies
     assert replies is not None, "dataset mode has a reply cache"
-    collector = BatchCollector(folder.work / "batches", replies, context.budget, context.ledger)
+    collector = BatchCollector(folder.work / "batches", replies, context.budget, context.usage_log)
     for agent in context.agents.values():
-        agent.deferred = collector
+        agent.collector = collector
     try:
         batch.tell(collector.poll())  # what came since an earlier call
         while True:

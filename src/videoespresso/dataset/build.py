@@ -93,7 +93,7 @@ def build_dataset(
             try:
                 return Run(folder, local, paths, made, on_progress, on_end, earlier).run()
             finally:
-                earlier.update(context.ledger.by_role())
+                earlier.update(context.usage_log.by_role())
 
         return in_batches(once, folder, context, batch)
     worked_by: Engine

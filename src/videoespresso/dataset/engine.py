@@ -124,7 +124,7 @@ class LocalEngine:
         """See `Engine`."""
         budget = self._context.budget
         told = Report(
-            spent=budget.spent, reached=budget.reached, usage=self._context.ledger.by_role()
+            spent=budget.spent, reached=budget.reached, usage=self._context.usage_log.by_role()
         )
         while True:
             try:

@@ -37,8 +37,8 @@ from videoespresso.graphs.dataset_context import GROUP, Event
 from videoespresso.graphs.state import State
 from videoespresso.memory.replies import ReplyCache, StoredReply
 from videoespresso.models.client.budget import Budget
-from videoespresso.models.client.rate_limit import Pace
-from videoespresso.models.client.usage import Ledger
+from videoespresso.models.client.rate_limit import RateLimit
+from videoespresso.models.client.usage import UsageLog
 from videoespresso.report.dataset_page import write_page
 from videoespresso.settings import Settings
 from videoespresso.tools.sampling import SamplingPlan
@@ -63,7 +63,7 @@ class Costs:
         self._lock = threading.Lock()
         self._cached: dict[str, Usage] = {}
         self._journal: dict[str, Usage] = {}
-        self._ledger: dict[str, Usage] = {}
+        self._usage_log: dict[str, Usage] = {}
         agents = {role: copy.copy(agent) for role, agent in context.agents.items()}
         for role, agent in agents.items():
             if agent.replies is not None:
@@ -79,7 +79,11 @@ class Costs:
     def remembered(self, frames: Iterable[FrameRef]) -> None:
         """Counts captions that the memory holds; one whose reply the cache has lost is not."""
         asked = copy.copy(self.context.agents["captioner"])
-        asked.ledger, asked.budget, asked.pace = Ledger(), Budget(max_calls=0), Pace()
+        asked.usage_log, asked.budget, asked.rate_limit = (
+            UsageLog(),
+            Budget(max_calls=0),
+            RateLimit(),
+        )
         for frame in frames:
             with suppress(BudgetExceeded):
                 captioner.caption(asked, [self.context.store.image(frame)])
@@ -90,10 +94,10 @@ class Costs:
         with self._lock:
             cached, self._cached = self._cached, {}
             journal, self._journal = self._journal, {}
-        before, self._ledger = self._ledger, self.context.ledger.by_role()
+        before, self._usage_log = self._usage_log, self.context.usage_log.by_role()
         found = {}
-        for role in sorted({*self._ledger, *cached, *journal}):
-            fresh = self._ledger.get(role, Usage()) - before.get(role, Usage())
+        for role in sorted({*self._usage_log, *cached, *journal}):
+            fresh = self._usage_log.get(role, Usage()) - before.get(role, Usage())
             timed = fresh + cached.get(role, Usage())
             whole = timed + journal.get(role, Usage())
             seconds = timed.seconds * whole.calls / timed.calls if timed.calls else 0.0
@@ -127,7 +131,7 @@ class _Replies(ReplyCache):
 
     def put(self, key: str, spec: str, role: str, reply: StoredReply) -> None:
         """See `ReplyCache`."""
-        self._told.add(key)  # it is in the ledger
+        self._told.add(key)  # it is in the usage log
         super().put(key, spec, role, reply)
 
 
@@ -301,7 +305,7 @@ class _Forecaster:
     def _close(self, ended: str) -> None:
         """What was done for the sample is part of the dataset, and what it took."""
         counts = self._folder.merge()
-        usage = self._context.ledger.by_role()
+        usage = self._context.usage_log.by_role()
         told = {
             "dry_run": True,
             "videos": len(self._paths),
@@ -344,7 +348,7 @@ class _Forecaster:
             roles=roles,
             total=added(list(measured.values()), left),
             seconds=self._seconds(roles),
-            spent=self._context.ledger.total(),
+            spent=self._context.usage_log.total(),
         )
 
     def _look(self) -> tuple[dict[str, str], dict[str, float]]:
@@ -430,12 +434,12 @@ def seconds_of(parts: Sequence[tuple[Agent, RoleForecast]], end: str) -> Iterato
     """What a provider's calls take at the least: so many at a time, and no more requests and
     tokens a minute than the settings allow. end: of the interval, or "value"."""
     yield sum(getattr(told.seconds, end) / agent.concurrency for agent, told in parts)
-    pace = parts[0][0].pace
+    limits = parts[0][0].rate_limit
     calls = sum(getattr(told.calls, end) for _, told in parts)
     tokens = sum(
         getattr(t, end) for _, told in parts for t in (told.input_tokens, told.output_tokens)
     )
-    for n, limit in ((calls, pace.requests_per_minute), (tokens, pace.tokens_per_minute)):
+    for n, limit in ((calls, limits.requests_per_minute), (tokens, limits.tokens_per_minute)):
         if limit is not None:
             yield max(0.0, n - limit) * 60 / limit  # the first minute's go at once
 

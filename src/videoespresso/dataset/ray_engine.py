@@ -114,8 +114,8 @@ class VideoWorker:
         context = open_dataset_context(
             settings,
             budget=self._budget,
-            ledger=DeskLedger(self._tell),
-            paces=DeskPaces(self._ask, self._bells),
+            usage_log=DeskLedger(self._tell),
+            rate_limits=DeskPaces(self._ask, self._bells),
             replies=replies,
         )
         if differ := different(plan.made, made_with(context, plan.seed, plan.group)):
@@ -146,7 +146,7 @@ class VideoWorker:
             )
         try:
             outcome = self._worker.do(path)
-            self._ask("heard")  # the ledger's lines are there before the outcome is
+            self._ask("heard")  # the usage log's lines are there before the outcome is
             return outcome
         except VideoEspressoError as error:
             return type(error)(f"{self._where}: {error}", hint=error.hint)
@@ -195,7 +195,7 @@ class VideoWorker:
             for number in rung.places:
                 self._bells.ring(number)
             if rung.ended:
-                self._budget.call_ended()
+                self._budget.notify()
 
 
 @contextmanager

@@ -14,11 +14,13 @@ from typing import Any, Final, NamedTuple
 
 from videoespresso.errors import BudgetExceeded
 from videoespresso.models.client.budget import Budget
-from videoespresso.models.client.rate_limit import Pace, Paces, Place, Wake
-from videoespresso.models.client.usage import Entry, Ledger
+from videoespresso.models.client.rate_limit import RateLimit, RateLimits, Ticket
+from videoespresso.models.client.usage import UsageEntry, UsageLog
 from videoespresso.models.specs import ModelSpec
 from videoespresso.settings import Settings
 from videoespresso.types import Usage
+
+Wake = Callable[[], None]
 
 Asked = Callable[..., Any]
 """(name, *arguments): calls that method of the desk for this worker; raises where it is gone."""
@@ -32,10 +34,6 @@ class DeskBudget(Budget):
         super().__init__(settings.budget_usd, settings.budget_calls, None, seconds_left)
         self._asked = asked
 
-    def check(self) -> None:
-        """See `Budget`."""
-        self._raise(self._asked("check"))
-
     def start(self, usd: float = 0.0, *, wait: bool = False) -> bool:
         """See `Budget`."""
         came = self._asked("start", usd, wait)
@@ -46,57 +44,51 @@ class DeskBudget(Budget):
         """See `Budget`; who waits for it here is rung by the desk."""
         self._asked("finish", usd, usage)
 
-    def charge(self, usage: Usage) -> None:
-        """See `Budget`."""
-        self._asked("charge", usage)
-
-    def call_ended(self) -> None:
-        """Wakes whoever waits for what calls leave over."""
-        self._tell()
-
     def _raise(self, came: object) -> None:
         if isinstance(came, BudgetExceeded):
-            self.reached = self.reached or str(came)
+            self._counts.reached = self.reached or str(came)
             raise came
 
 
-class DeskPace(Pace):
+class DeskPace(RateLimit):
     """The line before one provider, which is at the desk."""
 
     def __init__(self, spec: ModelSpec, asked: Asked, bells: "Bells") -> None:
         super().__init__()
         self._spec, self._asked, self._bells = spec, asked, bells
 
-    def place(self, tokens: int, wake: Wake) -> Place:
-        """See `Pace`."""
-        return Place(self._bells.hang(wake), tokens, wake)
+    def ticket(self, tokens: int) -> Ticket:
+        """See `RateLimit`."""
+        ticket = Ticket(0, tokens)
+        ticket.number = self._bells.hang(ticket.wake)
+        return ticket
 
-    def ask(self, place: Place) -> float | None:
-        """See `Pace`."""
-        pause_s = max(0.0, place.not_before - time.monotonic())
-        wait_s: float | None = self._asked("ask", self._spec, place.number, place.tokens, pause_s)
+    def ask(self, ticket: Ticket) -> float | None:
+        """See `RateLimit`."""
+        pause_s = max(0.0, ticket.not_before - time.monotonic())
+        wait_s: float | None = self._asked("ask", self._spec, ticket.number, ticket.tokens, pause_s)
         return wait_s
 
-    def done(self, place: Place, tokens: int | None = None, *, refused: bool = False) -> None:
-        """See `Pace`."""
-        self._asked("done", place.number, tokens, refused)
+    def done(self, ticket: Ticket, tokens: int | None = None, *, refused: bool = False) -> None:
+        """See `RateLimit`."""
+        self._asked("done", ticket.number, tokens, refused)
 
-    def undo(self, place: Place) -> None:
-        """See `Pace`."""
-        self._asked("undo", place.number)
+    def undo(self, ticket: Ticket) -> None:
+        """See `RateLimit`."""
+        self._asked("undo", ticket.number)
 
-    def leave(self, place: Place) -> None:
-        """See `Pace`."""
-        self._bells.take_down(place.number)
-        self._asked("leave", place.number)
+    def leave(self, ticket: Ticket) -> None:
+        """See `RateLimit`."""
+        self._bells.take_down(ticket.number)
+        self._asked("leave", ticket.number)
 
     def hold(self, seconds: float, why: str = "") -> None:
-        """See `Pace`."""
+        """See `RateLimit`."""
         self._asked("hold", self._spec, seconds, why)
 
     @property
     def held(self) -> tuple[float, str]:
-        """See `Pace`."""
+        """See `RateLimit`."""
         seconds, why = self._asked("held", self._spec)
         return seconds, why
 
@@ -129,27 +121,27 @@ class Bells:
             wake()
 
 
-class DeskPaces(Paces):
+class DeskPaces(RateLimits):
     """One pace a provider, all at the desk; models in this process are not paced."""
 
     def __init__(self, asked: Asked, bells: Bells) -> None:
         super().__init__()
         self._asked, self._bells = asked, bells
 
-    def pace(self, spec: ModelSpec) -> Pace:
-        """See `Paces`."""
-        return Pace() if spec.in_process else DeskPace(spec, self._asked, self._bells)
+    def limit(self, spec: ModelSpec) -> RateLimit:
+        """See `RateLimits`."""
+        return RateLimit() if spec.in_process else DeskPace(spec, self._asked, self._bells)
 
 
-class DeskLedger(Ledger):
-    """A ledger whose lines go to the desk as well."""
+class DeskLedger(UsageLog):
+    """A usage log whose lines go to the desk as well."""
 
     def __init__(self, told: Asked) -> None:
         super().__init__()
         self._told = told
 
-    def record(self, entry: Entry) -> None:
-        """See `Ledger`."""
+    def record(self, entry: UsageEntry) -> None:
+        """See `UsageLog`."""
         super().record(entry)
         self._told("entry", entry)
 
@@ -182,7 +174,7 @@ class _Seat:
     """One worker. flying: the most each call under way can cost. through: places whose calls were
     let through, left: those of them that nobody will ask for again."""
 
-    places: dict[int, tuple[Pace, Place]] = field(default_factory=dict)
+    places: dict[int, tuple[RateLimit, Ticket]] = field(default_factory=dict)
     flying: list[float] = field(default_factory=list)
     through: set[int] = field(default_factory=set)
     left: set[int] = field(default_factory=set)
@@ -192,15 +184,15 @@ class _Seat:
 
 
 class Desk:
-    """The real budget, paces and ledger. All methods run on one event loop, one at a time.
+    """The real budget, rate_limits and usage log. All methods run on one event loop, one at a time.
 
     A worker that is gone (`lost`) gets nothing any more, and its calls under way count as made, for
     the most they can cost: its server may have billed them.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._budget, self._ledger = Budget.of(settings), Ledger()
-        self._paces = Paces(
+        self._budget, self._usage_log = Budget.of(settings), UsageLog()
+        self._paces = RateLimits(
             settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute
         )
         self._seats: dict[str, _Seat] = {}
@@ -259,7 +251,7 @@ class Desk:
             self._known,
             self._budget.spent,
             self._budget.reached,
-            self._ledger.by_role(),
+            self._usage_log.by_role(),
         )
         self._stages, self._known = Counter(), Counter()
         return told
@@ -270,9 +262,9 @@ class Desk:
         """A stage was done, or found done."""
         (self._known if known else self._stages)[name] += 1
 
-    async def entry(self, worker: str, entry: Entry) -> None:
-        """A line for the ledger."""
-        self._ledger.record(entry)
+    async def entry(self, worker: str, entry: UsageEntry) -> None:
+        """A line for the usage log."""
+        self._usage_log.record(entry)
 
     async def heard(self, worker: str) -> None:
         """Asked for after telling: what a worker told before has come when this is answered."""
@@ -298,39 +290,28 @@ class Desk:
             self._budget.finish(usd, usage)
             self._call_ended()
 
-    async def check(self, worker: str) -> BudgetExceeded | None:
-        """See `Budget.check`."""
-        try:
-            self._budget.check()
-        except BudgetExceeded as error:
-            return error
-        return None
-
-    async def charge(self, worker: str, usage: Usage) -> None:
-        """See `Budget.charge`."""
-        self._budget.charge(usage)
-
     def _call_ended(self) -> None:
         for seat in self._seats.values():
             seat.ended = True
             seat.told.set()
 
-    # ---- the paces
+    # ---- the rate_limits
 
     async def ask(
         self, worker: str, spec: ModelSpec, number: int, tokens: int, pause_s: float
     ) -> float | None:
-        """See `Pace.ask`. number: the worker's own for its place; pause_s: how long it sits out."""
+        """See `RateLimit.ask`. number: the worker's own for its place. pause_s: of a retry."""
         if (seat := self._seats.get(worker)) is None:
             return LISTEN_S
-        pace = self._paces.pace(spec)
+        pace = self._paces.limit(spec)
         if number not in seat.places:
 
             def ring() -> None:
                 seat.rung.add(number)
                 seat.told.set()
 
-            seat.places[number] = (pace, pace.place(tokens, ring))
+            seat.places[number] = (pace, pace.ticket(tokens))
+            seat.places[number][1].wake = ring  # type: ignore[method-assign]  # it waits elsewhere
         place = seat.places[number][1]
         place.not_before = time.monotonic() + pause_s if pause_s > 0.0 else 0.0
         wait_s = pace.ask(place)
@@ -339,17 +320,17 @@ class Desk:
         return wait_s
 
     async def done(self, worker: str, number: int, tokens: int | None, refused: bool) -> None:
-        """See `Pace.done`."""
+        """See `RateLimit.done`."""
         if found := self._through(worker, number):
             found[0].done(found[1], tokens, refused=refused)
 
     async def undo(self, worker: str, number: int) -> None:
-        """See `Pace.undo`."""
+        """See `RateLimit.undo`."""
         if found := self._through(worker, number):
             found[0].undo(found[1])
 
     async def leave(self, worker: str, number: int) -> None:
-        """See `Pace.leave`; a call that was let through may end after it."""
+        """See `RateLimit.leave`; a call that was let through may end after it."""
         seat = self._seats.get(worker)
         if seat is None or number not in seat.places:
             return
@@ -360,14 +341,14 @@ class Desk:
             pace.leave(place)
 
     async def hold(self, worker: str, spec: ModelSpec, seconds: float, why: str) -> None:
-        """See `Pace.hold`."""
-        self._paces.pace(spec).hold(seconds, why)
+        """See `RateLimit.hold`."""
+        self._paces.limit(spec).hold(seconds, why)
 
     async def held(self, worker: str, spec: ModelSpec) -> tuple[float, str]:
-        """See `Pace.held`."""
-        return self._paces.pace(spec).held
+        """See `RateLimit.held`."""
+        return self._paces.limit(spec).held
 
-    def _through(self, worker: str, number: int) -> tuple[Pace, Place] | None:
+    def _through(self, worker: str, number: int) -> tuple[RateLimit, Ticket] | None:
         """A place whose call was let through, and now is not any more."""
         seat = self._seats.get(worker)
         if seat is None or number not in seat.through:

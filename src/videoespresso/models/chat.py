@@ -32,7 +32,7 @@ def chat_model(
 ) -> "BaseChatModel":
     """Builds the model. No request is made; `hf:` and `embedded:` load their weights when used.
 
-    The SDK's own retries are off: agents/base.py retries, so that the budget sees every call.
+    The SDK's own retries are off: client/retry.py retries, so that the budget sees every call.
     Raises SettingsError for a missing key and ModelError for a missing package, each with what
     to do about it.
     """
@@ -73,9 +73,9 @@ def _openai(
     spec: ModelSpec, timeout_s: float, max_tokens: int, temperature: float
 ) -> "BaseChatModel":
     """OpenAI, or any server that speaks its chat completions."""
-    import openai  # noqa: PLC0415 - a second or two
-    from langchain_openai import ChatOpenAI  # noqa: PLC0415 - imports openai
-    from langchain_openai.chat_models.base import BaseChatOpenAI  # noqa: PLC0415 - imports openai
+    # imports openai: a second or two
+    from langchain_openai import ChatOpenAI  # noqa: PLC0415
+    from langchain_openai.chat_models.base import BaseChatOpenAI  # noqa: PLC0415
     from pydantic import SecretStr  # noqa: PLC0415 - only for this
 
     url = spec.base_url or openai_base_url()
@@ -87,7 +87,6 @@ def _openai(
                 hint="Set OPENAI_API_KEY, or choose models that need none: --profile embedded.",
             )
         key = NO_KEY
-    limits = type(openai.DEFAULT_CONNECTION_LIMITS)  # httpx's or httpx2's, whichever openai uses
     own_rules = _reasons(spec.model)
     # OpenAI wants `max_completion_tokens`, which ChatOpenAI sends; every imitator knows
     # `max_tokens`, and some ignore the other, so that a small model may talk for ever
@@ -102,11 +101,6 @@ def _openai(
         "max_tokens": max_tokens,
         "temperature": None if own_rules else temperature,
         "use_responses_api": False if url else None,
-        # no connection outlives its call: a kept one belongs to an event loop which may be closed
-        # at the next ("Event loop is closed" on the second asyncio.run)
-        "http_async_client": openai.DefaultAsyncHttpxClient(
-            limits=limits(max_keepalive_connections=0)
-        ),
     }
     with model_errors(spec):
         return kind(**options)
@@ -134,12 +128,7 @@ def _by_langchain(
     if spec.base_url:
         options["base_url"] = spec.base_url
     if spec.provider == "ollama":
-        import httpx  # noqa: PLC0415 - only for this
-
-        # as above: a kept connection belongs to an event loop which may be closed at the next call
-        limits = httpx.Limits(max_keepalive_connections=0)
-        client = {"timeout": timeout_s, "limits": limits}
-        options |= {"num_predict": max_tokens, "client_kwargs": client}
+        options |= {"num_predict": max_tokens, "client_kwargs": {"timeout": timeout_s}}
     else:
         options |= {"max_tokens": max_tokens, "timeout": timeout_s, "max_retries": 0}
     try:

@@ -249,12 +249,12 @@ def _mean_pooling(path: str) -> bool:
     """Whether the model's sentence-transformers settings ask for the mean of its tokens."""
     from transformers.utils import cached_file  # noqa: PLC0415 - the extra `local`
 
-    found = cached_file(
+    settings = cached_file(
         path,
         "1_Pooling/config.json",
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
     )
-    if found is None:
+    if settings is None:
         return False
-    return bool(json.loads(Path(found).read_text(encoding="utf-8"))["pooling_mode_mean_tokens"])
+    return bool(json.loads(Path(settings).read_text(encoding="utf-8"))["pooling_mode_mean_tokens"])

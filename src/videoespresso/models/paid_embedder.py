@@ -1,5 +1,5 @@
-"""An embedder on a server, used as a chat model is: paced, counted, within the budget, tried again;
-and the vector of a text is never paid twice."""
+"""An embedder on a server, used as a chat model is: rate limit, budget, usage, retries; and the
+vector of a text is never paid twice."""
 
 import base64
 import copy
@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from videoespresso.memory.captions import Embedder
 from videoespresso.memory.replies import ReplyCache, StoredReply, reply_key
 from videoespresso.models.client.budget import Budget
-from videoespresso.models.client.messages import Turn
-from videoespresso.models.client.rate_limit import Pace
+from videoespresso.models.client.messages import ModelReply, Turn
+from videoespresso.models.client.rate_limit import RateLimit
 from videoespresso.models.client.request import Prompt, Request
-from videoespresso.models.client.retry import Retries, Turns
-from videoespresso.models.client.structured_output import Said
-from videoespresso.models.client.usage import Entry, Ledger, Meter
+from videoespresso.models.client.retry import Retries, Sender
+from videoespresso.models.client.usage import UsageEntry, UsageLog
 from videoespresso.models.embedders import OpenAIEmbedder, embedder
 from videoespresso.types import Usage
 
@@ -41,25 +40,25 @@ class PaidEmbedder:
         self,
         inner: OpenAIEmbedder,
         *,
-        ledger: Ledger | None = None,
+        usage_log: UsageLog | None = None,
         budget: Budget | None = None,
         replies: ReplyCache | None = None,
-        pace: Pace | None = None,
+        rate_limit: RateLimit | None = None,
         retries: Retries | None = None,
     ) -> None:
         self._inner, self._replies = inner, replies
-        self._ledger, self._budget = ledger or Ledger(), budget or Budget()
-        self._pace, self._retries = pace or Pace(), retries or Retries()
+        self._usage_log, self._budget = usage_log or UsageLog(), budget or Budget()
+        self._rate_limit, self._retries = rate_limit or RateLimit(), retries or Retries()
 
     @property
     def name(self) -> str:
         """The embedder's own: the vectors are the same."""
         return self._inner.name
 
-    def charging(self, ledger: Ledger, budget: Budget) -> Self:
-        """The same embedder with somebody else's ledger and budget."""
+    def charging(self, usage_log: UsageLog, budget: Budget) -> Self:
+        """The same embedder with somebody else's usage log and budget."""
         mine = copy.copy(self)
-        mine._ledger, mine._budget = ledger, budget
+        mine._usage_log, mine._budget = usage_log, budget
         return mine
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -74,50 +73,55 @@ class PaidEmbedder:
         return rows
 
     def _vectors(self, texts: list[str]) -> dict[str, Vector]:
-        kept = {text: self._kept(text) for text in texts}
-        known = {text: vector for text, vector in kept.items() if vector is not None}
+        cached = {text: self._cached(text) for text in texts}
+        known = {text: vector for text, vector in cached.items() if vector is not None}
         missing = [text for text in texts if text not in known]
         for start in range(0, len(missing), self._inner.batch):
-            known |= self._asked(missing[start : start + self._inner.batch])
+            known |= self._request(missing[start : start + self._inner.batch])
         if not missing:
-            self._ledger.record(Entry(ROLE, self.name, Usage(cached_calls=1), how=("cache",)))
+            entry = UsageEntry(ROLE, self.name, Usage(cached_calls=1), how=("cache",))
+            self._usage_log.record(entry)
         return known
 
-    def _asked(self, texts: list[str]) -> dict[str, Vector]:
+    def _request(self, texts: list[str]) -> dict[str, Vector]:
         """From the server, in one request."""
         inner = self._inner
-        told = cast("BaseChatModel", inner)  # is asked for its spec and its price, never to chat
-        request = Request(inner.spec, told, _PROMPT, (Turn("user", tuple(texts)),))
-        meter = Meter(ROLE, request, self._budget, self._ledger)
+        model = cast("BaseChatModel", inner)  # has a spec and a price, and never chats
+        request = Request(inner.spec, model, _PROMPT, (Turn("user", tuple(texts)),))
+        rows: list[Vector] = []
 
-        def ask() -> NDArray[np.float32]:
-            rows, tokens = inner.counted(texts)
-            meter.came = Said("", input_tokens=tokens)
-            return rows
+        def call() -> ModelReply:
+            vectors, tokens = inner.counted(texts)
+            rows[:] = vectors
+            return ModelReply("", input_tokens=tokens)
 
-        try:
-            with Turns(request, meter, self._pace, self._budget, self._retries, told={}) as turns:
-                rows = turns.once(ask)
-        finally:
-            meter.close()
-        usage = meter.usage
-        found = dict(zip(texts, rows, strict=True))
-        for text, vector in found.items():
-            self._keep(text, vector, usage)
+        with Sender(
+            ROLE,
+            request,
+            usage_log=self._usage_log,
+            budget=self._budget,
+            rate_limit=self._rate_limit,
+            retries=self._retries,
+        ) as sender:
+            sender.send(call)
+        usage = sender.usage.total
+        vectors = dict(zip(texts, rows, strict=True))
+        for text, vector in vectors.items():
+            self._store(text, vector, usage)
             usage = Usage()  # of all texts of a request the first bears its cost
-        return found
+        return vectors
 
     # ---- the cache
 
     def _key(self, text: str) -> str:
         return reply_key({"embedder": self.name, "text": text})
 
-    def _kept(self, text: str) -> Vector | None:
-        if self._replies is None or (kept := self._replies.get(self._key(text))) is None:
+    def _cached(self, text: str) -> Vector | None:
+        if self._replies is None or (stored := self._replies.get(self._key(text))) is None:
             return None
-        return np.frombuffer(base64.b64decode(kept.text), "<f4").astype(np.float32)
+        return np.frombuffer(base64.b64decode(stored.text), "<f4").astype(np.float32)
 
-    def _keep(self, text: str, vector: Vector, usage: Usage) -> None:
+    def _store(self, text: str, vector: Vector, usage: Usage) -> None:
         if self._replies is not None:
             packed = base64.b64encode(vector.astype("<f4").tobytes()).decode()
             reply = StoredReply(text=packed, how=("embedding: ok",), usage=usage)
@@ -127,18 +131,20 @@ class PaidEmbedder:
 def within_limits(
     spec: str,
     *,
-    ledger: Ledger | None = None,
+    usage_log: UsageLog | None = None,
     budget: Budget | None = None,
     replies: ReplyCache | None = None,
-    pace: Pace | None = None,
+    rate_limit: RateLimit | None = None,
 ) -> Embedder:
     """The embedder a spec names; one on a server as a PaidEmbedder. Raises SettingsError."""
-    found = embedder(spec)
-    if not isinstance(found, OpenAIEmbedder):
-        return found
-    return PaidEmbedder(found, ledger=ledger, budget=budget, replies=replies, pace=pace)
+    embed = embedder(spec)
+    if not isinstance(embed, OpenAIEmbedder):
+        return embed
+    return PaidEmbedder(
+        embed, usage_log=usage_log, budget=budget, replies=replies, rate_limit=rate_limit
+    )
 
 
-def charging(embed: Embedder, ledger: Ledger, budget: Budget) -> Embedder:
-    """The embedder with somebody else's ledger and budget; one in this process has none."""
-    return embed.charging(ledger, budget) if isinstance(embed, PaidEmbedder) else embed
+def charging(embed: Embedder, usage_log: UsageLog, budget: Budget) -> Embedder:
+    """The embedder with somebody else's usage log and budget; one in this process has none."""
+    return embed.charging(usage_log, budget) if isinstance(embed, PaidEmbedder) else embed

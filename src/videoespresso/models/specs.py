@@ -36,11 +36,11 @@ class ModelSpec:
     def parse(cls, text: str) -> "ModelSpec":
         """Reads a spec. Raises SettingsError, without quoting a URL that carries a secret."""
         text = text.strip()
-        found = _SPEC.fullmatch(text)
-        if found is None or "://" in found["model"]:
+        match = _SPEC.fullmatch(text)
+        if match is None or "://" in match["model"]:
             shown = text if "://" not in text else text.partition("://")[0] + "://…"
             raise SettingsError(f"not a model spec: {shown!r}", hint=_EXAMPLES)
-        provider, model, url = found["provider"], found["model"].strip(), found["url"] or ""
+        provider, model, url = match["provider"], match["model"].strip(), match["url"] or ""
         if not model and provider != EMBEDDED:
             raise SettingsError(f"the spec {provider}: names no model", hint=_EXAMPLES)
         if url:
@@ -69,7 +69,7 @@ def is_local(url: str) -> bool:
 
 
 def openai_base_url() -> str | None:
-    """Where `openai:` without a base URL goes: the OpenAI SDK's own variables are heard."""
+    """Where `openai:` without a base URL goes: the OpenAI SDK's own variables count."""
     return os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")
 
 

@@ -1,7 +1,7 @@
 """Batch mode: requests that need no reply today are collected, sent as one file, and paid by half.
 
-collector = BatchCollector(folder, replies, budget, ledger)
-agent = Agent(..., replies=replies, deferred=collector)
+collector = BatchCollector(folder, replies, budget, usage_log)
+agent = Agent(..., replies=replies, collector=collector)
 agent.typed(...)     # raises Deferred; what follows from its reply waits with it
 collector.submit()   # when nothing more can be done
 collector.poll()     # now and then, for days and from any process: the folder is enough
@@ -23,17 +23,16 @@ from videoespresso.models.batch_api.openai import (
     ENDPOINT,
     MOST_BYTES,
     MOST_REQUESTS,
-    BatchSender,
     Offline,
     batchable,
 )
-from videoespresso.models.batch_api.outbox import Spool
-from videoespresso.models.batch_api.results import Receiver, Refusals
-from videoespresso.models.batch_api.store import BatchRow, BatchTable, RequestRow
+from videoespresso.models.batch_api.outbox import Outbox
+from videoespresso.models.batch_api.results import Results
+from videoespresso.models.batch_api.store import BatchRow, BatchStore, RequestRow
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.request import Request
-from videoespresso.models.client.structured_output import Attempt, Rung
-from videoespresso.models.client.usage import Ledger, known_price, most_usd
+from videoespresso.models.client.structured_output import Attempt, Method
+from videoespresso.models.client.usage import UsageLog, known_price, most_usd
 from videoespresso.types import Record
 
 ROUNDS = 2
@@ -83,7 +82,7 @@ class BatchCollector:
     """
 
     def __init__(
-        self, folder: Path, replies: ReplyCache, budget: Budget, ledger: Ledger,
+        self, folder: Path, replies: ReplyCache, budget: Budget, usage_log: UsageLog,
         *, rounds: int = ROUNDS, most_requests: int = MOST_REQUESTS, most_bytes: int = MOST_BYTES,
     ) -> None:  # fmt: skip
         self.folder, self.budget, self.rounds = folder, budget, rounds
@@ -97,17 +96,15 @@ class BatchCollector:
                 f"the batches in {folder} are in another process's hands",
                 hint="Wait until it ends, or choose another folder.",
             ) from error
-        self._table = BatchTable(folder / "batches.sqlite")
-        self._receiver = Receiver(self._table, replies, budget, ledger)
+        self._store = BatchStore(folder / "batches.sqlite")
+        self._results = Results(self._store, replies, budget, usage_log)
+        self._outbox = Outbox(folder, self._store, budget, most_requests, most_bytes)
+        self._outbox.take_over()
         self._offline: dict[int, tuple[BaseChatModel, Offline]] = {}
-        self._sender = BatchSender(self._table, folder)
-        self._spool = Spool(folder, self._table, budget, most_requests, most_bytes)
-        self._spool.take_over()
-        self._refusals = Refusals()
 
     # ---- what an agent calls
 
-    def defer(self, role: str, request: Request, rung: Rung) -> None:
+    def defer(self, role: str, request: Request, method: Method) -> None:
         """Takes the request and raises Deferred; returns when it must be asked online.
 
         Online go models without a Batch API, and requests which had no good reply in `rounds`
@@ -115,27 +112,27 @@ class BatchCollector:
         """
         if not batchable(request.spec, request.model):
             return
-        form = self._receiver.form(request.schema)
+        schema = self._results.schema_hash(request.schema)
         with self._lock:
-            known = self._table.request(request.key)
+            known = self._store.request(request.key)
             if known is not None:
                 if known.state in ("wanted", "sent"):
                     raise Deferred(request.key)
                 if known.rounds >= self.rounds:
                     return
-            line = self._line(request, rung)
+            line = self._line(request, method)
             if line is None:
                 return
             per_token = known_price(request, self.budget)
             usd = most_usd(
-                per_token and per_token.in_batch(request.spec.provider), request, Attempt(rung)
+                per_token and per_token.in_batch(request.spec.provider), request, Attempt(method)
             )
             self.budget.reserve(usd, 1)
-            self._spool.add(
+            self._outbox.add(
                 request.spec,
                 line,
                 RequestRow(
-                    request.key, "", role, rung, form, usd, json.dumps(request.sizes),
+                    request.key, "", role, method, schema, usd, json.dumps(request.sizes),
                     request.image_tokens, request.input_tokens,
                     rounds=known.rounds if known else 0, reason=known.reason if known else "",
                 ),
@@ -145,9 +142,9 @@ class BatchCollector:
     def unfit(self, key: str, reason: str) -> None:
         """The reply that came for the key does not fit after all: its next round is due."""
         with self._lock:
-            known = self._table.request(key)
+            known = self._store.request(key)
             if known is not None and known.state == "good":
-                self._table.bad(key, reason)
+                self._store.settle(key, reason)
 
     # ---- what the builder calls
 
@@ -155,7 +152,7 @@ class BatchCollector:
     def waiting(self) -> int:
         """Requests in batches that have not ended."""
         with self._lock:
-            return sum(self._table.count(b.name).get("sent", 0) for b in self._table.batches())
+            return sum(self._store.count(b.name).get("sent", 0) for b in self._store.batches())
 
     def submit(self) -> list[BatchState]:
         """Sends everything collected, and what an earlier process could not finish sending.
@@ -164,10 +161,10 @@ class BatchCollector:
         it failed whole batches of a model too often (results.py); call it again later.
         """
         with self._lock:
-            self._refusals.check()
-            self._spool.close()
+            self._results.check_refusals()
+            self._outbox.close()
             self._send_prepared()
-            return self._states(self._table.batches())
+            return [self._state(batch) for batch in self._store.batches()]
 
     def poll(self) -> list[BatchState]:
         """Asks how the batches are and takes in the replies of those that have ended.
@@ -178,30 +175,31 @@ class BatchCollector:
         """
         with self._lock:
             self._send_prepared()
-            open_ones = [batch for batch in self._table.batches() if batch.batch_id]
+            open_ones = [batch for batch in self._store.batches() if batch.batch_id]
             for batch in open_ones:
                 self._poll(batch)
             names = {batch.name for batch in open_ones}
-            return self._states([b for b in self._table.batches(ended=True) if b.name in names])
+            batches = self._store.batches(ended=True)
+            return [self._state(batch) for batch in batches if batch.name in names]
 
     def close(self) -> None:
         """Deletes what was not submitted and lets another collector have the folder."""
         with self._lock:
-            self._spool.discard()
-            self._table.close()
+            self._outbox.discard()
+            self._store.close()
             self._owner.release()
 
     # ---- collecting
 
-    def _line(self, request: Request, rung: Rung) -> bytes | None:
+    def _line(self, request: Request, method: Method) -> bytes | None:
         """The request as a line of a batch's file; None when it is no chat completion."""
         model = request.model
         if id(model) not in self._offline:
             self._offline[id(model)] = model, Offline(model)
         _, offline = self._offline[id(model)]
-        messages = request.wire(Attempt(rung))
+        messages = request.messages(Attempt(method))
         path, body = offline.sent(
-            lambda tapped: replace(request, model=tapped).runnable(rung).invoke(messages)
+            lambda model: replace(request, model=model).runnable(method).invoke(messages)
         )
         if f"/v1{path}" != ENDPOINT:
             return None
@@ -213,36 +211,31 @@ class BatchCollector:
     # ---- sending and taking in
 
     def _send_prepared(self) -> None:
-        for batch in self._table.batches():
-            if batch.status == "prepared" and not self._sender.send(batch):
-                self._receiver.end(batch, "its file was lost before it was sent", rounds=0)
+        for batch in self._store.batches():
+            if batch.status == "prepared" and not self._outbox.send(batch):
+                self._results.end(batch, "its file was lost before it was sent", rounds=0)
 
     def _poll(self, batch: BatchRow) -> None:
-        api = self._sender.api(batch.spec)
-        found = api.get(batch.batch_id)
-        if found is None:
-            self._receiver.end(batch, "the server does not know the batch any more")
-        elif found.status in ENDED:
-            self._refusals.ended(batch.spec, self._receiver.take_in(batch, api, found))
-        else:
-            self._table.update(batch.name, status=found.status)
+        api = self._outbox.api(batch.spec)
+        now = api.get(batch.batch_id)
+        if now is not None and now.status not in ENDED:
+            self._store.update(batch.name, status=now.status)
             return
-        self._sender.forget(batch)
+        if now is None:
+            self._results.end(batch, "the server does not know the batch any more")
+        else:
+            self._results.take_in(batch, api, now)
+        self._outbox.forget(batch)
 
-    def _states(self, batches: list[BatchRow]) -> list[BatchState]:
-        states = []
-        for batch in batches:
-            count = self._table.count(batch.name)
-            states.append(
-                BatchState(
-                    name=batch.name,
-                    batch_id=batch.batch_id,
-                    spec=batch.spec,
-                    status=batch.status,
-                    requests=sum(count.values()),
-                    good=count.get("good", 0),
-                    bad=count.get("bad", 0),
-                    reason=batch.reason,
-                )
-            )
-        return states
+    def _state(self, batch: BatchRow) -> BatchState:
+        count = self._store.count(batch.name)
+        return BatchState(
+            name=batch.name,
+            batch_id=batch.batch_id,
+            spec=batch.spec,
+            status=batch.status,
+            requests=sum(count.values()),
+            good=count.get("good", 0),
+            bad=count.get("bad", 0),
+            reason=batch.reason,
+        )

@@ -10,9 +10,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from videoespresso.errors import ModelError, SettingsError
+from videoespresso.errors import ModelError
 from videoespresso.models.chat import chat_model
 from videoespresso.models.client.errors import model_errors
 from videoespresso.models.specs import ModelSpec
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from openai import OpenAI
     from openai.types import Batch
-from videoespresso.models.batch_api.store import BatchRow, BatchTable
 
 MOST_REQUESTS = 50_000
 """In one file."""
@@ -37,13 +36,6 @@ _TIMEOUT_S = 600.0
 _TRIES = 4
 _OURS = "videoespresso"
 """The metadata key under which a batch carries the name we gave it."""
-
-
-class Sent(NamedTuple):
-    """A request as it would go out: the path behind the base URL, and the JSON body."""
-
-    path: str
-    body: dict[str, Any]
 
 
 class Offline:
@@ -62,12 +54,13 @@ class Offline:
         self._base = root.base_url.path.rstrip("/")
         self.model = model.model_copy(update={"root_client": root, "client": root.chat.completions})
 
-    def sent(self, call: "Callable[[BaseChatModel], object]") -> Sent:
-        """What the call sends when it is made on the model."""
+    def sent(self, call: "Callable[[BaseChatModel], object]") -> tuple[str, dict[str, Any]]:
+        """What the call sends when it is made on the model: the path behind the base URL, and the
+        JSON body."""
         self._now.reply = (200, _NOTHING)
         call(self.model)
-        found: Sent = self._now.sent
-        return found
+        sent: tuple[str, dict[str, Any]] = self._now.sent
+        return sent
 
     def read(self, status: int, body: object) -> "BaseMessage":
         """A chat completion as ChatOpenAI reads it. Raises what the SDK raises."""
@@ -76,7 +69,7 @@ class Offline:
 
     def _answer(self, request: Any) -> Any:
         path = str(request.url.path).removeprefix(self._base)
-        self._now.sent = Sent(path, json.loads(request.content))
+        self._now.sent = path, json.loads(request.content)
         status, body = self._now.reply
         return self._response(status, json=body)
 
@@ -98,8 +91,8 @@ def batchable(spec: ModelSpec, model: "BaseChatModel") -> bool:
 
 
 def _root(model: "BaseChatModel") -> "OpenAI":
-    found: OpenAI = model.root_client  # type: ignore[attr-defined]
-    return found
+    client: OpenAI = model.root_client  # type: ignore[attr-defined]
+    return client
 
 
 class BatchApi:
@@ -110,10 +103,6 @@ class BatchApi:
     """
 
     def __init__(self, spec: ModelSpec) -> None:
-        if spec.provider != "openai":
-            raise SettingsError(
-                f"{spec} has no Batch API", hint="Only models of the provider openai have one."
-            )
         self.spec = spec
         self.model = chat_model(spec)
         self._once = _root(self.model).with_options(timeout=_TIMEOUT_S)
@@ -180,69 +169,3 @@ class BatchApi:
 
 def _file_name(name: str) -> str:
     return f"videoespresso-{name}.jsonl"
-
-
-def requests_file(folder: Path, batch: BatchRow) -> Path:
-    """Where a batch's requests lie until it is created."""
-    return folder / f"requests-{batch.name}.jsonl"
-
-
-class BatchSender:
-    """Uploads, creates, and finds again what an earlier process uploaded or created.
-
-    What is begun is written down before, what is done after. So a batch is created twice only if
-    the server took a `create` and does not list the batch later.
-    """
-
-    def __init__(self, table: BatchTable, folder: Path) -> None:
-        self._table, self._folder = table, folder
-        self._apis: dict[str, BatchApi] = {}
-
-    def api(self, spec: str) -> BatchApi:
-        """The server of a model."""
-        if spec not in self._apis:
-            self._apis[spec] = BatchApi(ModelSpec.parse(spec))
-        return self._apis[spec]
-
-    def send(self, batch: BatchRow) -> bool:
-        """From whatever step it is at to the created batch; False when there is nothing to send
-        any more, neither here nor at the server."""
-        if self._find(batch):
-            return True
-        file_id = batch.file_id or self._uploaded(batch)
-        if not file_id:
-            return False
-        self._table.update(batch.name, file_id=file_id, step="creating")
-        created = self.api(batch.spec).create(file_id, batch.name)
-        self._created(batch, created.id, created.status)
-        return True
-
-    def forget(self, batch: BatchRow) -> None:
-        """Deletes its requests here and at the server."""
-        requests_file(self._folder, batch).unlink(missing_ok=True)
-        known = next(b for b in self._table.batches(ended=True) if b.name == batch.name)
-        if known.file_id:
-            self.api(batch.spec).delete(known.file_id)
-
-    def _find(self, batch: BatchRow) -> bool:
-        """Whether an earlier process created it; its id is known from then on."""
-        if batch.step != "creating":
-            return False
-        found = self.api(batch.spec).find(batch.name)
-        if found is None:
-            return False
-        self._created(batch, found.id, found.status)
-        return True
-
-    def _uploaded(self, batch: BatchRow) -> str:
-        path, api = requests_file(self._folder, batch), self.api(batch.spec)
-        if batch.step == "uploading" and (file_id := api.find_file(batch.name)):
-            return file_id
-        if not path.exists():
-            return ""
-        self._table.update(batch.name, step="uploading")
-        return api.upload(path, batch.name)
-
-    def _created(self, batch: BatchRow, batch_id: str, status: str) -> None:
-        self._table.update(batch.name, batch_id=batch_id, status=status, step="")
-        requests_file(self._folder, batch).unlink(missing_ok=True)

@@ -46,14 +46,15 @@ class BatchRow(NamedTuple):
 
 
 class RequestRow(NamedTuple):
-    """A request. form: a hash of the schema its reply must fit, "" for words. usd: the most it
-    can cost. sizes: those of its images as JSON. rounds: batches it was in without a good reply."""
+    """A request. method: as in structured_output.py (column `rung`). schema: a hash of the one its
+    reply must fit, "" for words (column `form`). usd: the most it can cost. sizes: those of its
+    images as JSON. rounds: batches it was in without a good reply."""
 
     key: str
     batch: str
     role: str
-    rung: str
-    form: str
+    method: str
+    schema: str
     usd: float
     sizes: str
     image_tokens: int
@@ -63,7 +64,7 @@ class RequestRow(NamedTuple):
     reason: str = ""
 
 
-class BatchTable:
+class BatchStore:
     """The file. Not thread-safe: its owner has a lock. Raises MemoryStoreError when unusable."""
 
     def __init__(self, path: Path) -> None:
@@ -77,7 +78,7 @@ class BatchTable:
             self._db.execute(f"PRAGMA user_version = {FORMAT}")
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Closes the file."""
         self._db.close()
 
     def add(self, batch: BatchRow, request: RequestRow) -> None:
@@ -130,18 +131,13 @@ class BatchTable:
             db.execute("UPDATE requests SET state = 'bad' WHERE batch = ?", (batch,))
             db.execute("DELETE FROM batches WHERE name = ?", (batch,))
 
-    def good(self, key: str) -> None:
-        """The reply has come and is in the reply cache."""
+    def settle(self, key: str, fault: str, rounds: int = 1) -> None:
+        """The reply has come and is in the reply cache; with a fault, none of use has come in
+        that many rounds."""
+        update = "UPDATE requests SET state = ?, reason = ?, rounds = rounds + ? WHERE key = ?"
+        state, more = ("bad", rounds) if fault else ("good", 0)
         with self._transaction() as db:
-            db.execute("UPDATE requests SET state = 'good', reason = '' WHERE key = ?", (key,))
-
-    def bad(self, key: str, reason: str, rounds: int = 1) -> None:
-        """No use came of it in this round."""
-        with self._transaction() as db:
-            db.execute(
-                "UPDATE requests SET state = 'bad', reason = ?, rounds = rounds + ? WHERE key = ?",
-                (reason, rounds, key),
-            )
+            db.execute(update, (state, fault, more, key))
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -1,15 +1,48 @@
 """A budget: limits in dollars, calls, frames and seconds, enforced where the calls are made."""
 
+import copy
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Self
 
 from videoespresso.errors import BudgetExceeded
 from videoespresso.settings import Settings
 from videoespresso.types import Usage
 
 _HINT = "What is known so far is kept; raise the limit ({limit}) to go on."
+
+
+@dataclass
+class _Counts:
+    """What was spent and what is announced; the parts of a budget share one."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    spent: Usage = field(default_factory=Usage)
+    calls_in_flight: int = 0
+    usd_in_flight: float = 0.0
+    calls_reserved: int = 0
+    usd_reserved: float = 0.0
+    stopped: str = ""
+    reached: str = ""
+    listeners: dict[int, Callable[[], None]] = field(default_factory=dict)
+
+    @property
+    def usd(self) -> float:
+        """Dollars spent and announced."""
+        return (self.spent.usd or 0.0) + self.usd_in_flight + self.usd_reserved
+
+    @property
+    def calls(self) -> int:
+        """Calls made and announced."""
+        return self.spent.calls + self.calls_in_flight + self.calls_reserved
+
+    def add(self, usage: Usage) -> None:
+        """Adds up what is known: one unknown price must not hide all known ones."""
+        known = usage if usage.usd is not None else usage.model_copy(update={"usd": 0.0})
+        self.spent = self.spent + known
 
 
 class Budget:
@@ -20,7 +53,7 @@ class Budget:
     a call can cost, so that a limit in dollars is not passed by what a reply costs in the end; a
     server that bills a call it never answered is the one thing not seen. max_frames counts frames
     decoded (`charge_frames`), max_seconds the wall clock. A price that is not known counts as
-    zero here; the agent refuses such a model when max_usd is set.
+    zero here; such a model is refused when max_usd is set (usage.known_price).
     """
 
     def __init__(
@@ -38,17 +71,8 @@ class Budget:
         self.max_seconds = max_seconds
         self._clock = clock
         self._started = clock()
-        self._lock = threading.Lock()
-        self._spent = Usage()
         self._frames = 0
-        self._calls_in_flight = 0
-        self._usd_in_flight = 0.0
-        self._usd_reserved = 0.0
-        self._calls_reserved = 0
-        self._stopped = ""
-        self._listeners: dict[int, Callable[[], None]] = {}
-        self.reached = ""
-        """What was said at the first refusal; empty while no limit was reached."""
+        self._counts = _Counts()
 
     @classmethod
     def of(cls, settings: Settings) -> "Budget":
@@ -60,15 +84,22 @@ class Budget:
             settings.budget_seconds,
         )
 
-    def part(self) -> "Budget":
+    def part(self) -> Self:
         """One question's share: dollars, calls and seconds are counted with all the others',
         frames are its own, because they decide how closely its video is looked at."""
-        return _Part(self)
+        share = copy.copy(self)
+        share._frames = 0
+        return share
 
     @property
     def spent(self) -> Usage:
         """What was charged so far; calls in flight are not in it."""
-        return self._spent
+        return self._counts.spent
+
+    @property
+    def reached(self) -> str:
+        """What the first refusal said; empty while no limit was reached."""
+        return self._counts.reached
 
     @property
     def frames_left(self) -> int | None:
@@ -82,10 +113,12 @@ class Budget:
             return None
         return max(0.0, self.max_seconds - (self._clock() - self._started))
 
-    def check(self) -> None:
-        """Raises BudgetExceeded if no further call may be made."""
-        with self._lock:
-            self._check(None)
+    def charge_frames(self, frames: int) -> None:
+        """Counts frames that were decoded; `frames_left` says how many more may be."""
+        with self._counts.lock:
+            self._frames += frames
+
+    # ---- one call
 
     def start(self, usd: float = 0.0, *, wait: bool = False) -> bool:
         """Announces a call that costs at most `usd`. Raises BudgetExceeded if it may not be made.
@@ -93,14 +126,15 @@ class Budget:
         wait: False is returned, and nothing announced, when only calls in flight keep it from
         being made; what they leave over may do (`watch` tells when one has ended).
         """
-        with self._lock:
-            alone = self._usd - self._usd_in_flight + usd  # as if nothing were in flight
+        counts = self._counts
+        with counts.lock:
+            alone = counts.usd - counts.usd_in_flight + usd  # as if nothing were in flight
             if wait and not self._fits(usd) and alone <= (self.max_usd or 0.0):
                 self._check_time()
                 return False
-            self._check(usd)
-            self._calls_in_flight += 1
-            self._usd_in_flight += usd
+            self._check(usd, 1)
+            counts.calls_in_flight += 1
+            counts.usd_in_flight += usd
             return True
 
     def finish(self, usd: float = 0.0, usage: Usage | None = None) -> None:
@@ -108,12 +142,15 @@ class Budget:
 
         A call that failed counts as a call all the same: the server saw it.
         """
-        with self._lock:
-            self._calls_in_flight -= 1
+        counts = self._counts
+        with counts.lock:
+            counts.calls_in_flight -= 1
             # never a crumb of rounding that would look like a call in flight
-            self._usd_in_flight = self._usd_in_flight - usd if self._calls_in_flight else 0.0
-            self._add(usage or Usage(calls=1))
-        self._tell()
+            counts.usd_in_flight = counts.usd_in_flight - usd if counts.calls_in_flight else 0.0
+            counts.add(usage or Usage(calls=1))
+        self.notify()
+
+    # ---- calls of a batch
 
     def reserve(self, usd: float, calls: int, *, made: bool = False) -> None:
         """Announces calls whose replies may take days (a batch): `settle` them one by one.
@@ -121,149 +158,85 @@ class Budget:
         Raises BudgetExceeded, and reserves nothing, when they do not fit. made: they are made
         already, by an earlier run; so they count, and are not refused.
         """
-        with self._lock:
+        counts = self._counts
+        with counts.lock:
             if not made:
                 self._check(usd, calls)
-            self._usd_reserved += usd
-            self._calls_reserved += calls
+            counts.usd_reserved += usd
+            counts.calls_reserved += calls
 
     def settle(self, usd: float, usage: Usage | None) -> None:
         """One reserved call has come (`usage`), or never will (None: it cost nothing)."""
-        with self._lock:
-            self._calls_reserved -= 1
-            self._usd_reserved = self._usd_reserved - usd if self._calls_reserved else 0.0
+        counts = self._counts
+        with counts.lock:
+            counts.calls_reserved -= 1
+            counts.usd_reserved = counts.usd_reserved - usd if counts.calls_reserved else 0.0
             if usage is not None:
-                self._add(usage)
-        self._tell()
+                counts.add(usage)
+        self.notify()
+
+    # ---- the end of a run
 
     def stop(self, why: str = "stopped") -> None:
         """No further call is made, and nobody waits for one: each gets BudgetExceeded."""
-        self._stopped = why
-        self._tell()
+        self._counts.stopped = why
+        self.notify()
 
     def resume(self) -> None:
         """Calls may be made again after a `stop`, as far as the limits have room by now."""
-        with self._lock:
-            self._stopped = self.reached = ""
+        with self._counts.lock:
+            self._counts.stopped = self._counts.reached = ""
 
     def alive(self) -> None:
         """Raises BudgetExceeded when the seconds are over or the run was stopped."""
-        with self._lock:
+        with self._counts.lock:
             self._check_time()
 
     @contextmanager
     def watch(self, wake: Callable[[], None]) -> Iterator[None]:
         """`wake` is called, from any thread, when a call has ended and when the run is stopped."""
-        with self._lock:
-            self._listeners[id(wake)] = wake
+        counts = self._counts
+        with counts.lock:
+            counts.listeners[id(wake)] = wake
         try:
             yield
         finally:
-            with self._lock:
-                del self._listeners[id(wake)]
+            with counts.lock:
+                del counts.listeners[id(wake)]
 
-    def charge(self, usage: Usage) -> None:
-        """Adds what was used outside `start` and `finish`. Never raises: it is spent already."""
-        with self._lock:
-            self._add(usage)
-
-    def charge_frames(self, frames: int) -> None:
-        """Counts frames that were decoded; `frames_left` says how many more may be."""
-        with self._lock:
-            self._frames += frames
-
-    def _add(self, usage: Usage) -> None:
-        # the budget adds up what is known: one unknown price must not hide all known ones
-        known = usage if usage.usd is not None else usage.model_copy(update={"usd": 0.0})
-        self._spent = self._spent + known
-
-    def _check(self, usd: float | None, calls: int = 1) -> None:
-        """The limits, with the lock held. usd: the calls' price, None for any call."""
-        self._check_time()
-        batched = " or set aside for batches" if self._calls_reserved else ""
-        if not self._fits(usd):
-            more = f", and the next call may cost ${usd:.4f}" if usd else ""
-            told = f"${self._usd:.4f} of ${self.max_usd:g} spent{batched}{more}"
-            self._refuse(told, "budget_usd")
-        made = self._spent.calls + self._calls_in_flight + self._calls_reserved
-        if self.max_calls is not None and made + calls > self.max_calls:
-            self._refuse(f"{made} of {self.max_calls} model calls made{batched}", "budget_calls")
-
-    def _fits(self, usd: float | None) -> bool:
-        """Whether that many dollars may yet be announced; what is free never breaks a limit."""
-        if self.max_usd is None:
-            return True
-        if usd is None:
-            return self._usd <= 0.0 or self._usd < self.max_usd
-        return not usd or self._usd + usd <= self.max_usd
-
-    @property
-    def _usd(self) -> float:
-        """Dollars spent and announced."""
-        return (self._spent.usd or 0.0) + self._usd_in_flight + self._usd_reserved
-
-    def _check_time(self) -> None:
-        if self._stopped:
-            self.reached = self.reached or self._stopped
-            raise BudgetExceeded(self._stopped, hint="What is known so far is kept.")
-        if self.seconds_left == 0.0:
-            self._refuse(f"{self.max_seconds:g} seconds are over", "budget_seconds")
-
-    def _tell(self) -> None:
-        with self._lock:
-            listeners = list(self._listeners.values())
+    def notify(self) -> None:
+        """Wakes whoever waits for what calls leave over."""
+        with self._counts.lock:
+            listeners = list(self._counts.listeners.values())
         for wake in listeners:
             wake()
 
+    # ---- the limits, with the lock held
+
+    def _check(self, usd: float, calls: int) -> None:
+        self._check_time()
+        batched = " or set aside for batches" if self._counts.calls_reserved else ""
+        if not self._fits(usd):
+            more = f", and the next call may cost ${usd:.4f}" if usd else ""
+            spent = f"${self._counts.usd:.4f} of ${self.max_usd:g} spent{batched}{more}"
+            self._refuse(spent, "budget_usd")
+        made = self._counts.calls
+        if self.max_calls is not None and made + calls > self.max_calls:
+            self._refuse(f"{made} of {self.max_calls} model calls made{batched}", "budget_calls")
+
+    def _fits(self, usd: float) -> bool:
+        """Whether that many dollars may yet be announced; what is free never breaks a limit."""
+        return self.max_usd is None or not usd or self._counts.usd + usd <= self.max_usd
+
+    def _check_time(self) -> None:
+        stopped = self._counts.stopped
+        if stopped:
+            self._counts.reached = self._counts.reached or stopped
+            raise BudgetExceeded(stopped, hint="What is known so far is kept.")
+        if self.seconds_left == 0.0:
+            self._refuse(f"{self.max_seconds:g} seconds are over", "budget_seconds")
+
     def _refuse(self, what: str, limit: str) -> None:
         message = f"budget reached: {what}"
-        self.reached = self.reached or message
+        self._counts.reached = self._counts.reached or message
         raise BudgetExceeded(message, hint=_HINT.format(limit=limit))
-
-
-class _Part(Budget):
-    """See `Budget.part`."""
-
-    def __init__(self, whole: Budget) -> None:
-        super().__init__(whole.max_usd, whole.max_calls, whole.max_frames, whole.max_seconds)
-        self._whole = whole
-
-    @property
-    def spent(self) -> Usage:
-        return self._whole.spent
-
-    @property
-    def seconds_left(self) -> float | None:
-        return self._whole.seconds_left
-
-    def check(self) -> None:
-        self._whole.check()
-
-    def start(self, usd: float = 0.0, *, wait: bool = False) -> bool:
-        return self._whole.start(usd, wait=wait)
-
-    def finish(self, usd: float = 0.0, usage: Usage | None = None) -> None:
-        self._whole.finish(usd, usage)
-
-    def charge(self, usage: Usage) -> None:
-        self._whole.charge(usage)
-
-    def reserve(self, usd: float, calls: int, *, made: bool = False) -> None:
-        self._whole.reserve(usd, calls, made=made)
-
-    def settle(self, usd: float, usage: Usage | None) -> None:
-        self._whole.settle(usd, usage)
-
-    def stop(self, why: str = "stopped") -> None:
-        self._whole.stop(why)
-
-    def resume(self) -> None:
-        self._whole.resume()
-
-    def alive(self) -> None:
-        self._whole.alive()
-
-    @contextmanager
-    def watch(self, wake: Callable[[], None]) -> Iterator[None]:
-        with self._whole.watch(wake):
-            yield

@@ -12,46 +12,6 @@ from typing import Any
 from videoespresso.errors import ModelError, ModelOutputError, VideoEspressoError
 from videoespresso.models.specs import ModelSpec
 
-_NAMES = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
-_LOOKS_SECRET = re.compile(
-    r"""\bsk-[A-Za-z0-9_*-]{8,}                 # OpenAI, Anthropic; also as OpenAI masks them
-      | \bhf_[A-Za-z0-9]{16,}
-      | \bAIza[A-Za-z0-9_-]{20,}               # Google
-      | (?<=Bearer\s)[A-Za-z0-9._~+/=-]{8,}
-      | (?<=://)[^/@\s:]*:[^/@\s]+(?=@)        # user:password in a URL
-    """,
-    re.VERBOSE,
-)
-_DATA_URI = re.compile(r"(data:[a-z]+/[a-z0-9.+-]+;base64,)[A-Za-z0-9+/=]{32,}")
-_SHORTEST = 8
-"""Shorter values ("EMPTY", "dummy") guard nothing and would blot out ordinary words."""
-
-
-def redact(text: str) -> str:
-    """The text without keys: values of secret-named variables, and what looks like a key.
-
-    Image data is cut as well: servers echo requests in their errors.
-    """
-    for name, value in os.environ.items():
-        if len(value) >= _SHORTEST and _NAMES.search(name):
-            text = text.replace(value, "***")
-    return _DATA_URI.sub(r"\1…", _LOOKS_SECRET.sub("***", text))
-
-
-LONGEST = 300
-"""Characters of a server's own words that an error text keeps."""
-
-_MODERATION = (
-    *("content_filter", "contentfilter", "content_policy", "content management policy"),
-    *("responsibleaipolicyviolation", "moderation_blocked", "flagged_input"),
-    *("data_inspection_failed", "datainspectionfailed"),
-)
-"""By what providers say, in a code or in words, that they refuse what a request holds."""
-
-RETRYABLE_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
-_CONNECTION = ("timeout", "connection", "connecterror", "transporterror", "protocolerror")
-"""Words in the class names by which SDKs say that nothing, or not all, came back."""
-
 
 class UnsupportedError(ModelError):
     """The server refused the request itself (400, 422, not implemented): another form may do."""
@@ -78,6 +38,21 @@ class CutError(ModelOutputError):
     output_tokens = 0
 
 
+LONGEST = 300
+"""Characters of a server's own words that an error text keeps."""
+
+_MODERATION = (
+    *("content_filter", "contentfilter", "content_policy", "content management policy"),
+    *("responsibleaipolicyviolation", "moderation_blocked", "flagged_input"),
+    *("data_inspection_failed", "datainspectionfailed"),
+)
+"""By what providers say, in a code or in words, that they refuse what a request holds."""
+
+RETRYABLE_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+_CONNECTION = ("timeout", "connection", "connecterror", "transporterror", "protocolerror")
+"""Words in the class names by which SDKs say that nothing, or not all, came back."""
+
+
 @contextmanager
 def model_errors(spec: ModelSpec) -> Iterator[None]:
     """Converts whatever a model call raises to ModelError, with keys taken out of the text.
@@ -101,36 +76,28 @@ def model_errors(spec: ModelSpec) -> Iterator[None]:
 
 def convert(error: Exception, spec: ModelSpec) -> ModelError:
     """The ModelError for what an SDK raised; nothing is imported to recognise its class."""
-    said = " ".join(redact(str(error)).split())[:LONGEST] or type(error).__name__
+    text = " ".join(redact(str(error)).split())[:LONGEST] or type(error).__name__
     name = type(error).__name__
     status = _status(error)
     kinds = {cls.__name__ for cls in type(error).__mro__}
     if "LengthFinishReasonError" in kinds:
-        cut = CutError(
-            f"{spec} reached its length limit before the reply was complete",
-            hint="Raise max_tokens, or ask for less.",
-            reply=redact(_partial(error)),
-        )
-        usage = getattr(getattr(error, "completion", None), "usage", None)
-        cut.input_tokens = int(getattr(usage, "prompt_tokens", 0) or 0)
-        cut.output_tokens = int(getattr(usage, "completion_tokens", 0) or 0)
-        return cut
+        return _cut(error, spec)
     if "ContentFilterFinishReasonError" in kinds or "OpenAIRefusalError" in kinds:
-        return RefusedError(f"{spec} refused to answer: {said}", hint="Rephrase the question.")
+        return RefusedError(f"{spec} refused to answer: {text}", hint="Rephrase the question.")
     if "ContextOverflowError" in kinds:
         return ModelError(
-            f"the request is longer than {spec} can read: {said}",
+            f"the request is longer than {spec} can read: {text}",
             hint="Send fewer or smaller frames (--fps, max_side), or choose another model.",
         )
     if isinstance(error, NotImplementedError):
         return UnsupportedError(f"{spec} does not offer this form of request: {name}")
     if status in (400, 403, 422) and _moderated(error):
         return RefusedError(
-            f"{spec} refused what the request holds: HTTP {status}: {said}",
+            f"{spec} refused what the request holds: HTTP {status}: {text}",
             hint="Ask otherwise, leave the frame out, or choose another model.",
         )
     if status is not None:
-        return _from_status(error, spec, status, said)
+        return _from_status(error, spec, status, text)
     if isinstance(error, TimeoutError | ConnectionError) or any(
         word in kind.lower() for kind in kinds for word in _CONNECTION
     ):
@@ -138,15 +105,31 @@ def convert(error: Exception, spec: ModelSpec) -> ModelError:
     if isinstance(error, json.JSONDecodeError | ValueError | KeyError | TypeError | AttributeError):
         # what langchain-openai raises when the body is not a chat completion
         return ModelError(
-            f"{spec} sent a reply that is not a chat completion: {name}: {said}",
+            f"{spec} sent a reply that is not a chat completion: {name}: {text}",
             hint="Check that the base URL ends in /v1 and belongs to a chat server.",
             retryable=True,
         )
     return ModelError(
-        f"{spec} failed: {name}: {said}",
+        f"{spec} failed: {name}: {text}",
         hint="See `videoespresso doctor`.",
         retryable=bool(getattr(error, "is_retryable", False)),  # LangChain's word on its own errors
     )
+
+
+def _cut(error: Exception, spec: ModelSpec) -> CutError:
+    """With what the reply had before it was cut, and what it took."""
+    completion = getattr(error, "completion", None)
+    choices = getattr(completion, "choices", None) or [None]
+    text = getattr(getattr(choices[0], "message", None), "content", "") or ""
+    cut = CutError(
+        f"{spec} reached its length limit before the reply was complete",
+        hint="Raise max_tokens, or ask for less.",
+        reply=redact(str(text)),
+    )
+    usage = getattr(completion, "usage", None)
+    cut.input_tokens = int(getattr(usage, "prompt_tokens", 0) or 0)
+    cut.output_tokens = int(getattr(usage, "completion_tokens", 0) or 0)
+    return cut
 
 
 def _unreachable(spec: ModelSpec, *, timeout: bool) -> ModelError:
@@ -161,9 +144,9 @@ def _unreachable(spec: ModelSpec, *, timeout: bool) -> ModelError:
     )
 
 
-def _from_status(error: Exception, spec: ModelSpec, status: int, said: str) -> ModelError:
+def _from_status(error: Exception, spec: ModelSpec, status: int, text: str) -> ModelError:
     """By HTTP status; a 429 for an empty account is not worth a second try."""
-    message = f"{spec} answered HTTP {status}: {said}"
+    message = f"{spec} answered HTTP {status}: {text}"
     if status == 401 or status == 403:
         # a 403 may be about this one request: some gateways moderate with it
         refused = AccountError if status == 401 else ModelError
@@ -172,7 +155,7 @@ def _from_status(error: Exception, spec: ModelSpec, status: int, said: str) -> M
         return ModelError(message, hint="Check the model's name and the base URL (ending in /v1).")
     if status in (400, 422, 501, 405, 415):
         return UnsupportedError(message, hint="The server does not take this form of request.")
-    broke = "insufficient_quota" in f"{getattr(error, 'code', '')} {said}"
+    broke = "insufficient_quota" in f"{getattr(error, 'code', '')} {text}"
     if status == 402 or (status == 429 and broke):
         return AccountError(message, hint="The account has no credit left; check its billing.")
     retryable, wait_s = status in RETRYABLE_STATUS or status >= 500, _retry_after(error)
@@ -203,8 +186,8 @@ def _status(error: Exception) -> int | None:
 
 def _moderated(error: Exception) -> bool:
     """Whether a refusal is about the content; the SDK's words alone may not show the code."""
-    told = f"{error} {getattr(error, 'code', '')} {getattr(error, 'body', '')}".lower()
-    return any(word in told for word in _MODERATION)
+    text = f"{error} {getattr(error, 'code', '')} {getattr(error, 'body', '')}".lower()
+    return any(word in text for word in _MODERATION)
 
 
 def _retry_after(error: Exception) -> float | None:
@@ -223,9 +206,29 @@ def _retry_after(error: Exception) -> float | None:
         return None
 
 
-def _partial(error: Exception) -> str:
-    """What a length-limited reply said before it was cut."""
-    choices = getattr(getattr(error, "completion", None), "choices", None) or []
-    return (
-        str(getattr(getattr(choices[0], "message", None), "content", "") or "") if choices else ""
-    )
+# ---- secrets
+
+_NAMES = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+_LOOKS_SECRET = re.compile(
+    r"""\bsk-[A-Za-z0-9_*-]{8,}                 # OpenAI, Anthropic; also as OpenAI masks them
+      | \bhf_[A-Za-z0-9]{16,}
+      | \bAIza[A-Za-z0-9_-]{20,}               # Google
+      | (?<=Bearer\s)[A-Za-z0-9._~+/=-]{8,}
+      | (?<=://)[^/@\s:]*:[^/@\s]+(?=@)        # user:password in a URL
+    """,
+    re.VERBOSE,
+)
+_DATA_URI = re.compile(r"(data:[a-z]+/[a-z0-9.+-]+;base64,)[A-Za-z0-9+/=]{32,}")
+_SHORTEST = 8
+"""Shorter values ("EMPTY", "dummy") guard nothing and would blot out ordinary words."""
+
+
+def redact(text: str) -> str:
+    """The text without keys: values of secret-named variables, and what looks like a key.
+
+    Image data is cut as well: servers echo requests in their errors.
+    """
+    for name, value in os.environ.items():
+        if len(value) >= _SHORTEST and _NAMES.search(name):
+            text = text.replace(value, "***")
+    return _DATA_URI.sub(r"\1…", _LOOKS_SECRET.sub("***", text))

@@ -1,7 +1,8 @@
-"""What goes over the wire: turns of text and images as LangChain messages."""
+"""Turns of text and images as LangChain messages, and the reply to them."""
 
 import base64
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -19,6 +20,8 @@ from langchain_core.messages import (
 from PIL import Image, ImageDraw, ImageFont
 from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
 
+from videoespresso.models.client.errors import redact
+
 JPEG_QUALITY = 92
 """Hard to tell from the original at a tenth of a PNG's size."""
 
@@ -27,6 +30,186 @@ GRID_SIDE = 2048
 
 _LABEL_HEIGHT = 22
 _GAP = 4
+
+Part = str | Image.Image
+
+
+class Call(BaseModel):
+    """A tool that a model wants called. fault: why its arguments cannot be read, if they cannot."""
+
+    name: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    id: str
+    fault: str = ""
+
+
+class Called(BaseModel):
+    """What a model that may call tools said: the calls it wants made, none when it has enough."""
+
+    # this docstring and that of `Call` are in the keys of stored replies (Request.key)
+    text: str = ""
+    calls: list[Call] = Field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of a conversation: texts and images in the order in which they are read.
+
+    calls: the tools an assistant's turn calls. answers: the id of the call a tool's turn answers.
+    """
+
+    role: Literal["user", "assistant", "tool"]
+    parts: tuple[Part, ...]
+    calls: tuple[Call, ...] = ()
+    answers: str = ""
+
+
+@dataclass(frozen=True)
+class ModelReply:
+    """One reply as the model gave it. cut: it hit its length limit. Tokens are 0 when not reported.
+
+    snapshot: which model the server says it was, with its fingerprint; "" when it says nothing.
+    """
+
+    text: str
+    cut: bool = False
+    input_tokens: int = 0
+    output_tokens: int = 0
+    snapshot: str = ""
+
+
+def images_in(turns: Sequence[Turn]) -> list[Image.Image]:
+    """All images, in order."""
+    return [part for turn in turns for part in turn.parts if isinstance(part, Image.Image)]
+
+
+def texts_in(turns: Sequence[Turn]) -> list[str]:
+    """All texts, in order."""
+    return [part for turn in turns for part in turn.parts if isinstance(part, str)]
+
+
+def fingerprint(turns: Sequence[Turn]) -> list[list[Any]]:
+    """The turns for a cache key: images by the sha of their pixels."""
+    return [
+        [turn.role]
+        + [part if isinstance(part, str) else {"image": pixel_sha(part)} for part in turn.parts]
+        + [{"call": call.model_dump()} for call in turn.calls]
+        + ([{"answers": turn.answers}] if turn.answers else [])
+        for turn in turns
+    ]
+
+
+# ---- out
+
+
+def messages(system: str, turns: Sequence[Turn]) -> list[BaseMessage]:
+    """The system message and the turns; images are encoded here and nowhere earlier."""
+    sent: list[BaseMessage] = [SystemMessage(system)]
+    for turn in turns:
+        if turn.role == "assistant":
+            calls = [ToolCall(name=c.name, args=c.arguments, id=c.id) for c in turn.calls]
+            sent.append(AIMessage("".join(texts_in([turn])), tool_calls=calls))
+        elif turn.role == "tool":
+            sent.append(ToolMessage("".join(texts_in([turn])), tool_call_id=turn.answers))
+        else:
+            blocks: list[str | dict[str, Any]] = [_block(part) for part in turn.parts]
+            sent.append(Pictured(content=blocks))
+    return sent
+
+
+def _block(part: Part) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    return {"type": "image_url", "image_url": {"url": data_uri(part)}}
+
+
+class Pictured(HumanMessage):
+    """A user's message that sends its pictures to the model, and shows a name for each to whoever
+    serializes or prints it: traces (LangSmith, OpenTelemetry), logs, LangChain's own caches."""
+
+    @model_serializer(mode="wrap")
+    def _named(self, rest: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {**rest(self), "content": _unseen(self.content)}
+
+    def to_json(self) -> Any:
+        """As LangChain's tracers write it down."""
+        return HumanMessage(content=_unseen(self.content)).to_json()
+
+    def __repr_args__(self) -> Any:
+        return [("content", _unseen(self.content))]
+
+    def pretty_repr(self, html: bool = False) -> str:
+        """As LangChain prints it."""
+        return HumanMessage(content=_unseen(self.content)).pretty_repr(html)
+
+
+def _unseen(content: Any) -> Any:
+    """The blocks, with a name in the place of each picture: as a block of text, since whoever reads
+    the trace would take it for an address."""
+    if isinstance(content, str):
+        return content
+    return [_name(block) if _is_picture(block) else block for block in content]
+
+
+def _is_picture(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") == "image_url"
+
+
+def _name(block: dict[str, Any]) -> dict[str, str]:
+    sha = hashlib.sha256(str(block["image_url"]["url"]).encode()).hexdigest()
+    return {"type": "text", "text": f"[image {sha[:16]}]"}
+
+
+# ---- in
+
+
+def model_reply(output: Any, *, calls: bool = False) -> ModelReply:
+    """What came back, with keys taken out: of a message, or {"raw": message} of a typed call.
+
+    calls: tools were offered; the text is a `Called` as JSON then.
+    """
+    message = output["raw"] if isinstance(output, dict) else output
+    if not isinstance(message, AIMessage):
+        return ModelReply(redact(str(getattr(message, "content", message) or "")))
+    text = str(message.text)
+    if calls:
+        text = _called(message).model_dump_json()
+    elif message.tool_calls:
+        text = json.dumps(message.tool_calls[0]["args"], ensure_ascii=False)
+    elif message.invalid_tool_calls:
+        text = message.invalid_tool_calls[0].get("args") or text
+    about = message.response_metadata
+    stop = about.get("finish_reason") or about.get("stop_reason") or about.get("done_reason")
+    tokens = message.usage_metadata
+    return ModelReply(
+        redact(text),
+        cut=stop in ("length", "max_tokens", "MAX_TOKENS"),
+        input_tokens=tokens["input_tokens"] if tokens else 0,
+        output_tokens=tokens["output_tokens"] if tokens else 0,
+        snapshot=" ".join(
+            str(about[name]) for name in ("model_name", "system_fingerprint") if about.get(name)
+        ),
+    )
+
+
+def _called(message: AIMessage) -> Called:
+    """A message's calls, those among them that cannot be read too; each has an id."""
+    calls = [
+        Call(name=call["name"], arguments=call["args"], id=call["id"] or f"call{n}")
+        for n, call in enumerate(message.tool_calls)
+    ]
+    calls += [
+        Call(
+            name=broken.get("name") or "?",
+            id=broken.get("id") or f"broken{n}",
+            fault="its arguments are not a JSON object",
+        )
+        for n, broken in enumerate(message.invalid_tool_calls)
+    ]
+    return Called(text=str(message.text), calls=calls)
+
+
+# ---- images
 
 
 def pixel_sha(image: Image.Image) -> str:
@@ -81,41 +264,6 @@ def grid(images: Sequence[Image.Image]) -> Image.Image:
     return sheet
 
 
-Part = str | Image.Image
-
-
-class Call(BaseModel):
-    """A tool that a model wants called. fault: why its arguments cannot be read, if they cannot."""
-
-    name: str
-    arguments: dict[str, Any] = Field(default_factory=dict)
-    id: str
-    fault: str = ""
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One turn of a conversation: texts and images in the order in which they are read.
-
-    calls: the tools an assistant's turn calls. answers: the id of the call a tool's turn answers.
-    """
-
-    role: Literal["user", "assistant", "tool"]
-    parts: tuple[Part, ...]
-    calls: tuple[Call, ...] = ()
-    answers: str = ""
-
-
-def images_in(turns: Sequence[Turn]) -> list[Image.Image]:
-    """All images, in order."""
-    return [part for turn in turns for part in turn.parts if isinstance(part, Image.Image)]
-
-
-def texts_in(turns: Sequence[Turn]) -> list[str]:
-    """All texts, in order."""
-    return [part for turn in turns for part in turn.parts if isinstance(part, str)]
-
-
 def as_one_image(turns: Sequence[Turn]) -> tuple[Turn, ...]:
     """The same turns with a labelled grid where the first image stood; the others become words.
 
@@ -137,72 +285,3 @@ def as_one_image(turns: Sequence[Turn]) -> tuple[Turn, ...]:
             parts.append(part)
         gridded.append(replace(turn, parts=tuple(parts)))
     return tuple(gridded)
-
-
-def fingerprint(turns: Sequence[Turn]) -> list[list[Any]]:
-    """The turns for a cache key: images by the sha of their pixels."""
-    return [
-        [turn.role]
-        + [part if isinstance(part, str) else {"image": pixel_sha(part)} for part in turn.parts]
-        + [{"call": call.model_dump()} for call in turn.calls]
-        + ([{"answers": turn.answers}] if turn.answers else [])
-        for turn in turns
-    ]
-
-
-class Pictured(HumanMessage):
-    """A user's message that sends its pictures to the model, and shows a name for each to whoever
-    serializes or prints it: traces (LangSmith, OpenTelemetry), logs, LangChain's own caches."""
-
-    @model_serializer(mode="wrap")
-    def _named(self, rest: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {**rest(self), "content": _unseen(self.content)}
-
-    def to_json(self) -> Any:
-        """As LangChain's tracers write it down."""
-        return HumanMessage(content=_unseen(self.content)).to_json()
-
-    def __repr_args__(self) -> Any:
-        return [("content", _unseen(self.content))]
-
-    def pretty_repr(self, html: bool = False) -> str:
-        """As LangChain prints it."""
-        return HumanMessage(content=_unseen(self.content)).pretty_repr(html)
-
-
-def _unseen(content: Any) -> Any:
-    """The blocks, with a name in the place of each picture: as a block of text, since whoever reads
-    the trace would take it for an address."""
-    if isinstance(content, str):
-        return content
-    return [_name(block) if _is_picture(block) else block for block in content]
-
-
-def _is_picture(block: Any) -> bool:
-    return isinstance(block, dict) and block.get("type") == "image_url"
-
-
-def _name(block: dict[str, Any]) -> dict[str, str]:
-    sha = hashlib.sha256(str(block["image_url"]["url"]).encode()).hexdigest()
-    return {"type": "text", "text": f"[image {sha[:16]}]"}
-
-
-def messages(system: str, turns: Sequence[Turn]) -> list[BaseMessage]:
-    """The system message and the turns; images are encoded here and nowhere earlier."""
-    sent: list[BaseMessage] = [SystemMessage(system)]
-    for turn in turns:
-        if turn.role == "assistant":
-            calls = [ToolCall(name=c.name, args=c.arguments, id=c.id) for c in turn.calls]
-            sent.append(AIMessage("".join(texts_in([turn])), tool_calls=calls))
-        elif turn.role == "tool":
-            sent.append(ToolMessage("".join(texts_in([turn])), tool_call_id=turn.answers))
-        else:
-            blocks: list[str | dict[str, Any]] = [_block(part) for part in turn.parts]
-            sent.append(Pictured(content=blocks))
-    return sent
-
-
-def _block(part: Part) -> dict[str, Any]:
-    if isinstance(part, str):
-        return {"type": "text", "text": part}
-    return {"type": "image_url", "image_url": {"url": data_uri(part)}}

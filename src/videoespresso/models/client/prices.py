@@ -56,8 +56,8 @@ def price(spec: ModelSpec) -> Price | None:
     models = table.get(spec.provider)
     if not isinstance(models, dict):
         return None
-    found = models.get(spec.model) or models.get(_SNAPSHOT.sub("", spec.model))
-    return Price(found["input"], found["output"], table["as_of"]) if found else None
+    row = models.get(spec.model) or models.get(_SNAPSHOT.sub("", spec.model))
+    return Price(row["input"], row["output"], table["as_of"]) if row else None
 
 
 def image_tokens(spec: ModelSpec, width: int, height: int) -> int:

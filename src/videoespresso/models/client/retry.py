@@ -1,13 +1,14 @@
-"""One request's way to its model: in line, within the budget, metered, tried again."""
+"""One request's way to its model: in line, within the budget, counted, tried again."""
 
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self
 
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -15,10 +16,16 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from videoespresso.errors import ModelError, ModelOutputError
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.errors import BusyError, UnsupportedError, model_errors
-from videoespresso.models.client.rate_limit import Alarm, Pace, Place, TaskAlarm, Wake
-from videoespresso.models.client.request import Request, said
-from videoespresso.models.client.structured_output import Attempt, Climbed, Said
-from videoespresso.models.client.usage import Meter
+from videoespresso.models.client.messages import ModelReply, model_reply
+from videoespresso.models.client.rate_limit import RateLimit, Ticket
+from videoespresso.models.client.request import Request
+from videoespresso.models.client.structured_output import Attempt
+from videoespresso.models.client.usage import RequestUsage, UsageLog
+
+log = logging.getLogger(__name__)
+
+Listener = Callable[[str], None]
+"""Called with a reply as far as it is written; a second try begins anew."""
 
 
 @dataclass(frozen=True)
@@ -47,39 +54,35 @@ class Retries:
         return min(self.longest_s, self.base_s * 2.0 ** (tried - 1))
 
 
-log = logging.getLogger(__name__)
+class Sender:
+    """Makes the calls of one request, one after another, while it is entered.
 
-V = TypeVar("V")
-Steps = Generator[Attempt, Any, Climbed[V]]
-Heard = Callable[[str], None]
-"""Called with a reply as far as it is written; a second try begins anew."""
+    trace: what a trace says of a call. listener: asks for streams, and is called as they come.
 
-
-class Turns:
-    """Drives a ladder to its end, one paced call after another. told: what a trace says of it.
-    heard: asks for streams in `climb`, and is called as they come.
-
-    Raises ModelError when the model cannot be reached or refuses, ModelOutputError when its reply
-    is no use, BudgetExceeded before the call that would pass a limit, and while waiting for a turn
-    when the seconds are over or the run is stopped.
+    Raises ModelError when the model cannot be reached or refuses, BudgetExceeded before the call
+    that would pass a limit, and while waiting for a turn when the seconds are over or the run is
+    stopped.
     """
 
     def __init__(
         self,
+        role: str,
         request: Request,
-        meter: Meter,
-        pace: Pace,
-        budget: Budget,
-        retries: Retries,
         *,
-        told: RunnableConfig,
-        heard: Heard | None = None,
+        usage_log: UsageLog,
+        budget: Budget,
+        rate_limit: RateLimit,
+        retries: Retries,
+        trace: RunnableConfig | None = None,
+        listener: Listener | None = None,
     ) -> None:
-        self.request, self.meter, self.told, self.heard = request, meter, told, heard
-        self.pace, self.budget, self.retries = pace, budget, retries
-        self._landed: tuple[Place, int | None] | None = None
+        self.usage = RequestUsage(role, request, budget, usage_log)
+        self._request, self._budget, self._retries = request, budget, retries
+        self._limit = rate_limit
+        self._trace, self._listener = trace, listener
+        self._answered: Ticket | None = None
 
-    def __enter__(self) -> "Turns":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -88,226 +91,118 @@ class Turns:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._land()
+        self._release()
+        self.usage.close()
 
-    def _land(self) -> None:
-        """The call that came last is over in every respect."""
-        if self._landed is not None:
-            (place, tokens), self._landed = self._landed, None
-            self.pace.done(place, tokens)
+    def _release(self) -> None:
+        """Ends the call that was answered last. Its ticket counts as in flight until the reply
+        is stored, so that a killed process loses no more replies than may be in flight."""
+        if self._answered is not None:
+            self._limit.done(self._answered, self._tokens)
+            self._answered = None
 
-    def climb(self, steps: Steps[V]) -> Climbed[V]:
-        """What the ladder ends with."""
-        attempt = next(steps)
+    @property
+    def _tokens(self) -> int | None:
+        """What the last call took; None when that is not known."""
+        return self.usage.last.input_tokens + self.usage.last.output_tokens or None
+
+    def attempt(self, attempt: Attempt) -> ModelReply | UnsupportedError:
+        """Asks in one form, with retries: what came, or that the server does not take the form."""
+        messages = self._request.messages(attempt)
         while True:
-            came = self._try(attempt)
             try:
-                attempt = steps.send(came)
-            except StopIteration as done:
-                climbed: Climbed[V] = done.value
-                return climbed
+                runnable = self._request.runnable(attempt.method)
+                return self.send(partial(self._invoke, runnable, messages, attempt), attempt)
+            except ModelOutputError as error:
+                return ModelReply(error.reply, cut=True)
+            except UnsupportedError as error:
+                if self._listener is None:
+                    return error
+                self._listener = None  # it may be the stream that is refused, and not the form
 
-    async def aclimb(self, steps: Steps[V]) -> Climbed[V]:
-        """`climb`, awaited."""
-        attempt = next(steps)
-        while True:
-            came = await self._atry(attempt)
-            try:
-                attempt = steps.send(came)
-            except StopIteration as done:
-                climbed: Climbed[V] = done.value
-                return climbed
+    def _invoke(
+        self, runnable: Runnable[Any, Any], messages: list[BaseMessage], attempt: Attempt
+    ) -> ModelReply:
+        """The whole reply; the listener gets it while it is written."""
+        calls = attempt.method == "calls"
+        if self._listener is None:
+            return model_reply(runnable.invoke(messages, self._trace), calls=calls)
+        whole: Any = None
+        for chunk in runnable.stream(messages, self._trace):
+            whole = chunk if whole is None else whole + chunk
+            self._listener(model_reply(whole).text)
+        return model_reply(whole, calls=calls)
 
-    def once(self, call: Callable[[], V]) -> V:
-        """What a call that is no chat gives, with retries; `call` tells the meter what came."""
-        with self._line() as (place, alarm):
+    def send(self, call: Callable[[], ModelReply], attempt: Attempt | None = None) -> ModelReply:
+        """What the call gives, which is made when its turn has come, and again when it failed in a
+        way that may pass."""
+        usd = self.usage.most_usd(attempt or Attempt("text"))
+        with self._in_line() as ticket:
             for tried in count(1):
                 try:
-                    with self._turn(place, alarm, Attempt("text"), tried):
-                        return call()
+                    self._admit(ticket, usd)
+                    with self._counted(ticket, usd, tried):
+                        self.usage.reply = reply = call()
+                    return reply
+                except (UnsupportedError, ModelOutputError):
+                    raise
                 except ModelError as error:
-                    self._pause(place, error, tried)
+                    wait_s = self._retries.wait_s(tried, error)
+                    if wait_s is None:
+                        raise
+                    log.info("try %d failed, waiting %.1f s: %s", tried, wait_s, error)
+                    self._limit.pause(ticket, wait_s)
         raise AssertionError("the last try returns or raises")
 
-    def stream(self) -> Iterator[str]:
-        """The words as they come; tried again only before the first of them."""
-        attempt = Attempt("text")
-        sent = self.request.wire(attempt)
-        with self._line() as (place, alarm):
-            for tried in count(1):
-                try:
-                    with self._turn(place, alarm, attempt, tried):
-                        for chunk in self.request.model.stream(sent, self.told):
-                            if piece := self.meter.piece(chunk):
-                                yield piece
-                    return
-                except ModelError as error:
-                    self._pause(place, error, tried, over=self.meter.pieces > 0)
-
-    async def astream(self) -> AsyncIterator[str]:
-        """`stream`, awaited."""
-        attempt = Attempt("text")
-        sent = self.request.wire(attempt)
-        async with self._aline() as (place, alarm):
-            for tried in count(1):
-                try:
-                    async with self._aturn(place, alarm, attempt, tried):
-                        async for chunk in self.request.model.astream(sent, self.told):
-                            if piece := self.meter.piece(chunk):
-                                yield piece
-                    return
-                except ModelError as error:
-                    self._pause(place, error, tried, over=self.meter.pieces > 0)
-
-    def _try(self, attempt: Attempt) -> Said | UnsupportedError:
-        """One rung, with retries: what came, or that the server does not take this form."""
-        sent, request = self.request.wire(attempt), self.request
-        with self._line() as (place, alarm):
-            for tried in count(1):
-                try:
-                    runnable = request.runnable(attempt.rung)
-                    with self._turn(place, alarm, attempt, tried):
-                        self.meter.came = said(self._come(runnable, sent), attempt.rung)
-                    break
-                except (UnsupportedError, ModelOutputError) as error:
-                    if self.heard is None or isinstance(error, ModelOutputError):
-                        return _as_outcome(error)
-                    self.heard = None  # it may be the stream that is refused, and not the form
-                except ModelError as error:
-                    self._pause(place, error, tried)
-        return self.meter.came or Said("")
-
-    def _come(self, runnable: Runnable[Any, Any], sent: list[BaseMessage]) -> Any:
-        """What the model says, whole; heard while it is written, if somebody listens."""
-        if self.heard is None:
-            return runnable.invoke(sent, self.told)
-        whole: Any = None
-        for chunk in runnable.stream(sent, self.told):
-            whole = chunk if whole is None else whole + chunk
-            self.heard(said(whole).text)
-        return whole
-
-    async def _atry(self, attempt: Attempt) -> Said | UnsupportedError:
-        sent, request = self.request.wire(attempt), self.request
-        async with self._aline() as (place, alarm):
-            for tried in count(1):
-                try:
-                    runnable = request.runnable(attempt.rung)
-                    async with self._aturn(place, alarm, attempt, tried):
-                        came = await runnable.ainvoke(sent, self.told)
-                        self.meter.came = said(came, attempt.rung)
-                    break
-                except (UnsupportedError, ModelOutputError) as error:
-                    return _as_outcome(error)
-                except ModelError as error:
-                    self._pause(place, error, tried)
-        return self.meter.came or Said("")
-
-    # ---- standing in line
-
     @contextmanager
-    def _line(self) -> Iterator[tuple[Place, Alarm]]:
-        alarm = Alarm()
-        with self._standing(alarm.ring) as place:
-            yield place, alarm
-
-    @asynccontextmanager
-    async def _aline(self) -> AsyncIterator[tuple[Place, TaskAlarm]]:
-        alarm = TaskAlarm()
-        with self._standing(alarm.ring) as place:
-            yield place, alarm
-
-    @contextmanager
-    def _standing(self, ring: Wake) -> Iterator[Place]:
-        """A place in the line, woken by the pace and by the budget, given up in the end."""
-        place = self.pace.place(self.meter.expected_tokens, ring)
-        with self.budget.watch(ring):
+    def _in_line(self) -> Iterator[Ticket]:
+        """A ticket, woken by the rate limit and by the budget, given up in the end."""
+        ticket = self._limit.ticket(self.usage.expected_tokens)
+        with self._budget.watch(ticket.wake):
             try:
-                yield place
+                yield ticket
             finally:
-                self.pace.leave(place)
+                self._limit.leave(ticket)
 
-    @contextmanager
-    def _turn(self, place: Place, alarm: Alarm, attempt: Attempt, tried: int) -> Iterator[None]:
-        """Around one call: waits until it may be made."""
-        usd = self.meter.most_usd(attempt)
-        for wait_s in self._waits(place, usd):
-            alarm.wait(wait_s)
-        with self._flying(place, usd, tried):
-            yield
-
-    @asynccontextmanager
-    async def _aturn(
-        self, place: Place, alarm: TaskAlarm, attempt: Attempt, tried: int
-    ) -> AsyncIterator[None]:
-        usd = self.meter.most_usd(attempt)
-        for wait_s in self._waits(place, usd):
-            await alarm.wait(wait_s)
-        with self._flying(place, usd, tried):
-            yield
-
-    def _waits(self, place: Place, usd: float) -> Iterator[float | None]:
-        """Seconds to wait (None: until the alarm rings), again and again until the call may be
-        made: its turn has come, and the budget, which is told of it, allows it."""
-        self._land()
+    def _admit(self, ticket: Ticket, usd: float) -> None:
+        """Waits until the call may be made: its turn has come, and the budget, to which it is
+        announced, allows it."""
+        self._release()
         while True:
-            self.budget.alive()
-            held_s, why = self.pace.held
-            if held_s > self.retries.longest_s:
+            self._budget.alive()
+            held_s, why = self._limit.held
+            if held_s > self._retries.longest_s:
                 raise BusyError(
-                    why or f"{self.request.spec} asked to wait {held_s:.0f} s",
+                    why or f"{self._request.spec} asked to wait {held_s:.0f} s",
                     hint="Try again later.",
                     retryable=True,
                     retry_after_s=held_s,
                 )
-            wait_s = self.pace.ask(place)
+            wait_s = self._limit.ask(ticket)
             if wait_s == 0.0:
+                may = False
                 try:
-                    may = self.budget.start(usd, wait=True)
-                except BaseException:
-                    self.pace.undo(place)
-                    raise
+                    may = self._budget.start(usd, wait=True)
+                finally:
+                    if not may:
+                        self._limit.undo(ticket)
                 if may:
                     return
-                self.pace.undo(place)
                 wait_s = None
-            left = self.budget.seconds_left
-            yield wait_s if left is None else left if wait_s is None else min(wait_s, left)
+            limits = (wait_s, self._budget.seconds_left)
+            ticket.wait(min((s for s in limits if s is not None), default=None))
 
     @contextmanager
-    def _flying(self, place: Place, usd: float, tried: int) -> Iterator[None]:
-        """The call itself. A busy server's gate is closed before the place is free again."""
-        before, refused, came = self.meter.usage, False, False
+    def _counted(self, ticket: Ticket, usd: float, tried: int) -> Iterator[None]:
+        """Around the call itself. A busy server's gate is closed before the ticket is free."""
         try:
-            with self.meter.call(usd), model_errors(self.request.spec):
+            with self.usage.call(usd), model_errors(self._request.spec):
                 yield
-            came = True
-        except BusyError as error:
-            refused = True
-            wait_s = error.retry_after_s
-            self.pace.hold(self.retries.backoff_s(tried) if wait_s is None else wait_s, str(error))
+        except BaseException as error:
+            if isinstance(error, BusyError):
+                wait_s = error.retry_after_s
+                backoff_s = self._retries.backoff_s(tried)
+                self._limit.hold(backoff_s if wait_s is None else wait_s, str(error))
+            self._limit.done(ticket, self._tokens, refused=isinstance(error, BusyError))
             raise
-        finally:
-            now = self.meter.usage
-            tokens = now.input_tokens + now.output_tokens
-            tokens -= before.input_tokens + before.output_tokens
-            if came:
-                self._landed = place, tokens or None
-            else:
-                self.pace.done(place, tokens or None, refused=refused)
-
-    def _pause(self, place: Place, error: ModelError, tried: int, *, over: bool = False) -> None:
-        """Keeps the place until the next try. Raises the error when there is to be none."""
-        wait_s = None if over else self.retries.wait_s(tried, error)
-        if wait_s is None:
-            raise error
-        log.info("try %d failed, waiting %.1f s: %s", tried, wait_s, error)
-        self.pace.pause(place, wait_s)
-
-
-def _as_outcome(error: ModelError) -> Said | UnsupportedError:
-    """What the ladder is told: a refused form, or a reply which hit the length limit."""
-    if isinstance(error, ModelOutputError):
-        return Said(error.reply, cut=True)
-    assert isinstance(error, UnsupportedError)
-    return error
+        self._answered = ticket

@@ -1,13 +1,13 @@
-"""The structured-output ladder: native JSON schema, tool call, then prompt + repair + one retry.
+"""Typed replies: native JSON schema, then a tool call, then a prompt with repair and one retry.
 
-Written as a generator that asks for attempts and is sent what came of them, so that the sync and
-the async driver in base.py climb the same ladder and tests climb it without a model.
+Each function here is given `ask`, which makes one attempt at the model (retry.Sender.attempt), and
+goes on asking until a reply can be read.
 """
 
 import copy
 import json
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, Literal, TypeVar
@@ -16,9 +16,12 @@ from pydantic import BaseModel, ValidationError
 
 from videoespresso.errors import ModelOutputError
 from videoespresso.models.client.errors import UnsupportedError
+from videoespresso.models.client.messages import Called, ModelReply
 
-Rung = Literal["json_schema", "tool", "prompt", "text", "calls"]
-LADDER: tuple[Rung, ...] = ("json_schema", "tool", "prompt")
+Method = Literal["json_schema", "tool", "prompt", "text", "calls"]
+"""How a request is put to a model; "calls" offers it tools. Stored in `how` and as inabilities."""
+METHODS: tuple[Method, ...] = ("json_schema", "tool", "prompt")
+"""Those of a typed reply, best first."""
 
 T = TypeVar("T", bound=BaseModel)
 V = TypeVar("V")
@@ -34,26 +37,12 @@ _SCHEMAS = 64
 class Attempt:
     """What to ask next. again: the refused reply and what was wrong with it, on a retry."""
 
-    rung: Rung
+    method: Method
     again: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a model answered. cut: it hit its length limit. Tokens are 0 when not reported.
-
-    snapshot: which model the server says it was, with its fingerprint; "" when it says nothing.
-    """
-
-    text: str
-    cut: bool = False
-    input_tokens: int = 0
-    output_tokens: int = 0
-    snapshot: str = ""
-
-
-@dataclass(frozen=True)
-class Climbed(Generic[V]):
+class Parsed(Generic[V]):
     """A value, the text it was read from, and what was tried."""
 
     value: V
@@ -61,39 +50,45 @@ class Climbed(Generic[V]):
     how: tuple[str, ...]
 
 
-def climb(
-    schema: type[T], rungs: Sequence[Rung], unable: Callable[[Rung], None]
-) -> Generator[Attempt, Said | UnsupportedError, Climbed[T]]:
-    """Climbs down from the first rung to the one that yields a valid value.
+Ask = Callable[[Attempt], ModelReply | UnsupportedError]
+"""One attempt: the reply, or that the server does not take a request of this form."""
+Unable = Callable[[Method], None]
+"""Called with a method that is not worth paying for again."""
 
-    `unable` is told of rungs not worth paying for again: those the server refused, once it
-    answered a lower one (a request refused on every rung says nothing about rungs), and those
-    answered with what their own enforcement should have made impossible, once a lower one
-    worked. Empty replies and replies cut at their limit say nothing either. Raises
-    ModelOutputError when the last reply is no use, UnsupportedError when all were refused.
+
+def structured_output(
+    schema: type[T], methods: Sequence[Method], ask: Ask, unable: Unable
+) -> Parsed[T]:
+    """The value from the first of the methods that yields a valid one.
+
+    Not worth paying for again are those the server refused, once it answered a later one (a
+    request refused in every form says nothing about forms), and those answered with what their own
+    enforcement should have made impossible, once a later one worked. Empty replies and replies cut
+    at their limit say nothing either. Raises ModelOutputError when the last reply is no use,
+    UnsupportedError when all were refused.
     """
     how: list[str] = []
-    refused: list[Rung] = []
-    ignored: list[Rung] = []
+    refused: list[Method] = []
+    ignored: list[Method] = []
     again: tuple[str, str] | None = None
-    for rung in (*rungs, *rungs[-1:]):  # the last one twice: the second try says what was wrong
-        said = yield Attempt(rung, again)
-        if isinstance(said, UnsupportedError):
-            how.append(f"{rung}: refused")
-            if rung == rungs[-1]:
-                raise said
-            refused.append(rung)
+    for method in (*methods, *methods[-1:]):  # the last one twice: again with what was wrong
+        reply = ask(Attempt(method, again))
+        if isinstance(reply, UnsupportedError):
+            how.append(f"{method}: refused")
+            if method == methods[-1]:
+                raise reply
+            refused.append(method)
             continue
-        _tell(unable, refused)
-        value, note = read(schema, said)
-        how.append(f"{rung}: {note if value is None else 'ok' + (note and f' ({note})')}")
+        _report(unable, refused)
+        value, note = read(schema, reply)
+        how.append(f"{method}: {note if value is None else 'ok' + (note and f' ({note})')}")
         if value is not None:
-            _tell(unable, ignored)
-            return Climbed(value, said.text, tuple(how))
-        if rung == rungs[-1]:
-            again = (said.text, note)
-        elif said.text.strip() and not said.cut:
-            ignored.append(rung)
+            _report(unable, ignored)
+            return Parsed(value, reply.text, tuple(how))
+        if method == methods[-1]:
+            again = (reply.text, note)
+        elif reply.text.strip() and not reply.cut:
+            ignored.append(method)
     raise ModelOutputError(
         f"the reply is not a valid {schema.__name__} ({'; '.join(how)})",
         hint="Ask again, or choose a model that follows instructions better.",
@@ -101,14 +96,42 @@ def climb(
     )
 
 
-def _tell(unable: Callable[[Rung], None], rungs: list[Rung]) -> None:
-    while rungs:
-        unable(rungs.pop())
+def _report(unable: Unable, methods: list[Method]) -> None:
+    while methods:
+        unable(methods.pop())
 
 
-def read(schema: type[T], said: Said) -> tuple[T | None, str]:
+def plain_text(ask: Ask) -> Parsed[str]:
+    """The model's words; asked once more if nothing came."""
+    for _ in range(2):
+        reply = ask(Attempt("text"))
+        if isinstance(reply, UnsupportedError):
+            raise reply
+        if reply.text.strip():
+            return Parsed(reply.text.strip(), reply.text, ("text: ok",))
+    raise ModelOutputError("the reply is empty", hint="Try again, or choose another model.")
+
+
+def tool_calls(ask: Ask, unable: Unable) -> Parsed[Called]:
+    """The calls a model wants made. Raises UnsupportedError when its server takes no tools."""
+    reply = ask(Attempt("calls"))
+    if isinstance(reply, UnsupportedError):
+        unable("calls")
+        raise reply
+    try:
+        value = Called.model_validate_json(reply.text)
+    except ValidationError:  # cut at the length limit
+        raise ModelOutputError(
+            "the calls cannot be read",
+            hint="Try again, or choose another model.",
+            reply=reply.text,
+        ) from None
+    return Parsed(value, reply.text, ("calls: ok",))
+
+
+def read(schema: type[T], reply: ModelReply) -> tuple[T | None, str]:
     """(value, note) or (None, what is wrong). The note is "repaired" when the JSON was mended."""
-    text = said.text.strip()
+    text = reply.text.strip()
     if not text:
         return None, "the reply is empty"
     text = _THINKING.sub("", text).strip()
@@ -119,7 +142,7 @@ def read(schema: type[T], said: Said) -> tuple[T | None, str]:
     except ValidationError as error:
         if not any(fault["type"] == "json_invalid" for fault in error.errors()):
             return None, _faults(error)
-    if said.cut:  # mending it would pass off the half that came as the whole
+    if reply.cut:  # mending it would pass off the half that came as the whole
         return None, "the reply was cut at the length limit"
     mended = _mend(text)
     if mended is None:
@@ -137,8 +160,8 @@ def _mend(text: str) -> dict[str, Any] | list[Any] | None:
     start = min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=-1)
     if start < 0:
         return None
-    found = json_repair.loads(text[start:])
-    return found if isinstance(found, dict | list) and found else None
+    mended = json_repair.loads(text[start:])
+    return mended if isinstance(mended, dict | list) and mended else None
 
 
 def _faults(error: ValidationError) -> str:
@@ -152,7 +175,7 @@ def _faults(error: ValidationError) -> str:
 
 
 def instructions(schema: type[BaseModel]) -> str:
-    """What the prompt rung adds to the system message."""
+    """What the method "prompt" adds to the system message."""
     text = json.dumps(json_schema(schema), ensure_ascii=False, separators=(",", ":"))
     return (
         "\n\nReply with one JSON object and nothing else: no prose, no code fence. "
@@ -161,7 +184,7 @@ def instructions(schema: type[BaseModel]) -> str:
 
 
 def complaint(fault: str) -> str:
-    """The user turn that asks for a second try on the prompt rung."""
+    """The user turn that asks for a second try with the method "prompt"."""
     return f"That reply cannot be used: {fault}. Reply again with only the JSON object."
 
 

@@ -1,4 +1,4 @@
-"""What one request takes, over all its tries: told to the budget, written to the ledger."""
+"""What calls take: of one request over all its tries, and of a run by role."""
 
 import threading
 import time
@@ -7,25 +7,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from videoespresso.errors import ModelOutputError, SettingsError
+from videoespresso.errors import SettingsError
 from videoespresso.models.chat import MAX_TOKENS
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.errors import CutError
+from videoespresso.models.client.messages import ModelReply
 from videoespresso.models.client.prices import Price, price, text_tokens
-from videoespresso.models.client.request import Request, said
-from videoespresso.models.client.structured_output import Attempt, Climbed, Said
+from videoespresso.models.client.request import Request
+from videoespresso.models.client.structured_output import Attempt
 from videoespresso.types import Usage
 
 KEPT = 1000
 """Entries kept for reading; the sums are of all, so that a run of days takes no more memory."""
 
 
-class Entry(NamedTuple):
+class UsageEntry(NamedTuple):
     """One call, or one reply taken from the cache.
 
     images: (width, height) in pixels of each image as sent; a grid is one image. image_tokens:
     an estimate of what they cost (prices.py). reported: the token counts in `usage` are
-    the server's own, not estimates. how: the rungs tried, as in Reply.how.
+    the server's own, not estimates. how: the methods tried, as in Reply.how.
     """
 
     role: str
@@ -37,16 +38,16 @@ class Entry(NamedTuple):
     how: tuple[str, ...] = ()
 
 
-class Ledger:
+class UsageLog:
     """Sums over all entries, and the last of them as they were (`kept`). Thread-safe."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._lock = threading.Lock()
-        self._last: deque[Entry] = deque(maxlen=kept)
+        self._last: deque[UsageEntry] = deque(maxlen=kept)
         self._usage: dict[str, Usage] = {}
         self._image_tokens: dict[str, int] = {}
 
-    def record(self, entry: Entry) -> None:
+    def record(self, entry: UsageEntry) -> None:
         """Adds an entry."""
         role = entry.role
         with self._lock:
@@ -54,7 +55,7 @@ class Ledger:
             self._usage[role] = self._usage.get(role, Usage()) + entry.usage
             self._image_tokens[role] = self._image_tokens.get(role, 0) + entry.image_tokens
 
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[UsageEntry, ...]:
         """The last entries, in the order in which they finished; all while they are few."""
         with self._lock:
             return tuple(self._last)
@@ -78,24 +79,23 @@ EXPECTED_OUTPUT = 200
 """Tokens a reply is expected to have before it came: a typical piece of evidence."""
 
 
-class Meter:
-    """Accounts for one request; `close` writes the one ledger entry, whatever happened.
+class RequestUsage:
+    """Counts one request, over all its calls; `close` writes the one entry, whatever happened.
 
     Raises SettingsError when there is a limit in dollars and no known price.
     """
 
-    def __init__(self, role: str, request: Request, budget: Budget, ledger: Ledger) -> None:
-        self.usage = Usage()
+    def __init__(self, role: str, request: Request, budget: Budget, log: UsageLog) -> None:
+        self.total = Usage()
+        self.last = Usage()
+        self.reply: ModelReply | None = None
         self.how: tuple[str, ...] = ()
         self.snapshot = str(getattr(request.model, "identity", ""))
         self._role, self._request = role, request
-        self._budget, self._ledger = budget, ledger
+        self._budget, self._log = budget, log
         self._price = known_price(request, budget)
         self._image_tokens = 0
         self._reported = True
-        self._stream: Any = None
-        self.came: Said | None = None
-        self.pieces = 0
 
     @property
     def expected_tokens(self) -> int:
@@ -108,72 +108,57 @@ class Meter:
 
     @contextmanager
     def call(self, usd: float) -> Iterator[None]:
-        """Around one call announced to the budget with `usd`; `came` is set inside it.
+        """Around one call announced to the budget with `usd`; `reply` is set inside it.
 
         A call that fails counts as a call too; one that was cut at its limit was paid for.
         """
-        self.came, started = None, time.perf_counter()
+        self.reply, started = None, time.perf_counter()
         try:
             yield
         except CutError as error:
-            self.came = Said(error.reply, True, error.input_tokens, error.output_tokens)
+            self.reply = ModelReply(error.reply, True, error.input_tokens, error.output_tokens)
             raise
         finally:
-            came = said(self._stream) if self.pieces else self.came
-            usage = Usage(calls=1, seconds=time.perf_counter() - started)
-            if came is not None:
-                usage = usage.model_copy(update=self._tokens(came))
-                self.snapshot = came.snapshot or self.snapshot
-            self._budget.finish(usd, usage)
-            self.usage += usage
+            self.last = Usage(calls=1, seconds=time.perf_counter() - started)
+            if self.reply is not None:
+                self.last = self.last.model_copy(update=self._tokens(self.reply))
+                self.snapshot = self.reply.snapshot or self.snapshot
+            self._budget.finish(usd, self.last)
+            self.total += self.last
 
-    def _tokens(self, came: Said) -> dict[str, Any]:
+    def _tokens(self, reply: ModelReply) -> dict[str, Any]:
         """Tokens, images and dollars of an answered call; estimated where not reported."""
-        self._reported = self._reported and came.input_tokens > 0
+        self._reported = self._reported and reply.input_tokens > 0
         self._image_tokens += self._request.image_tokens
         request = self._request
-        return taken(came, request.input_tokens, len(request.sizes), self._price)
+        return token_usage(reply, request.input_tokens, len(request.sizes), self._price)
 
     def close(self) -> None:
         """Writes the entry, if any call was made."""
-        if self.usage.calls:
-            self._ledger.record(
-                Entry(
+        if self.total.calls:
+            self._log.record(
+                UsageEntry(
                     role=self._role,
                     spec=str(self._request.spec),
-                    usage=self.usage,
-                    images=self._request.sizes if self.usage.images else (),
+                    usage=self.total,
+                    images=self._request.sizes if self.total.images else (),
                     image_tokens=self._image_tokens,
                     reported=self._reported,
                     how=self.how,
                 )
             )
 
-    def piece(self, chunk: Any) -> str:
-        """Takes a streamed chunk; returns its text."""
-        self._stream = chunk if self._stream is None else self._stream + chunk
-        text = str(chunk.text)
-        self.pieces += bool(text)
-        return text
-
-    def streamed(self) -> Climbed[str]:
-        """All that was streamed. Raises ModelOutputError if that is nothing."""
-        if not self.pieces:
-            raise ModelOutputError("the reply is empty", hint="Try again, or another model.")
-        text = said(self._stream).text
-        return Climbed(text.strip(), text, ("text: streamed",))
-
 
 def known_price(request: Request, budget: Budget) -> Price | None:
     """The price of the request's model. Raises SettingsError when a limit in dollars needs one
     and there is none."""
-    found = price(request.spec)
-    if found is None and budget.max_usd is not None:
+    per_token = price(request.spec)
+    if per_token is None and budget.max_usd is not None:
         raise SettingsError(
             f"{request.spec} has no known price, so a limit in dollars cannot be kept",
             hint="Limit budget_calls or budget_seconds instead, or choose another model.",
         )
-    return found
+    return per_token
 
 
 def most_usd(per_token: Price | None, request: Request, attempt: Attempt) -> float:
@@ -184,11 +169,13 @@ def most_usd(per_token: Price | None, request: Request, attempt: Attempt) -> flo
     return per_token.usd(request.most_tokens(attempt), longest)
 
 
-def taken(came: Said, input_tokens: int, images: int, per_token: Price | None) -> dict[str, Any]:
+def token_usage(
+    reply: ModelReply, input_tokens: int, images: int, per_token: Price | None
+) -> dict[str, Any]:
     """Fields of the Usage of an answered call. input_tokens: an estimate, taken when the server
     reported none; tokens out are estimated from the text then."""
-    tokens_in = came.input_tokens or input_tokens
-    tokens_out = came.output_tokens or text_tokens([came.text])
+    tokens_in = reply.input_tokens or input_tokens
+    tokens_out = reply.output_tokens or text_tokens([reply.text])
     return {
         "input_tokens": tokens_in,
         "output_tokens": tokens_out,

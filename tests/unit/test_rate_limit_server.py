@@ -1,6 +1,5 @@
 """Agents in line before a real server: Retry-After, the end of a run, and hard budgets."""
 
-import asyncio
 import random
 import threading
 import time
@@ -8,25 +7,28 @@ from collections.abc import Callable
 
 import pytest
 from pydantic import BaseModel
-from tests.helpers import misbehaving as bad
+from tests.helpers import chat_server as fake
 
 from videoespresso.agents.base import Agent, Prompt, Retries, Turn
 from videoespresso.errors import BudgetExceeded, ModelError
 from videoespresso.models.chat import chat_model
 from videoespresso.models.client.budget import Budget
-from videoespresso.models.client.rate_limit import Pace, Paces
-from videoespresso.models.client.usage import Ledger
+from videoespresso.models.client.rate_limit import RateLimit, RateLimits
+from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.specs import ModelSpec
 
 PROMPT = Prompt("selector", "You are the selector.", "0" * 64)
 
 
 def agent(
-    server: bad.Server, pace: Pace, budget: Budget | None = None, retries: Retries | None = None
+    server: fake.Server,
+    limit: RateLimit,
+    budget: Budget | None = None,
+    retries: Retries | None = None,
 ) -> Agent:
     spec = ModelSpec.parse(f"openai:tester@{server.url}")
     return Agent(
-        "selector", spec, chat_model(spec), ledger=Ledger(), budget=budget, pace=pace,
+        "selector", spec, chat_model(spec), usage_log=UsageLog(), budget=budget, rate_limit=limit,
         retries=retries,
     )  # fmt: skip
 
@@ -62,7 +64,7 @@ class Gate:
         self.opens = 0.0
         self.flying = self.most = self.served = self.refusals = self.intruders = 0
 
-    def __call__(self, exchange: bad.Exchange) -> None:
+    def __call__(self, exchange: fake.Exchange) -> None:
         with self.lock:
             now = time.monotonic()
             intruder = now < self.opens
@@ -78,10 +80,10 @@ class Gate:
             self.served += not refuse
         try:
             if refuse:
-                bad.status(429, retry_after=f"{self.closed_s}")(exchange)
+                fake.status(429, retry_after=f"{self.closed_s}")(exchange)
             else:
                 time.sleep(0.01)
-                bad.say("fine")(exchange)
+                fake.say("fine")(exchange)
         finally:
             with self.lock:
                 self.flying -= 1
@@ -89,11 +91,11 @@ class Gate:
 
 def test_retry_after_is_obeyed_by_every_agent_on_the_provider() -> None:
     gate = Gate(every=10, closed_s=0.5)
-    with bad.Server([gate]) as server:
-        paces = Paces(4)
+    with fake.Server([gate]) as server:
+        rate_limits = RateLimits(4)
         spec = ModelSpec.parse(f"openai:tester@{server.url}")
         # four agents, as four roles or four contexts have
-        askers = [agent(server, paces.pace(spec)) for _ in range(4)]
+        askers = [agent(server, rate_limits.limit(spec)) for _ in range(4)]
         replies = in_threads(40, lambda k: askers[k % 4].text(PROMPT, turns(k)).value)
         assert replies == ["fine"] * 40
         assert gate.refusals >= 2
@@ -104,9 +106,9 @@ def test_retry_after_is_obeyed_by_every_agent_on_the_provider() -> None:
 
 
 def test_nobody_waits_for_a_server_that_asks_for_an_hour() -> None:
-    with bad.Server([bad.status(429, retry_after="3600")]) as server:
-        pace = Pace(in_flight=1)
-        replies = in_threads(8, lambda k: agent(server, pace).text(PROMPT, turns(k)))
+    with fake.Server([fake.status(429, retry_after="3600")]) as server:
+        limit = RateLimit(in_flight=1)
+        replies = in_threads(8, lambda k: agent(server, limit).text(PROMPT, turns(k)))
         assert len(server.requests) == 1
     for error in replies:
         assert isinstance(error, ModelError)
@@ -114,62 +116,19 @@ def test_nobody_waits_for_a_server_that_asks_for_an_hour() -> None:
         assert error.retry_after_s > 3500
 
 
-def test_tasks_and_threads_stand_in_the_same_line() -> None:
-    gate = Gate(every=1000, closed_s=0.0)
-    with bad.Server([gate]) as server:
-        pace = Pace(in_flight=3)
-        asker = agent(server, pace)
-
-        async def several() -> list[str]:
-            asked = [asker.atext(PROMPT, turns(k)) for k in range(10)]
-            return [reply.value for reply in await asyncio.gather(*asked)]
-
-        replies = in_threads(
-            11, lambda k: asker.text(PROMPT, turns(k)).value if k else asyncio.run(several())
-        )
-    assert replies == [["fine"] * 10, *["fine"] * 10]
-    assert gate.most <= 3
-
-
-def test_a_cancelled_task_gives_up_its_place() -> None:
-    with bad.Server([bad.hang()]) as server:
-        pace = Pace(in_flight=1)
-        asker = agent(server, pace)
-
-        async def two() -> None:
-            first = asyncio.create_task(asker.atext(PROMPT, turns(1)))
-            while not server.requests:
-                await asyncio.sleep(0.01)
-            second = asyncio.create_task(asker.atext(PROMPT, turns(2)))
-            while not pace.waiting:
-                await asyncio.sleep(0.01)
-            second.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await second
-            assert pace.waiting == 0
-            first.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await first
-            place = pace.place(1, lambda: None)
-            assert pace.ask(place) == 0.0
-
-        asyncio.run(two())
-        assert len(server.requests) == 1
-
-
 @pytest.mark.parametrize("end", ["seconds", "stop"])
 def test_the_wait_ends_when_the_run_does(end: str) -> None:
     budget = Budget(max_seconds=0.5 if end == "seconds" else None)
-    with bad.Server([bad.say("fine")]) as server:
-        pace = Pace(in_flight=4)
-        pace.hold(50.0)
+    with fake.Server([fake.say("fine")]) as server:
+        limit = RateLimit(in_flight=4)
+        limit.hold(50.0)
         if end == "stop":
             threading.Timer(0.3, budget.stop).start()
-        asker = agent(server, pace, budget)
+        asker = agent(server, limit, budget)
         for error in in_threads(6, lambda k: asker.text(PROMPT, turns(k))):
             assert isinstance(error, BudgetExceeded)
         assert not server.requests
-    assert pace.waiting == 0
+    assert limit.waiting == 0
 
 
 # ---- the budget, when many call at once
@@ -187,7 +146,7 @@ class Trouble:
         self.calls = 0
         self.tokens_in = self.tokens_out = 0
 
-    def __call__(self, exchange: bad.Exchange) -> None:
+    def __call__(self, exchange: fake.Exchange) -> None:
         with self.lock:
             self.calls += 1
             kind = self.chance.choice(["500", "429", "prose", "good", "good", "cut"])
@@ -197,14 +156,14 @@ class Trouble:
                 self.tokens_out += usage[1]
         time.sleep(0.005)
         if kind == "500":
-            bad.status(500)(exchange)
+            fake.status(500)(exchange)
         elif kind == "429":
-            bad.status(429, retry_after="0.01")(exchange)
+            fake.status(429, retry_after="0.01")(exchange)
         elif kind == "cut":
-            bad.say('{"good": tr', finish="length", usage=usage)(exchange)
+            fake.say('{"good": tr', finish="length", usage=usage)(exchange)
         else:
             text = '{"good": true}' if kind == "good" else "Well, it depends."
-            bad.say(text, usage=usage)(exchange)
+            fake.say(text, usage=usage)(exchange)
 
 
 def until_refused(asker: Agent, worker: int) -> int:
@@ -224,25 +183,25 @@ def until_refused(asker: Agent, worker: int) -> int:
 @pytest.mark.parametrize("in_flight", [16, 3])
 def test_sixteen_threads_never_make_a_call_too_many(in_flight: int) -> None:
     server_side, budget = Trouble(1), Budget(max_calls=150)
-    with bad.Server([server_side]) as server:
-        pace = Pace(in_flight=in_flight)
-        asker = agent(server, pace, budget, Retries(base_s=0.01, longest_s=1.0))
+    with fake.Server([server_side]) as server:
+        limit = RateLimit(in_flight=in_flight)
+        asker = agent(server, limit, budget, Retries(base_s=0.01, longest_s=1.0))
         good = in_threads(16, lambda k: until_refused(asker, k))
     assert all(isinstance(n, int) for n in good), good
     assert server_side.calls == budget.spent.calls == 150
-    assert asker.ledger.total().calls == 150
+    assert asker.usage_log.total().calls == 150
 
 
 def test_sixteen_threads_never_spend_a_cent_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     server_side, budget = Trouble(2), Budget(max_usd=0.2)
-    with bad.Server([server_side]) as server:
+    with fake.Server([server_side]) as server:
         monkeypatch.setenv("OPENAI_API_KEY", "not-a-real-key")
         named = ModelSpec.parse("openai:gpt-4o")
         model = chat_model(ModelSpec.parse(f"openai:gpt-4o@{server.url}"), max_tokens=200)
         retries = Retries(base_s=0.01, longest_s=1.0)
         asker = Agent(
-            "selector", named, model, ledger=Ledger(), budget=budget, retries=retries,
-            pace=Pace(in_flight=16),
+            "selector", named, model, usage_log=UsageLog(), budget=budget, retries=retries,
+            rate_limit=RateLimit(in_flight=16),
         )  # fmt: skip
         good = in_threads(16, lambda k: until_refused(asker, k))
     assert all(isinstance(n, int) for n in good), good

@@ -1,18 +1,15 @@
 """Batch mode against a server that speaks the Batch API: what is collected, sent and taken in."""
 
-import asyncio
 import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.helpers.batch_server import BatchServer
-from tests.helpers.deferring import (
+from tests.helpers.batch_runs import (
     KEY,
     PROMPT,
     Run,
-    Verdict,
     answered,
     files,
     flawed,
@@ -20,14 +17,15 @@ from tests.helpers.deferring import (
     serving,
     verdict,
 )
+from tests.helpers.batch_server import BatchServer
 
 from videoespresso.agents.base import Agent, Turn
-from videoespresso.errors import BudgetExceeded, MemoryStoreError, SettingsError
+from videoespresso.errors import BudgetExceeded, MemoryStoreError
 from videoespresso.memory.replies import ReplyCache
 from videoespresso.models.batch_api.collector import BatchCollector, BatchState, Deferred
 from videoespresso.models.chat import chat_model
 from videoespresso.models.client.budget import Budget
-from videoespresso.models.client.usage import Ledger
+from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.specs import ModelSpec
 
 
@@ -62,7 +60,7 @@ def test_from_questions_to_replies(server: BatchServer, tmp_path: Path) -> None:
         100,
         1,
     )
-    assert run.ledger.total().calls == run.budget.spent.calls == 5
+    assert run.usage_log.total().calls == run.budget.spent.calls == 5
     assert len(server.executed) == 5
     assert not server.online
     assert [name for name, _ in server.files.values()] == ["out.jsonl"]  # no pixels there either
@@ -75,7 +73,7 @@ def test_the_body_is_what_would_have_been_sent(server: BatchServer, tmp_path: Pa
     run.collector.submit()
     server.finish()
     online = run.named("openai:tester")
-    online.deferred = online.replies = None
+    online.collector = online.replies = None
     run.ask(range(1), online)
     (sent,) = server.online
     sent.pop("stream", None)
@@ -124,7 +122,7 @@ def test_a_file_has_one_model(server: BatchServer, tmp_path: Path) -> None:
     assert len(run.collector.submit()) == 2
 
 
-def test_words_tools_and_rungs(server: BatchServer, tmp_path: Path) -> None:
+def test_words_tools_and_methods(server: BatchServer, tmp_path: Path) -> None:
     run = Run(server, tmp_path)
     run.replies.remember_inability(str(run.agent.spec), "json_schema")
     run.ask(range(1))
@@ -141,27 +139,13 @@ def test_words_tools_and_rungs(server: BatchServer, tmp_path: Path) -> None:
     assert [json.loads(reply.value)["number"] for reply in words] == [0, 1, 2]
 
 
-def test_awaited(server: BatchServer, tmp_path: Path) -> None:
-    run = Run(server, tmp_path)
-    turns = [Turn("user", ("Question 7",))]
-    with pytest.raises(Deferred):
-        asyncio.run(run.agent.atyped(PROMPT, turns, Verdict))
-    run.collector.submit()
-    server.finish()
-    run.collector.poll()
-    assert asyncio.run(run.agent.atyped(PROMPT, turns, Verdict)).value.number == 7
-    assert not server.online
-
-
 def test_models_without_a_batch_api_are_asked_at_once(server: BatchServer, tmp_path: Path) -> None:
     run = Run(server, tmp_path)
     agent = Agent(
-        "verifier", ModelSpec.parse("embedded:"), chat_model("embedded:"), ledger=run.ledger,
-        replies=run.replies, deferred=run.collector,
+        "verifier", ModelSpec.parse("embedded:"), chat_model("embedded:"), usage_log=run.usage_log,
+        replies=run.replies, collector=run.collector,
     )  # fmt: skip
     assert agent.text(PROMPT, [Turn("user", ("Question 1",))]).value
-    with pytest.raises(SettingsError, match="no Batch API"):
-        run.collector._sender.api("anthropic:claude-haiku-4-5")
 
 
 def test_the_folder_alone_is_enough_days_later(server: BatchServer, tmp_path: Path) -> None:
@@ -170,8 +154,10 @@ def test_the_folder_alone_is_enough_days_later(server: BatchServer, tmp_path: Pa
     first.collector.submit()
     first.collector.close()
     server.finish()
-    replies, ledger = ReplyCache(tmp_path / "replies.sqlite"), Ledger()
-    later = BatchCollector(tmp_path / "batches", replies, Budget(), ledger)  # no agent, no schema
+    replies, usage_log = ReplyCache(tmp_path / "replies.sqlite"), UsageLog()
+    later = BatchCollector(
+        tmp_path / "batches", replies, Budget(), usage_log
+    )  # no agent, no schema
     (state,) = later.poll()
     assert (state.good, state.bad) == (3, 0)
     assert replies.stats().replies == 3
@@ -192,8 +178,8 @@ def test_a_reply_taken_in_unread_that_does_not_fit_is_sent_back(
     came = later.ask(range(2))
     assert answered(came) == [0]
     assert later.reasons == {}  # it is wanted again
-    assert later.collector._table.request(came[1].key).rounds == 1
-    assert later.collector._table.request(came[1].key).reason == "not JSON"
+    assert later.collector._store.request(came[1].key).rounds == 1
+    assert later.collector._store.request(came[1].key).reason == "not JSON"
 
 
 def test_one_collector_a_folder(server: BatchServer, tmp_path: Path) -> None:
@@ -226,8 +212,8 @@ def test_half_price_and_a_hard_budget(
     run = Run(server, tmp_path, Budget(max_usd=0.1))
     spec = ModelSpec.parse("openai:gpt-4o")
     agent = Agent(
-        "verifier", spec, chat_model(spec), ledger=run.ledger, replies=run.replies,
-        budget=run.budget, deferred=run.collector,
+        "verifier", spec, chat_model(spec), usage_log=run.usage_log, replies=run.replies,
+        budget=run.budget, collector=run.collector,
     )  # fmt: skip
     with pytest.raises(BudgetExceeded, match="may cost"):
         run.ask(range(100), agent)
@@ -239,7 +225,7 @@ def test_half_price_and_a_hard_budget(
     # 100 tokens in at $2.50 and 7 out at $10 a million, half of it
     each = (100 * 2.5e-6 + 7 * 1e-5) / 2
     assert run.budget.spent.usd == pytest.approx(deferred * each)
-    assert run.ledger.total().usd == pytest.approx(deferred * each)
+    assert run.usage_log.total().usd == pytest.approx(deferred * each)
     (reply,) = run.ask(range(1), agent)
     assert reply.cost.usd == pytest.approx(each)
     with pytest.raises(BudgetExceeded):  # what the replies left over goes on to the next ones

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.helpers.batch_runs import KEY, Run, answered, files, question, serving
 from tests.helpers.batch_server import BatchServer
-from tests.helpers.deferring import KEY, Run, answered, files, question, serving
 
-from videoespresso.models.batch_api.store import BatchTable
+from videoespresso.models.batch_api.store import BatchStore
 
 
 @pytest.fixture
@@ -46,9 +46,9 @@ def test_killed_at_every_write_nothing_is_lost_or_paid_twice(
     server: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:
     """Killed before, or after, each single write of the state, and then run again."""
-    plain, writes, deadline = BatchTable._transaction, count(1), 0
+    plain, writes, deadline = BatchStore._transaction, count(1), 0
     monkeypatch.setattr(
-        BatchTable,
+        BatchStore,
         "_transaction",
         lambda table: Killing(plain(table), kill=next(writes) == deadline, after=after),
     )
@@ -109,13 +109,15 @@ from videoespresso.models.batch_api.collector import BatchCollector, Deferred
 from videoespresso.memory.replies import ReplyCache
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.chat import chat_model
-from videoespresso.models.client.usage import Ledger
+from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.specs import ModelSpec
 
 folder, spec = Path(sys.argv[1]), ModelSpec.parse(sys.argv[2])
-replies, ledger = ReplyCache(folder / "replies.sqlite"), Ledger()
-collector = BatchCollector(folder / "batches", replies, Budget(), ledger)
-agent = Agent("v", spec, chat_model(spec), ledger=ledger, replies=replies, deferred=collector)
+replies, usage_log = ReplyCache(folder / "replies.sqlite"), UsageLog()
+collector = BatchCollector(folder / "batches", replies, Budget(), usage_log)
+agent = Agent(
+    "v", spec, chat_model(spec), usage_log=usage_log, replies=replies, collector=collector
+)
 try:
     agent.text(Prompt("v", "You are the verifier.", "0"), [Turn("user", ("Question 1",))])
 except Deferred:

@@ -9,14 +9,14 @@ from typing import Any
 from PIL import Image
 from pydantic import BaseModel
 from tests.helpers.batch_server import BatchServer, Body
-from tests.helpers.misbehaving import completion
+from tests.helpers.chat_server import completion
 
 from videoespresso.agents.base import Agent, Prompt, Retries, Turn
 from videoespresso.memory.replies import ReplyCache
 from videoespresso.models.batch_api.collector import BatchCollector, Deferred
 from videoespresso.models.chat import chat_model
 from videoespresso.models.client.budget import Budget
-from videoespresso.models.client.usage import Ledger
+from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.specs import ModelSpec
 
 PROMPT = Prompt("verifier", "You are the verifier.", "0" * 64)
@@ -79,10 +79,10 @@ class Run:
         self, server: BatchServer, folder: Path, budget: Budget | None = None, **more: Any
     ):
         self.folder, self.server = folder, server
-        self.replies, self.ledger = ReplyCache(folder / "replies.sqlite"), Ledger()
+        self.replies, self.usage_log = ReplyCache(folder / "replies.sqlite"), UsageLog()
         self.budget = budget or Budget()
         self.collector = BatchCollector(
-            folder / "batches", self.replies, self.budget, self.ledger, **more
+            folder / "batches", self.replies, self.budget, self.usage_log, **more
         )
         self.agent = self.named("openai:tester")
         RUNS.append(self)
@@ -90,21 +90,21 @@ class Run:
     def named(self, name: str, **more: Any) -> Agent:
         spec = ModelSpec.parse(f"{name}@{self.server.url}")
         return Agent(
-            "verifier", spec, chat_model(spec), ledger=self.ledger, replies=self.replies,
-            budget=self.budget, deferred=self.collector, retries=Retries(base_s=0.0), **more,
+            "verifier", spec, chat_model(spec), usage_log=self.usage_log, replies=self.replies,
+            budget=self.budget, collector=self.collector, retries=Retries(base_s=0.0), **more,
         )  # fmt: skip
 
     @property
     def wanted(self) -> int:
         """Requests collected and not yet submitted."""
-        table = self.collector._table
+        table = self.collector._store
         return sum(table.count(batch.name).get("wanted", 0) for batch in table.batches())
 
     @property
     def reasons(self) -> dict[str, int]:
         """Why requests have no good reply yet, and how many of each."""
         query = "SELECT reason, COUNT(*) FROM requests WHERE state = 'bad' GROUP BY reason"
-        return dict(self.collector._table._db.execute(query).fetchall())
+        return dict(self.collector._store._db.execute(query).fetchall())
 
     def ask(self, numbers: range, agent: Agent | None = None) -> list[Any]:
         """For each question its reply, or the Deferred."""
@@ -119,10 +119,10 @@ class Run:
 
     def crash(self) -> None:
         """What the system does when the process dies: nothing is written, locks are dropped."""
-        for _, file in self.collector._spool._files.values():
+        for _, file in self.collector._outbox._files.values():
             file.close()
         self.collector._owner.release()
-        self.collector._table.close()
+        self.collector._store.close()
 
 
 @contextmanager

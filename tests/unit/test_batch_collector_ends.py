@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.helpers.batch_runs import KEY, Run, answered, flawed, question, serving, verdict
 from tests.helpers.batch_server import BatchServer
-from tests.helpers.deferring import KEY, Run, answered, flawed, question, serving, verdict
 
 from videoespresso.errors import ModelError
 from videoespresso.models.batch_api.collector import ROUNDS, Deferred
@@ -91,9 +91,9 @@ def test_a_refused_batch_is_no_round_and_is_sent_again_but_not_for_ever(
     for _ in range(TRIES):
         refused(run, server)
     assert answered(run.ask(range(4))) == []
-    with pytest.raises(ModelError, match=r"failed 3 times .*: Enqueued token limit") as told:
+    with pytest.raises(ModelError, match=r"failed 3 times .*: Enqueued token limit") as caught:
         run.collector.submit()
-    assert "fewer videos" in told.value.hint
+    assert "fewer videos" in caught.value.hint
     assert len(server.batches) == TRIES
     run.collector.submit()  # another day
     server.finish()
@@ -144,8 +144,8 @@ def test_cancelled_at_the_server(server: BatchServer, tmp_path: Path) -> None:
     server.finish("cancelled", only=1)
     (ended,) = run.collector.poll()
     assert (ended.good, ended.bad) == (1, 3)
-    assert run.collector._table.request(run.ask(range(1, 2))[0].key).rounds == 0
-    assert (run.budget._usd_reserved, run.budget._calls_reserved) == (0.0, 1)
+    assert run.collector._store.request(run.ask(range(1, 2))[0].key).rounds == 0
+    assert (run.budget._counts.usd_reserved, run.budget._counts.calls_reserved) == (0.0, 1)
 
 
 def test_a_refusal_is_told_and_nothing_is_lost(server: BatchServer, tmp_path: Path) -> None:

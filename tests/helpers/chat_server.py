@@ -1,19 +1,22 @@
-"""A server that speaks OpenAI's chat completions and misbehaves on demand.
+"""A server that speaks OpenAI's chat completions, well or badly, on demand.
 
-    with Server([status(429, retry_after=0), hang(), say("fine")]) as server:
+    with Server([status(429, retry_after="0"), hang(), say("fine")]) as server:
         ...  # the first request gets a 429, the second nothing, all later ones "fine"
 
-A behaviour is a function of the exchange; the last one in the script is repeated.
+A behaviour is a function of the exchange; the last one in the script is repeated. In a process of
+its own, whose URL is printed: `python chat_server.py SECONDS`, the time each reply takes.
 """
 
 import json
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 Body = dict[str, Any]
 
@@ -21,8 +24,17 @@ Body = dict[str, Any]
 class Exchange:
     """One request and the means to answer it, well or badly."""
 
-    def __init__(self, handler: BaseHTTPRequestHandler, body: Body, closing: threading.Event):
-        self.handler, self.body, self.closing = handler, body, closing
+    def __init__(self, handler: BaseHTTPRequestHandler, closing: threading.Event) -> None:
+        self.handler, self.closing = handler, closing
+        self.method, self.url = handler.command, handler.path
+        self.headers = {name.lower(): value for name, value in handler.headers.items()}
+        self.content = handler.rfile.read(int(self.headers.get("content-length") or 0))
+
+    @cached_property
+    def body(self) -> Body:
+        """The request's JSON."""
+        body: Body = json.loads(self.content)
+        return body
 
     def send(
         self, status: int, content: bytes, kind: str = "application/json", **more: str
@@ -183,8 +195,7 @@ def echo_key() -> Behaviour:
     """A 401 whose text repeats the key it was sent, as some proxies do."""
 
     def behave(exchange: Exchange) -> None:
-        sent = exchange.handler.headers["Authorization"]
-        status(401, f"Incorrect API key provided: {sent}")(exchange)
+        status(401, f"Incorrect API key provided: {exchange.headers['authorization']}")(exchange)
 
     return behave
 
@@ -237,14 +248,42 @@ def no_choices() -> Behaviour:
     return lambda exchange: exchange.send_json(200, {"id": "x", "object": "chat.completion"})
 
 
+def slow(seconds: float, then: Behaviour) -> Behaviour:
+    """Takes that long."""
+
+    def behave(exchange: Exchange) -> None:
+        time.sleep(seconds)
+        then(exchange)
+
+    return behave
+
+
+def embed(vector: Callable[[str], list[float]], *, tokens: int = 0, missing: int = 0) -> Behaviour:
+    """The vector of each text, but for the last that are `missing`, as OpenAI gives embeddings."""
+
+    def behave(exchange: Exchange) -> None:
+        texts = exchange.body["input"]
+        data = [
+            {"object": "embedding", "index": k, "embedding": vector(text)}
+            for k, text in enumerate(texts[: len(texts) - missing])
+        ]
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        reply = {"object": "list", "data": data, "model": exchange.body["model"], "usage": usage}
+        exchange.send_json(200, reply)
+
+    return behave
+
+
 class Server:
-    """Runs the script on localhost. `requests` are the bodies that came, in order."""
+    """Runs the script on localhost. `requests` are the bodies that came, `paths` and `headers`
+    theirs, in order."""
 
     def __init__(self, script: Iterable[Behaviour]) -> None:
         self._script = list(script)
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self.requests: list[Body] = []
+        self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
         outer = self
 
@@ -252,11 +291,10 @@ class Server:
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True  # head and body are two writes: 40 ms otherwise
 
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                outer._next(body, {k.lower(): v for k, v in self.headers.items()})(
-                    Exchange(self, body, outer._closing)
-                )
+            def _any(self) -> None:
+                outer.handle(Exchange(self, outer._closing))
+
+            do_GET = do_POST = do_DELETE = _any
 
             def log_message(self, format: str, *args: object) -> None:
                 """Says nothing."""
@@ -278,13 +316,16 @@ class Server:
         """The base URL for a spec."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
-    def _next(self, body: Body, headers: dict[str, str]) -> Behaviour:
+    def handle(self, exchange: Exchange) -> None:
+        """Answers a request by the next of the script."""
         with self._lock:
-            self.requests.append(body)
-            self.headers.append(headers)
-            return self._script.pop(0) if len(self._script) > 1 else self._script[0]
+            self.requests.append(exchange.body)
+            self.paths.append(exchange.url)
+            self.headers.append(exchange.headers)
+            behave = self._script.pop(0) if len(self._script) > 1 else self._script[0]
+        behave(exchange)
 
-    def __enter__(self) -> "Server":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -298,3 +339,9 @@ class Server:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+if __name__ == "__main__":
+    with Server([slow(float(sys.argv[1]), say('{"good": true}'))]) as running:
+        print(running.url, flush=True)  # noqa: T201 - its only output
+        running._closing.wait()
