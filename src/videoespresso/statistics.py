@@ -188,3 +188,12 @@ def _bounds(drawn: Floats) -> tuple[float, float]:
 
 def _how(clusters: Sequence[Hashable] | None) -> str:
     return "bootstrap" if clusters is None else "bootstrap over videos"
+
+
+def round_width(least: float, *, whole: bool = False) -> float:
+    """The next 1, 2 or 5 times a power of ten that is at least `least`; whole: 1 at least."""
+    if least <= 0:
+        return 1.0 if whole else 0.1
+    power = 10.0 ** math.floor(math.log10(least))
+    found = next((power * k for k in (1, 2, 5) if power * k >= least * (1 - 1e-9)), power * 10)
+    return max(found, 1.0) if whole else found

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from videoespresso.cli.console import one_line, out, say_warning, show_table
-from videoespresso.dataset.inspect.duplicates import Duplicates
-from videoespresso.dataset.inspect.leakage import MEANING, Leakage
-from videoespresso.dataset.inspect.split import Divided
+from videoespresso.dataset.inspect.overlap import MEANING, Duplicates, Leakage
+from videoespresso.dataset.inspect.split import SplitReport
 from videoespresso.dataset.inspect.stats import NO_TASK, DatasetStats, Share, Spread, TaskRow
 from videoespresso.dataset.inspect.validate import Validation
 from videoespresso.dataset_record import DatasetItem, FrameBox
@@ -126,7 +125,7 @@ def show_validation(found: Validation) -> None:
         out().print(f"{len(shown)} are shown; --json lists up to {len(found.problems):,}")
 
 
-def show_split(done: Divided) -> None:
+def show_split(done: SplitReport) -> None:
     """The parts, the records a task of each, and what is missing on a side."""
     header = ("Part", "Wanted#", "Videos#", "Records#", "Share of records (95 %)#")
     show_table(
