@@ -364,11 +364,7 @@ class _Counting:
             key_items=spreads["items"],
             items_found=share(self.found[True], self.found.total()),
             box_scores=spreads["boxes"],
-            letters={
-                x: s
-                for x, n in sorted(self.letters.items())
-                if (s := share(n, self.letters.total()))
-            },
+            letters={x: s for x in sorted(self.letters) if (s := share(self.letters[x], given))},
             longest_by=spreads["longest"],
             blind=(),
             accepted=share(verified[True], verified.total()),
