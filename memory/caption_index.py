@@ -140,9 +140,8 @@ class ChromaServer:
         try:
             yield client
         finally:
-            client.close()
-            for connection in connections:
-                connection.close()
+            for closed in (client, *connections):
+                closed.close()
 
     def version(self) -> Version:
         """A server looks after its own files; damage shows when it is used."""
@@ -156,7 +155,7 @@ class ChromaServer:
         return 0
 
     def _greet(self) -> None:
-        """Asks for a sign of life, with a limit: the client itself would wait for ever."""
+        """Asks whether it is there, with a time limit: the client itself would wait for ever."""
         import httpx  # noqa: PLC0415 - comes with chromadb
 
         try:
@@ -190,7 +189,7 @@ class IndexBroken(Exception):
 
 @dataclass(frozen=True)
 class Entry:
-    """One text of a video. meta: video_id, frame_id and seconds of the first frame which bears
+    """One text of a video. meta: video_id, frame_id and seconds of the first frame that has
     it, and that frame's shared_from where it took its caption from another."""
 
     id: str
@@ -251,16 +250,21 @@ class ChromaIndex:
         def work(client: Any) -> list[tuple[str, float]]:
             collection = self._collection(client, video_id)
             total = collection.count()
-            ask = min(total, max(MIN_RESULTS, 4 * k))
-            while True:
-                hits = _query(collection, vector, ask) if ask else []
+            n = min(total, max(MIN_RESULTS, 4 * k))
+            if n:
+                found = collection.query(
+                    query_embeddings=vector[None, :], n_results=n, include=["embeddings"]
+                )
+                hits = _scored(found["ids"][0], found["embeddings"][0], vector)
                 known = [hit for hit in hits if hit[0] in wanted]
-                if len(known) >= k and (ask >= total or hits[-1][1] < known[k - 1][1]):
+                enough = len(known) >= k and (n == total or hits[-1][1] < known[k - 1][1])
+                if enough or len(known) == len(wanted):
                     return known
-                if ask >= total:  # the graph does not lead to all of them (see above)
-                    enough = len(known) == len(wanted)
-                    return known if enough else _compared(collection, vector, list(wanted))
-                ask = min(total, 4 * ask)
+            # ties, what is not wanted, or the graph does not lead to all (see above): compare all
+            found = collection.get(ids=list(wanted), include=["embeddings"])
+            if len(found["ids"]) < len(wanted):
+                raise IndexBroken(f"{len(wanted) - len(found['ids'])} entries are missing")
+            return _scored(found["ids"], found["embeddings"], vector)
 
         return self._run(work)
 
@@ -335,28 +339,15 @@ class ChromaIndex:
             raise IndexBroken(f"{type(error).__name__}: {error}") from error
 
 
-def _query(collection: Any, vector: NDArray[np.float32], n: int) -> list[tuple[str, float]]:
-    """(id, cosine) of n entries, best first; cosines to 6 digits, as float32 has no more."""
-    found = collection.query(
-        query_embeddings=vector[None, :], n_results=n, include=["distances", "embeddings"]
-    )
-    _check_vectors(found["embeddings"][0])
-    scores = [round(min(1.0, max(-1.0, 1.0 - d)), 6) for d in found["distances"][0]]
-    return sorted(zip(found["ids"][0], scores, strict=True), key=lambda hit: -hit[1])
-
-
-def _compared(
-    collection: Any, vector: NDArray[np.float32], names: list[str]
+def _scored(
+    ids: Sequence[str], vectors: Any, vector: NDArray[np.float32]
 ) -> list[tuple[str, float]]:
-    """(id, cosine) of entries, best first, without the graph: one is compared after the other."""
-    found = collection.get(ids=names, include=["embeddings"])
-    _check_vectors(found["embeddings"])
-    if len(found["ids"]) < len(names):
-        raise IndexBroken(f"{len(names) - len(found['ids'])} entries are missing")
-    rows = np.asarray(found["embeddings"], np.float64).reshape(-1, len(vector))
+    """(id, cosine) of entries, best first; cosines to 6 digits, as float32 has no more."""
+    _check_vectors(vectors)
+    rows = np.asarray(vectors, np.float64)
     cosines = rows @ (vector / max(float(np.linalg.norm(vector)), 1e-12))
     scores = [round(min(1.0, max(-1.0, float(c))), 6) for c in cosines]
-    return sorted(zip(found["ids"], scores, strict=True), key=lambda hit: -hit[1])
+    return sorted(zip(ids, scores, strict=True), key=lambda hit: -hit[1])
 
 
 def _check_vectors(vectors: Any) -> None:

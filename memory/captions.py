@@ -6,12 +6,11 @@ CaptionMemoryWarning. Vectors of different embedders never meet: each has collec
 """
 
 import copy
+import functools
 import hashlib
 import os
 import re
-import threading
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +60,7 @@ class CaptionMemoryWarning(UserWarning):
 
 
 class CaptionFiles:
-    """`<root>/<video id>.jsonl`, one `Caption` a line, in the order in which they were said.
+    """`<root>/<video id>.jsonl`, one `Caption` a line, in the order in which they were made.
 
     The last line about a frame counts. A line counts once it ends in a newline: a process that
     was killed while writing leaves a torn last line, which readers pass over and the next writer
@@ -70,8 +69,7 @@ class CaptionFiles:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._read: OrderedDict[str, tuple[Signature, tuple[Caption, ...]]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._parsed = functools.lru_cache(RECENT)(_parsed)
 
     def path(self, video_id: str) -> Path:
         """Raises MemoryStoreError for an id that could name another file."""
@@ -97,19 +95,7 @@ class CaptionFiles:
 
         A damaged line is left out with a CaptionMemoryWarning: a caption can be made again.
         """
-        signature = self.signature(video_id)
-        with self._lock:
-            known = self._read.get(video_id)
-            if known is not None and known[0] == signature:
-                self._read.move_to_end(video_id)
-                return known[1]
-        captions = self._parse(self.path(video_id))
-        with self._lock:
-            self._read[video_id] = (signature, captions)
-            self._read.move_to_end(video_id)
-            while len(self._read) > RECENT:
-                self._read.popitem(last=False)
-        return captions
+        return self._parsed(self.path(video_id), self.signature(video_id))
 
     def append(self, video_id: str, captions: Sequence[Caption]) -> None:
         """Adds lines durably: they are on the disk when this returns. The lock is held."""
@@ -131,36 +117,36 @@ class CaptionFiles:
     def remove(self, video_id: str) -> None:
         """Forgets a video's captions. The lock is held."""
         self.path(video_id).unlink(missing_ok=True)
-        with self._lock:
-            self._read.pop(video_id, None)
 
     def bytes(self) -> int:
         """Size of all files on the disk."""
         return sum(path.stat().st_size for path in self.root.glob("*.jsonl"))
 
-    def _parse(self, path: Path) -> tuple[Caption, ...]:
+
+def _parsed(path: Path, _signature: Signature) -> tuple[Caption, ...]:
+    """The captions of a file, which is read again when its signature has changed."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return ()
+    by_frame: dict[str, Caption] = {}
+    damaged = 0
+    for line in data.split(b"\n")[:-1]:  # what follows the last newline is not written yet
         try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            return ()
-        by_frame: dict[str, Caption] = {}
-        damaged = 0
-        for line in data.split(b"\n")[:-1]:  # what follows the last newline is not written yet
-            try:
-                caption = Caption.model_validate_json(line)
-            except ValidationError:
-                damaged += 1
-            else:
-                by_frame[caption.frame_id] = caption
-        if damaged:
-            warnings.warn(
-                f"{path}: left out {damaged} damaged line(s)", CaptionMemoryWarning, stacklevel=3
-            )
-        return tuple(sorted(by_frame.values(), key=lambda c: (c.time_s, c.frame_id)))
+            caption = Caption.model_validate_json(line)
+        except ValidationError:
+            damaged += 1
+        else:
+            by_frame[caption.frame_id] = caption
+    if damaged:
+        warnings.warn(
+            f"{path}: left out {damaged} damaged line(s)", CaptionMemoryWarning, stacklevel=3
+        )
+    return tuple(sorted(by_frame.values(), key=lambda c: (c.time_s, c.frame_id)))
 
 
 def _cut_torn_line(path: Path) -> None:
-    """Cuts what a killed writer left behind the last newline; nobody was told it was kept."""
+    """Cuts what a killed writer left behind the last newline; no caller relies on it."""
     with path.open("r+b") as file:
         size = file.seek(0, os.SEEK_END)
         if size == 0:
