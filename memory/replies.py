@@ -50,7 +50,7 @@ CREATE TABLE IF NOT EXISTS inabilities (
 
 
 class StoredReply(Record):
-    """A good reply. text: what the model said; how: the rungs tried; usage: what it cost then;
+    """A good reply. text: what the model said; how: the attempts; usage: what it cost then;
     snapshot: which model the server said it was ("" in entries older than this field)."""
 
     text: str
