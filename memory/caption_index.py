@@ -1,4 +1,4 @@
-"""Captions as vectors in Chroma: what can be searched, and thrown away and made again.
+"""Captions as vectors in Chroma: what can be searched, thrown away and made again.
 
 A collection a video and embedder, an entry for each *different* text of the video. Both for
 Chroma's graph search (HNSW): among many equal vectors it loses its way (measured: with one caption
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -26,54 +26,64 @@ CONNECT_S = 5.0
 REQUEST_S = 120.0
 """Seconds a Chroma server may take to say that it is there, and to do a piece of work."""
 
+HNSW = {"space": "cosine", "max_neighbors": 32, "ef_construction": 200, "ef_search": 256}
+"""Twice Chroma's default links and searches: recall@10 was 1.0 on 10,000 clustered vectors."""
 
-class Where(Protocol):
-    """Where Chroma is: opens it for one piece of work, and can throw everything away."""
+MIN_RESULTS = 64
+"""Different texts to ask for at least, so that ties and stale entries do not crowd out a hit."""
 
-    name: str
-    owned: bool
-    epoch: int
-
-    def session(self) -> contextlib.AbstractContextManager[Any]: ...
-    def wipe(self) -> None: ...
-    def look(self) -> int: ...
-    def bytes(self) -> int: ...
+_T = TypeVar("_T")
+Version = tuple[str, int]
+"""Tells two states of an index apart: (folder or server, number)."""
 
 
-class LocalChroma:
+class ChromaFolder:
     """Chroma in this process, on `<root>/index-<n>`, guarded by `<root>/index.lock`."""
-
-    owned = True
 
     def __init__(self, root: Path) -> None:
         self.name, self._root = str(root), root
-        self.epoch = 0
+        self._epoch = 0
         self._left: object = None
 
     @contextmanager
     def session(self) -> Iterator[Any]:
+        """Opens Chroma for one piece of work."""
         import chromadb  # noqa: PLC0415 - slow to import
 
         with writer_lock(self._root / "index.lock"):
-            self.look()
-            client: Any = chromadb.PersistentClient(self._folder(), settings=_settings())
+            folder = self._root / self.version()[0]
+            client: Any = chromadb.PersistentClient(folder, settings=_settings())
             try:
                 yield client
             finally:
                 client.close()
-                self._left = self._stats()
+                self._left = _files(folder)
 
-    def wipe(self) -> None:
-        """Removes the index; no session is open anywhere, for they hold the lock.
+    def version(self) -> Version:
+        """(folder, epoch): the highest number, and a count that goes up when somebody else has
+        touched the files since our last session. Then every vector is to be read again before a
+        search: on a graph that is damaged Chroma crashes the process."""
+        numbers = (path.name[6:] for path in self._root.glob("index-*"))
+        folder = f"index-{max((int(n) for n in numbers if n.isdigit()), default=1)}"
+        if self._left != (now := _files(self._root / folder)):
+            self._left = now
+            self._epoch += 1
+        return folder, self._epoch
+
+    def discard(self, version: Version | None = None) -> None:
+        """Removes the index, if it is still that version; no session is open, for they hold the
+        lock.
 
         The next one lies under a new name: chromadb keeps a client that failed to open for the
         rest of the process, and would hand it out again for the same path.
         """
         with writer_lock(self._root / "index.lock"):
-            old = self._folder()
-            new = self._root / f"index-{int(old.name.partition('-')[2]) + 1}"
+            used = self.version()[0]
+            if version and version[0] != used:
+                return  # another process was first
+            old = self._root / used
             try:
-                new.mkdir(parents=True)
+                (self._root / f"index-{int(used[6:]) + 1}").mkdir(parents=True)
                 shutil.rmtree(old, ignore_errors=not old.exists())
             except OSError as error:
                 raise MemoryStoreError(
@@ -81,42 +91,24 @@ class LocalChroma:
                     hint="Remove the folder by hand; it is made again from the captions.",
                 ) from error
 
-    def look(self) -> int:
-        """The epoch; it goes up when somebody else has touched the index since our last session.
-
-        Told by the files' sizes and times; opening Chroma, even to read, changes the latter.
-        """
-        if self._left != (now := self._stats()):
-            self._left = now
-            self.epoch += 1
-        return self.epoch
-
     def bytes(self) -> int:
-        return sum(size for _path, size, _time in self._stats())
+        """Size of all files on the disk."""
+        return sum(size for _path, size, _time in _files(self._root / self.version()[0]))
 
-    def _folder(self) -> Path:
-        """The index in use: the highest number."""
-        numbers = [
-            int(path.name[6:]) for path in self._root.glob("index-*") if path.name[6:].isdigit()
-        ]
-        return self._root / f"index-{max(numbers, default=1)}"
 
-    def _stats(self) -> list[tuple[str, int, int]]:
-        """(path, size, time) of every file, sorted; nothing is read."""
-        found = []
-        for path in sorted(self._folder().rglob("*")):
-            with contextlib.suppress(FileNotFoundError):  # sqlite's journal comes and goes
-                if path.is_file():
-                    stat = path.stat()
-                    found.append((str(path), stat.st_size, stat.st_mtime_ns))
-        return found
+def _files(folder: Path) -> list[tuple[str, int, int]]:
+    """(path, size, time of change) of every file, sorted; nothing is read."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):  # sqlite's journal comes and goes
+            if path.is_file():
+                stat = path.stat()
+                found.append((str(path), stat.st_size, stat.st_mtime_ns))
+    return found
 
 
 class ChromaServer:
     """A Chroma server by URL, shared with others: what is not ours is left alone."""
-
-    owned = False
-    epoch = 0
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -135,6 +127,7 @@ class ChromaServer:
 
     @contextmanager
     def session(self) -> Iterator[Any]:
+        """Connects for one piece of work. Raises MemoryStoreError where nobody answers."""
         import chromadb  # noqa: PLC0415 - slow to import
 
         self._greet()
@@ -147,23 +140,22 @@ class ChromaServer:
         try:
             yield client
         finally:
-            client.close()
-            for connection in connections:
-                connection.close()
+            for closed in (client, *connections):
+                closed.close()
 
-    def wipe(self) -> None:
-        """A server's data is never wiped; its videos are dropped one by one."""
-
-    def look(self) -> int:
+    def version(self) -> Version:
         """A server looks after its own files; damage shows when it is used."""
-        return self.epoch
+        return self.name, 0
+
+    def discard(self, version: Version | None = None) -> None:
+        """A server's data is never thrown away as a whole: videos are dropped one by one."""
 
     def bytes(self) -> int:
         """A server does not say what it takes."""
         return 0
 
     def _greet(self) -> None:
-        """Asks for a sign of life, with a limit: the client itself would wait for ever."""
+        """Asks whether it is there, with a time limit: the client itself would wait for ever."""
         import httpx  # noqa: PLC0415 - comes with chromadb
 
         try:
@@ -191,22 +183,13 @@ def _settings() -> Any:
     return Settings(_env_file=None, anonymized_telemetry=False)  # type: ignore[call-arg]
 
 
-_T = TypeVar("_T")
-
-HNSW = {"space": "cosine", "max_neighbors": 32, "ef_construction": 200, "ef_search": 256}
-"""Twice Chroma's default links and searches: recall@10 was 1.0 on 10,000 clustered vectors."""
-
-MIN_RESULTS = 64
-"""Different texts to ask for at least, so that ties and stale entries do not crowd out a hit."""
-
-
 class IndexBroken(Exception):
     """The index does not hold what was put into it, or cannot be read: it is to be made again."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One text of a video. meta: video_id, frame_id and seconds of the first frame which bears
+    """One text of a video. meta: video_id, frame_id and seconds of the first frame that has
     it, and that frame's shared_from where it took its caption from another."""
 
     id: str
@@ -218,7 +201,7 @@ class ChromaIndex:
     """Entries of videos under one embedder. Raises IndexBroken, or MemoryStoreError for a server
     which does not answer and a folder which cannot be written."""
 
-    def __init__(self, where: Where, embedder_name: str) -> None:
+    def __init__(self, where: ChromaFolder | ChromaServer, embedder_name: str) -> None:
         self.where, self._embedder = where, embedder_name
         self._suffix = hashlib.sha256(embedder_name.encode()).hexdigest()[:12]
 
@@ -226,20 +209,15 @@ class ChromaIndex:
         """Which entries are not in the index as they should be.
 
         Reads every vector of the video, which is the check that finds damage: it fails on all
-        but one of the ways of damaging Chroma's files that were tried. In an index of our own
-        also removes entries which should not be there.
+        but one of the ways of damaging Chroma's files that were tried. Entries that are there and
+        not wanted stay: another process may know a caption that this one has not read yet.
         """
 
         def work(client: Any) -> list[Entry]:
-            collection = self._collection(client, video_id)
-            have = collection.get(include=["metadatas", "embeddings"])
+            have = self._collection(client, video_id).get(include=["metadatas", "embeddings"])
             _check_vectors(have["embeddings"])
-            found = dict(zip(have["ids"], have["metadatas"], strict=True))
-            if self.where.owned:
-                wanted = {entry.id for entry in entries}
-                if extra := [name for name in found if name not in wanted]:
-                    collection.delete(ids=extra)
-            return [entry for entry in entries if found.get(entry.id) != dict(entry.meta)]
+            known = dict(zip(have["ids"], have["metadatas"], strict=True))
+            return [entry for entry in entries if known.get(entry.id) != dict(entry.meta)]
 
         return self._run(work)
 
@@ -266,24 +244,35 @@ class ChromaIndex:
         """(entry id, cosine) of the `wanted` entries nearest to a vector of length d, best first.
 
         At least k of them where there are as many, and all that are as near as the k-th, so that
-        a tie is not cut at random.
+        a tie is not cut at random. Raises IndexBroken where one that is needed is missing.
         """
 
         def work(client: Any) -> list[tuple[str, float]]:
             collection = self._collection(client, video_id)
             total = collection.count()
-            ask = min(total, max(MIN_RESULTS, 4 * k))
-            while True:
-                hits = _query(collection, vector, ask) if ask else []
+            n = min(total, max(MIN_RESULTS, 4 * k))
+            if n:
+                found = collection.query(
+                    query_embeddings=vector[None, :], n_results=n, include=["embeddings"]
+                )
+                hits = _scored(found["ids"][0], found["embeddings"][0], vector)
                 known = [hit for hit in hits if hit[0] in wanted]
-                if len(known) >= k and (ask >= total or hits[-1][1] < known[k - 1][1]):
+                enough = len(known) >= k and (n == total or hits[-1][1] < known[k - 1][1])
+                if enough or len(known) == len(wanted):
                     return known
-                if ask >= total:  # the graph does not lead to all of them (see above)
-                    enough = len(known) == len(wanted)
-                    return known if enough else _compared(collection, vector, list(wanted))
-                ask = min(total, 4 * ask)
+            # ties, what is not wanted, or the graph does not lead to all (see above): compare all
+            found = collection.get(ids=list(wanted), include=["embeddings"])
+            if len(found["ids"]) < len(wanted):
+                raise IndexBroken(f"{len(wanted) - len(found['ids'])} entries are missing")
+            return _scored(found["ids"], found["embeddings"], vector)
 
         return self._run(work)
+
+    def discard(self, video_id: str, version: Version | None = None) -> None:
+        """Throws away what may be thrown away: a folder as a whole, of a server only the video."""
+        self.where.discard(version)
+        if isinstance(self.where, ChromaServer):
+            self.drop(video_id)
 
     def drop(self, video_id: str) -> None:
         """Forgets one video."""
@@ -350,26 +339,15 @@ class ChromaIndex:
             raise IndexBroken(f"{type(error).__name__}: {error}") from error
 
 
-def _query(collection: Any, vector: NDArray[np.float32], n: int) -> list[tuple[str, float]]:
-    """(id, cosine) of n entries, best first; cosines to 6 digits, as float32 has no more."""
-    found = collection.query(
-        query_embeddings=vector[None, :], n_results=n, include=["distances", "embeddings"]
-    )
-    _check_vectors(found["embeddings"][0])
-    scores = [round(min(1.0, max(-1.0, 1.0 - d)), 6) for d in found["distances"][0]]
-    return sorted(zip(found["ids"][0], scores, strict=True), key=lambda hit: -hit[1])
-
-
-def _compared(
-    collection: Any, vector: NDArray[np.float32], names: list[str]
+def _scored(
+    ids: Sequence[str], vectors: Any, vector: NDArray[np.float32]
 ) -> list[tuple[str, float]]:
-    """(id, cosine) of entries, best first, without the graph: one is compared after the other."""
-    found = collection.get(ids=names, include=["embeddings"])
-    _check_vectors(found["embeddings"])
-    rows = np.asarray(found["embeddings"], np.float64).reshape(-1, len(vector))
+    """(id, cosine) of entries, best first; cosines to 6 digits, as float32 has no more."""
+    _check_vectors(vectors)
+    rows = np.asarray(vectors, np.float64)
     cosines = rows @ (vector / max(float(np.linalg.norm(vector)), 1e-12))
     scores = [round(min(1.0, max(-1.0, float(c))), 6) for c in cosines]
-    return sorted(zip(found["ids"], scores, strict=True), key=lambda hit: -hit[1])
+    return sorted(zip(ids, scores, strict=True), key=lambda hit: -hit[1])
 
 
 def _check_vectors(vectors: Any) -> None:

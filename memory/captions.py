@@ -1,17 +1,16 @@
-"""What was seen, in words: captions kept for good in files, and found again through Chroma.
+"""Captions in words, kept for good in files and searched through Chroma.
 
-The files are the truth and the index is made from them: entries which are missing are added when a
-video is next used, and an index which is damaged is made again with a CaptionMemoryWarning.
-Vectors of different embedders never meet: each embedder has collections of its own.
+The files are the truth. The index is made from them: what it lacks is added when a video is next
+used, and an index that is damaged in any way is thrown away and made again, with one
+CaptionMemoryWarning. Vectors of different embedders never meet: each has collections of its own.
 """
 
 import copy
+import functools
 import hashlib
 import os
 import re
-import threading
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +22,12 @@ from pydantic import ValidationError
 
 from videoespresso.errors import MemoryStoreError, SettingsError
 from videoespresso.memory.caption_index import (
+    ChromaFolder,
     ChromaIndex,
     ChromaServer,
     Entry,
     IndexBroken,
-    LocalChroma,
-    Where,
+    Version,
 )
 from videoespresso.memory.locks import writer_lock
 from videoespresso.settings import cache_dir
@@ -61,7 +60,7 @@ class CaptionMemoryWarning(UserWarning):
 
 
 class CaptionFiles:
-    """`<root>/<video id>.jsonl`, one `Caption` a line, in the order in which they were said.
+    """`<root>/<video id>.jsonl`, one `Caption` a line, in the order in which they were made.
 
     The last line about a frame counts. A line counts once it ends in a newline: a process that
     was killed while writing leaves a torn last line, which readers pass over and the next writer
@@ -70,8 +69,7 @@ class CaptionFiles:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._read: OrderedDict[str, tuple[Signature, tuple[Caption, ...]]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._parsed = functools.lru_cache(RECENT)(_parsed)
 
     def path(self, video_id: str) -> Path:
         """Raises MemoryStoreError for an id that could name another file."""
@@ -97,19 +95,7 @@ class CaptionFiles:
 
         A damaged line is left out with a CaptionMemoryWarning: a caption can be made again.
         """
-        signature = self.signature(video_id)
-        with self._lock:
-            known = self._read.get(video_id)
-            if known is not None and known[0] == signature:
-                self._read.move_to_end(video_id)
-                return known[1]
-        captions = self._parse(self.path(video_id))
-        with self._lock:
-            self._read[video_id] = (signature, captions)
-            self._read.move_to_end(video_id)
-            while len(self._read) > RECENT:
-                self._read.popitem(last=False)
-        return captions
+        return self._parsed(self.path(video_id), self.signature(video_id))
 
     def append(self, video_id: str, captions: Sequence[Caption]) -> None:
         """Adds lines durably: they are on the disk when this returns. The lock is held."""
@@ -131,36 +117,36 @@ class CaptionFiles:
     def remove(self, video_id: str) -> None:
         """Forgets a video's captions. The lock is held."""
         self.path(video_id).unlink(missing_ok=True)
-        with self._lock:
-            self._read.pop(video_id, None)
 
     def bytes(self) -> int:
         """Size of all files on the disk."""
         return sum(path.stat().st_size for path in self.root.glob("*.jsonl"))
 
-    def _parse(self, path: Path) -> tuple[Caption, ...]:
+
+def _parsed(path: Path, _signature: Signature) -> tuple[Caption, ...]:
+    """The captions of a file, which is read again when its signature has changed."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return ()
+    by_frame: dict[str, Caption] = {}
+    damaged = 0
+    for line in data.split(b"\n")[:-1]:  # what follows the last newline is not written yet
         try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            return ()
-        by_frame: dict[str, Caption] = {}
-        damaged = 0
-        for line in data.split(b"\n")[:-1]:  # what follows the last newline is not written yet
-            try:
-                caption = Caption.model_validate_json(line)
-            except ValidationError:
-                damaged += 1
-            else:
-                by_frame[caption.frame_id] = caption
-        if damaged:
-            warnings.warn(
-                f"{path}: left out {damaged} damaged line(s)", CaptionMemoryWarning, stacklevel=3
-            )
-        return tuple(sorted(by_frame.values(), key=lambda c: (c.time_s, c.frame_id)))
+            caption = Caption.model_validate_json(line)
+        except ValidationError:
+            damaged += 1
+        else:
+            by_frame[caption.frame_id] = caption
+    if damaged:
+        warnings.warn(
+            f"{path}: left out {damaged} damaged line(s)", CaptionMemoryWarning, stacklevel=3
+        )
+    return tuple(sorted(by_frame.values(), key=lambda c: (c.time_s, c.frame_id)))
 
 
 def _cut_torn_line(path: Path) -> None:
-    """Cuts what a killed writer left behind the last newline; nobody was told it was kept."""
+    """Cuts what a killed writer left behind the last newline; no caller relies on it."""
     with path.open("r+b") as file:
         size = file.seek(0, os.SEEK_END)
         if size == 0:
@@ -172,15 +158,13 @@ def _cut_torn_line(path: Path) -> None:
             os.fsync(file.fileno())
 
 
-__all__ = ["CaptionMemory", "CaptionMemoryWarning", "Found", "MemoryStats"]
-
 _T = TypeVar("_T")
 
 Keep = Callable[[Caption], bool]
 """Which captions of a video are meant."""
 
 
-class Found(NamedTuple):
+class Hit(NamedTuple):
     """A remembered caption and how near it is to the query: cosine, -1 to 1."""
 
     caption: Caption
@@ -190,8 +174,8 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class MemoryStats:
-    """What the memory holds. indexed: entries in the index for this embedder, of `texts` different
-    texts in `captions` captions; fewer means that videos wait to be indexed at their next use."""
+    """What the memory holds. indexed: of `texts` different texts in `captions` captions, those in
+    the index for this embedder; the others are indexed when their videos are next used."""
 
     where: str
     embedder: str
@@ -205,19 +189,19 @@ class MemoryStats:
 class CaptionMemory:
     """Captions by video, searchable. Safe with several threads and processes on one machine.
 
-    eager: captions are indexed when they come; else when a video is first searched. Who remembers
-    thousands of videos and searches none spares the time and what Chroma keeps in memory of each
-    (0.15 MB a video of 60 captions, over 400 videos).
+    eager: captions are indexed when they come; else when a video is first searched. A run that
+    remembers thousands of videos and searches none saves the time and what Chroma keeps in memory
+    of each (0.15 MB a video of 60 captions, over 400 videos).
     """
 
     eager = True
 
-    def __init__(self, root: Path, where: Where, embed: Embedder) -> None:
+    def __init__(self, root: Path, where: ChromaFolder | ChromaServer, embed: Embedder) -> None:
         self._files = CaptionFiles(root / "captions")
         self._lock = root / "captions.lock"
         self._embed = embed
         self._index = ChromaIndex(where, embed.name)
-        self._sound: dict[str, object] = {}
+        self._indexed: dict[str, tuple[Signature, Version]] = {}
 
     @classmethod
     def open(
@@ -240,7 +224,7 @@ class CaptionMemory:
                 hint="Give a folder, or the http(s)://host:port of a Chroma server.",
             )
         root = Path(where).expanduser() if where is not None else root or cache_dir() / "memory"
-        return cls(root, LocalChroma(root), embed)
+        return cls(root, ChromaFolder(root), embed)
 
     def with_embedder(self, embed: Embedder) -> "CaptionMemory":
         """The same memory with another way to the same vectors: the names are equal."""
@@ -262,7 +246,7 @@ class CaptionMemory:
             if new:
                 self._files.append(video_id, new)
         if self.eager:
-            self._healed(video_id, lambda: self._sync(video_id))
+            self._retried(video_id, lambda: self._sync(video_id))
 
     def captions(self, video_id: str) -> list[Caption]:
         """All captions of a video in time order; none for a video never seen."""
@@ -274,13 +258,13 @@ class CaptionMemory:
 
     def search(
         self, query: str, video_ids: Sequence[str], k: int, keep: Keep = lambda _caption: True
-    ) -> list[Found]:
-        """The k captions nearest to a query, best first, among those that are to be kept.
+    ) -> list[Hit]:
+        """The k captions nearest to a query, best first, among those that `keep` accepts.
 
-        Equal scores are in the order of `video_ids`, then of time. Frames which share a text are
-        hits of their own. A blank query finds nothing. What a memory holds of a video grows with
-        the questions about it: who means a part of it says so with `keep`, and not by taking more
-        than is needed and leaving some out.
+        Equal scores are in the order of `video_ids`, then of time. Frames that share a text are
+        hits of their own. A blank query finds nothing. A memory holds more of a video with every
+        question about it: who means a part of it passes `keep`, instead of asking for more than
+        is needed and leaving some out.
         """
         if k < 1 or not query.strip():
             return []
@@ -291,15 +275,15 @@ class CaptionMemory:
             for name, score in self._nearest(video_id, vector, by_text, k):
                 for caption in by_text[name]:
                     key = (-score, rank, caption.time_s, caption.frame_id)
-                    ranked.append((key, Found(caption, video_id, score)))
-        return [found for _key, found in sorted(ranked, key=lambda pair: pair[0])[:k]]
+                    ranked.append((key, Hit(caption, video_id, score)))
+        return [hit for _key, hit in sorted(ranked, key=lambda pair: pair[0])[:k]]
 
     def forget(self, video_id: str) -> None:
         """Removes a video's captions and its entries."""
         with writer_lock(self._lock):
             self._files.remove(video_id)
-        self._sound.pop(video_id, None)
-        self._healed(video_id, lambda: self._index.drop(video_id))
+        self._indexed.pop(video_id, None)
+        self._retried(video_id, lambda: self._index.drop(video_id))
 
     def rebuild(self) -> MemoryStats:
         """Throws the index away, whatever state it is in, and makes it again from the files.
@@ -307,26 +291,28 @@ class CaptionMemory:
         A local index goes with the entries of other embedders; on a server only the videos that
         have captions here are made again.
         """
-        self._index.where.wipe()
-        self._sound.clear()
+        self._indexed.clear()
+        self._index.where.discard()
         for video_id in self._files.video_ids():
-            if not self._index.where.owned:
+            if isinstance(self._index.where, ChromaServer):
                 self._index.drop(video_id)
-            self._healed(video_id, lambda v=video_id: self._sync(v))  # type: ignore[misc]
+            self._retried(video_id, lambda v=video_id: self._sync(v))  # type: ignore[misc]
         return self.stats()
 
     def stats(self) -> MemoryStats:
         """Counts what is in the files and in the index; raises MemoryStoreError when the index
         cannot be read even after it was made again."""
         by_video = {name: self._files.read(name) for name in self._files.video_ids()}
-        counts = self._healed("", self._index.counts)
+        texts = {name: len(_by_text(captions)) for name, captions in by_video.items()}
+        counts = self._retried("", self._index.counts)
+        indexed = (min(n, counts.get(self._index.collection_name(v), 0)) for v, n in texts.items())
         return MemoryStats(
             where=self._index.where.name,
             embedder=self._embed.name,
             videos=len(by_video),
             captions=sum(len(captions) for captions in by_video.values()),
-            texts=sum(len(_by_text(captions)) for captions in by_video.values()),
-            indexed=sum(counts.get(self._index.collection_name(name), 0) for name in by_video),
+            texts=sum(texts.values()),
+            indexed=sum(indexed),
             bytes=self._files.bytes() + self._index.where.bytes(),
         )
 
@@ -341,54 +327,42 @@ class CaptionMemory:
             self._sync(video_id)
             return self._index.nearest(video_id, vector, by_text, k)
 
-        return self._healed(video_id, work)
+        return self._retried(video_id, work)
 
     def _sync(self, video_id: str) -> None:
-        """Makes the index hold what the files hold; looks only where something has changed."""
-        signature = self._files.signature(video_id)
-        if self._sound.get(video_id) == (signature, self._index.where.look()):
+        """Makes the index hold what the files hold; reads it only where something has changed."""
+        state = (self._files.signature(video_id), self._index.where.version())
+        if self._indexed.get(video_id) == state:
             return
-        entries = _entries(video_id, self._files.read(video_id))
-        missing = self._index.missing(video_id, entries)
-        checked = self._index.where.epoch
+        missing = self._index.missing(video_id, _entries(video_id, self._files.read(video_id)))
         if missing:
             # outside the lock: a remote embedder takes its time
             vectors = self._embed([entry.text for entry in missing])
             self._index.put(video_id, missing, vectors)
-        if self._index.where.epoch == checked:  # else somebody came in between: look again
-            self._sound[video_id] = (signature, checked)
+        self._indexed[video_id] = state
 
-    def _healed(self, video_id: str, work: Callable[[], _T]) -> _T:
-        """Does the work; if the index is broken drops the video from it and tries again, and if
-        that does not help, drops everything. The callers' work brings back what it needs."""
-        for repair in (self._drop_or_wipe, self._wipe):
-            try:
-                return work()
-            except IndexBroken as error:
-                warnings.warn(
-                    f"the caption index in {self._index.where.name} is damaged and is made again "
-                    f"from the captions: {error}",
-                    CaptionMemoryWarning,
-                    stacklevel=4,
-                )
-            self._sound.clear()
-            repair(video_id)
+    def _retried(self, video_id: str, work: Callable[[], _T]) -> _T:
+        """Does the work, once more on a new index where the old one is damaged. The work itself
+        brings back the entries that it needs; other videos' come back at their next use."""
+        version = self._index.where.version()
         try:
+            return work()
+        except IndexBroken as error:
+            warnings.warn(
+                f"the caption index in {self._index.where.name} is damaged and is made again "
+                f"from the captions: {error}",
+                CaptionMemoryWarning,
+                stacklevel=4,
+            )
+        try:
+            self._indexed.clear()
+            self._index.discard(video_id, version)
             return work()
         except IndexBroken as error:
             raise MemoryStoreError(
                 f"the caption index in {self._index.where.name} cannot be used: {error}",
                 hint="The captions are safe. Remove the index folder, or restart the server.",
             ) from error
-
-    def _drop_or_wipe(self, video_id: str) -> None:
-        try:
-            self._index.drop(video_id)
-        except IndexBroken:
-            self._index.where.wipe()
-
-    def _wipe(self, _video_id: str) -> None:
-        self._index.where.wipe()
 
 
 def _by_text(captions: Sequence[Caption]) -> dict[str, list[Caption]]:

@@ -32,8 +32,8 @@ def stage_key(stage: str, identity: object, payload: object) -> str:
     identity: who does it and how (model spec, prompt's sha, parameters). payload: what it is given,
     with the identities of the stages before, so that what follows a changed stage is redone.
     """
-    told = json.dumps([FORMAT, stage, identity, payload], sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()
+    text = json.dumps([FORMAT, stage, identity, payload], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Journal:

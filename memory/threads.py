@@ -179,5 +179,5 @@ class ThreadStore:
 
 
 def config(name: str) -> Any:
-    """What LangGraph is told of a thread."""
+    """How LangGraph is given a thread."""
     return {"configurable": {"thread_id": name}}

@@ -188,3 +188,25 @@ def _bounds(drawn: Floats) -> tuple[float, float]:
 
 def _how(clusters: Sequence[Hashable] | None) -> str:
     return "bootstrap" if clusters is None else "bootstrap over videos"
+
+
+def at_least(hits: int, n: int, p: float) -> float:
+    """How probable at least `hits` of n are where each has probability p: the exact binomial."""
+    if not hits or not 0 < p < 1:
+        return 1.0 if not hits or p >= 1 else 0.0
+    whole = math.lgamma(n + 1)
+    logs = (
+        whole - math.lgamma(k + 1) - math.lgamma(n - k + 1) + k * math.log(p)
+        + (n - k) * math.log1p(-p)
+        for k in range(hits, n + 1)
+    )  # fmt: skip
+    return min(1.0, math.fsum(math.exp(log) for log in logs))
+
+
+def round_width(least: float, *, whole: bool = False) -> float:
+    """The next 1, 2 or 5 times a power of ten that is at least `least`; whole: 1 at least."""
+    if least <= 0:
+        return 1.0 if whole else 0.1
+    power = 10.0 ** math.floor(math.log10(least))
+    found = next((power * k for k in (1, 2, 5) if power * k >= least * (1 - 1e-9)), power * 10)
+    return max(found, 1.0) if whole else found

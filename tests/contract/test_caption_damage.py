@@ -66,13 +66,13 @@ def test_a_damaged_index_is_made_again_and_says_so(
     if opened_before:
         assert memory.search("frame7 thing7 place7", ["v"], 1)
     damage(root, how)
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
         found = memory.search("frame7 thing7 place7", ["v"], 1)
     assert found[0].caption == MANY[7]
     if how != "sqlite empty":  # an empty file is a valid, empty database: it is just filled again
-        assert [w.category for w in said] == [CaptionMemoryWarning]
-        assert "made again" in str(said[0].message)
+        assert [w.category for w in raised] == [CaptionMemoryWarning]
+        assert "made again" in str(raised[0].message)
     assert memory.captions("v") == MANY
     assert memory.stats().indexed == 1200
     assert CaptionMemory.open(root, Words(d=512)).search("frame9", ["v"], 1)

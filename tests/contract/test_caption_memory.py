@@ -84,9 +84,8 @@ def test_captions_of_few_videos_are_kept_in_the_process(tmp_path: Path) -> None:
     for k in range(RECENT + 5):
         memory.add(f"v{k}", STREET)
         assert memory.captions(f"v{k}") == STREET
-    assert len(memory._files._read) == RECENT
+    assert memory._files._parsed.cache_info().currsize == RECENT
     assert memory.captions("v0") == STREET
-    assert "v0" in memory._files._read
 
 
 def test_another_process_finds_it_too(open_memory: Open, v: str) -> None:
@@ -197,12 +196,12 @@ def test_the_index_knows_video_frame_seconds_and_where_a_caption_was_taken_from(
         name = memory._index.collection_name(v)
         collection = client.get_collection(name, embedding_function=None)
         rows = collection.get(include=["documents", "metadatas"])
-        told = dict(zip(rows["documents"], rows["metadatas"], strict=True))
+        known = dict(zip(rows["documents"], rows["metadatas"], strict=True))
         assert collection.metadata["embedder"] == "words"
-    assert told["bird flies"] == {
+    assert known["bird flies"] == {
         "video_id": v, "frame_id": "v@7500", "seconds": 7.5, "shared_from": "v@7000",
     }  # fmt: skip
-    assert told["dog crosses the road"] == {"video_id": v, "frame_id": "v@2000", "seconds": 2.0}
+    assert known["dog crosses the road"] == {"video_id": v, "frame_id": "v@2000", "seconds": 2.0}
 
 
 def test_another_embedder_makes_its_own_index(open_memory: Open, v: str) -> None:

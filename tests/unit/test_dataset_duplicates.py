@@ -8,9 +8,17 @@ import pytest
 from tests.helpers.captions import Words
 from tests.helpers.records import item, video
 
-from videoespresso.dataset.inspect import duplicates
-from videoespresso.dataset.inspect.duplicates import Groups, asked, find, near
-from videoespresso.dataset.inspect.leakage import KINDS, Kind, Leakage, leakage
+from videoespresso.dataset.inspect import overlap
+from videoespresso.dataset.inspect.overlap import (
+    KINDS,
+    Groups,
+    Kind,
+    Leakage,
+    duplicates,
+    embedded,
+    leakage,
+    near,
+)
 from videoespresso.dataset_record import DatasetItem, KeyFrame
 from videoespresso.errors import UserError
 from videoespresso.models.embedders import embedder
@@ -28,7 +36,7 @@ def like(one: DatasetItem, seed: int, **changed: object) -> DatasetItem:
 
 
 def test_different_questions_are_not_duplicates() -> None:
-    found = find(reading(ITEMS), Words(), 0.999)
+    found = duplicates(reading(ITEMS), Words(), 0.999)
     assert (found.records, found.repeated, found.groups, found.extra) == (120, 0, 0, 0)
     assert found.largest == 1
 
@@ -39,7 +47,7 @@ def test_duplicates_are_found_whatever_they_look_like() -> None:
         like(ITEMS[3], 501, answer=ITEMS[3].answer.replace(".", " !")),
         like(ITEMS[8], 502, film=0),
     ]
-    found = find(reading([*ITEMS, *again]), Words(), 0.999)
+    found = duplicates(reading([*ITEMS, *again]), Words(), 0.999)
     assert (found.repeated, found.groups, found.largest, found.extra) == (5, 2, 3, 3)
     assert {(e.first, e.second) for e in found.examples} >= {(ITEMS[8].id, again[2].id)}
     assert found.examples[0].question
@@ -48,20 +56,20 @@ def test_duplicates_are_found_whatever_they_look_like() -> None:
 
 def test_one_question_twice_about_one_video() -> None:
     again = like(ITEMS[3], 500, video=ITEMS[3].video, id="f" * 16)
-    assert find(reading([*ITEMS, again]), Words(), 0.999).same_video == 1
+    assert duplicates(reading([*ITEMS, again]), Words(), 0.999).same_video == 1
 
 
 def test_another_answer_is_another_question() -> None:
     again = like(ITEMS[3], 500, answer="No.")
-    assert find(reading([*ITEMS, again]), Words(), 0.999).repeated == 0
+    assert duplicates(reading([*ITEMS, again]), Words(), 0.999).repeated == 0
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     mixed = [*ITEMS, *(like(one, 1000 + k) for k, one in enumerate(ITEMS[::3]))]
     random.Random(4).shuffle(mixed)
-    whole = find(reading(mixed), Words(), 0.9)
-    monkeypatch.setattr(duplicates, "BLOCK", 17)
-    parts = find(reading(mixed), Words(), 0.9)
+    whole = duplicates(reading(mixed), Words(), 0.9)
+    monkeypatch.setattr(overlap, "BLOCK", 17)
+    parts = duplicates(reading(mixed), Words(), 0.9)
     assert whole.repeated > 40
     assert parts.model_dump(exclude={"examples"}) == whole.model_dump(exclude={"examples"})
 
@@ -71,9 +79,9 @@ def test_pairs_are_those_of_comparing_each_with_each() -> None:
     words = Words()
     q, a = words([one.question for one in ITEMS]), words([one.answer for one in ITEMS])
     same = np.triu((q @ q.T >= 0.8) & (a @ a.T >= 0.8), 1)
-    with asked([mixed], words) as told:
-        pairs = {pair for i, j in near(told, 0.8) for pair in zip(i, j, strict=True)}
-        text = told.text
+    with embedded([reading(mixed)], words) as texts:
+        pairs = {pair for i, j in near(texts, 0.8) for pair in zip(i, j, strict=True)}
+        text = texts.text
     assert len(text) == 144
     assert text.max() == 119, "a text is embedded once"
     close = np.abs(q @ q.T - 0.8) < 0.002
@@ -85,7 +93,7 @@ def test_pairs_are_those_of_comparing_each_with_each() -> None:
 
 
 def test_nothing_has_no_duplicates() -> None:
-    found = find(reading([]), Words())
+    found = duplicates(reading([]), Words())
     assert (found.records, found.repeated, found.largest) == (0, 0, 0)
 
 
@@ -93,7 +101,7 @@ def test_the_built_in_embedder_tells_paraphrases_from_changes() -> None:
     asks = (("red", "stop"), ("red", "halt"), ("blue", "stop"))
     questions = [f"Why does the {colour} car {deed} at the crossing?" for colour, deed in asks]
     made = [item(k, question=q, answer="The light turns red.") for k, q in enumerate(questions)]
-    found = find(reading(made), embedder())
+    found = duplicates(reading(made), embedder())
     assert [(e.first, e.second) for e in found.examples] == [(made[0].id, made[1].id)]
 
 

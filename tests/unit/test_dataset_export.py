@@ -25,23 +25,23 @@ def lines(done: Converted, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def text(said: conversations.Said) -> str:
-    return "".join(part for part in said.parts if isinstance(part, str))
+def text(message: conversations.Message) -> str:
+    return "".join(part for part in message.parts if isinstance(part, str))
 
 
 def test_stage_one_asks_as_at_run_time_and_tells_what_our_reasoner_reads() -> None:
-    system, asked, told = conversations.evidence_lesson(item(), "json", "frames")
+    system, prompt, reply = conversations.evidence_conversation(item(), "json", "frames")
     assert text(system) == load("reasoner").text
-    assert [part for part in asked.parts if not isinstance(part, str)] == [
+    assert [part for part in prompt.parts if not isinstance(part, str)] == [
         conversations.Medium("images/0-0.jpg"),
         conversations.Medium("images/0-1.jpg"),
     ]
-    assert text(asked) == (
+    assert text(prompt) == (
         "Frame 1 (0.0 s)\nCaption: frame 0 [1]\nBoxes: light 10 20 30 40\n"
         "Frame 2 (2.0 s)\nCaption: frame 2 [2]\n"
         f"Question: Why does car 0 stop?\n{prompt_parts.EVIDENCE_CUE}"
     )
-    steps = reasoner.Evidence.model_validate_json(text(told)).steps
+    steps = reasoner.Evidence.model_validate_json(text(reply)).steps
     assert [(s.text, s.frame) for s in steps] == [
         ("The light turns red.", 1),
         ("The car stops.", 2),
@@ -53,12 +53,12 @@ def test_stage_one_asks_as_at_run_time_and_tells_what_our_reasoner_reads() -> No
 
 
 def test_stage_two_goes_on_from_stage_one() -> None:
-    first = conversations.evidence_lesson(item(), "json", "frames")
-    lesson = conversations.answer_lesson(item(), "json", "frames")
-    assert lesson[: len(first)] == first
-    asked, told = lesson[len(first) :]
-    assert asked.parts == prompt_parts.answer_parts(item().options)
-    conclusion = reasoner.Conclusion.model_validate_json(text(told))
+    first = conversations.evidence_conversation(item(), "json", "frames")
+    conversation = conversations.answer_conversation(item(), "json", "frames")
+    assert conversation[: len(first)] == first
+    prompt, reply = conversation[len(first) :]
+    assert prompt.parts == prompt_parts.answer_parts(item().options)
+    conclusion = reasoner.Conclusion.model_validate_json(text(reply))
     assert conclusion.answer == "because the light is red"
     assert reasoner.choice_of(conclusion, item().options) == 1
 
@@ -66,48 +66,48 @@ def test_stage_two_goes_on_from_stage_one() -> None:
 def test_a_free_question_has_a_free_answer() -> None:
     free = item(options=(), letter=None)
     for replies in ("json", "text"):
-        asked, told = conversations.answer_lesson(free, replies, "frames")[-2:]
-        assert asked.parts == (prompt_parts.ANSWER_CUE,)
-        assert "because the light is red" in text(told)
-        assert "(B)" not in text(told)
+        prompt, reply = conversations.answer_conversation(free, replies, "frames")[-2:]
+        assert prompt.parts == (prompt_parts.ANSWER_CUE,)
+        assert "because the light is red" in text(reply)
+        assert "(B)" not in text(reply)
 
 
 def test_the_paper_s_form_has_boxes_in_the_text_and_no_more_than_frames_in_the_question() -> None:
-    asked, told = conversations.evidence_lesson(item(), "text", "frames")
-    assert text(asked) == (
+    prompt, reply = conversations.evidence_conversation(item(), "text", "frames")
+    assert text(prompt) == (
         "Frame 1 (0.0 s)\nFrame 2 (2.0 s)\nQuestion: Why does car 0 stop?\n"
         f"{prompt_parts.EVIDENCE_CUE}"
     )
-    assert text(told) == (
+    assert text(reply) == (
         "The <obj_start>light<obj_end><box_start>[[20.0, 30.0, 20.0, 20.0]]<box_end> turns red. "
         "The <obj_start>car<obj_end><box_start>[]<box_end> stops."
     )
-    assert text(conversations.answer_lesson(item(), "text", "frames")[-1]) == (
+    assert text(conversations.answer_conversation(item(), "text", "frames")[-1]) == (
         "(B) because the light is red"
     )
 
 
 def test_a_video_may_be_shown() -> None:
-    asked = conversations.evidence_lesson(item(), "text", "video")[0]
-    assert asked.parts[0] == conversations.Medium("v.mp4", "video")
-    assert text(asked).startswith("Question: ")
+    prompt = conversations.evidence_conversation(item(), "text", "video")[0]
+    assert prompt.parts[0] == conversations.Medium("v.mp4", "video")
+    assert text(prompt).startswith("Question: ")
 
 
 def test_the_selector_learns_what_it_replies() -> None:
-    system, asked, told = conversations.select_lesson(item(), "json")
+    system, prompt, reply = conversations.select_conversation(item(), "json")
     assert text(system) == load("selector").text
     captions = [(float(k), f"frame {k}") for k in range(4)]
-    assert asked.parts == prompt_parts.select_parts("Why does car 0 stop?", captions)
-    core = selector.Selection.model_validate_json(text(told)).core
+    assert prompt.parts == prompt_parts.select_parts("Why does car 0 stop?", captions)
+    core = selector.Selection.model_validate_json(text(reply)).core
     assert [(kept.frame, kept.why) for kept in core] == [(1, "core 0"), (3, "core 1")]
-    assert text(conversations.select_lesson(item(), "text")[-1]) == "frame 0\nframe 2"
+    assert text(conversations.select_conversation(item(), "text")[-1]) == "frame 0\nframe 2"
 
 
 def test_a_core_frame_is_found_among_the_captions_by_its_instant_too() -> None:
     frames = tuple(f.model_copy(update={"frame_id": ""}) for f in item().core_frames)
     assert (
-        conversations.select_lesson(item(core_frames=frames), "json")[-1]
-        == (conversations.select_lesson(item(), "json")[-1])
+        conversations.select_conversation(item(core_frames=frames), "json")[-1]
+        == (conversations.select_conversation(item(), "json")[-1])
     )
 
 
@@ -134,20 +134,20 @@ SECOND = BOX.model_copy(update={"frame": 1})
     ],
 )
 def test_the_frame_of_a_sentence_is_what_is_known(record: DatasetItem, frame: int) -> None:
-    told = text(conversations.evidence_lesson(record, "json", "frames")[-1])
-    assert json.loads(told)["steps"][0]["frame"] == frame
+    reply = text(conversations.evidence_conversation(record, "json", "frames")[-1])
+    assert json.loads(reply)["steps"][0]["frame"] == frame
 
 
 def _evidence(record: DatasetItem) -> object:
-    return conversations.evidence_lesson(record, "json", "frames")
+    return conversations.evidence_conversation(record, "json", "frames")
 
 
 def _select(record: DatasetItem) -> object:
-    return conversations.select_lesson(record, "json")
+    return conversations.select_conversation(record, "json")
 
 
 def _video(record: DatasetItem) -> object:
-    return conversations.evidence_lesson(record, "text", "video")
+    return conversations.evidence_conversation(record, "text", "video")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_frames_without_an_instant_say_none(tmp_path: Path) -> None:
 
 
 def test_trl_learns_only_the_completion() -> None:
-    row = trl(conversations.answer_lesson(item(), "json", "frames"))
+    row = trl(conversations.answer_conversation(item(), "json", "frames"))
     assert [m["role"] for m in row["prompt"]] == ["system", "user", "assistant", "user"]
     assert [m["role"] for m in row["completion"]] == ["assistant"]
     blocks = [b for m in row["prompt"] + row["completion"] for b in m["content"]]
@@ -198,7 +198,7 @@ def test_trl_learns_only_the_completion() -> None:
 
 def test_a_placeholder_in_a_question_is_no_picture() -> None:
     evil = changed(question="What is <image> <video> <bbox> <b>?")
-    row = tagged(conversations.evidence_lesson(evil, "json", "frames"))
+    row = tagged(conversations.evidence_conversation(evil, "json", "frames"))
     shown = "".join(m["content"] for m in row["messages"])
     assert shown.count("<image>") == len(row["images"]) == 2
     assert "What is [image] [video] [bbox] <b>?" in shown
@@ -209,15 +209,15 @@ def test_llama_factory_finds_its_files(tmp_path: Path) -> None:
     done = convert(dataset(tmp_path / "d"), tmp_path / "lf", to="llama-factory")
     info = json.loads((tmp_path / "lf/dataset_info.json").read_text())
     assert list(info) == ["videoespresso_evidence", "videoespresso_answer"]
-    for told in info.values():
-        assert told["formatting"] == "sharegpt"
-        assert set(told["columns"]) == {"messages", "images"}
-        for row in lines(done, told["file_name"]):
-            assert set(row) == set(told["columns"].values())
+    for entry in info.values():
+        assert entry["formatting"] == "sharegpt"
+        assert set(entry["columns"]) == {"messages", "images"}
+        for row in lines(done, entry["file_name"]):
+            assert set(row) == set(entry["columns"].values())
             turns = [m["role"] for m in row["messages"]]
-            assert turns[0] == told["tags"]["system_tag"]
+            assert turns[0] == entry["tags"]["system_tag"]
             pairs = len(turns) // 2
-            assert turns[1:] == [told["tags"]["user_tag"], told["tags"]["assistant_tag"]] * pairs
+            assert turns[1:] == [entry["tags"]["user_tag"], entry["tags"]["assistant_tag"]] * pairs
     assert dataset_info({"a": "b"}, "")["a"]["columns"] == {"messages": "messages"}
 
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from videoespresso.cli import dataset_inspect
 from videoespresso.cli.app import app
-from videoespresso.dataset.inspect import leakage, split_assignment
+from videoespresso.dataset.inspect import overlap, split
 from videoespresso.dataset_record import DatasetItem
 from videoespresso.errors import UserError
 
@@ -29,8 +29,8 @@ def run(*words: str | Path, code: int = 0) -> str:
 
 
 def test_the_choices_are_those_of_the_modules() -> None:
-    assert tuple(dataset_inspect.Together) == split_assignment.TOGETHER
-    assert tuple(dataset_inspect.Kind) == leakage.KINDS
+    assert tuple(dataset_inspect.Together) == split.TOGETHER
+    assert tuple(dataset_inspect.Kind) == overlap.KINDS
 
 
 def test_stats_as_text_json_and_page(folder: Path, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_split_and_check(folder: Path, tmp_path: Path) -> None:
     run("check", parts / "train", folder, *clean, code=1)
     found = json.loads(run("check", parts / "train", folder, "--json", *clean, code=1))
     assert {leak["kind"] for leak in found["leaks"]} == {"video", "image", "question"}
-    ignored = [word for kind in leakage.KINDS for word in ("--ignore", kind)]
+    ignored = [word for kind in overlap.KINDS for word in ("--ignore", kind)]
     run("check", parts / "train", folder, *ignored)
 
 

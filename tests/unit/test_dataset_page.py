@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from tests.helpers.records import HOSTILE, dataset, item, reject, video
 
-from videoespresso.dataset.inspect.stats import Tally, gather, share
+from videoespresso.dataset.inspect.stats import gather, share, spread
 from videoespresso.dataset_record import (
     DatasetItem,
     EvidenceSentence,
@@ -266,10 +266,7 @@ def test_ticks_of_a_group_in_the_middle_of_a_film() -> None:
 
 
 def test_a_histograms_bars_are_as_high_as_their_counts() -> None:
-    tally = Tally()
-    for value in (1, 1, 1, 1, 2, 2, 3):
-        tally.add(value)
-    drawn = charts.histogram("Lengths", tally.spread(), "words")
+    drawn = charts.histogram("Lengths", spread((1, 1, 1, 1, 2, 2, 3)), "words")
     assert drawn
     assert [column.height for column in drawn.columns] == [150.0, 75.0, 37.5]
     assert [column.title for column in drawn.columns] == ["1 words: 4", "2 words: 2", "3 words: 1"]
@@ -278,10 +275,7 @@ def test_a_histograms_bars_are_as_high_as_their_counts() -> None:
 
 
 def test_a_histograms_last_bar_holds_the_rest_and_says_so() -> None:
-    tally = Tally()
-    for value in [*range(50)] * 20 + [900]:
-        tally.add(value)
-    drawn = charts.histogram("Lengths", tally.spread(), "s")
+    drawn = charts.histogram("Lengths", spread([*range(50)] * 20 + [900]), "s")
     assert drawn
     assert "or more s" in drawn.columns[-1].title
 
@@ -301,10 +295,7 @@ def test_bars_of_shares_carry_interval_and_comparison() -> None:
 
 
 def test_ranges_and_counts() -> None:
-    tally = Tally()
-    for value in range(101):
-        tally.add(value)
-    drawn = charts.ranges("Distance", "s", [("a", tally.spread()), ("b", None)])
+    drawn = charts.ranges("Distance", "s", [("a", spread(range(101))), ("b", None)])
     assert drawn
     (row,) = drawn.rows
     assert row.low is not None

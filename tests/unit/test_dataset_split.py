@@ -9,10 +9,9 @@ import pytest
 from tests.helpers.captions import Words
 from tests.helpers.records import dataset, item, reject, video
 
-from videoespresso.dataset.inspect.leakage import leakage
+from videoespresso.dataset.inspect.overlap import leakage
 from videoespresso.dataset.inspect.record_measures import video_key
-from videoespresso.dataset.inspect.split import parts, split
-from videoespresso.dataset.inspect.split_assignment import divide, parse_ratios, point
+from videoespresso.dataset.inspect.split import divide, parse_ratios, parts, point, split
 from videoespresso.dataset.inspect.validate import validate
 from videoespresso.dataset.records_io import read_items, read_rejects
 from videoespresso.dataset_record import DatasetItem, Reject

@@ -8,8 +8,9 @@ import pytest
 from tests.helpers.records import item, reject, video
 
 from videoespresso.dataset.inspect.record_measures import AFTER_VERIFY, VERIFY, distances, source_of
-from videoespresso.dataset.inspect.stats import PAPER, Frequent, Tally, gather, round_width, share
+from videoespresso.dataset.inspect.stats import PAPER, Frequent, gather, share, spread
 from videoespresso.graphs.dataset_pair import PAIR_CHAIN
+from videoespresso.statistics import round_width
 from videoespresso.tasks import TASKS
 
 ITEMS = [item(seed) for seed in range(300)]
@@ -41,17 +42,17 @@ def test_a_record_without_a_task_gets_a_row() -> None:
 def test_spreads_are_those_of_the_values() -> None:
     counts = [len(one.core_frames) for one in ITEMS]
     gaps = [d for one in ITEMS for d in distances(one)]
-    for spread, values in (
+    for found, values in (
         (STATS.core_frames, counts),
         (STATS.distances, gaps),
         (STATS.key_items, [len(one.key_items) for one in ITEMS]),
         (STATS.lengths["question"], [len(one.question.split()) for one in ITEMS]),
     ):
-        assert spread
-        assert (spread.n, spread.least, spread.most) == (len(values), min(values), max(values))
-        assert spread.mean == pytest.approx(mean(values))
-        assert abs(spread.median - median(values)) <= 1
-        assert sum(bar.n for bar in spread.bars) == len(values)
+        assert found
+        assert (found.n, found.least, found.most) == (len(values), min(values), max(values))
+        assert found.mean == pytest.approx(mean(values))
+        assert abs(found.median - median(values)) <= 1
+        assert sum(bar.n for bar in found.bars) == len(values)
 
 
 def test_distances_are_told_by_task() -> None:
@@ -147,25 +148,25 @@ def test_sources(path: str, source: str) -> None:
     assert source_of(path) == source
 
 
-def test_a_tally_stays_small() -> None:
-    tally, rng = Tally(), random.Random(2)
-    for _ in range(20_000):
-        tally.add(rng.expovariate(0.01))
-    assert len(tally._seen) < 5 * 900
-    spread = tally.spread()
-    assert spread
-    assert spread.mean == pytest.approx(100, rel=0.05)
-    assert spread.median == pytest.approx(100 * math.log(2), rel=0.05)
-    assert len(spread.bars) <= 24
-    assert sum(bar.n for bar in spread.bars) == 20_000
+def test_quantiles_are_those_of_the_values() -> None:
+    rng = random.Random(2)
+    values = sorted(rng.expovariate(0.01) for _ in range(20_000))
+    found = spread(values)
+    assert found
+    assert found.mean == pytest.approx(mean(values))
+    assert (found.least, found.p5, found.median) == (values[0], values[999], values[9_999])
+    assert (found.p95, found.most) == (values[18_999], values[-1])
+    assert len(found.bars) <= 24
+    assert sum(bar.n for bar in found.bars) == 20_000
+    for bar in found.bars[:-1]:
+        assert bar.n == sum(bar.low <= value < bar.high for value in values)
 
 
 def test_one_value_is_one_bar() -> None:
-    tally = Tally()
-    tally.add(3)
-    spread = tally.spread()
-    assert spread
-    assert [(bar.low, bar.high, bar.n) for bar in spread.bars] == [(3, 4, 1)]
+    found = spread([3])
+    assert found
+    assert [(bar.low, bar.high, bar.n) for bar in found.bars] == [(3, 4, 1)]
+    assert spread([]) is None
 
 
 def test_frequent_words_in_bounded_room_say_what_they_lost() -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.helpers.records import HOSTILE, dataset, item, picture, reject, video
 
 from videoespresso.dataset.inspect.record_checks import CHECKS, MEND, faults
-from videoespresso.dataset.inspect.validate import Validation, at_least, leans, validate
+from videoespresso.dataset.inspect.validate import Validation, leans, validate
 from videoespresso.dataset.records_io import read_items
 from videoespresso.dataset_record import (
     DatasetItem,
@@ -23,6 +23,7 @@ from videoespresso.dataset_record import (
     GroupCaption,
 )
 from videoespresso.errors import UserError
+from videoespresso.statistics import at_least
 
 SOUND = item(5)
 BOX = (0.1, 0.1, 0.5, 0.5)

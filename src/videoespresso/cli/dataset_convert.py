@@ -164,10 +164,10 @@ def _show(done: "Converted") -> None:
     if rows:
         show_table("", "what", "records#", rows=rows)
     for left in done.left_out:
-        told = f"{left.count} left out: {left.criterion}; the first: {left.first}, {left.reason}"
+        line = f"{left.count} left out: {left.criterion}; the first: {left.first}, {left.reason}"
         if left.also:
             more = ", …" if left.count > 1 + len(left.also) else ""
-            told += f"; also {', '.join(left.also)}{more}"
-        say_warning(told)
+            line += f"; also {', '.join(left.also)}{more}"
+        say_warning(line)
     for file in done.files:
         out().print(one_line(file), style="dim")

@@ -20,7 +20,7 @@ ID_LENGTH = 16
 
 
 class Together(StrEnum):
-    """division.TOGETHER, written out, as that module loads numpy; a test holds them equal."""
+    """split.TOGETHER, written out, as that module loads numpy; a test holds them equal."""
 
     STEM = "stem"
     IMAGES = "images"
@@ -28,7 +28,7 @@ class Together(StrEnum):
 
 
 class Kind(StrEnum):
-    """leaks.KINDS, likewise."""
+    """overlap.KINDS, likewise."""
 
     VIDEO = "video"
     STEM = "stem"
@@ -205,8 +205,8 @@ def split(
 ) -> None:
     """Divide a dataset by video: by a hash of its content, so new videos do not move old ones."""
     from videoespresso.cli.dataset_tables import show_split
+    from videoespresso.dataset.inspect.split import TOGETHER, parse_ratios
     from videoespresso.dataset.inspect.split import split as divide
-    from videoespresso.dataset.inspect.split_assignment import TOGETHER, parse_ratios
 
     chosen = [what for what in TOGETHER if what in (together or [])]
     done = divide(
@@ -245,7 +245,7 @@ def check(
     """Find what splits share: videos, frames, questions. Exit code 1 when there is something."""
     from videoespresso.cli.dataset_tables import show_duplicates, show_leakage
     from videoespresso.dataset import records_io
-    from videoespresso.dataset.inspect import duplicates, leakage
+    from videoespresso.dataset.inspect.overlap import KINDS, duplicates, leakage
     from videoespresso.dataset.inspect.split import parts
     from videoespresso.models.paid_embedder import within_limits
 
@@ -255,12 +255,12 @@ def check(
     readers = {str(folder): partial(records_io.read_items, folder) for folder in folders}
     if len(readers) == 1:
         (read,) = readers.values()
-        repeated = duplicates.find(read, within_limits(encoder), threshold)
+        repeated = duplicates(read, within_limits(encoder), threshold)
         ok = not repeated.same_video
         write_json(repeated) if as_json else show_duplicates(repeated)
     else:
-        wanted = [kind for kind in leakage.KINDS if kind not in (ignore or [])]
-        found = leakage.leakage(readers, within_limits(encoder), threshold=threshold, kinds=wanted)
+        wanted = [kind for kind in KINDS if kind not in (ignore or [])]
+        found = leakage(readers, within_limits(encoder), threshold=threshold, kinds=wanted)
         ok = found.ok
         write_json(found) if as_json else show_leakage(found)
     if not ok:

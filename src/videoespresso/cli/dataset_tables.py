@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from videoespresso.cli.console import one_line, out, say_warning, show_table
-from videoespresso.dataset.inspect.duplicates import Duplicates
-from videoespresso.dataset.inspect.leakage import MEANING, Leakage
-from videoespresso.dataset.inspect.split import Divided
+from videoespresso.dataset.inspect.overlap import MEANING, Duplicates, Leakage
+from videoespresso.dataset.inspect.split import SplitReport
 from videoespresso.dataset.inspect.stats import NO_TASK, DatasetStats, Share, Spread, TaskRow
 from videoespresso.dataset.inspect.validate import Validation
 from videoespresso.dataset_record import DatasetItem, FrameBox
@@ -92,13 +91,13 @@ def _spread(name: str, s: Spread) -> tuple[str, ...]:
 
 
 def _shares(stats: DatasetStats) -> Iterator[tuple[str, ...]]:
-    told: dict[str, Share | None] = {
+    shares: dict[str, Share | None] = {
         "key items with a box": stats.items_found,
         "accepted by the verifier": stats.accepted,
         "rejected of all": stats.rejected,
     }
-    told |= {f"{name} is right": share for name, share in stats.letters.items()}
-    for name, share in told.items():
+    shares |= {f"{name} is right": share for name, share in stats.letters.items()}
+    for name, share in shares.items():
         if share:
             yield name, f"{share.n:,}", percent(share)
 
@@ -119,14 +118,14 @@ def show_validation(found: Validation) -> None:
         for p in sorted(shown, key=lambda p: (p.line is None, p.line or 0))
     )
     show_table("Line#", "Record", "Check", "What", "How to mend it", rows=rows)
-    told = ", ".join(f"{n:,} {check}" for check, n in found.counts.items())
+    by_check = ", ".join(f"{n:,} {check}" for check, n in found.counts.items())
     count = sum(found.counts.values())
-    out().print(f"\n{found.records:,} records, {count:,} problems: {told}", style="bold red")
+    out().print(f"\n{found.records:,} records, {count:,} problems: {by_check}", style="bold red")
     if count > len(shown):
         out().print(f"{len(shown)} are shown; --json lists up to {len(found.problems):,}")
 
 
-def show_split(done: Divided) -> None:
+def show_split(done: SplitReport) -> None:
     """The parts, the records a task of each, and what is missing on a side."""
     header = ("Part", "Wanted#", "Videos#", "Records#", "Share of records (95 %)#")
     show_table(
@@ -163,14 +162,14 @@ def show_duplicates(found: Duplicates) -> None:
     style = "bold red" if found.same_video else ""
     out().print(f"{found.same_video:,} ask a second time about one video", style=style)
     for e in found.examples:
-        told = f"  {e.cosine:.2f}  {e.first} {e.question!r} ~ {e.second} {e.other!r}"
-        out().print(one_line(told), style="dim")
+        line = f"  {e.cosine:.2f}  {e.first} {e.question!r} ~ {e.second} {e.other!r}"
+        out().print(one_line(line), style="dim")
 
 
 def show_leakage(found: Leakage) -> None:
     """What the splits share, with examples."""
-    told = ", ".join(f"{one_line(name)} {n:,}" for name, n in found.records.items())
-    out().print(f"records: {told}")
+    sizes = ", ".join(f"{one_line(name)} {n:,}" for name, n in found.records.items())
+    out().print(f"records: {sizes}")
     if found.ok:
         out().print("nothing is shared")
     for leak in found.leaks:
@@ -184,19 +183,19 @@ def show_leakage(found: Leakage) -> None:
 
 def show_item(item: DatasetItem) -> None:
     """A record as text: question, options, evidence, core frames, who made it."""
-    said = out().print
-    said(f"{item.id} · {item.task or 'no task'} · {one_line(item.video.path)}", style="dim")
-    said(one_line(item.question), style="bold")
+    show = out().print
+    show(f"{item.id} · {item.task or 'no task'} · {one_line(item.video.path)}", style="dim")
+    show(one_line(item.question), style="bold")
     for k, option in enumerate(item.options):
         mark = "*" if letter(k) == item.letter else " "
-        said(f" {mark} {letter(k)}  {one_line(option)}")
-    said(f"Answer: {one_line(item.answer)}\n")
+        show(f" {mark} {letter(k)}  {one_line(option)}")
+    show(f"Answer: {one_line(item.answer)}\n")
     for step in item.evidence:
         at = f"[{step.frame + 1}] " if step.frame is not None else ""
-        said(f"{at}{one_line(step.text)}")
+        show(f"{at}{one_line(step.text)}")
         for thing in step.items:
-            said(f"      {one_line(thing.name)}: {_boxes(thing.boxes)}", style="dim")
-    said("")
+            show(f"      {one_line(thing.name)}: {_boxes(thing.boxes)}", style="dim")
+    show("")
     show_table(
         "Frame#", "Instant#", "Caption", "Rule", "Image",
         rows=(
@@ -207,18 +206,18 @@ def show_item(item: DatasetItem) -> None:
     if item.verification is not None:
         verdict = "accepted" if item.verification.accepted else "refused"
         why = " · ".join(x for x in (item.verification.criterion, item.verification.reason) if x)
-        said(f"\nVerification: {verdict}{f': {one_line(why)}' if why else ''}")
+        show(f"\nVerification: {verdict}{f': {one_line(why)}' if why else ''}")
     for stage in dict.fromkeys((*item.made, *item.cost)):
         by = item.made[stage].model if stage in item.made else "-"
         spent = f" · {money(item.cost[stage].usd)}" if stage in item.cost else ""
-        said(f"{one_line(stage)}: {one_line(by)}{spent}", style="dim")
+        show(f"{one_line(stage)}: {one_line(by)}{spent}", style="dim")
 
 
 def _boxes(boxes: tuple[FrameBox, ...]) -> str:
-    told = []
+    shown = []
     for box in boxes:
         corners = ", ".join(f"{v:.2f}" for v in box.xyxy)
         on = f" on [{box.frame + 1}]" if box.frame is not None else ""
         score = f" {box.score:.2f}" if box.score is not None else ""
-        told.append(f"({corners}){on}{score}")
-    return "; ".join(told) or "not found"
+        shown.append(f"({corners}){on}{score}")
+    return "; ".join(shown) or "not found"

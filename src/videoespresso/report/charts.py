@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from videoespresso.dataset.inspect.stats import Share, Spread, round_width
+from videoespresso.dataset.inspect.stats import Share, Spread
 from videoespresso.report.text import number, percent
+from videoespresso.statistics import round_width
 
 WIDE, HIGH = 420.0, 150.0
 """Of a histogram's plot, in the drawing's own units; a page scales it."""

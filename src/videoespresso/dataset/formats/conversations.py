@@ -1,8 +1,8 @@
-"""Our records as conversations to learn from: what a role is asked at run time, and what to say.
+"""Our records as conversations to train on: the prompt a role gets at run time, and its reply.
 
 Two stages (paper, section 3.3): core frames and the question, then the evidence; the evidence, then
 the answer. And the selector's: captions and the question, then the core frames (equations 4-6).
-The user's turns come from `agents/prompt_parts.py`, so what is trained is what will be asked.
+The user's messages come from `agents/prompt_parts.py`, so what is trained is what will be asked.
 """
 
 import json
@@ -22,14 +22,13 @@ Replies = Literal["json", "text"]
 """json: as our own reasoner answers, with its system message. text: as in the paper, the evidence
 as a sentence with its boxes inside, and no system message."""
 Shows = Literal["frames", "video"]
-Lessons = Literal["evidence", "answer", "select"]
 SAME_S = 1e-3
 """A core frame and a caption this near are the same frame."""
 
 
 @dataclass(frozen=True)
 class Medium:
-    """A picture or a film in a turn, by its path."""
+    """A picture or a film in a message, by its path."""
 
     path: str
     kind: Literal["image", "video"] = "image"
@@ -39,47 +38,47 @@ Part = str | Medium
 
 
 @dataclass(frozen=True)
-class Said:
-    """A turn."""
+class Message:
+    """A message."""
 
     role: Literal["system", "user", "assistant"]
     parts: tuple[Part, ...]
 
 
-Lesson = tuple[Said, ...]
-"""Turns; the last one is the assistant's and the only one to be learned."""
+Conversation = tuple[Message, ...]
+"""Messages; the last one is the assistant's and the only one to be learned."""
 
 
-def media_in(lesson: Lesson) -> Iterator[Medium]:
-    """What a lesson shows, in order."""
-    return (part for turn in lesson for part in turn.parts if isinstance(part, Medium))
+def media_in(conversation: Conversation) -> Iterator[Medium]:
+    """What a conversation shows, in order."""
+    return (part for message in conversation for part in message.parts if isinstance(part, Medium))
 
 
-def evidence_lesson(item: DatasetItem, replies: Replies, shows: Shows) -> Lesson:
+def evidence_conversation(item: DatasetItem, replies: Replies, shows: Shows) -> Conversation:
     """Stage 1. Raises Unusable for a record that lacks what it needs."""
     if not item.evidence:
         raise Unusable("no evidence")
-    asked = Said("user", _asked(item, replies, shows))
-    told = _steps(item) if replies == "json" else evidence_text(item, RELEASED)
-    return (*_system("reasoner", replies), asked, Said("assistant", (told,)))
+    prompt = Message("user", _prompt(item, replies, shows))
+    reply = _steps(item) if replies == "json" else evidence_text(item, RELEASED)
+    return (*_system("reasoner", replies), prompt, Message("assistant", (reply,)))
 
 
-def answer_lesson(item: DatasetItem, replies: Replies, shows: Shows) -> Lesson:
+def answer_conversation(item: DatasetItem, replies: Replies, shows: Shows) -> Conversation:
     """Stage 2: the conversation of stage 1 goes on. Raises Unusable as stage 1."""
     options = item.options if item.letter else ()
-    told = item.options[LETTERS.index(item.letter)] if item.letter else item.answer
+    answer = item.options[LETTERS.index(item.letter)] if item.letter else item.answer
     if replies == "json":
-        reply = _compact({"answered": True, "answer": told, "choice": item.letter})
+        reply = _compact({"answered": True, "answer": answer, "choice": item.letter})
     else:
-        reply = f"({item.letter}) {told}" if item.letter else told
+        reply = f"({item.letter}) {answer}" if item.letter else answer
     return (
-        *evidence_lesson(item, replies, shows),
-        Said("user", prompt_parts.answer_parts(options)),
-        Said("assistant", (reply,)),
+        *evidence_conversation(item, replies, shows),
+        Message("user", prompt_parts.answer_parts(options)),
+        Message("assistant", (reply,)),
     )
 
 
-def select_lesson(item: DatasetItem, replies: Replies) -> Lesson:
+def select_conversation(item: DatasetItem, replies: Replies) -> Conversation:
     """The selector's. Raises Unusable where the group's captions or their instants are missing."""
     rows = [(c.time_s, c.text) for c in item.captions if c.time_s is not None]
     if len(rows) < 2 or len(rows) < len(item.captions):
@@ -93,8 +92,8 @@ def select_lesson(item: DatasetItem, replies: Replies) -> Lesson:
         reply = _compact({"core": [{"why": why, "frame": at + 1} for at, why in kept]})
     else:
         reply = "\n".join(prompt_parts.one_line(item.captions[at].text) for at, _ in kept)
-    asked = Said("user", prompt_parts.select_parts(item.question, rows))
-    return (*_system("selector", replies), asked, Said("assistant", (reply,)))
+    prompt = Message("user", prompt_parts.select_parts(item.question, rows))
+    return (*_system("selector", replies), prompt, Message("assistant", (reply,)))
 
 
 def _place(frame: KeyFrame, item: DatasetItem) -> int:
@@ -108,11 +107,11 @@ def _place(frame: KeyFrame, item: DatasetItem) -> int:
     raise Unusable("a core frame is none of the captions' frames")
 
 
-def _system(role: str, replies: Replies) -> tuple[Said, ...]:
-    return (Said("system", (load(role).text,)),) if replies == "json" else ()
+def _system(role: str, replies: Replies) -> tuple[Message, ...]:
+    return (Message("system", (load(role).text,)),) if replies == "json" else ()
 
 
-def _asked(item: DatasetItem, replies: Replies, shows: Shows) -> tuple[Part, ...]:
+def _prompt(item: DatasetItem, replies: Replies, shows: Shows) -> tuple[Part, ...]:
     if shows == "video":
         if not item.video.path:
             raise Unusable("no video")
@@ -175,5 +174,5 @@ def _frame_of(sentence: EvidenceSentence, frames: int) -> int:
 
 
 def _compact(value: object) -> str:
-    """JSON as the pack was taught it, readable in any language."""
+    """JSON as the pack was trained to write it, readable in any language."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

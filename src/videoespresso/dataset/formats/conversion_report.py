@@ -54,8 +54,8 @@ class Converted(Record):
     left_out: tuple[Left, ...] = ()
 
 
-class Tally:
-    """Counts on the way. rejected: what is told of each record that cannot be read."""
+class Report:
+    """Counts on the way. rejected: is called with each record that cannot be read."""
 
     def __init__(self) -> None:
         self.rejected: Callable[[Reject], object] = lambda reject: None

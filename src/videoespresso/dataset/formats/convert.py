@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 from videoespresso.dataset.formats import reading, writing
-from videoespresso.dataset.formats.conversion_report import Converted, Tally
+from videoespresso.dataset.formats.conversion_report import Converted, Report
 from videoespresso.dataset.formats.released_boxes import Scale
-from videoespresso.dataset.formats.timestamps import Clock
+from videoespresso.dataset.formats.timestamps import Timestamps
 from videoespresso.dataset.records_io import records_file, refuse_own
 from videoespresso.errors import UserError
 
@@ -29,7 +29,7 @@ def convert(
     Raises UserError for a source that is no such file, for files that exist or that are the
     source's own, and where no record is left. Then nothing is written.
     """
-    place, tally, chosen = Path(source), Tally(), choices or writing.Choices()
+    place, report, chosen = Path(source), Report(), choices or writing.Choices()
     if not place.exists():
         raise UserError(f"{place}: no such file", hint="Check the path.")
     known = reading.detect(place) if form == "auto" else form
@@ -38,12 +38,12 @@ def convert(
             raise UserError(f"{place} is ours already", hint="Give a --to other than ours.")
         file = records_file(place)
         chosen = replace(chosen, images=chosen.images or file.parent, local=True)
-        records = reading.own(place, tally)
+        records = reading.own(place, report)
     else:
         if scale is None:
             scale = reading.scale_of(place)
-        records = reading.released(place, scale, Clock(chosen.videos), tally)
-    job = writing.Job(records, Path(out), to, chosen, tally)
+        records = reading.released(place, scale, Timestamps(chosen.videos), report)
+    job = writing.Job(records, Path(out), to, chosen, report)
     for file in job.targets:
         refuse_own(place, file)
     writing.write(job)
@@ -52,11 +52,11 @@ def convert(
         form=known,
         to=to,
         files=tuple(map(str, job.targets)),
-        read=tally.read,
-        written=tally.written,
-        boxes=tally.boxes,
+        read=report.read,
+        written=report.written,
+        boxes=report.boxes,
         scale=scale,
-        variants=dict(tally.variants),
-        changed=dict(+tally.changed),
-        left_out=tally.left_out,
+        variants=dict(report.variants),
+        changed=dict(+report.changed),
+        left_out=report.left_out,
     )

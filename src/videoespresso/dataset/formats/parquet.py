@@ -60,16 +60,16 @@ def row(item: DatasetItem, pictures: Sequence[Picture | None]) -> dict[str, Any]
 
     Raises Unusable for half surrogates, which Parquet has no place for.
     """
-    told = item.model_dump(mode="json")
+    columns = item.model_dump(mode="json")
     try:
-        json.dumps(told, ensure_ascii=False).encode()
+        json.dumps(columns, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise Unusable("text that UTF-8 cannot hold", error.reason) from error
     for name in AS_JSON:
-        told[name] = json.dumps(told[name], ensure_ascii=True)
-    for frame, picture in zip(told["core_frames"], pictures, strict=True):
+        columns[name] = json.dumps(columns[name], ensure_ascii=True)
+    for frame, picture in zip(columns["core_frames"], pictures, strict=True):
         frame["image"] = picture and {"bytes": picture.data, "path": picture.path}
-    return told
+    return columns
 
 
 def _schema(pa: Any) -> "pyarrow.Schema":
@@ -103,8 +103,8 @@ def _schema(pa: Any) -> "pyarrow.Schema":
         ]
     )  # fmt: skip
     features = {field.name: _feature(field.type, picture) for field in schema}
-    told = json.dumps({"info": {"features": features}})
-    return schema.with_metadata({"huggingface": told})
+    info = json.dumps({"info": {"features": features}})
+    return schema.with_metadata({"huggingface": info})
 
 
 def _feature(kind: Any, picture: Any) -> Any:

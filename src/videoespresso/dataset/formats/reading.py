@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from videoespresso.dataset.formats import inline
-from videoespresso.dataset.formats.conversion_report import Tally, Unusable
+from videoespresso.dataset.formats.conversion_report import Report, Unusable
 from videoespresso.dataset.formats.json_stream import Row, rows
 from videoespresso.dataset.formats.released import ReleasedReader
 from videoespresso.dataset.formats.released_boxes import Four, Scale, ScaleVote
 from videoespresso.dataset.formats.released_fields import texts
-from videoespresso.dataset.formats.timestamps import Clock
+from videoespresso.dataset.formats.timestamps import Timestamps
 from videoespresso.dataset.records_io import numbered, records_file
 from videoespresso.dataset_record import DatasetItem, Reject
 from videoespresso.errors import UserError
@@ -42,9 +42,9 @@ def detect(source: Path) -> Form:
         if "question" in found:
             return "videoespresso-test" if found & {"options", "correct_answer"} else FORMS[0]
         keys |= found
-    told = ", ".join(sorted(keys)[:8]) or "nothing with names"
+    names = ", ".join(sorted(keys)[:8]) or "nothing with names"
     raise UserError(
-        f"{source} is none of {', '.join(FORMS)}: its records have {told}",
+        f"{source} is none of {', '.join(FORMS)}: its records have {names}",
         hint="Released records have a `question`. Is this the annotation file?",
     )
 
@@ -64,51 +64,53 @@ def _boxes(row: Row) -> Iterator[Four]:
     return (box for text in texts(evidence) or () for box in inline.raw_boxes(text))
 
 
-def own(source: Path, tally: Tally) -> Iterator[Placed]:
+def own(source: Path, report: Report) -> Iterator[Placed]:
     """Our records; lines that are none are counted. Raises UserError for a younger schema."""
 
-    def spoiled(number: int, what: str) -> None:
-        tally.read += 1
-        tally.leave(f"line {number}", Unusable("no record of ours", what))
+    def damaged(number: int, what: str) -> None:
+        report.read += 1
+        report.leave(f"line {number}", Unusable("no record of ours", what))
 
-    for number, item in numbered(records_file(source), DatasetItem, spoiled):
-        tally.read += 1
+    for number, item in numbered(records_file(source), DatasetItem, damaged):
+        report.read += 1
         yield Placed(f"line {number}", item)
 
 
-def released(source: Path, scale: Scale, clock: Clock, tally: Tally) -> Iterator[Placed]:
-    """Released records as ours; those that cannot be read are counted and told."""
-    reader = ReleasedReader(scale, clock, tally)
+def released(
+    source: Path, scale: Scale, timestamps: Timestamps, report: Report
+) -> Iterator[Placed]:
+    """Released records as ours; those that cannot be read are counted and rejected."""
+    reader = ReleasedReader(scale, timestamps, report)
     seen: set[str] = set()
     for row in rows(source):
-        tally.read += 1
-        tally.boxes += sum(1 for _ in _boxes(row))
+        report.read += 1
+        report.boxes += sum(1 for _ in _boxes(row))
         try:
             if row.fault:
                 raise Unusable("cannot be read", row.fault)
             item = reader.read(row.value)
         except Unusable as why:
-            tally.leave(row.where, why)
-            tally.rejected(_reject(row, why))
+            report.leave(row.where, why)
+            report.rejected(_reject(row, why))
             continue
-        tally.changed["the same question twice, kept"] += item.id in seen
+        report.changed["the same question twice, kept"] += item.id in seen
         seen.add(item.id)
         yield Placed(row.where, item)
-    tally.changed.update(clock.missed)
+    report.changed.update(timestamps.missed)
 
 
 def _reject(row: Row, why: Unusable) -> Reject:
-    told = row.value if isinstance(row.value, dict) else {}
+    record = row.value if isinstance(row.value, dict) else {}
     return Reject(
-        video=_said(told, "video_path"),
+        video=_text(record, "video_path"),
         stage="convert",
         criterion=why.criterion,
         reason=f"{row.where}: {why}",
-        question=_said(told, "question"),
-        answer=_said(told, "answer"),
+        question=_text(record, "question"),
+        answer=_text(record, "answer"),
     )
 
 
-def _said(record: dict[str, Any], name: str) -> str:
+def _text(record: dict[str, Any], name: str) -> str:
     value = record.get(name)
     return value if isinstance(value, str) else ""

@@ -23,9 +23,9 @@ def released(item: DatasetItem, form: Released, scale: Scale) -> dict[str, Any]:
     record["evidence"] = evidence_text(item, scale)
     if item.task is not None and "task" not in item.extra:
         record["task"] = LEADERBOARD[item.task]
-    said = {name: value for name, value in record.items() if value not in (None, "", [])}
+    known = {name: value for name, value in record.items() if value not in (None, "", [])}
     return {
-        name: said.get(name, item.extra.get(name)) for name in record if name in said | item.extra
+        name: known.get(name, item.extra.get(name)) for name in record if name in known | item.extra
     } | {name: value for name, value in item.extra.items() if name not in record}
 
 

@@ -5,9 +5,9 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from videoespresso.dataset.formats import inline, released_fields
-from videoespresso.dataset.formats.conversion_report import Tally, Unusable
+from videoespresso.dataset.formats.conversion_report import Report, Unusable
 from videoespresso.dataset.formats.released_boxes import Scale
-from videoespresso.dataset.formats.timestamps import Clock
+from videoespresso.dataset.formats.timestamps import Timestamps
 from videoespresso.dataset_record import (
     LETTERS,
     DatasetItem,
@@ -23,12 +23,12 @@ EXAMPLE = 'A record has at least {"question": "…", "answer": "…"}.'
 
 
 class ReleasedReader:
-    """Reads the records of one file: all boxes have one scale, and a video is looked at once."""
+    """Reads the records of one file: all boxes have one scale, and a video is probed once."""
 
-    def __init__(self, scale: Scale, clock: Clock, tally: Tally) -> None:
+    def __init__(self, scale: Scale, timestamps: Timestamps, report: Report) -> None:
         self.scale = scale
-        self._clock = clock
-        self._tally = tally
+        self._timestamps = timestamps
+        self._report = report
 
     def read(self, record: Any) -> DatasetItem:
         """Raises Unusable for what is no question with an answer."""
@@ -37,7 +37,7 @@ class ReleasedReader:
         rest = {str(key): value for key, value in record.items() if value is not None}
         question = _text(rest, "question")
         path = self._path(rest)
-        frames = self._frames(rest, video := self._clock.video(path))
+        frames = self._frames(rest, video := self._timestamps.video(path))
         options, letter = self._options(rest)
         answer = self._answer(rest, options, letter)
         label = rest.get("task")
@@ -64,7 +64,7 @@ class ReleasedReader:
 
     def _path(self, rest: dict[str, Any]) -> str:
         name, value = released_fields.taken(rest, released_fields.VIDEO)
-        self._seen("video", name)
+        self._count("video", name)
         if name and not isinstance(value, str):
             rest[name] = value
             return ""
@@ -74,7 +74,7 @@ class ReleasedReader:
         paths = self._texts(rest, released_fields.FRAMES, "frames")
         captions = self._texts(rest, released_fields.CAPTIONS, "captions")
         if paths and captions and len(paths) != len(captions):
-            self._tally.changed["not as many captions as frames"] += 1
+            self._report.changed["not as many captions as frames"] += 1
         many = max(len(paths), len(captions))
         paths += [""] * (many - len(paths))
         captions += [""] * (many - len(captions))
@@ -82,17 +82,17 @@ class ReleasedReader:
 
     def _frame(self, path: str, caption: str, video: SourceVideo) -> KeyFrame:
         index = released_fields.frame_index(path)
-        time_s = self._clock.time_s(video, index)
+        time_s = self._timestamps.time_s(video, index)
         return KeyFrame(image=path, caption=caption, index=index, time_s=time_s)
 
     def _texts(self, rest: dict[str, Any], names: tuple[str, ...], what: str) -> list[str]:
         """A list of texts under any of the names; anything else stays where it is."""
         name, value = released_fields.taken(rest, names)
-        self._seen(what, name)
+        self._count(what, name)
         found = released_fields.texts(value)
         if name and found is None:
             rest[name] = value
-            self._tally.changed[f"{what} that are no texts, kept as extra"] += 1
+            self._report.changed[f"{what} that are no texts, kept as extra"] += 1
         return list(found or ())
 
     def _options(self, rest: dict[str, Any]) -> tuple[list[str], str | None]:
@@ -100,46 +100,46 @@ class ReleasedReader:
             return [], None
         found = released_fields.options(rest["options"])
         if found is None:
-            self._tally.changed["options that are no options, kept as extra"] += 1
+            self._report.changed["options that are no options, kept as extra"] += 1
             return [], None
         del rest["options"]
         letter = released_fields.letter(rest.get("correct_answer"), found)
         if letter is not None:
             del rest["correct_answer"]
         else:
-            self._tally.changed["options without a right letter"] += 1
+            self._report.changed["options without a right letter"] += 1
         return found, letter
 
     def _answer(self, rest: dict[str, Any], options: list[str], letter: str | None) -> str:
         """The answer; where there is none, the text of the right option."""
         if letter is not None and not str(rest.get("answer", "")).strip():
             rest.pop("answer", None)
-            self._seen("answer", "from the right option")
+            self._count("answer", "from the right option")
             return options[LETTERS.index(letter)]
         return _text(rest, "answer")
 
     def _evidence(self, rest: dict[str, Any]) -> tuple[EvidenceSentence, ...]:
-        told = released_fields.texts(rest.get("evidence"))
-        if told is None:
+        texts = released_fields.texts(rest.get("evidence"))
+        if texts is None:
             return ()
         del rest["evidence"]
         sentences = []
-        for text in told:
+        for text in texts:
             found = inline.read(text, self.scale)
-            self._tally.changed["tags that cannot be read, kept as text"] += found.malformed
-            self._tally.changed["boxes cut to the frame"] += found.cut
+            self._report.changed["tags that cannot be read, kept as text"] += found.malformed
+            self._report.changed["boxes cut to the frame"] += found.cut
             if text.strip():
                 sentences.append(EvidenceSentence(text=found.text, items=found.items))
         _, listed = released_fields.taken(dict(rest), released_fields.KEY_ITEMS)
-        self._seen("key items", "" if listed is None else type(listed).__name__)
+        self._count("key items", "" if listed is None else type(listed).__name__)
         if sentences and not any(sentence.items for sentence in sentences):
             names = tuple(GroundedItem(name=name) for name in released_fields.item_names(listed))
             sentences[0] = sentences[0].model_copy(update={"items": names})
         return tuple(sentences)
 
-    def _seen(self, what: str, how: str) -> None:
+    def _count(self, what: str, how: str) -> None:
         if how:
-            self._tally.variants[f"{what}: {how}"] += 1
+            self._report.variants[f"{what}: {how}"] += 1
 
 
 def _text(rest: dict[str, Any], name: str) -> str:

@@ -17,21 +17,21 @@ SLACK_S = 1.0
 """An index may lie this far behind a video's end: durations of containers are rounded."""
 
 
-class Clock:
-    """Looks at the videos below a folder. root: None looks at none, and no instants are known."""
+class Timestamps:
+    """Instants of frames of the videos below a folder. root: None knows no instants."""
 
     def __init__(self, root: Path | None) -> None:
         self._root = root
-        self._seen: OrderedDict[str, Video | None] = OrderedDict()
+        self._probed: OrderedDict[str, Video | None] = OrderedDict()
         self.missed: Counter[str] = Counter()
 
     def video(self, path: str) -> SourceVideo:
         """What is known of a video, by its path in the source, which stays as it is."""
-        seen = self._look(path) if self._root is not None and path else None
-        if seen is None:
+        probed = self._known(path) if self._root is not None and path else None
+        if probed is None:
             return SourceVideo(path=path)
-        known = seen.model_dump(include={"id", "duration_s", "fps", "width", "height"})
-        return SourceVideo(path=path, **known)
+        fields = probed.model_dump(include={"id", "duration_s", "fps", "width", "height"})
+        return SourceVideo(path=path, **fields)
 
     def time_s(self, video: SourceVideo, index: int | None) -> float | None:
         """Seconds from the start; None where the rate is not known or the index is beyond."""
@@ -43,14 +43,14 @@ class Clock:
             return None
         return time_s
 
-    def _look(self, path: str) -> "Video | None":
-        if path in self._seen:
-            self._seen.move_to_end(path)
-            return self._seen[path]
+    def _known(self, path: str) -> "Video | None":
+        if path in self._probed:
+            self._probed.move_to_end(path)
+            return self._probed[path]
         found = self._probe(path)
-        self._seen[path] = found
-        if len(self._seen) > KEPT:
-            self._seen.popitem(last=False)
+        self._probed[path] = found
+        if len(self._probed) > KEPT:
+            self._probed.popitem(last=False)
         return found
 
     def _probe(self, path: str) -> "Video | None":
@@ -68,9 +68,9 @@ class Clock:
 
     def _file(self, path: str) -> Path | None:
         """The file below the folder, with or without the release's own folder before it."""
-        assert self._root is not None, "asked only where there is a folder"
-        for told in (path, path.removeprefix("all_video/")):
-            file = below(self._root, told)
+        assert self._root is not None, "only called where there is a folder"
+        for name in (path, path.removeprefix("all_video/")):
+            file = below(self._root, name)
             if file is not None and file.is_file():
                 return file
         return None

@@ -1,33 +1,39 @@
-"""Lessons in the words of the trainers: TRL, LLaMA-Factory, ms-swift.
+"""Conversations in the formats of the trainers: TRL, LLaMA-Factory, ms-swift.
 
 TRL: {"prompt": […], "completion": […], "images": […]}, contents as lists of blocks, so that only
 the completion is learned. LLaMA-Factory and ms-swift: {"messages": […], "images": […]} with
-<image> where a picture stands; there the last turn alone is learned with `mask_history: true` and
-`--loss_scale last_round`.
+<image> where a picture stands; there the last message alone is learned with `mask_history: true`
+and `--loss_scale last_round`.
 """
 
 import re
 from typing import Any
 
-from videoespresso.dataset.formats.conversations import Lesson, Medium, Part, Said, media_in
+from videoespresso.dataset.formats.conversations import (
+    Conversation,
+    Medium,
+    Message,
+    Part,
+    media_in,
+)
 
 _PLACEHOLDER = re.compile(r"<(image|video|audio|bbox|ref-object)>")
 """What LLaMA-Factory and ms-swift replace, wherever it stands."""
 
 
-def trl(lesson: Lesson) -> dict[str, Any]:
+def trl(conversation: Conversation) -> dict[str, Any]:
     """A row for TRL's SFTTrainer."""
     row: dict[str, Any] = {
-        "prompt": [_blocks(turn) for turn in lesson[:-1]],
-        "completion": [_blocks(lesson[-1])],
+        "prompt": [_blocks(message) for message in conversation[:-1]],
+        "completion": [_blocks(conversation[-1])],
     }
-    if any(media_in(lesson)):
-        row["images"] = [medium.path for medium in media_in(lesson)]
+    if any(media_in(conversation)):
+        row["images"] = [medium.path for medium in media_in(conversation)]
     return row
 
 
-def _blocks(turn: Said) -> dict[str, Any]:
-    return {"role": turn.role, "content": [_block(part) for part in turn.parts]}
+def _blocks(message: Message) -> dict[str, Any]:
+    return {"role": message.role, "content": [_block(part) for part in message.parts]}
 
 
 def _block(part: Part) -> dict[str, Any]:
@@ -37,12 +43,14 @@ def _block(part: Part) -> dict[str, Any]:
     return {"type": "text", "text": part}
 
 
-def tagged(lesson: Lesson) -> dict[str, Any]:
+def tagged(conversation: Conversation) -> dict[str, Any]:
     """A row for LLaMA-Factory (sharegpt with OpenAI's tags) and ms-swift."""
     row: dict[str, Any] = {
-        "messages": [{"role": t.role, "content": "".join(map(_text, t.parts))} for t in lesson]
+        "messages": [
+            {"role": t.role, "content": "".join(map(_text, t.parts))} for t in conversation
+        ]
     }
-    for medium in media_in(lesson):
+    for medium in media_in(conversation):
         row.setdefault(f"{medium.kind}s", []).append(medium.path)
     return row
 

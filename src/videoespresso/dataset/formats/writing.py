@@ -14,7 +14,7 @@ from PIL import Image
 
 from videoespresso.dataset import records_io
 from videoespresso.dataset.formats import conversations, parquet, release, trainers
-from videoespresso.dataset.formats.conversion_report import Tally, Unusable
+from videoespresso.dataset.formats.conversion_report import Report, Unusable
 from videoespresso.dataset.formats.reading import Placed
 from videoespresso.dataset.formats.released_boxes import RELEASED, Scale
 from videoespresso.dataset.formats.timestamps import below
@@ -79,7 +79,7 @@ class Job:
     out: Path
     to: Target
     choices: Choices
-    tally: Tally
+    report: Report
 
     def each(self, make: Callable[[DatasetItem], Any]) -> Iterator[Any]:
         """What is made of each record; those of which nothing can be made are counted."""
@@ -87,9 +87,9 @@ class Job:
             try:
                 made = make(placed.item)
             except Unusable as why:
-                self.tally.leave(placed.where, why)
+                self.report.leave(placed.where, why)
                 continue
-            self.tally.written += 1
+            self.report.written += 1
             yield made
 
     @property
@@ -112,7 +112,7 @@ class Job:
 
 def write(job: Job) -> None:
     """Writes the records to `job.targets`. Raises UserError; then no file is there."""
-    _fitting(job)
+    _check_choices(job)
     if job.to == "ours":
         _ours(job)
     elif job.to == "parquet":
@@ -125,7 +125,7 @@ def write(job: Job) -> None:
         _reasoner(job)
 
 
-def _fitting(job: Job) -> None:
+def _check_choices(job: Job) -> None:
     """Raises UserError for choices that do not go together."""
     if job.choices.embed and job.to != "parquet":
         raise UserError(f"{job.to} has no images inside", hint="--embed is for --to parquet.")
@@ -142,12 +142,11 @@ def _fitting(job: Job) -> None:
         )
 
 
-def _some(job: Job) -> None:
+def _refuse_empty(job: Job) -> None:
     """Raises UserError where nothing was written: a file without records helps nobody."""
-    if job.tally.written:
+    if job.report.written:
         return
-    told = (f"{x.criterion} ({x.first}: {x.reason})" for x in job.tally.left_out[:3])
-    why = "; ".join(told)
+    why = "; ".join(f"{x.criterion} ({x.first}: {x.reason})" for x in job.report.left_out[:3])
     raise UserError(
         f"no record can be written as {job.to}: {why or 'there are none'}",
         hint="docs/dataset-formats.md says what each format needs.",
@@ -157,10 +156,10 @@ def _some(job: Job) -> None:
 def _ours(job: Job) -> None:
     with contextlib.ExitStack() as stack:
         records, rejects = (job.lines(stack, name) for name in IN_FOLDER["ours"])
-        job.tally.rejected = rejects.record
+        job.report.rejected = rejects.record
         for item in job.each(lambda item: item):
             records.record(item)
-        _some(job)
+        _refuse_empty(job)
 
 
 def _released(job: Job) -> None:
@@ -174,7 +173,7 @@ def _released(job: Job) -> None:
                 writer.value(record)
         else:
             _list(made, target)
-        _some(job)
+        _refuse_empty(job)
 
 
 def _list(records: Iterable[Any], target: IO[bytes]) -> None:
@@ -194,7 +193,7 @@ def _parquet(job: Job) -> None:
 
     with records_io.writing(job.file, replace=job.choices.replace) as target:
         parquet.write(job.each(row), target)
-        _some(job)
+        _refuse_empty(job)
 
 
 def _reasoner(job: Job) -> None:
@@ -202,8 +201,8 @@ def _reasoner(job: Job) -> None:
     replies, shows = job.choices.replies, job.choices.shows
 
     def rows(item: DatasetItem) -> tuple[dict[str, Any], dict[str, Any]]:
-        first = conversations.evidence_lesson(item, replies, shows)
-        second = conversations.answer_lesson(item, replies, shows)
+        first = conversations.evidence_conversation(item, replies, shows)
+        second = conversations.answer_conversation(item, replies, shows)
         return shaped(media.found(first)), shaped(media.found(second))
 
     with contextlib.ExitStack() as stack:
@@ -213,19 +212,21 @@ def _reasoner(job: Job) -> None:
             answer.value(second)
         if job.to == "llama-factory":
             stem = {f"videoespresso_{name.partition('.')[0]}": name for name in STAGES}
-            told = trainers.dataset_info(stem, "videos" if shows == "video" else "images")
+            columns = trainers.dataset_info(stem, "videos" if shows == "video" else "images")
             info = records_io.writing(job.targets[-1], replace=job.choices.replace)
-            stack.enter_context(info).write(json.dumps(told, indent=2).encode() + b"\n")
-        _some(job)
+            stack.enter_context(info).write(json.dumps(columns, indent=2).encode() + b"\n")
+        _refuse_empty(job)
 
 
 def _selector(job: Job) -> None:
     replies = job.choices.replies
     with contextlib.ExitStack() as stack:
         writer = job.lines(stack, *IN_FOLDER["trl-selector"])
-        for row in job.each(lambda item: trainers.trl(conversations.select_lesson(item, replies))):
+        for row in job.each(
+            lambda item: trainers.trl(conversations.select_conversation(item, replies))
+        ):
             writer.value(row)
-        _some(job)
+        _refuse_empty(job)
 
 
 class _Media:
@@ -235,12 +236,12 @@ class _Media:
         self._choices = choices
         self._fault = functools.lru_cache(KEPT)(_fault)  # neighbouring records share their frames
 
-    def found(self, lesson: conversations.Lesson) -> conversations.Lesson:
-        """The lesson with paths that can be opened. Raises Unusable for a file that is missing, and
+    def found(self, conversation: conversations.Conversation) -> conversations.Conversation:
+        """The same with paths that can be opened. Raises Unusable for a file that is missing, and
         for an image that is no picture."""
         return tuple(
-            conversations.Said(turn.role, tuple(self._part(part) for part in turn.parts))
-            for turn in lesson
+            conversations.Message(message.role, tuple(self._part(part) for part in message.parts))
+            for message in conversation
         )
 
     def picture(self, path: str) -> parquet.Picture | None:

@@ -1,7 +1,7 @@
-"""How often a guesser who sees neither video nor evidence picks the right option.
+"""How often a baseline that sees neither video nor evidence picks the right option.
 
-What such a guesser finds is a fault of the options: their length, their wording, or that wrong ones
-are made from the right one by changing one thing, so that the right one is most like the others.
+What it gains is a fault of the options: their length, their wording, or that wrong ones are made
+from the right one by changing one thing, so that the right one is most like the others.
 """
 
 import math
@@ -20,7 +20,7 @@ Read = Callable[[], Iterable[DatasetItem]]
 """Gives the records, from the first one, as often as it is called."""
 
 PARTS: Final = 10
-"""Naive Bayes is asked about each tenth of the videos and has learned from the others."""
+"""Naive Bayes predicts each tenth of the videos and has learned from the others."""
 SHELVES: Final = 256
 """Videos lie on shelves by a byte of their hash; the letter is learned from the shelves before.
 Chosen on what it is scored on, a letter beats chance by more than its interval where letters are
@@ -30,7 +30,7 @@ BAYES: Final = "naive Bayes on words, other videos"
 
 
 class Guess(Record):
-    """What a guesser gets of n records with options: a share from 0 to 1 and its 95 % interval,
+    """What a baseline gets of n records with options: a share from 0 to 1 and its 95 % interval,
     which knows that records of a video are alike. chance: what dice would get."""
 
     guesser: str
@@ -42,7 +42,7 @@ class Guess(Record):
 
 
 def guesses(read: Read) -> tuple[Guess, ...]:
-    """Every guesser's share. Memory holds a few numbers a video, and words, but no record."""
+    """Every baseline's share. Memory holds a few numbers a video, and words, but no record."""
     sums: dict[str, dict[bytes, list[float]]] = {}
     chances: list[float] = [0.0, 0.0]
     for item, credit in credits(read):
@@ -71,26 +71,26 @@ def _guess(guesser: str, sums: Sequence[Sequence[float]], chance: float) -> Gues
 
 
 def credits(read: Read) -> Iterator[tuple[DatasetItem, dict[str, float]]]:
-    """Each record that has a letter, and every guesser's credit for it: 1 for the right option, a
-    share of it where several look equally good to the guesser. Reads the records twice."""
-    learned = _Learned(_asked(read))
-    for item in _asked(read):
+    """Each record that has a letter, and every baseline's credit for it: 1 for the right option, a
+    share of it where several look equally good to the baseline. Reads the records twice."""
+    learned = _Counted(_with_letter(read))
+    for item in _with_letter(read):
         found = {
             name: _credit(item, [score(item, option) for option in item.options])
-            for name, score in _GUESSERS.items()
+            for name, score in _BASELINES.items()
         }
         found[LETTER] = _credit(item, learned.letters(item))
         found[BAYES] = _credit(item, learned.scores(item))
         yield item, found
 
 
-def _asked(read: Read) -> Iterator[DatasetItem]:
+def _with_letter(read: Read) -> Iterator[DatasetItem]:
     return (item for item in read() if item.letter is not None)
 
 
 def _credit(item: DatasetItem, scores: Sequence[float]) -> float:
     best = [k for k, s in enumerate(scores) if s == max(scores)]
-    assert item.letter is not None, "asked of a record with a letter"
+    assert item.letter is not None, "the record has no letter"
     return (LETTERS.index(item.letter) in best) / len(best)
 
 
@@ -107,11 +107,11 @@ def _likeness(item: DatasetItem, option: str) -> float:
 
 def _echo(item: DatasetItem, option: str) -> float:
     """The share of an option's words that the question has too."""
-    mine, asked = set(_words(option)), set(_words(item.question))
-    return len(mine & asked) / max(1, len(mine))
+    mine, question = set(_words(option)), set(_words(item.question))
+    return len(mine & question) / max(1, len(mine))
 
 
-_GUESSERS: Mapping[str, Callable[[DatasetItem, str], float]] = {
+_BASELINES: Mapping[str, Callable[[DatasetItem, str], float]] = {
     "the longest option": lambda _item, option: len(option),
     "the shortest option": lambda _item, option: -len(option),
     "the option most like the others": _likeness,
@@ -119,7 +119,7 @@ _GUESSERS: Mapping[str, Callable[[DatasetItem, str], float]] = {
 }
 
 
-class _Learned:
+class _Counted:
     """What is learned: how many options, wrong ones and right ones, have a word, in all videos and
     in each part of them (naive Bayes); and how often each letter is right on the shelves before."""
 
@@ -170,6 +170,6 @@ def _shelf(item: DatasetItem) -> int:
 
 def _features(item: DatasetItem, option: str) -> list[str]:
     """An option's words, each once, and whether the question has them."""
-    asked = set(_words(item.question))
+    question = set(_words(item.question))
     mine = sorted(set(_words(option)))
-    return [f"{word} {'asked' if word in asked else ''}".strip() for word in mine]
+    return [f"{word} {'asked' if word in question else ''}".strip() for word in mine]

@@ -139,13 +139,13 @@ def _instants(item: DatasetItem, ours: bool) -> Iterator[Fault]:
     known = [(k, f.time_s) for k, f in enumerate(item.core_frames, 1) if f.time_s is not None]
     if ours and len(known) < len(item.core_frames):
         yield "instant", f"{len(item.core_frames) - len(known)} core frames without an instant"
-    told = [(f"core frame {k}", t) for k, t in known]
-    told += [
+    instants = [(f"core frame {k}", t) for k, t in known]
+    instants += [
         (f"caption {k}", caption.time_s)
         for k, caption in enumerate(item.captions, 1)
         if caption.time_s is not None
     ]
-    for name, time_s in told:
+    for name, time_s in instants:
         if not math.isfinite(time_s) or time_s < 0:
             yield "instant", f"{name} is at {time_s} s"
         elif length is not None and time_s > length + LATE_S:

@@ -21,7 +21,7 @@ def words_in(text: str) -> int:
 
 def right_and_wrong(item: DatasetItem) -> tuple[str, tuple[str, ...]]:
     """The right option and the others. The record must have a letter."""
-    assert item.letter is not None, "asked of a record with a letter"
+    assert item.letter is not None, "the record has no letter"
     k = ord(item.letter) - ord("A")
     return item.options[k], item.options[:k] + item.options[k + 1 :]
 

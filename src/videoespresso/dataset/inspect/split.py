@@ -1,32 +1,44 @@
-"""Writes the sides of a division as datasets of their own, record by record."""
+"""Divides a dataset by video, never by record, and writes the parts as datasets of their own.
+
+A video's part comes from a hash of its content, so new videos do not move old ones. Memory holds a
+few hundred bytes a video.
+"""
 
 import contextlib
+import hashlib
 import json
 import os
+import re
 import shutil
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, get_args
+
+import numpy as np
 
 from videoespresso.dataset import records_io
-from videoespresso.dataset.inspect.duplicates import Read
-from videoespresso.dataset.inspect.record_measures import digest, video_key
-from videoespresso.dataset.inspect.split_assignment import Together, divide
+from videoespresso.dataset.inspect.overlap import THRESHOLD, Groups, Read, embedded, near
+from videoespresso.dataset.inspect.record_measures import digest, stem_of, video_key
 from videoespresso.dataset.inspect.stats import NO_TASK, Share, share
 from videoespresso.dataset.inspect.validate import inside
 from videoespresso.dataset.records_io import refuse_own
 from videoespresso.dataset_record import DatasetItem
 from videoespresso.errors import UserError
 from videoespresso.memory.captions import Embedder
+from videoespresso.models.embedders import embedder
 from videoespresso.types import Record
 
+Together = Literal["stem", "images", "questions"]
+TOGETHER: Final[tuple[Together, ...]] = get_args(Together)
 MANIFEST: Final = "dataset.json"
 FRAMES: Final = "frames"
 
+_NAME = re.compile(r"\w[\w.-]*")
+
 
 class Side(Record):
-    """A split. wanted: its part of all videos. tasks: records a task."""
+    """A part. wanted: its share of all videos. tasks: records a task."""
 
     name: str
     wanted: float
@@ -36,7 +48,7 @@ class Side(Record):
     tasks: dict[str, int]
 
 
-class Divided(Record):
+class SplitReport(Record):
     """How a dataset was divided. units: videos, or groups of videos that were kept together;
     largest: videos of the largest one. missing: images that records name and that are not there."""
 
@@ -46,58 +58,247 @@ class Divided(Record):
     missing: int
 
 
-def write(
+def parse_ratios(text: str) -> dict[str, float]:
+    """ "train=0.9,test=0.1" as parts of one. Raises UserError for what is none."""
+    ratios: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, number = (piece.strip() for piece in part.partition("="))
+        try:
+            value = float(number)
+        except ValueError:
+            value = -1.0
+        if not _NAME.fullmatch(name) or name in ratios or not 0 < value <= 1:
+            raise UserError(
+                f"not a part of a split: {part!r}",
+                hint="Write --ratios train=0.9,validation=0.05,test=0.05, each name once.",
+            )
+        ratios[name] = value
+    if abs(sum(ratios.values()) - 1) > 1e-6:
+        raise UserError(
+            f"the parts of the split add up to {sum(ratios.values()):g}, not 1",
+            hint="Write --ratios train=0.9,validation=0.05,test=0.05.",
+        )
+    return ratios
+
+
+def point(key: bytes, seed: int) -> float:
+    """Where a video lies in 0-1; the same for a seed, whatever other videos there are."""
+    digits = hashlib.sha256(str(seed).encode() + b"\x1f" + key).digest()
+    return int.from_bytes(digits[:7], "big") / 2**56
+
+
+def divide(
+    read: Read,
+    ratios: Mapping[str, float],
+    *,
+    seed: int = 7,
+    together: Collection[Together] = (),
+    stratify: bool = False,
+    like: Mapping[str, Read] | None = None,
+    embed: Embedder | None = None,
+    threshold: float = THRESHOLD,
+) -> tuple[dict[bytes, str], Groups]:
+    """The part of each video by its key, and the groups kept together.
+
+    together: videos with one file name, with a core frame in common, or with a near-duplicate
+    question that has the same answer (by `embed`, wordllama if None) stay in one part. stratify:
+    fill up the tasks that a part lacks, in the order of the hash, where a part by hash alone is
+    only even on average; then new videos can move old ones, unless they are given as `like`: an
+    earlier split, by name, whose videos stay where they were.
+    """
+    tasks_of, groups = _grouped(read, together, embed, threshold)
+    known = _known(like or {}, ratios)
+    keys = list(tasks_of)
+    units: dict[int, list[bytes]] = {}
+    for key, root in zip(keys, groups.roots(np.arange(len(keys))).tolist(), strict=True):
+        units.setdefault(root, []).append(key)
+    at = {root: point(min(unit), seed) for root, unit in units.items()}
+    before = {root: [known[key] for key in unit if key in known] for root, unit in units.items()}
+    sides: dict[bytes, str] = {}
+    have = {name: Counter[str]() for name in ratios}
+    whole = sum(tasks_of.values(), Counter[str]())
+    for root in sorted(units, key=lambda root: (not before[root], at[root])):
+        tasks = sum((tasks_of[key] for key in units[root]), Counter[str]())
+        if before[root]:
+            side = before[root][0]
+        elif stratify:
+            side = _most_lacking(tasks, have, whole, ratios)
+        else:
+            side = _by_point(at[root], ratios)
+        have[side] += tasks
+        sides |= {key: known.get(key, side) for key in units[root]}
+    return sides, groups
+
+
+def _known(like: Mapping[str, Read], ratios: Mapping[str, float]) -> dict[bytes, str]:
+    """Where an earlier split has its videos. Raises UserError for a part that is no more."""
+    known = {video_key(item): name for name, read in like.items() for item in read()}
+    if unknown := set(known.values()) - set(ratios):
+        raise UserError(
+            f"the earlier split has a part {min(unknown)!r}, this one has not",
+            hint="Name the same parts in --ratios.",
+        )
+    return known
+
+
+def _by_point(at: float, ratios: Mapping[str, float]) -> str:
+    """The side whose stretch of 0-1 holds the point."""
+    upto = 0.0
+    for name, part in ratios.items():
+        upto += part
+        if at < upto:
+            return name
+    return list(ratios)[-1]
+
+
+def _most_lacking(
+    tasks: Counter[str],
+    have: Mapping[str, Counter[str]],
+    whole: Counter[str],
+    ratios: Mapping[str, float],
+) -> str:
+    """The side that lacks most of these tasks, as a part of what it shall have of each."""
+
+    def lack(name: str) -> float:
+        return sum(
+            n * (1 - have[name][task] / (ratios[name] * whole[task])) for task, n in tasks.items()
+        )
+
+    return max(ratios, key=lack)
+
+
+def _grouped(
+    read: Read, together: Collection[Together], embed: Embedder | None, threshold: float
+) -> tuple[dict[bytes, Counter[str]], Groups]:
+    """The videos by key in the order of their first record, each with its records a task; and which
+    of them, by their places in that order, must stay in one part."""
+    tasks: dict[bytes, Counter[str]] = {}
+    places: dict[bytes, int] = {}
+    edges: list[tuple[int, int]] = []
+    first: dict[bytes, int] = {}
+    rows: list[int] = []
+    for item in read():
+        place = places.setdefault(key := video_key(item), len(places))
+        tasks.setdefault(key, Counter())[item.task or NO_TASK] += 1
+        if "questions" in together:
+            rows.append(place)
+        for key in _shared(item, together):
+            if (other := first.setdefault(key, place)) != place:
+                edges.append((other, place))
+    groups = Groups(len(places))
+    if edges:
+        groups.join(*np.array(edges, np.intp).T)
+    if "questions" in together:
+        of = np.array(rows, np.intp)
+        with embedded([read], embed or embedder()) as texts:
+            groups.join(of, of[texts.first[texts.text]])
+            for i, j in near(texts, threshold):
+                groups.join(of[texts.first[i]], of[texts.first[j]])
+    return tasks, groups
+
+
+def _shared(item: DatasetItem, together: Collection[Together]) -> Iterator[bytes]:
+    if "stem" in together:
+        yield digest(f"stem {stem_of(item.video.path)}")
+    if "images" in together:
+        yield from (digest(f"image {frame.sha}") for frame in item.core_frames if frame.sha)
+
+
+def split(
+    folder: Path,
+    out: Path,
+    ratios: Mapping[str, float],
+    *,
+    seed: int = 7,
+    together: Collection[Together] = (),
+    stratify: bool = False,
+    like: Path | None = None,
+    embed: Embedder | None = None,
+    replace: bool = False,
+) -> SplitReport:
+    """Divides the dataset in `folder` into out/NAME for each name of `ratios`; see `divide`.
+
+    like: the folder of an earlier split. replace: parts in `out` may exist; those that are not in
+    `ratios` are removed where a split wrote them. Raises UserError for parts that exist or cannot
+    be written, for a part that would be the dataset itself, for other parts in `out`, and for a
+    dataset without records.
+    """
+    for name in ratios:
+        refuse_own(folder, out / name / records_io.RECORDS)
+    others = _others(folder, out, ratios, replace=replace)
+    before = {} if like is None else {name: _reader(like / name) for name in parts(like)}
+    sides, groups = divide(
+        _reader(folder), ratios, seed=seed, together=together, stratify=stratify, like=before,
+        embed=embed,
+    )  # fmt: skip
+    if not sides:
+        raise UserError(
+            f"{folder} has no records: there is nothing to divide", hint="Give another dataset."
+        )
+    for part in others:
+        _remove(part)
+    how = {
+        "ratios": dict(ratios), "seed": seed, "together": sorted(together), "stratified": stratify,
+        "like": None if like is None else str(like),
+    }  # fmt: skip
+    tasks, missing = _write(folder, out, ratios, sides, how, replace=replace)
+    records = sum(counted.total() for counted in tasks.values())
+    sizes, videos = groups.sizes(), Counter(sides.values())
+    return SplitReport(
+        sides=tuple(
+            Side(
+                name=name,
+                wanted=part,
+                videos=videos[name],
+                records=tasks[name].total(),
+                share=share(tasks[name].total(), records),
+                tasks=dict(tasks[name]),
+            )
+            for name, part in ratios.items()
+        ),
+        units=len(sizes),
+        largest=int(sizes.max()),
+        missing=missing,
+    )
+
+
+def _write(
     folder: Path,
     out: Path,
     ratios: Mapping[str, float],
     sides: Mapping[bytes, str],
-    told: Mapping[str, object],
+    how: Mapping[str, object],
     *,
-    replace: bool = False,
+    replace: bool,
 ) -> tuple[dict[str, Counter[str]], int]:
-    """Writes each side as a dataset of its own: out/NAME with records, rejects, images, manifest.
+    """Writes each part to out/NAME: records, rejects, images, manifest with `how` it was divided.
 
-    Images become further links to the same files, copies where that cannot be. told: what the
-    manifests say of the split. Returns records a task of each side, and how many images are
-    missing. Raises UserError where a side exists (unless replace) or cannot be written.
+    A reject goes where its video went, one of a video without records to the first part. Returns
+    records a task of each part, and how many images are missing.
     """
     tasks = {name: Counter[str]() for name in ratios}
     missing = 0
     source = records_io.records_file(folder).parent
     with contextlib.ExitStack() as stack:
-        records = {
-            name: stack.enter_context(
-                records_io.writing_lines(out / name / records_io.RECORDS, replace=replace)
-            )
-            for name in ratios
-        }
+
+        def files(kind: str) -> dict[str, records_io.Writer]:
+            lines = {n: records_io.writing_lines(out / n / kind, replace=replace) for n in ratios}
+            return {name: stack.enter_context(file) for name, file in lines.items()}
+
+        records, rejects = files(records_io.RECORDS), files(records_io.REJECTS)
         for item in records_io.read_items(folder):
             name = sides[video_key(item)]
             missing += _images(item, source, out / name)
             records[name].record(item)
             tasks[name][item.task or NO_TASK] += 1
-    _rejects(source, out, list(ratios), sides, replace=replace)
+        for reject in records_io.read_rejects(source):
+            key = digest(reject.video_id or reject.video)
+            rejects[sides.get(key, next(iter(ratios)))].record(reject)
     for name in ratios:
-        manifest = {"split": dict(told) | {"part": name}, "of": _manifest(source)}
+        manifest = {"split": dict(how) | {"part": name}, "of": _manifest(source)}
         with records_io.writing(out / name / MANIFEST, replace=replace) as file:
             file.write(records_io.dump(manifest, indent=2))
     return tasks, missing
-
-
-def _rejects(
-    source: Path, out: Path, names: list[str], sides: Mapping[bytes, str], *, replace: bool
-) -> None:
-    """A reject goes where its video went; one of a video without records to the first side."""
-    with contextlib.ExitStack() as stack:
-        lines = {
-            name: stack.enter_context(
-                records_io.writing_lines(out / name / records_io.REJECTS, replace=replace)
-            )
-            for name in names
-        }
-        for reject in records_io.read_rejects(source):
-            key = digest(reject.video_id or reject.video)
-            lines[sides.get(key, names[0])].record(reject)
 
 
 def _images(item: DatasetItem, source: Path, target: Path) -> int:
@@ -138,64 +339,6 @@ def _manifest(source: Path) -> object:
         return None
 
 
-def split(
-    folder: Path,
-    out: Path,
-    ratios: Mapping[str, float],
-    *,
-    seed: int = 7,
-    together: Collection[Together] = (),
-    stratify: bool = False,
-    like: Path | None = None,
-    embed: Embedder | None = None,
-    replace: bool = False,
-) -> Divided:
-    """Divides the dataset in `folder` into out/NAME for each name of `ratios`; see `divide`.
-
-    like: the folder of an earlier split. replace: parts in `out` may exist; those that are not in
-    `ratios` are removed where a split wrote them. Raises UserError as `write` does, for a part that
-    would be the dataset itself, for other parts in `out`, and for a dataset without records.
-    """
-    for name in ratios:
-        refuse_own(folder, out / name / records_io.RECORDS)
-    others = _others(folder, out, ratios, replace=replace)
-    before = {} if like is None else {name: _reader(like / name) for name in parts(like)}
-    sides, groups = divide(
-        _reader(folder), ratios, seed=seed, together=together, stratify=stratify, like=before,
-        embed=embed,
-    )  # fmt: skip
-    if not sides:
-        raise UserError(
-            f"{folder} has no records: there is nothing to divide", hint="Give another dataset."
-        )
-    for part in others:
-        _remove(part)
-    told = {
-        "ratios": dict(ratios), "seed": seed, "together": sorted(together), "stratified": stratify,
-        "like": None if like is None else str(like),
-    }  # fmt: skip
-    tasks, missing = write(folder, out, ratios, sides, told, replace=replace)
-    records = sum(counted.total() for counted in tasks.values())
-    sizes = groups.sizes()
-    many = Counter(sides.values())
-    return Divided(
-        sides=tuple(
-            Side(
-                name=name,
-                wanted=part,
-                videos=many[name],
-                records=tasks[name].total(),
-                share=share(tasks[name].total(), records),
-                tasks=dict(tasks[name]),
-            )
-            for name, part in ratios.items()
-        ),
-        units=len(sizes),
-        largest=int(sizes.max()),
-        missing=missing,
-    )
-
-
 def _others(folder: Path, out: Path, ratios: Collection[str], *, replace: bool) -> list[Path]:
     """The parts in `out` that this split has not: with them, a video would be in two parts.
 
@@ -209,8 +352,8 @@ def _others(folder: Path, out: Path, ratios: Collection[str], *, replace: bool) 
         )
     for part in others:
         refuse_own(folder, part / records_io.RECORDS)
-        told = _manifest(part)
-        if part.is_symlink() or not isinstance(told, dict) or "split" not in told:
+        manifest = _manifest(part)
+        if part.is_symlink() or not isinstance(manifest, dict) or "split" not in manifest:
             raise UserError(
                 f"{part} is a dataset, but no part that a split wrote: it is not removed",
                 hint="Give another --out.",

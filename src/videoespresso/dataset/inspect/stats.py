@@ -1,15 +1,20 @@
 """What a dataset is made of: the paper's Table 7 and Figures 3 and 4, for your own records.
 
-Everything is counted in one pass, and in two more what can be guessed without the videos: memory
-holds words and a few bytes a video and a group, none a record.
+Everything is counted in one pass, and in two more what can be guessed without the videos. Memory
+holds words, a few bytes a video and a group, and eight bytes for each number whose spread is shown:
+some 20 a record, so 0.2 MB a thousand records.
 """
 
 import math
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from videoespresso.dataset.inspect.blind_baselines import Guess, guesses
 from videoespresso.dataset.inspect.record_measures import (
@@ -23,13 +28,9 @@ from videoespresso.dataset.inspect.record_measures import (
 )
 from videoespresso.dataset.records_io import read_items, read_rejects, records_file
 from videoespresso.dataset_record import DatasetItem, Reject
-from videoespresso.statistics import wilson
+from videoespresso.statistics import round_width, wilson
 from videoespresso.tasks import GROUPS, TASKS, Task
 from videoespresso.types import Record, Usage
-
-DIGITS: Final = 3
-"""Values are counted at this many significant digits: whole numbers below 1,000 exactly, others to
-0.5 %, and never more than some 900 different ones a power of ten."""
 
 BARS: Final = 24
 """Bars of a histogram at most; more are not told apart in a small picture."""
@@ -57,7 +58,8 @@ class Bar(Record):
 
 
 class Spread(Record):
-    """How a number is spread over n values. Quantiles are values that were seen (see DIGITS)."""
+    """How a number is spread over n values. A quantile is the smallest value with at least
+    that part of all at or below it."""
 
     n: int
     mean: float
@@ -86,72 +88,34 @@ def share(hits: int, n: int) -> Share | None:
     return Share(hits=hits, n=n, value=found.value, low=found.low, high=found.high)
 
 
-class Tally:
-    """Values as they come; `spread` says how they lie."""
-
-    def __init__(self) -> None:
-        self._seen: Counter[float] = Counter()
-        self._sum = 0.0
-        self.n = 0
-
-    def add(self, value: float) -> None:
-        """Counts a finite value; one that is no number has no place on an axis and is left out."""
-        if math.isfinite(value):
-            self._seen[float(f"{value:.{DIGITS}g}")] += 1
-            self._sum += value
-            self.n += 1
-
-    def spread(self) -> Spread | None:
-        """None when nothing was counted."""
-        if not self.n:
-            return None
-        values = sorted(self._seen)
-        wanted = {"p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}
-        return Spread(
-            n=self.n,
-            mean=self._sum / self.n,
-            least=values[0],
-            most=values[-1],
-            bars=self._bars(values),
-            **{name: self._quantile(values, part) for name, part in wanted.items()},
-        )
-
-    def _quantile(self, values: list[float], part: float) -> float:
-        """The smallest value with at least `part` of all at or below it."""
-        below = 0
-        for value in values:
-            below += self._seen[value]
-            if below >= part * self.n:
-                return value
-        return values[-1]
-
-    def _bars(self, values: list[float]) -> tuple[Bar, ...]:
-        """Equal bars of a round width up to the 99th percentile; the rest is in the last one."""
-        low, top = values[0], self._quantile(values, 0.99)
-        width = round_width((top - low) / (BARS - 2), whole=all(v.is_integer() for v in values))
-        start = math.floor(low / width)
-        count = math.floor(top / width) - start + 1
-        filled = [0] * count
-        for value in values:
-            filled[min(math.floor(value / width) - start, count - 1)] += self._seen[value]
-        return tuple(
-            Bar(low=_tidy((start + k) * width), high=_tidy((start + k + 1) * width), n=n)
-            for k, n in enumerate(filled)
-        )
+def spread(numbers: Sequence[float]) -> Spread | None:
+    """How numbers are spread; None of nothing. One that is not finite has no place on an axis and
+    is left out."""
+    values = np.asarray(numbers, np.float64)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return None
+    parts = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+    names = ("least", "p5", "p25", "median", "p75", "p95", "most")
+    found = np.quantile(values, parts, method="inverted_cdf").tolist()
+    return Spread(
+        n=len(values),
+        mean=math.fsum(values) / len(values),
+        bars=_bars(values),
+        **dict(zip(names, found, strict=True)),
+    )
 
 
-def round_width(least: float, *, whole: bool = False) -> float:
-    """The next 1, 2 or 5 times a power of ten that is at least `least`; whole: 1 at least."""
-    if least <= 0:
-        return 1.0 if whole else 0.1
-    power = 10.0 ** math.floor(math.log10(least))
-    found = next((power * k for k in (1, 2, 5) if power * k >= least * (1 - 1e-9)), power * 10)
-    return max(found, 1.0) if whole else found
-
-
-def _tidy(value: float) -> float:
-    """Without the noise of a float's last digits."""
-    return float(f"{value:.10g}")
+def _bars(values: NDArray[np.float64]) -> tuple[Bar, ...]:
+    """Equal bars of a round width up to the 99th percentile; the rest is in the last one."""
+    low, top = values.min(), np.quantile(values, 0.99, method="inverted_cdf")
+    whole = bool((values % 1 == 0).all())
+    width = round_width(float(top - low) / (BARS - 2), whole=whole)
+    start, last = math.floor(low / width), math.floor(top / width)
+    places = np.minimum(np.floor(values / width), last).astype(np.intp) - start
+    counts = np.bincount(places).tolist()
+    ends = [float(f"{(start + k) * width:.10g}") for k in range(len(counts) + 1)]
+    return tuple(Bar(low=a, high=b, n=n) for a, b, n in zip(ends, ends[1:], counts, strict=False))
 
 
 class Frequent:
@@ -199,6 +163,7 @@ PAPER: Final[dict[Task, tuple[int, int]]] = {
 
 NO_TASK: Final = "no task"
 FREQUENT: Final = 25
+LENGTHS: Final = ("question", "answer", "evidence", "right option", "wrong option")
 SOURCES: Final = 50
 """Sources listed one by one at most; the paper has seven."""
 
@@ -250,8 +215,8 @@ class DatasetStats(Record):
     lengths: "question", "answer", "evidence", "right option", "wrong option", in words (split at
     white space). words: frequent words of questions and answers, counted once a text, common ones
     left out; words_lost: how far such a count may be too small. longest_by: words of the right
-    option minus those of the longest wrong one (the paper's Figure 12). blind: what guessers get
-    who see no video; empty where records were counted as they came (`gather`). accepted: by the
+    option minus those of the longest wrong one (the paper's Figure 12). blind: what baselines get
+    that see no video; empty where records were counted as they came (`gather`). accepted: by the
     verifier, of records and rejects that it judged, refused later or not. rejected: of records and
     rejects together. cost: of the records' own calls, by stage.
     """
@@ -303,7 +268,6 @@ class _Counting:
     """The counters of one pass."""
 
     def __init__(self) -> None:
-        self.records = 0
         self.tasks: Counter[str] = Counter()
         self.letters: Counter[str] = Counter()
         self.sources: Counter[str] = Counter()
@@ -311,29 +275,20 @@ class _Counting:
         self.videos: Counter[bytes] = Counter()
         self.groups: set[bytes] = set()
         self.seconds = 0.0
-        self.lengths = {
-            name: Tally()
-            for name in ("question", "answer", "evidence", "right option", "wrong option")
-        }
+        self.numbers: dict[str, array[float]] = defaultdict(lambda: array("d"))
+        self.distances: dict[str, array[float]] = defaultdict(lambda: array("d"))
         self.words = {"question": Frequent(), "answer": Frequent()}
-        names = (
-            "captions", "frames", "distances", "placed", "items", "boxes", "longest",
-        )  # fmt: skip
-        self.tallies = {name: Tally() for name in names}
-        self.task_distances = {task: Tally() for task in (*TASKS, NO_TASK)}
         self.found = Counter[bool]()
         self.verified = Counter[bool]()
         self.cost: dict[str, Usage] = {}
 
     def add(self, item: DatasetItem) -> None:
         """Counts a record."""
-        self.records += 1
         self.tasks[item.task or NO_TASK] += 1
         self._video(item)
         self._texts(item)
         self._options(item)
-        self._frames(item)
-        self._items(item)
+        self._frames_and_items(item)
         if item.verification is not None:
             self.verified[item.verification.accepted] += 1
         for stage, usage in item.cost.items():
@@ -351,82 +306,73 @@ class _Counting:
             group = digest(f"{key.hex()} {item.group}")
             if group not in self.groups:
                 self.groups.add(group)
-                self.tallies["captions"].add(len(item.captions))
+                self.numbers["captions"].append(len(item.captions))
 
     def _texts(self, item: DatasetItem) -> None:
         for name, text in (("question", item.question), ("answer", item.answer)):
-            self.lengths[name].add(words_in(text))
+            self.numbers[name].append(words_in(text))
             self.words[name].add(w for w in _WORD.findall(text.lower()) if w not in _COMMON)
         if item.evidence:
-            self.lengths["evidence"].add(sum(words_in(step.text) for step in item.evidence))
+            self.numbers["evidence"].append(sum(words_in(step.text) for step in item.evidence))
 
     def _options(self, item: DatasetItem) -> None:
         if item.letter is None:
             return
         self.letters[item.letter] += 1
         right, wrong = right_and_wrong(item)
-        self.lengths["right option"].add(words_in(right))
-        for option in wrong:
-            self.lengths["wrong option"].add(words_in(option))
+        self.numbers["right option"].append(words_in(right))
+        self.numbers["wrong option"].extend(map(words_in, wrong))
         if wrong:
-            self.tallies["longest"].add(words_in(right) - max(map(words_in, wrong)))
+            self.numbers["longest"].append(words_in(right) - max(map(words_in, wrong)))
 
-    def _frames(self, item: DatasetItem) -> None:
-        self.tallies["frames"].add(len(item.core_frames))
-        for frame in item.core_frames:
-            if frame.score is not None:
-                self.tallies["placed"].add(frame.score)
-        for distance in distances(item):
-            self.tallies["distances"].add(distance)
-            self.task_distances[item.task or NO_TASK].add(distance)
-
-    def _items(self, item: DatasetItem) -> None:
+    def _frames_and_items(self, item: DatasetItem) -> None:
+        self.numbers["frames"].append(len(item.core_frames))
+        self.numbers["placed"].extend(f.score for f in item.core_frames if f.score is not None)
+        self.distances[item.task or NO_TASK].extend(distances(item))
         named = item.key_items
-        self.tallies["items"].add(len(named))
-        for thing in named:
-            self.found[bool(thing.boxes)] += 1
-            for box in thing.boxes:
-                if box.score is not None:
-                    self.tallies["boxes"].add(box.score)
+        self.numbers["items"].append(len(named))
+        self.found.update(bool(thing.boxes) for thing in named)
+        boxes = (box for thing in named for box in thing.boxes)
+        self.numbers["boxes"].extend(box.score for box in boxes if box.score is not None)
 
     def stats(self, refused: Counter[tuple[str, str]]) -> DatasetStats:
         """What was counted."""
-        spreads = {name: tally.spread() for name, tally in self.tallies.items()}
-        per_video = Tally()
-        for n in self.videos.values():
-            per_video.add(n)
+        spreads = defaultdict(lambda: None, {k: spread(v) for k, v in self.numbers.items()})
         listed = self.sources.most_common(SOURCES)
-        letters = sorted(self.letters)
-        given = self.letters.total()
-        verified = self.verified + _verdicts(refused)
+        given, verified = self.letters.total(), self.verified.copy()
+        for (stage, criterion), n in refused.items():
+            if (accepted := verdict(stage, criterion)) is not None:
+                verified[accepted] += n
         return DatasetStats(
-            records=self.records,
+            records=self.tasks.total(),
             tasks=tuple(self._task_rows()),
             videos=len(self.videos),
             video_seconds=self.seconds,
-            records_per_video=per_video.spread(),
+            records_per_video=spread(list(self.videos.values())),
             sources=tuple(
-                SourceRow(source=name, videos=self.source_videos[name], records=n)
-                for name, n in listed
+                SourceRow(source=s, videos=self.source_videos[s], records=n) for s, n in listed
             ),
             other_sources=len(self.sources) - len(listed),
             groups=len(self.groups),
             group_captions=spreads["captions"],
-            lengths={k: spread for k, t in self.lengths.items() if (spread := t.spread())},
+            lengths={name: found for name in LENGTHS if (found := spreads[name])},
             words={name: counted.most(FREQUENT) for name, counted in self.words.items()},
             words_lost=max(counted.lost for counted in self.words.values()),
             core_frames=spreads["frames"],
-            distances=spreads["distances"],
+            distances=spread([d for known in self.distances.values() for d in known]),
             placement_scores=spreads["placed"],
             key_items=spreads["items"],
             items_found=share(self.found[True], self.found.total()),
             box_scores=spreads["boxes"],
-            letters={x: s for x in letters if (s := share(self.letters[x], given))},
+            letters={x: s for x in sorted(self.letters) if (s := share(self.letters[x], given))},
             longest_by=spreads["longest"],
             blind=(),
             accepted=share(verified[True], verified.total()),
-            rejected=share(refused.total(), refused.total() + self.records),
-            rejects=tuple(_reject_rows(refused)),
+            rejected=share(refused.total(), refused.total() + self.tasks.total()),
+            rejects=tuple(
+                RejectRow(stage=stage, criterion=why, n=n, share=share(n, refused.total()))
+                for (stage, why), n in sorted(refused.items(), key=lambda row: (-row[1], row[0]))
+            ),
             cost=self.cost,
         )
 
@@ -443,24 +389,9 @@ class _Counting:
                     task=task,
                     group=group_of.get(task, ""),
                     n=n,
-                    share=share(n, self.records),
+                    share=share(n, self.tasks.total()),
                     paper_train=train,
                     paper_test=test,
                     paper_share=(train + test) / whole,
-                    distances=self.task_distances[task].spread(),
+                    distances=spread(self.distances[task]),
                 )
-
-
-def _verdicts(refused: Counter[tuple[str, str]]) -> Counter[bool]:
-    """How many of the rejects the verifier had accepted, and how many it refused."""
-    found = Counter[bool]()
-    for (stage, criterion), n in refused.items():
-        if (accepted := verdict(stage, criterion)) is not None:
-            found[accepted] += n
-    return found
-
-
-def _reject_rows(refused: Counter[tuple[str, str]]) -> Iterator[RejectRow]:
-    for (stage, criterion), n in sorted(refused.items(), key=lambda row: (-row[1], row[0])):
-        found = share(n, refused.total())
-        yield RejectRow(stage=stage, criterion=criterion, n=n, share=found)

@@ -1,7 +1,6 @@
 """Is a dataset sound? Each record by itself, its files, and what the whole gives away."""
 
 import hashlib
-import math
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
@@ -21,6 +20,7 @@ from videoespresso.dataset.records_io import (
     value_of,
 )
 from videoespresso.dataset_record import LETTERS, DatasetItem, KeyFrame, Reject, SourceVideo
+from videoespresso.statistics import at_least
 from videoespresso.types import Record
 
 FAULTS: Final = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -38,7 +38,7 @@ LISTED: Final = 1000
 LEANING: Final = 0.02
 """How far a letter's share may lie from even, beyond chance: less is worth nothing to a guesser."""
 CHANCE: Final = 0.001
-"""What the whole gives away is told when chance alone does as much in less than this."""
+"""A lean of the whole is reported when chance alone does as much in less than this."""
 BY_FAR: Final = 1.3
 """A right option of more than this many times the longest wrong one's words is seen at a glance."""
 LONGEST: Final = 0.2
@@ -115,7 +115,7 @@ class _Checking:
             except NewerSchemaError as error:
                 yield _problem("schema", str(error), number)
             except ValidationError as error:
-                yield _problem("unreadable", _told(error), number)
+                yield _problem("unreadable", _schema_faults(error), number)
             except ValueError as error:
                 yield _problem("unreadable", str(error), number)
             else:
@@ -169,12 +169,12 @@ class _Checking:
         for options, letters in sorted(self._letters.items()):
             for letter in LETTERS[:options]:
                 if leans(letters[letter], n := letters.total(), 1 / options):
-                    told = f"{letters[letter] / n:.0%} of {n} records with {options} options"
-                    yield "letters", f"{letter} is right in {told}"
+                    share = f"{letters[letter] / n:.0%} of {n} records with {options} options"
+                    yield "letters", f"{letter} is right in {share}"
         far, n = self._by_far[True], self._by_far.total()
         if n and far / n > self._longest and at_least(far, n, self._longest) < CHANCE:
-            told = f"{far / n:.0%} of {n} records; at most {self._longest:.0%} may be"
-            yield "longest", f"the right option is the longest by far in {told}"
+            share = f"{far / n:.0%} of {n} records; at most {self._longest:.0%} may be"
+            yield "longest", f"the right option is the longest by far in {share}"
 
 
 def _rejects(file: Path) -> Iterator[Problem]:
@@ -183,7 +183,7 @@ def _rejects(file: Path) -> Iterator[Problem]:
         try:
             Reject.model_validate(value_of(line))
         except ValidationError as error:
-            yield _problem("rejects", f"in {REJECTS}: {_told(error)}", number)
+            yield _problem("rejects", f"in {REJECTS}: {_schema_faults(error)}", number)
         except (ValueError, NewerSchemaError) as error:
             yield _problem("rejects", f"in {REJECTS}: {error}", number)
 
@@ -194,19 +194,6 @@ def leans(hits: int, n: int, even: float) -> bool:
         return False
     tail = at_least(hits, n, even) if hits > even * n else at_least(n - hits, n, 1 - even)
     return tail < CHANCE
-
-
-def at_least(hits: int, n: int, p: float) -> float:
-    """How probable at least `hits` of n are where each has probability p: the exact binomial."""
-    if not hits or not 0 < p < 1:
-        return 1.0 if not hits or p >= 1 else 0.0
-    whole = math.lgamma(n + 1)
-    logs = (
-        whole - math.lgamma(k + 1) - math.lgamma(n - k + 1) + k * math.log(p)
-        + (n - k) * math.log1p(-p)
-        for k in range(hits, n + 1)
-    )  # fmt: skip
-    return min(1.0, math.fsum(math.exp(log) for log in logs))
 
 
 def inside(folder: Path, name: str) -> Path | None:
@@ -246,10 +233,10 @@ def video_fault(root: Path, video: SourceVideo) -> str:
     parts = [part for part in PurePosixPath(video.path).parts if part not in {"/", ".."}]
     tails = ("/".join(parts[k:]) for k in range(len(parts)))
     try:
-        found = [file for tail in tails if (file := inside(root, tail)) and file.is_file()]
-        if not found:
+        files = [file for tail in tails if (file := inside(root, tail)) and file.is_file()]
+        if not files:
             return f"the video {video.path!r} is not below {root}"
-        if video.id and all(_sha(file) != video.id for file in found):
+        if video.id and all(_sha(file) != video.id for file in files):
             return f"the video {video.path!r} is not the one that was seen: its sha differs"
     except OSError as error:
         return f"the video {video.path!r} cannot be read: {error.strerror}"
@@ -265,8 +252,8 @@ def _problem(check: Check, what: str, line: int | None = None, id: str = "") -> 
     return Problem(line=line, id=id, check=check, what=what, mend=MEND[check])
 
 
-def _told(error: ValidationError) -> str:
+def _schema_faults(error: ValidationError) -> str:
     """The first faults of a line that does not fit the schema."""
-    found = error.errors(include_url=False, include_input=False)
-    told = [": ".join((".".join(map(str, e["loc"])) or "line", e["msg"])) for e in found[:3]]
-    return "; ".join(told) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
+    faults = error.errors(include_url=False, include_input=False)
+    first = [": ".join((".".join(map(str, e["loc"])) or "line", e["msg"])) for e in faults[:3]]
+    return "; ".join(first) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else "")
