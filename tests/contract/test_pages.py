@@ -13,7 +13,7 @@ from tests.helpers.web import LOCAL, Site
 from videoespresso.errors import AddressError, DownloadError
 from videoespresso.memory.downloads import Downloads
 from videoespresso.tools.fetch.download import fetch
-from videoespresso.tools.fetch.http import Limits, Wire
+from videoespresso.tools.fetch.http import Client, Limits
 from videoespresso.tools.fetch.web_pages import PageReader
 
 pytestmark = [
@@ -55,7 +55,7 @@ def test_the_video_on_a_page_is_fetched_by_us_and_once(tmp_path: Path, clip: byt
         path = fetch(url, tmp_path, LOCAL)
         assert path.read_bytes() == clip
         assert Downloads(tmp_path).source(path) == url
-        agents = [h["user-agent"] for p, h in site.asked if p.startswith("/clip.mp4")]
+        agents = [h["user-agent"] for p, h in site.requests if p.startswith("/clip.mp4")]
         assert fetch(url, tmp_path, LOCAL, fresh_s=0) == path
         assert site.paths().count("/clip.mp4?sig=hunter2") == len(agents) == 1
     kept = [p for p in tmp_path.rglob("*") if p.is_file()]
@@ -133,17 +133,17 @@ def test_a_page_of_the_public_internet_cannot_lead_inside(tmp_path: Path, clip: 
         def resolve(host: str, port: int) -> list[str]:
             return inside[host]
 
-        with Wire(Limits(total_s=60), resolve) as wire:
-            reader = PageReader(wire, site.url("/list.m3u8", "localhost"))
+        with Client(Limits(total_s=60), resolve) as client:
+            reader = PageReader(client, site.url("/list.m3u8", "localhost"))
             with pytest.raises(AddressError, match=r"10\.0\.0\.1"):
-                reader.pieces(reader.look(), tmp_path / "part" / "v.mp4", None)
+                reader.pieces(reader.read(), tmp_path / "part" / "v.mp4", None)
             with pytest.raises(AddressError):
-                PageReader(wire, site.url("/watch")).look()
+                PageReader(client, site.url("/watch")).read()
 
 
 def test_a_page_too_is_under_the_deadline(tmp_path: Path) -> None:
-    with Site() as site, Wire(replace(LOCAL, total_s=0)) as wire:
+    with Site() as site, Client(replace(LOCAL, total_s=0)) as client:
         site.pages["/watch"] = showing("/clip.mp4")
         with pytest.raises(DownloadError, match="not done after"):
-            PageReader(wire, site.url("/watch")).look()
-        assert site.asked == []
+            PageReader(client, site.url("/watch")).read()
+        assert site.requests == []

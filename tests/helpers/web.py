@@ -4,7 +4,7 @@
         site.pages["/clip.mp4"] = serve(data)
         fetch(site.url("/clip.mp4"), folder, LOCAL)
 
-`site.asked` holds (path, headers) of every request, in order.
+`site.requests` holds (path, headers) of every request, in order.
 """
 
 import re
@@ -31,7 +31,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
-        self.server.asked.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
+        self.server.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
         self.server.pages.get(path, status(404))(self)
 
     def start(self, status: int, length: int | None, **headers: str) -> None:
@@ -64,7 +64,7 @@ class Site(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.pages: dict[str, Page] = {}
-        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.requests: list[tuple[str, dict[str, str]]] = []
         self.closing = threading.Event()
 
     def url(self, path: str, host: str = "127.0.0.1") -> str:
@@ -73,7 +73,7 @@ class Site(ThreadingHTTPServer):
 
     def paths(self) -> list[str]:
         """Which pages were asked for."""
-        return [path for path, _ in self.asked]
+        return [path for path, _ in self.requests]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is meant here; all else is a fault of the test."""

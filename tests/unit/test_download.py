@@ -57,9 +57,9 @@ def test_a_video_is_fetched_once_and_then_only_asked_about(
     assert path == folder / "files" / probe(path).id / "clip.mp4"
     assert heard[-1].received == len(clips[0])
     assert fetch(site.url("/a/clip.mp4"), folder, LOCAL) == path
-    assert len(site.asked) == 1, "asked about a moment ago"
+    assert len(site.requests) == 1, "asked about a moment ago"
     assert fetch(site.url("/a/clip.mp4"), folder, LOCAL, fresh_s=0) == path
-    assert site.asked[1][1]["if-none-match"] == '"one"'
+    assert site.requests[1][1]["if-none-match"] == '"one"'
     assert list(folder.glob("parts/*")) == []
 
 
@@ -109,7 +109,7 @@ def test_no_secret_is_in_any_file(
     site.pages["/clip.mp4"] = web.serve(clips[0])
     url = site.url("/clip.mp4?sig=hunter2").replace("://", "://me:hunter2@")
     path = fetch(url, folder, LOCAL)
-    assert site.asked[0][0] == "/clip.mp4?sig=hunter2"
+    assert site.requests[0][0] == "/clip.mp4?sig=hunter2"
     assert Downloads(folder).source(path) == site.url("/clip.mp4?sig=***")
     written = [p for p in folder.rglob("*") if p.is_file()]
     assert len(written) >= 3
@@ -196,7 +196,7 @@ def test_a_page_without_the_extra_names_it(
 def test_a_private_address_is_refused_unless_allowed(site: Site, folder: Path) -> None:
     with pytest.raises(AddressError):
         fetch(site.url("/clip.mp4"), folder)
-    assert site.asked == []
+    assert site.requests == []
 
 
 def test_one_at_a_time_fetches_an_address(site: Site, folder: Path, clips: list[bytes]) -> None:
@@ -213,7 +213,7 @@ def test_one_at_a_time_fetches_an_address(site: Site, folder: Path, clips: list[
         thread.join(60)
     assert len(found) == 4
     assert len(set(found)) == 1
-    assert len(site.asked) == 1
+    assert len(site.requests) == 1
 
 
 def test_videos_used_longest_ago_go_first(
@@ -270,8 +270,8 @@ def test_a_path_stays_a_path_and_an_address_becomes_a_file(
     site.pages["/clip.mp4"] = web.serve(clips[0])
     first = local(site.url("/clip.mp4"), settings)
     assert Path(first.path).is_relative_to(tmp_path / "downloads" / "files")
-    assert first.told == f"{site.url('/clip.mp4')}: 0.0 MB"
-    assert local(site.url("/clip.mp4"), settings).told.endswith("known from before")
+    assert first.fetched == f"{site.url('/clip.mp4')}: 0.0 MB"
+    assert local(site.url("/clip.mp4"), settings).fetched.endswith("known from before")
     with pytest.raises(AddressError):
         local("file:///etc/passwd", settings)
 
