@@ -2,7 +2,7 @@
 
     with Site() as site:
         site.pages["/clip.mp4"] = serve(data)
-        fetch(site.url("/clip.mp4"), folder, LOCAL)
+        fetch(site.url("/clip.mp4"), local(tmp_path))
 
 `site.requests` holds (path, headers) of every request, in order.
 """
@@ -14,13 +14,21 @@ import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Self
 
-from videoespresso.tools.fetch.http import Limits
-
-LOCAL = Limits(allow_private=True, total_s=60, stall_s=30)
+from videoespresso.settings import Settings
 
 Page = Callable[["Handler"], None]
+
+
+def local(cache: Path, **limits: float) -> Settings:
+    """Settings that let this machine be reached. limits: `download_*`."""
+    named = {"timeout_s": 60.0, **limits}
+    return Settings.model_validate(
+        {"cache_dir": cache, "allow_private_addresses": True}
+        | {f"download_{name}": value for name, value in named.items()}
+    )
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -52,7 +60,7 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Not said."""
+        """Not shown."""
 
 
 class Site(ThreadingHTTPServer):
@@ -72,7 +80,7 @@ class Site(ThreadingHTTPServer):
         return f"http://{host}:{self.server_port}{path}"
 
     def paths(self) -> list[str]:
-        """Which pages were asked for."""
+        """Which pages were requested."""
         return [path for path, _ in self.requests]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -95,14 +103,14 @@ def serve(data: bytes, *, etag: str = '"one"', kind: str = "video/mp4", cuts: in
     left = [cuts]
 
     def page(handler: Handler) -> None:
-        asked = handler.headers
-        if etag and asked.get("If-None-Match") == etag:
+        headers = handler.headers
+        if etag and headers.get("If-None-Match") == etag:
             handler.start(304, 0, ETag=etag)
             return
         begin = 0
-        found = re.fullmatch(r"bytes=(\d+)-", asked.get("Range", ""))
-        if found and asked.get("If-Range") == etag:
-            begin = int(found[1])
+        wanted = re.fullmatch(r"bytes=(\d+)-", headers.get("Range", ""))
+        if wanted and headers.get("If-Range") == etag:
+            begin = int(wanted[1])
         more = {"ETag": etag, "Content_Type": kind} if etag else {"Content_Type": kind}
         if begin >= len(data) and begin:
             handler.start(416, 0, Content_Range=f"bytes */{len(data)}")

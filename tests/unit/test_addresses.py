@@ -108,5 +108,5 @@ def test_an_address_is_written_as_it_is_sent() -> None:
 )  # fmt: skip
 def test_what_is_shown_has_no_secrets(url: str, seen: str) -> None:
     assert shown(url) == seen
-    told = without_secrets(f"cannot open '{url}', gave up")
-    assert "hunter2" not in told
+    text = without_secrets(f"cannot open '{url}', gave up")
+    assert "hunter2" not in text

@@ -2,18 +2,18 @@
 
 import random
 import socket
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpcore
 import pytest
 from tests.helpers import web
-from tests.helpers.web import LOCAL, Site
+from tests.helpers.web import Site
 
 from videoespresso.errors import AddressError, DownloadError, MemoryStoreError
-from videoespresso.tools.fetch.http import Client, Limits
-from videoespresso.tools.fetch.transfer import Progress, Transferred, Version, transfer
+from videoespresso.settings import Settings
+from videoespresso.tools.fetch.http import Client
+from videoespresso.tools.fetch.transfer import Progress, Transfer, Version
 
 PUBLIC = "93.184.215.14"
 DATA = random.Random(3).randbytes(300_000)
@@ -24,12 +24,12 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "part" / "clip.mp4"
 
 
-def get(url: str, target: Path, known: Version | None = None, **limits: Any) -> Transferred:
-    with Client(replace(LOCAL, **limits)) as client:
-        return transfer(client, url, target, known=known)
+def get(url: str, target: Path, known: Version | None = None, **limits: float) -> str:
+    with Client(web.local(target.parent, **limits)) as client:
+        return Transfer(client, url, target, known or Version()).run()
 
 
-def refused(page: web.Page, target: Path, match: str, **limits: Any) -> DownloadError:
+def refused(page: web.Page, target: Path, match: str, **limits: float) -> DownloadError:
     with Site() as site:
         site.pages["/clip.mp4"] = page
         with pytest.raises(DownloadError, match=match) as caught:
@@ -48,17 +48,18 @@ def unfinished(target: Path, data: bytes) -> None:
 
 def test_a_file_comes_whole_and_tells_its_version(target: Path) -> None:
     heard: list[Progress] = []
-    with Site() as site, Client(LOCAL) as client:
+    with Site() as site, Client(web.local(target.parent)) as client:
         site.pages["/clip.mp4"] = web.serve(DATA)
-        came = transfer(client, site.url("/clip.mp4"), target, on_progress=heard.append)
-        assert came == Transferred("file", Version('"one"', ""))
+        transfer = Transfer(client, site.url("/clip.mp4"), target, on_progress=heard.append)
+        assert transfer.run() == "file"
+        assert transfer.version == Version('"one"', "")
         assert target.read_bytes() == DATA
         assert heard[-1].received == heard[-1].total == len(DATA)
         assert heard[-1].left_s == 0
         other = target.with_name("other.mp4")
-        assert get(site.url("/clip.mp4"), other, Version('"one"')).kind == "unchanged"
+        assert get(site.url("/clip.mp4"), other, Version('"one"')) == "unchanged"
         assert not other.exists()
-        assert get(site.url("/clip.mp4"), other, Version('"old"')).kind == "file"
+        assert get(site.url("/clip.mp4"), other, Version('"old"')) == "file"
 
 
 def test_a_cut_connection_is_gone_on_with_at_once(target: Path) -> None:
@@ -135,7 +136,7 @@ def test_a_file_finished_but_not_noted_is_fetched_again(target: Path) -> None:
     ids=["endless", "no length", "false length", "honest"],
 )
 def test_the_size_is_counted_whatever_the_server_says(target: Path, page: web.Page) -> None:
-    error = refused(page, target, "larger than", size=200_000)
+    error = refused(page, target, "larger than", max_bytes=200_000)
     assert "download_max_bytes" in error.hint
     assert not target.exists()
 
@@ -150,7 +151,7 @@ def test_a_length_that_is_too_short_ends_there(target: Path) -> None:
 
 @pytest.mark.parametrize("page", [web.dripping, web.endless], ids=["headers", "body"])
 def test_the_time_is_over_even_while_bytes_come(target: Path, page: web.Page) -> None:
-    error = refused(page, target, r"not done after 0\.5 s", total_s=0.5, size=10**12)
+    error = refused(page, target, r"not done after 0\.5 s", timeout_s=0.5, max_bytes=10**12)
     assert "download_timeout_s" in error.hint
 
 
@@ -170,7 +171,7 @@ def test_a_status_comes_with_what_to_do(target: Path, code: int, retryable: bool
 def test_a_page_is_known_for_one(target: Path, page: web.Page) -> None:
     with Site() as site:
         site.pages["/clip.mp4"] = page
-        assert get(site.url("/clip.mp4"), target).kind == "page"
+        assert get(site.url("/clip.mp4"), target) == "page"
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "image/png", "application/json"])
@@ -224,19 +225,19 @@ def test_a_redirect_is_checked_like_the_first_address(target: Path, where: str) 
     def resolve(host: str, port: int) -> list[str]:
         return ["10.0.0.1"] if host == "inside.example" else [PUBLIC]
 
-    with Site() as site, Client(Limits(), resolve, _Elsewhere()) as client:
+    with Site() as site, Client(Settings(), resolve, _Elsewhere()) as client:
         site.pages["/a"] = web.redirect(where)
         with pytest.raises(AddressError):
-            transfer(client, site.url("/a", "video.example"), target)
+            Transfer(client, site.url("/a", "video.example"), target).run()
         assert site.paths() == ["/a"]
 
 
 def test_a_name_that_resolves_differently_later_gains_nothing(target: Path) -> None:
     """DNS rebinding: the second look at the name would say 127.0.0.1."""
     answers = [["127.0.0.1"], [PUBLIC]]
-    with Site() as site, Client(Limits(), lambda *_: answers.pop(), _Elsewhere()) as client:
+    with Site() as site, Client(Settings(), lambda *_: answers.pop(), _Elsewhere()) as client:
         site.pages["/clip.mp4"] = web.serve(DATA)
-        transfer(client, site.url("/clip.mp4", "video.example"), target)
+        Transfer(client, site.url("/clip.mp4", "video.example"), target).run()
     assert target.read_bytes() == DATA
     assert site.requests[0][1]["host"] == f"video.example:{site.server_port}"
 
@@ -253,10 +254,10 @@ def test_a_proxy_of_the_environment_is_not_used(
 
 
 def test_localhost_is_refused_unless_allowed(target: Path) -> None:
-    with Site() as site:
+    with Site() as site, Client(Settings()) as client:
         for host in ("127.0.0.1", "localhost"):
             with pytest.raises(AddressError):
-                get(site.url("/clip.mp4", host), target, allow_private=False)
+                Transfer(client, site.url("/clip.mp4", host), target).run()
         assert site.requests == []
 
 

@@ -1,12 +1,13 @@
 """A video by its address: fetched once, kept by content, and later only checked for changes.
 
-path = fetch("https://example.org/clip.mp4")
+path = fetch("https://example.org/clip.mp4", Settings.load())
 """
 
 import re
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -16,8 +17,8 @@ from videoespresso.memory.downloads import Downloads, Fetched
 from videoespresso.memory.locks import writer_lock
 from videoespresso.settings import Settings
 from videoespresso.tools.fetch.addresses import Resolve, is_address, resolved, shown
-from videoespresso.tools.fetch.http import Client, Limits, parse
-from videoespresso.tools.fetch.transfer import OnProgress, Progress, Transferred, Version, transfer
+from videoespresso.tools.fetch.http import Client, parse
+from videoespresso.tools.fetch.transfer import OnProgress, Progress, Transfer, Version
 from videoespresso.tools.fetch.web_pages import PageReader
 from videoespresso.tools.video import declared_duration, probe
 
@@ -49,56 +50,37 @@ def local(video: str | Path, settings: Settings, on_progress: OnProgress | None 
         if on_progress is not None:
             on_progress(progress)
 
-    path = fetch(
-        video,
-        settings.cache_dir / "downloads",
-        limits_of(settings),
-        on_progress=listener,
-        on_warning=raised.append,
-    )
+    path = fetch(video, settings, on_progress=listener, on_warning=raised.append)
     return Local(str(path), f"{shown(video)}: {size}", tuple(raised))
-
-
-def limits_of(settings: Settings) -> Limits:
-    """The settings that are about downloads."""
-    return Limits(
-        size=settings.download_max_bytes,
-        duration_s=settings.download_max_duration_s,
-        total_s=settings.download_timeout_s,
-        stall_s=settings.download_stall_s,
-        allow_private=settings.allow_private_addresses,
-    )
 
 
 def fetch(
     url: str,
-    folder: Path | None = None,
-    limits: Limits | None = None,
+    settings: Settings,
     *,
     on_progress: OnProgress | None = None,
     on_warning: OnWarning = warnings.warn,
     fresh_s: float = FRESH_S,
     resolve: Resolve = resolved,
 ) -> Path:
-    """The video at an http(s) address, as a file of the store in `folder` (memory/downloads.py).
+    """The video at an http(s) address, as a file of the store (memory/downloads.py).
 
     A file is fetched as it is; of a page (YouTube and the like) the video on it, with yt-dlp. What
     was fetched before is used again after asking the server whether it changed, or without asking
     within `fresh_s` seconds; when the server cannot be reached, with a warning. What is cut off is
     kept and gone on with the next time.
 
-    Raises AddressError for what is not http(s) or not public (unless the limits allow it),
+    Raises AddressError for what is not http(s) or not public (unless the settings allow it),
     DownloadError for what cannot be fetched, is no video or beyond a limit, MemoryStoreError.
     """
-    limits = limits or Limits()
     parse(url)
-    store = Downloads(folder)
+    store = Downloads(settings.cache_dir / "downloads")
     key = store.key(url)
-    with writer_lock(store.lock(key), wait_s=limits.total_s):
+    with writer_lock(store.lock(key), wait_s=settings.download_timeout_s):
         known = store.find(key)
         if known is not None and 0 <= time.time() - known.checked_s < fresh_s:
             return store.note(key, known)
-        with Client(limits, resolve) as client:
+        with Client(settings, resolve) as client:
             try:
                 return _Download(store, client, url, on_progress).run(known)
             except DownloadError as error:
@@ -109,25 +91,30 @@ def fetch(
                 return store.file(known)
 
 
+@dataclass(frozen=True)
 class _Download:
     """One address being fetched."""
 
-    def __init__(
-        self, store: Downloads, client: Client, url: str, on_progress: OnProgress | None
-    ) -> None:
-        self.store, self.client, self.url, self.on_progress = store, client, url, on_progress
-        self.key = store.key(url)
+    store: Downloads
+    client: Client
+    url: str
+    on_progress: OnProgress | None
+
+    @property
+    def key(self) -> str:
+        return self.store.key(self.url)
 
     def run(self, known: Fetched | None) -> Path:
         """As a file, else as a page."""
-        target = self._part(name_of(self.url))
-        version = Version(known.etag, known.modified) if known else Version()
-        result = self._transfer(self.url, target, {}, version)
-        if result.kind == "page":
+        transfer = self._transfer(self.url, name_of(self.url))
+        if known is not None:
+            transfer.version = Version(known.etag, known.modified)
+        came = transfer.run()
+        if came == "page":
             return self._from_page(known)
-        if result.kind == "unchanged" and known is not None:
+        if came == "unchanged" and known is not None:
             return self._unchanged(known)
-        return self._kept(target, result.version)
+        return self._kept(transfer.target, transfer.version)
 
     def _from_page(self, known: Fetched | None) -> Path:
         reader = PageReader(self.client, self.url)
@@ -135,31 +122,26 @@ class _Download:
         if known is not None and known.etag == video.version:
             return self._unchanged(known)
         self._check_duration(video.duration_s or 0.0)
-        target = self._part(safe(video.name))
+        transfer = self._transfer(video.url, safe(video.name), video.headers)
         if not video.url:
-            reader.pieces(video, target, self.on_progress)
-        elif self._transfer(video.url, target, video.headers).kind != "file":
+            reader.pieces(video, transfer.target, self.on_progress)
+        elif transfer.run() != "file":
             raise DownloadError(
                 f"{shown(self.url)}: what it gives as its video is a web page",
                 hint="Download the video and give the file.",
             )
-        return self._kept(target, Version(video.version))
+        return self._kept(transfer.target, Version(video.version))
 
-    def _transfer(
-        self, url: str, target: Path, headers: dict[str, str], known: Version | None = None
-    ) -> Transferred:
-        return transfer(
+    def _transfer(self, url: str, name: str, headers: dict[str, str] | None = None) -> Transfer:
+        target = self.store.part(self.key) / name
+        return Transfer(
             self.client,
             url,
             target,
-            known=known,
-            headers=headers,
+            headers=headers or {},
             on_progress=self.on_progress,
             on_head=self._check_head,
         )
-
-    def _part(self, name: str) -> Path:
-        return self.store.part(self.key) / name
 
     def _kept(self, part: Path, version: Version) -> Path:
         """The finished file into the store. Raises DownloadError for what is no video."""
@@ -193,7 +175,7 @@ class _Download:
             raise
 
     def _check_duration(self, seconds: float) -> None:
-        limit = self.client.limits.duration_s
+        limit = self.client.settings.download_max_duration_s
         if seconds > limit:
             raise DownloadError(
                 f"{shown(self.url)} lasts {seconds / 60:.0f} minutes, which is more than "

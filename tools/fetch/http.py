@@ -16,6 +16,7 @@ import httpcore
 import httpx
 
 from videoespresso.errors import AddressError, DownloadError
+from videoespresso.settings import Settings
 from videoespresso.tools.fetch.addresses import (
     Resolve,
     reachable,
@@ -27,21 +28,6 @@ from videoespresso.tools.fetch.addresses import (
 MOST_REDIRECTS = 10
 """Browsers follow 20."""
 _PORTS = {"http": 80, "https": 443}
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How far a download may go.
-
-    size: bytes, counted as they come. duration_s: of the video. total_s: for everything. stall_s:
-    without a byte. allow_private: addresses that are not of the public internet.
-    """
-
-    size: int = 2 * 1024**3
-    duration_s: float = 4 * 3600.0
-    total_s: float = 3600.0
-    stall_s: float = 30.0
-    allow_private: bool = False
 
 
 def parse(url: str) -> httpx.URL:
@@ -61,18 +47,21 @@ def parse(url: str) -> httpx.URL:
 
 
 class Client:
-    """Requests under one deadline. Use it in a `with` statement. network: None is httpcore's."""
+    """Requests under one deadline (settings, download_timeout_s). Use it in a `with` statement.
+
+    network: None is httpcore's.
+    """
 
     def __init__(
         self,
-        limits: Limits,
+        settings: Settings,
         resolve: Resolve = resolved,
         network: httpcore.NetworkBackend | None = None,
     ) -> None:
-        self.limits = limits
-        self.deadline = time.monotonic() + limits.total_s
+        self.settings = settings
+        self.deadline = time.monotonic() + settings.download_timeout_s
         self._network = _CheckedNetwork(
-            network or httpcore.SyncBackend(), limits.allow_private, resolve, self._left
+            network or httpcore.SyncBackend(), settings.allow_private_addresses, resolve, self._left
         )
         self._client = httpx.Client(
             transport=_Transport(self._network),
@@ -81,7 +70,7 @@ class Client:
                 "Accept": "video/*, */*;q=0.5",
                 "Accept-Encoding": "identity",  # ranges and sizes count the bytes as they are
             },
-            timeout=limits.stall_s,
+            timeout=settings.download_stall_s,
             follow_redirects=True,
             max_redirects=MOST_REDIRECTS,
             trust_env=False,  # a proxy would choose the address
@@ -130,11 +119,11 @@ class Client:
     def _late(self, name: str) -> DownloadError:
         """The server is silent, or the time is over."""
         if time.monotonic() >= self.deadline:
-            what, setting = f"is not done after {self.limits.total_s:g} s", "download_timeout_s"
+            setting, what = "download_timeout_s", "is not done after"
         else:
-            what, setting = f"sent nothing for {self.limits.stall_s:g} s", "download_stall_s"
+            setting, what = "download_stall_s", "sent nothing for"
         return DownloadError(
-            f"{name} {what}",
+            f"{name} {what} {getattr(self.settings, setting):g} s",
             hint=f"What came is kept: the same again goes on from there. The limit is {setting}.",
             retryable=True,
         )

@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -23,7 +24,6 @@ _PAGES = ("text/html", "application/xhtml+xml", "mpegurl", "dash+xml")
 _NO_VIDEO = ("text/", "image/", "application/json", "application/xml", "application/pdf")
 _HTML = re.compile(rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.I)
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
-_KEPT = "What came is kept: the same again goes on from there."
 
 
 class Progress(NamedTuple):
@@ -55,81 +55,68 @@ class Version(NamedTuple):
         return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
 
 
-class Transferred(NamedTuple):
-    """What came: the file, nothing because nothing changed, or a page about a video."""
-
-    kind: Literal["file", "unchanged", "page"]
-    version: Version = Version()
+_UNKNOWN = Version()
 
 
-def transfer(
-    client: Client,
-    url: str,
-    target: Path,
-    *,
-    known: Version | None = None,
-    headers: Mapping[str, str] | None = None,
-    on_progress: OnProgress | None = None,
-    on_head: OnHead | None = None,
-) -> Transferred:
-    """Fetches into `target`, going on from what is there; nothing where the server has what is
-    `known`. What is cut off stays for the next time. on_head: called with the file once its
-    beginning is there; what it raises ends the transfer.
-
-    Raises AddressError, DownloadError; MemoryStoreError where the disk is full.
-    """
-    run = _Transfer(client, url, target, on_progress, on_head)
-    cuts = 0
-    while cuts < MOST_CUTS:
-        before = run.received
-        try:
-            result = run.once(known or Version(), headers or {})
-        except _CutError:
-            cuts = 0 if run.received > before else cuts + 1
-        except OSError as error:
-            raise MemoryStoreError(
-                f"{target.parent} cannot be written: {error.strerror or error}",
-                hint="Free some space, or choose another folder with VIDEOESPRESSO_CACHE_DIR.",
-            ) from error
-        else:
-            if result is not None:
-                return result
-    raise DownloadError(
-        f"{shown(url)}: the connection is lost again and again", hint=_KEPT, retryable=True
-    )
+Came = Literal["file", "unchanged", "page"]
+"""The file, nothing because nothing changed, or a page about a video."""
 
 
 class _CutError(Exception):
     """The connection ended in the middle of the file."""
 
 
-class _Transfer:
-    def __init__(
-        self,
-        client: Client,
-        url: str,
-        target: Path,
-        on_progress: OnProgress | None,
-        on_head: OnHead | None,
-    ) -> None:
-        self.client, self.url, self.target = client, url, target
-        self.on_progress, self.on_head = on_progress, on_head
-        self.version_file = target.parent / "stamp.json"
-        self.received = 0
-        self.begun = self.reported = time.monotonic()
+@dataclass
+class Transfer:
+    """Of one file into `target`, going on from what is there; what is cut off stays for the next
+    time. version: the one that is known, afterwards the one that came. on_head: called with the
+    file once its beginning is there; what it raises ends the transfer."""
 
-    def once(self, known: Version, headers: Mapping[str, str]) -> Transferred | None:
+    client: Client
+    url: str
+    target: Path
+    version: Version = _UNKNOWN
+    headers: Mapping[str, str] = field(default_factory=dict)
+    on_progress: OnProgress | None = None
+    on_head: OnHead | None = None
+
+    def run(self) -> Came:
+        """Raises AddressError, DownloadError; MemoryStoreError where the disk is full."""
+        self._received, self._begun = 0, time.monotonic()
+        self._reported = self._begun
+        cuts = 0
+        while cuts < MOST_CUTS:
+            before = self._received
+            try:
+                came = self._once()
+            except _CutError:
+                cuts = 0 if self._received > before else cuts + 1
+            except OSError as error:
+                raise MemoryStoreError(
+                    f"{self.target.parent} cannot be written: {error.strerror or error}",
+                    hint="Free some space, or choose another folder with VIDEOESPRESSO_CACHE_DIR.",
+                ) from error
+            else:
+                if came is not None:
+                    return came
+        raise DownloadError(
+            f"{shown(self.url)}: the connection is lost again and again",
+            hint="What came is kept: the same again goes on from there.",
+            retryable=True,
+        )
+
+    def _once(self) -> Came | None:
         """One request; None: what was there is of no use, and the next begins anew."""
         have, version = self._unfinished()
         if have:
             more = {"Range": f"bytes={have}-", "If-Range": version.exact}
         else:
-            more = {"If-None-Match": known.etag, "If-Modified-Since": known.modified}
-        headers = {**headers, **{name: value for name, value in more.items() if value}}
+            more = {"If-None-Match": self.version.etag, "If-Modified-Since": self.version.modified}
+        headers = {**self.headers, **{name: value for name, value in more.items() if value}}
         with self.client.get(self.url, headers) as response:
             status = response.status_code
             if status == 304 and not have:
-                return Transferred("unchanged", known)
+                return "unchanged"
             start, total = _position(response)
             if have and (status == 416 or start not in (0, have)):
                 self.target.unlink(missing_ok=True)
@@ -137,13 +124,15 @@ class _Transfer:
             if status not in (200, 206) or start not in (0, have):
                 raise _refused(self.url, status)
             if _is_page(self.url, response):
-                return Transferred("page")
+                return "page"
             self._check_size(total or 0)
             version = Version(*(response.headers.get(k, "") for k in ("etag", "last-modified")))
             self.target.parent.mkdir(parents=True, exist_ok=True)
-            self.version_file.write_text(json.dumps(version))
-            whole = self._store(response, start, total)
-            return Transferred("file", version) if whole else Transferred("page")
+            self._version_file().write_text(json.dumps(version))
+            if not self._store(response, start, total):
+                return "page"
+            self.version = version
+            return "file"
 
     def _store(self, response: httpx.Response, start: int, total: int | None) -> bool:
         """The body onto the disk; False where it turns out to be HTML under another name."""
@@ -154,7 +143,7 @@ class _Transfer:
                     return False
                 self._check_size(size + len(chunk))
                 size += file.write(chunk)
-                self.received += len(chunk)
+                self._received += len(chunk)
                 self._report(size, total)
                 if self.on_head is not None and size >= HEAD_BYTES:
                     file.flush()
@@ -178,22 +167,26 @@ class _Transfer:
     def _unfinished(self) -> tuple[int, Version]:
         """The bytes of an earlier time that a server can be asked to go on from."""
         try:
-            version = Version(*json.loads(self.version_file.read_text()))
+            version = Version(*json.loads(self._version_file().read_text()))
             have = self.target.stat().st_size
         except (OSError, ValueError, TypeError):
-            return 0, Version()
-        return (have, version) if version.exact else (0, Version())
+            return 0, _UNKNOWN
+        return (have, version) if version.exact else (0, _UNKNOWN)
+
+    def _version_file(self) -> Path:
+        return self.target.parent / "stamp.json"
 
     def _check_size(self, size: int) -> None:
-        if size > self.client.limits.size:
+        limit = self.client.settings.download_max_bytes
+        if size > limit:
             self.target.unlink(missing_ok=True)
-            raise too_large(self.url, self.client.limits.size)
+            raise too_large(self.url, limit)
 
     def _report(self, size: int, total: int | None, *, last: bool = False) -> None:
         now = time.monotonic()
-        if self.on_progress is not None and (last or now - self.reported >= _EVERY_S):
-            self.reported = now
-            self.on_progress(Progress(size, total, self.received / max(now - self.begun, 1e-3)))
+        if self.on_progress is not None and (last or now - self._reported >= _EVERY_S):
+            self._reported = now
+            self.on_progress(Progress(size, total, self._received / max(now - self._begun, 1e-3)))
 
 
 def too_large(url: str, limit: int) -> DownloadError:

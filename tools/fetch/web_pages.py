@@ -91,7 +91,7 @@ class PageReader:
 
     def pieces(self, video: PageVideo, target: Path, on_progress: OnProgress | None) -> None:
         """Fetches a video that comes in pieces into `target`. Raises DownloadError."""
-        began, limit = time.monotonic(), self.client.limits.size
+        began, limit = time.monotonic(), self.client.settings.download_max_bytes
 
         def report(status: dict[str, Any]) -> None:
             size = int(status.get("downloaded_bytes") or 0)
@@ -120,7 +120,7 @@ class PageReader:
                     "format": FORMAT,
                     "noplaylist": True,
                     "playlist_items": "1:2",
-                    "socket_timeout": self.client.limits.stall_s,
+                    "socket_timeout": self.client.settings.download_stall_s,
                     "cachedir": False,
                     "fixup": "never",
                     "retries": 3,
