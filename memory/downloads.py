@@ -31,8 +31,9 @@ _SOURCE = ".source"
 
 
 class Fetched(Record):
-    """What an address gave. source: the address as it may be shown. checked_s: when it was last
-    asked for (Unix seconds). etag, modified: the server's; of a page etag names the video on it."""
+    """What an address gave. source: the address as it may be shown. sha, name: its file's. etag,
+    modified: the server's; of a page etag names the video on it. checked_s: when the server was
+    last asked for changes (Unix seconds)."""
 
     source: str
     sha: str
@@ -95,7 +96,6 @@ class Downloads:
         """
         folder = self.root / "files" / known.sha
         same = next(_videos(folder), None)
-        known = known.model_copy(update={"name": same.name}) if same else known
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if same is None:
@@ -103,16 +103,19 @@ class Downloads:
             shutil.rmtree(part.parent, ignore_errors=True)
         except OSError as error:
             raise self._unusable(error) from error
-        self.seen(key, known)
+        name = same.name if same else known.name
+        path = self.note(key, known.model_copy(update={"name": name}))
         self._evict(folder)
-        return self.file(known)
+        return path
 
-    def seen(self, key: str, known: Fetched) -> None:
-        """Notes that the address gave this now, and that the video was used."""
+    def note(self, key: str, known: Fetched) -> Path:
+        """Notes that the address gave this now and that the video was used; gives its file."""
+        path = self.file(known)
         self._write(self._entry(key), known.model_dump_json())
-        self._write(self.file(known).with_name(_SOURCE), known.source)
+        self._write(path.with_name(_SOURCE), known.source)
         with contextlib.suppress(OSError):
-            os.utime(self.file(known))
+            os.utime(path)
+        return path
 
     def source(self, path: str | Path) -> str:
         """Where a kept video was fetched last, as it may be shown; "" for any other file."""
@@ -138,20 +141,18 @@ class Downloads:
         return gone
 
     def _evict(self, newest: Path) -> None:
+        """Other processes may evict at the same time."""
         for part in (self.root / "parts").glob("*"):
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - part.stat().st_mtime > _STALE_S:
                     shutil.rmtree(part, ignore_errors=True)
-        found = []
+        kept = []
         for file in _videos(self.root / "files", "*/*"):
-            with contextlib.suppress(FileNotFoundError):  # another process evicted it
-                stat = file.stat()
-                found.append((stat.st_mtime, stat.st_size, file.parent))
-        total = sum(size for _, size, _ in found)
-        for _, size, folder in sorted(found):
-            if total <= self.cap_bytes:
-                break
-            if folder != newest:
+            with contextlib.suppress(FileNotFoundError):
+                kept.append((file.stat().st_mtime, file.stat().st_size, file.parent))
+        total = sum(size for _, size, _ in kept)
+        for _, size, folder in sorted(kept):
+            if total > self.cap_bytes and folder != newest:
                 shutil.rmtree(folder, ignore_errors=True)
                 total -= size
         for entry in (self.root / "index").glob("*.json"):

@@ -2,18 +2,18 @@
 
 import gc
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.helpers import web
 from tests.helpers.small import square_video
-from tests.helpers.web import LOCAL, Site
+from tests.helpers.web import Site, local
 
 from videoespresso.errors import AddressError, DownloadError
 from videoespresso.memory.downloads import Downloads
+from videoespresso.settings import Settings
 from videoespresso.tools.fetch.download import fetch
-from videoespresso.tools.fetch.http import Limits, Wire
+from videoespresso.tools.fetch.http import Client
 from videoespresso.tools.fetch.web_pages import PageReader
 
 pytestmark = [
@@ -52,11 +52,11 @@ def test_the_video_on_a_page_is_fetched_by_us_and_once(tmp_path: Path, clip: byt
         site.pages["/watch"] = showing("/clip.mp4?sig=hunter2")
         site.pages["/clip.mp4"] = web.serve(clip)
         url = site.url("/watch?v=1")
-        path = fetch(url, tmp_path, LOCAL)
+        path = fetch(url, local(tmp_path))
         assert path.read_bytes() == clip
-        assert Downloads(tmp_path).source(path) == url
-        agents = [h["user-agent"] for p, h in site.asked if p.startswith("/clip.mp4")]
-        assert fetch(url, tmp_path, LOCAL, fresh_s=0) == path
+        assert Downloads(tmp_path / "downloads").source(path) == url
+        agents = [h["user-agent"] for p, h in site.requests if p.startswith("/clip.mp4")]
+        assert fetch(url, local(tmp_path), fresh_s=0) == path
         assert site.paths().count("/clip.mp4?sig=hunter2") == len(agents) == 1
     kept = [p for p in tmp_path.rglob("*") if p.is_file()]
     assert all(b"hunter2" not in p.read_bytes() for p in kept)
@@ -66,9 +66,9 @@ def test_a_page_that_shows_another_video_now_is_fetched_anew(tmp_path: Path, cli
     with Site() as site:
         site.pages["/watch"] = showing("/one.mp4")
         site.pages["/one.mp4"] = site.pages["/two.mp4"] = web.serve(clip)
-        fetch(site.url("/watch"), tmp_path, LOCAL)
+        fetch(site.url("/watch"), local(tmp_path))
         site.pages["/watch"] = showing("/two.mp4")
-        fetch(site.url("/watch"), tmp_path, LOCAL, fresh_s=0)
+        fetch(site.url("/watch"), local(tmp_path), fresh_s=0)
         assert "/two.mp4" in site.paths()
 
 
@@ -78,18 +78,18 @@ def test_a_video_in_pieces_is_put_together(tmp_path: Path, clip: bytes) -> None:
         site.pages["/list.m3u8"] = pieces(2)
         site.pages["/0.mp4"] = web.serve(clip[:half])
         site.pages["/1.mp4"] = web.serve(clip[half:])
-        path = fetch(site.url("/list.m3u8"), tmp_path, LOCAL)
+        path = fetch(site.url("/list.m3u8"), local(tmp_path))
         assert path.read_bytes() == clip
         site.pages["/1.mp4"] = web.status(404)
         with pytest.raises(DownloadError, match="404"):
-            fetch(site.url("/list.m3u8?a-piece-is-gone"), tmp_path, LOCAL)
+            fetch(site.url("/list.m3u8?a-piece-is-gone"), local(tmp_path))
 
 
 def test_a_video_that_says_it_is_too_long_is_not_begun(tmp_path: Path) -> None:
     with Site() as site:
         site.pages["/list.m3u8"] = pieces(120)
         with pytest.raises(DownloadError, match="lasts 2 minutes") as caught:
-            fetch(site.url("/list.m3u8"), tmp_path, replace(LOCAL, duration_s=60))
+            fetch(site.url("/list.m3u8"), local(tmp_path, max_duration_s=60))
         assert set(site.paths()) == {"/list.m3u8"}
     assert "download_max_duration_s" in caught.value.hint
 
@@ -99,7 +99,7 @@ def test_a_video_in_pieces_has_a_size_too(tmp_path: Path, clip: bytes) -> None:
         site.pages["/list.m3u8"] = pieces(2)
         site.pages["/0.mp4"] = site.pages["/1.mp4"] = web.serve(clip)
         with pytest.raises(DownloadError, match="larger than") as caught:
-            fetch(site.url("/list.m3u8"), tmp_path, replace(LOCAL, size=len(clip) + 1))
+            fetch(site.url("/list.m3u8"), local(tmp_path, max_bytes=len(clip) + 1))
     assert "download_max_bytes" in caught.value.hint
 
 
@@ -113,12 +113,12 @@ def test_a_video_in_pieces_has_a_size_too(tmp_path: Path, clip: bytes) -> None:
     ],
     ids=["several", "none", "gone", "a page again"],
 )
-def test_what_cannot_be_fetched_is_told(tmp_path: Path, page: web.Page, says: str) -> None:
+def test_what_cannot_be_fetched_says_why(tmp_path: Path, page: web.Page, says: str) -> None:
     with Site() as site:
         site.pages["/watch"] = page
         site.pages["/page"] = web.html(PAGE.format(""))
         with pytest.raises(DownloadError, match=says) as caught:
-            fetch(site.url("/watch?sig=hunter2"), tmp_path, LOCAL)
+            fetch(site.url("/watch?sig=hunter2"), local(tmp_path))
     assert caught.value.hint
     assert "hunter2" not in str(caught.value)
 
@@ -133,17 +133,17 @@ def test_a_page_of_the_public_internet_cannot_lead_inside(tmp_path: Path, clip: 
         def resolve(host: str, port: int) -> list[str]:
             return inside[host]
 
-        with Wire(Limits(total_s=60), resolve) as wire:
-            reader = PageReader(wire, site.url("/list.m3u8", "localhost"))
+        with Client(Settings(), resolve) as client:
+            reader = PageReader(client, site.url("/list.m3u8", "localhost"))
             with pytest.raises(AddressError, match=r"10\.0\.0\.1"):
-                reader.pieces(reader.look(), tmp_path / "part" / "v.mp4", None)
+                reader.pieces(reader.read(), tmp_path / "part" / "v.mp4", None)
             with pytest.raises(AddressError):
-                PageReader(wire, site.url("/watch")).look()
+                PageReader(client, site.url("/watch")).read()
 
 
 def test_a_page_too_is_under_the_deadline(tmp_path: Path) -> None:
-    with Site() as site, Wire(replace(LOCAL, total_s=0)) as wire:
+    with Site() as site, Client(local(tmp_path, timeout_s=1e-9)) as client:
         site.pages["/watch"] = showing("/clip.mp4")
         with pytest.raises(DownloadError, match="not done after"):
-            PageReader(wire, site.url("/watch")).look()
-        assert site.asked == []
+            PageReader(client, site.url("/watch")).read()
+        assert site.requests == []

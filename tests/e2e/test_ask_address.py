@@ -60,7 +60,7 @@ def test_from_python_the_video_is_fetched_once_and_its_source_is_named(
     assert answer.video.source == seen
     assert Path(answer.video.path).name == "room.mp4"
     again = asyncio.run(ve.aask(url, QUESTION, settings=settings))
-    assert (again.text, again.work.decoded, len(site.asked)) == (answer.text, 0, 1)
+    assert (again.text, again.work.decoded, len(site.requests)) == (answer.text, 0, 1)
     page = render(answer, FrameStore(settings.cache_dir / "frames").image)
     assert seen in page
     assert "hunter2" not in page + answer.model_dump_json() + repr(steps)

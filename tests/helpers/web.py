@@ -2,9 +2,9 @@
 
     with Site() as site:
         site.pages["/clip.mp4"] = serve(data)
-        fetch(site.url("/clip.mp4"), folder, LOCAL)
+        fetch(site.url("/clip.mp4"), local(tmp_path))
 
-`site.asked` holds (path, headers) of every request, in order.
+`site.requests` holds (path, headers) of every request, in order.
 """
 
 import re
@@ -14,13 +14,21 @@ import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Self
 
-from videoespresso.tools.fetch.http import Limits
-
-LOCAL = Limits(allow_private=True, total_s=60, stall_s=30)
+from videoespresso.settings import Settings
 
 Page = Callable[["Handler"], None]
+
+
+def local(cache: Path, **limits: float) -> Settings:
+    """Settings that let this machine be reached. limits: `download_*`."""
+    named = {"timeout_s": 60.0, **limits}
+    return Settings.model_validate(
+        {"cache_dir": cache, "allow_private_addresses": True}
+        | {f"download_{name}": value for name, value in named.items()}
+    )
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -31,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
-        self.server.asked.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
+        self.server.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
         self.server.pages.get(path, status(404))(self)
 
     def start(self, status: int, length: int | None, **headers: str) -> None:
@@ -52,7 +60,7 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Not said."""
+        """Not shown."""
 
 
 class Site(ThreadingHTTPServer):
@@ -64,7 +72,7 @@ class Site(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.pages: dict[str, Page] = {}
-        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.requests: list[tuple[str, dict[str, str]]] = []
         self.closing = threading.Event()
 
     def url(self, path: str, host: str = "127.0.0.1") -> str:
@@ -72,8 +80,8 @@ class Site(ThreadingHTTPServer):
         return f"http://{host}:{self.server_port}{path}"
 
     def paths(self) -> list[str]:
-        """Which pages were asked for."""
-        return [path for path, _ in self.asked]
+        """Which pages were requested."""
+        return [path for path, _ in self.requests]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is meant here; all else is a fault of the test."""
@@ -95,14 +103,14 @@ def serve(data: bytes, *, etag: str = '"one"', kind: str = "video/mp4", cuts: in
     left = [cuts]
 
     def page(handler: Handler) -> None:
-        asked = handler.headers
-        if etag and asked.get("If-None-Match") == etag:
+        headers = handler.headers
+        if etag and headers.get("If-None-Match") == etag:
             handler.start(304, 0, ETag=etag)
             return
         begin = 0
-        found = re.fullmatch(r"bytes=(\d+)-", asked.get("Range", ""))
-        if found and asked.get("If-Range") == etag:
-            begin = int(found[1])
+        wanted = re.fullmatch(r"bytes=(\d+)-", headers.get("Range", ""))
+        if wanted and headers.get("If-Range") == etag:
+            begin = int(wanted[1])
         more = {"ETag": etag, "Content_Type": kind} if etag else {"Content_Type": kind}
         if begin >= len(data) and begin:
             handler.start(416, 0, Content_Range=f"bytes */{len(data)}")

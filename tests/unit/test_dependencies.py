@@ -15,7 +15,7 @@ ROOMS = ("src/videoespresso", "agents", "graphs", "memory", "tools")
 OTHERS = {"langchain": "another provider's package is asked for by name (models/chat.py)"}
 """Imported only where the user named something that needs it; its absence is told."""
 
-COMES_WITH = {"openai": "langchain-openai", "httpx": "chromadb", "typing-extensions": "pydantic"}
+COMES_WITH = {"openai": "langchain-openai", "httpcore": "httpx", "typing-extensions": "pydantic"}
 """Part of the interface of a package we declare: its errors, its types. That one's range rules."""
 
 NAMES = {

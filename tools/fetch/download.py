@@ -1,12 +1,13 @@
-"""A video by its address: fetched once, kept by content, asked for again only to hear of changes.
+"""A video by its address: fetched once, kept by content, and later only checked for changes.
 
-path = fetch("https://example.org/clip.mp4")
+path = fetch("https://example.org/clip.mp4", Settings.load())
 """
 
 import re
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -15,23 +16,24 @@ from videoespresso.errors import DownloadError, VideoError
 from videoespresso.memory.downloads import Downloads, Fetched
 from videoespresso.memory.locks import writer_lock
 from videoespresso.settings import Settings
-from videoespresso.tools.fetch.addresses import Resolve, is_address, parse, resolved, shown
-from videoespresso.tools.fetch.http import Limits, Wire
-from videoespresso.tools.fetch.transfer import OnProgress, Progress, Stamp, transfer
-from videoespresso.tools.fetch.web_pages import OnPage, PageReader
+from videoespresso.tools.fetch.addresses import Resolve, is_address, resolved, shown
+from videoespresso.tools.fetch.http import Client, parse
+from videoespresso.tools.fetch.transfer import OnProgress, Progress, Transfer, Version
+from videoespresso.tools.fetch.web_pages import PageReader
 from videoespresso.tools.video import declared_duration, probe
 
 FRESH_S = 300.0
-"""A chat or a batch asks an address once in this time, not once a question."""
+"""A chat or a batch asks a server for changes once in this time, not once a question."""
 
 OnWarning = Callable[[str], None]
 
 
 class Local(NamedTuple):
-    """A video as a file. told: what was fetched, "" for a path. warnings: what to know of it."""
+    """A video as a file. fetched: one line on what was fetched, "" for a path. warnings: what to
+    know of it."""
 
     path: str
-    told: str = ""
+    fetched: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -39,69 +41,48 @@ def local(video: str | Path, settings: Settings, on_progress: OnProgress | None 
     """The file of a video that is given by path or by address. Raises as `fetch`."""
     if not isinstance(video, str) or not is_address(video):
         return Local(str(video))
-    last: list[Progress] = []
-    said: list[str] = []
+    size = "known from before"
+    raised: list[str] = []
 
-    def hear(progress: Progress) -> None:
-        last[:] = [progress]
+    def listener(progress: Progress) -> None:
+        nonlocal size
+        size = f"{progress.received / 1e6:.1f} MB"
         if on_progress is not None:
             on_progress(progress)
 
-    path = fetch(
-        video,
-        settings.cache_dir / "downloads",
-        limits_of(settings),
-        on_progress=hear,
-        on_warning=said.append,
-    )
-    told = f"{last[0].received / 1e6:.1f} MB" if last else "known from before"
-    return Local(str(path), f"{shown(video)}: {told}", tuple(said))
-
-
-def limits_of(settings: Settings) -> Limits:
-    """The settings that are about downloads."""
-    return Limits(
-        size=settings.download_max_bytes,
-        duration_s=settings.download_max_duration_s,
-        total_s=settings.download_timeout_s,
-        stall_s=settings.download_stall_s,
-        allow_private=settings.allow_private_addresses,
-    )
+    path = fetch(video, settings, on_progress=listener, on_warning=raised.append)
+    return Local(str(path), f"{shown(video)}: {size}", tuple(raised))
 
 
 def fetch(
     url: str,
-    folder: Path | None = None,
-    limits: Limits | None = None,
+    settings: Settings,
     *,
     on_progress: OnProgress | None = None,
     on_warning: OnWarning = warnings.warn,
     fresh_s: float = FRESH_S,
     resolve: Resolve = resolved,
 ) -> Path:
-    """The video at an http(s) address, as a file of the store in `folder` (memory/downloads.py).
+    """The video at an http(s) address, as a file of the store (memory/downloads.py).
 
     A file is fetched as it is; of a page (YouTube and the like) the video on it, with yt-dlp. What
     was fetched before is used again after asking the server whether it changed, or without asking
     within `fresh_s` seconds; when the server cannot be reached, with a warning. What is cut off is
     kept and gone on with the next time.
 
-    Raises AddressError for what is not http(s) or not public (unless the limits allow it),
+    Raises AddressError for what is not http(s) or not public (unless the settings allow it),
     DownloadError for what cannot be fetched, is no video or beyond a limit, MemoryStoreError.
     """
-    limits = limits or Limits()
     parse(url)
-    store = Downloads(folder)
+    store = Downloads(settings.cache_dir / "downloads")
     key = store.key(url)
-    with writer_lock(store.lock(key), wait_s=limits.total_s):
+    with writer_lock(store.lock(key), wait_s=settings.download_timeout_s):
         known = store.find(key)
         if known is not None and 0 <= time.time() - known.checked_s < fresh_s:
-            store.seen(key, known)
-            return store.file(known)
-        with Wire(limits, resolve) as wire:
-            download = _Download(store, wire, url, on_progress)
+            return store.note(key, known)
+        with Client(settings, resolve) as client:
             try:
-                return download.run(known)
+                return _Download(store, client, url, on_progress).run(known)
             except DownloadError as error:
                 if known is None or not error.retryable:
                     raise
@@ -110,64 +91,59 @@ def fetch(
                 return store.file(known)
 
 
+@dataclass(frozen=True)
 class _Download:
     """One address being fetched."""
 
-    def __init__(
-        self, store: Downloads, wire: Wire, url: str, on_progress: OnProgress | None
-    ) -> None:
-        self.store, self.wire, self.url, self.on_progress = store, wire, url, on_progress
-        self.key = store.key(url)
+    store: Downloads
+    client: Client
+    url: str
+    on_progress: OnProgress | None
+
+    @property
+    def key(self) -> str:
+        return self.store.key(self.url)
 
     def run(self, known: Fetched | None) -> Path:
         """As a file, else as a page."""
-        target = self.store.part(self.key) / name_of(self.url)
-        stamp = Stamp(known.etag, known.modified) if known else Stamp()
-        got = transfer(
-            self.wire,
-            self.url,
-            target,
-            known=stamp,
-            on_progress=self.on_progress,
-            on_head=self._check_head,
-        )
-        if got.kind == "page":
+        transfer = self._transfer(self.url, name_of(self.url))
+        if known is not None:
+            transfer.version = Version(known.etag, known.modified)
+        came = transfer.run()
+        if came == "page":
             return self._from_page(known)
-        if got.kind == "unchanged":
-            assert known is not None, "only what is known can be unchanged"
-            return self._same(known)
-        return self._kept(target, got.stamp)
+        if came == "unchanged" and known is not None:
+            return self._unchanged(known)
+        return self._kept(transfer.target, transfer.version)
 
     def _from_page(self, known: Fetched | None) -> Path:
-        reader = PageReader(self.wire, self.url)
-        found = reader.look()
-        if known is not None and known.etag == found.version:
-            return self._same(known)
-        if found.duration_s is not None:
-            self._check_duration(found.duration_s)
-        target = self.store.part(self.key) / safe(found.name)
-        if found.url:
-            self._file_of(found, target)
-        else:
-            reader.pieces(found, target, self.on_progress)
-        return self._kept(target, Stamp(etag=found.version))
-
-    def _file_of(self, found: OnPage, target: Path) -> None:
-        got = transfer(
-            self.wire,
-            found.url,
-            target,
-            headers=found.headers,
-            on_progress=self.on_progress,
-            on_head=self._check_head,
-        )
-        if got.kind != "file":
+        reader = PageReader(self.client, self.url)
+        video = reader.read()
+        if known is not None and known.etag == video.version:
+            return self._unchanged(known)
+        self._check_duration(video.duration_s or 0.0)
+        transfer = self._transfer(video.url, safe(video.name), video.headers)
+        if not video.url:
+            reader.pieces(video, transfer.target, self.on_progress)
+        elif transfer.run() != "file":
             raise DownloadError(
                 f"{shown(self.url)}: what it gives as its video is a web page",
                 hint="Download the video and give the file.",
             )
+        return self._kept(transfer.target, Version(video.version))
 
-    def _kept(self, part: Path, stamp: Stamp) -> Path:
+    def _transfer(self, url: str, name: str, headers: dict[str, str] | None = None) -> Transfer:
+        target = self.store.part(self.key) / name
+        return Transfer(
+            self.client,
+            url,
+            target,
+            headers=headers or {},
+            on_progress=self.on_progress,
+            on_head=self._check_head,
+        )
+
+    def _kept(self, part: Path, version: Version) -> Path:
         """The finished file into the store. Raises DownloadError for what is no video."""
         try:
             video = probe(part)
@@ -181,16 +157,14 @@ class _Download:
             source=shown(self.url),
             sha=video.id,
             name=part.name,
-            etag=stamp.etag,
-            modified=stamp.modified,
+            etag=version.etag,
+            modified=version.modified,
             checked_s=time.time(),
         )
         return self.store.keep(self.key, part, known)
 
-    def _same(self, known: Fetched) -> Path:
-        now = known.model_copy(update={"checked_s": time.time()})
-        self.store.seen(self.key, now)
-        return self.store.file(now)
+    def _unchanged(self, known: Fetched) -> Path:
+        return self.store.note(self.key, known.model_copy(update={"checked_s": time.time()}))
 
     def _check_head(self, part: Path) -> None:
         """Before the rest is fetched in vain."""
@@ -201,7 +175,7 @@ class _Download:
             raise
 
     def _check_duration(self, seconds: float) -> None:
-        limit = self.wire.limits.duration_s
+        limit = self.client.settings.download_max_duration_s
         if seconds > limit:
             raise DownloadError(
                 f"{shown(self.url)} lasts {seconds / 60:.0f} minutes, which is more than "
@@ -211,7 +185,7 @@ class _Download:
 
 
 def name_of(url: str) -> str:
-    """A file name from an address; what a server proposes (Content-Disposition) is not asked."""
+    """A file name from an address; what a server proposes (Content-Disposition) is not used."""
     return safe(unquote(urlsplit(url).path).rpartition("/")[2])
 
 

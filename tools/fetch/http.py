@@ -1,116 +1,129 @@
-"""Requests to checked addresses only, redirects too, and all of them under one deadline.
+"""httpx that connects to checked addresses only, at every redirect too, under one deadline.
 
-httpcore and not httpx: the address that was checked has to be the one that is connected to, and
-every read has to end by the deadline; both belong into the network layer, which httpx hides.
+The check is where connections are made (httpcore's network backend), so that the IP address which
+was checked is the one which is connected to, whatever a name resolves to a moment later.
 """
 
+import logging
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
-from urllib.parse import urljoin
 
 import httpcore
+import httpx
 
-from videoespresso.errors import DownloadError
-from videoespresso.tools.fetch.addresses import Address, Resolve, parse, reachable, resolved, shown
+from videoespresso.errors import AddressError, DownloadError
+from videoespresso.settings import Settings
+from videoespresso.tools.fetch.addresses import (
+    Resolve,
+    reachable,
+    resolved,
+    shown,
+    without_secrets,
+)
 
-MOST_HOPS = 10
-"""Redirects; browsers follow 20."""
-_REDIRECTS = (301, 302, 303, 307, 308)
+MOST_REDIRECTS = 10
+"""Browsers follow 20."""
+_PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True)
-class Limits:
-    """How far a download may go.
+def parse(url: str) -> httpx.URL:
+    """An address as it is sent. Raises AddressError for what is not http or https."""
+    try:
+        address = httpx.URL(url.strip())
+    except (httpx.InvalidURL, ValueError):
+        raise AddressError(f"{shown(url)} is not an address", hint="Check it.") from None
+    if address.scheme not in _PORTS:
+        raise AddressError(
+            f"{shown(url)}: only http and https addresses are fetched, not {address.scheme}",
+            hint="Give an http(s) address, or download the video and give the file.",
+        )
+    if not address.host or re.search(r"[\s%]", address.host) or (address.port or 0) > 65535:
+        raise AddressError(f"{shown(url)} names no host", hint="Check the address.")
+    return address
 
-    size: bytes, counted as they come. duration_s: of the video. total_s: for everything. stall_s:
-    without a byte. allow_private: addresses that are not of the public internet.
+
+class Client:
+    """Requests under one deadline (settings, download_timeout_s). Use it in a `with` statement.
+
+    network: None is httpcore's.
     """
-
-    size: int = 2 * 1024**3
-    duration_s: float = 4 * 3600.0
-    total_s: float = 3600.0
-    stall_s: float = 30.0
-    allow_private: bool = False
-
-
-class Wire:
-    """Requests under one deadline. Use it in a `with` statement."""
 
     def __init__(
         self,
-        limits: Limits,
+        settings: Settings,
         resolve: Resolve = resolved,
         network: httpcore.NetworkBackend | None = None,
     ) -> None:
-        self.limits, self.resolve = limits, resolve
-        self.deadline = time.monotonic() + limits.total_s
-        backend = _Backend(limits, self.left, resolve, network or httpcore.SyncBackend())
-        self._pool = httpcore.ConnectionPool(network_backend=backend)
-
-    def left(self, seconds: float | None = None) -> float:
-        """The time a step may take, at least a little so that a timeout names the cause."""
-        rest = max(0.001, self.deadline - time.monotonic())
-        return rest if seconds is None else min(seconds, rest)
+        self.settings = settings
+        self.deadline = time.monotonic() + settings.download_timeout_s
+        self._network = _CheckedNetwork(
+            network or httpcore.SyncBackend(), settings.allow_private_addresses, resolve, self._left
+        )
+        self._client = httpx.Client(
+            transport=_Transport(self._network),
+            headers={
+                "User-Agent": "videoespresso",
+                "Accept": "video/*, */*;q=0.5",
+                "Accept-Encoding": "identity",  # ranges and sizes count the bytes as they are
+            },
+            timeout=settings.download_stall_s,
+            follow_redirects=True,
+            max_redirects=MOST_REDIRECTS,
+            trust_env=False,  # a proxy would choose the address
+        )
+        for name in ("httpx", "httpcore.http11"):
+            logging.getLogger(name).addFilter(_without_secrets)
 
     @contextmanager
-    def get(self, url: str, headers: dict[str, str]) -> Iterator[httpcore.Response]:
-        """The response after all redirects, each of which is checked like the first address.
+    def get(self, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
+        """The response after all redirects. A login in the address is for its own host.
 
-        A login is for the host it was given for. Raises AddressError, DownloadError.
+        Raises AddressError, DownloadError.
         """
-        first = parse(url)
-        timeout = dict.fromkeys(("connect", "read", "write", "pool"), self.limits.stall_s)
-        address = first
-        for _ in range(MOST_HOPS + 1):
-            with (
-                self._told(shown(url)),
-                self._pool.stream(
-                    "GET",
-                    address.url,
-                    headers=_headers(address, first, headers),
-                    extensions={"timeout": timeout},
-                ) as response,
-            ):
-                where = header(response, "location")
-                if response.status not in _REDIRECTS or not where:
-                    yield response
-                    return
-            address = parse(urljoin(address.url, where))
-        raise DownloadError(f"{shown(url)} leads in a circle", hint="Check the address.")
-
-    @contextmanager
-    def _told(self, name: str) -> Iterator[None]:
-        """Errors of the network as ours."""
+        address, name = parse(url), shown(url)
         try:
-            yield
-        except httpcore.TimeoutException as error:
-            raise self.late(name) from error
-        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+            with self._client.stream("GET", address, headers=headers) as response:
+                yield response
+        except httpx.TimeoutException as error:
+            raise self._late(name) from error
+        except httpx.TooManyRedirects as error:
+            raise DownloadError(f"{name} leads in a circle", hint="Check the address.") from error
+        except httpx.RequestError as error:
             if "certificate" in str(error).lower():
                 raise DownloadError(
                     f"{name}: the server's certificate is not valid: {error}",
                     hint="Check the address and this machine's clock.",
                 ) from error
-            raise DownloadError(
-                f"{name} cannot be reached: {error or type(error).__name__}",
-                hint="Check the address and the connection, and try again.",
-                retryable=True,
-            ) from error
+            raise _unreachable(name, error) from error
 
-    def late(self, name: str) -> DownloadError:
-        """What to raise when the server or the time is over."""
-        over = time.monotonic() >= self.deadline
-        what = (
-            f"is not done after {self.limits.total_s:g} s"
-            if over
-            else (f"sent nothing for {self.limits.stall_s:g} s")
-        )
-        setting = "download_timeout_s" if over else "download_stall_s"
+    def check(self, url: str) -> None:
+        """For requests that others make. Raises AddressError, and DownloadError when the host is
+        not known or the time is over."""
+        address = parse(url)
+        if time.monotonic() >= self.deadline:
+            raise self._late(shown(url))
+        try:
+            self._network.addresses(address.host, address.port or _PORTS[address.scheme])
+        except httpcore.ConnectError as error:
+            raise _unreachable(shown(url), error) from error
+
+    def _left(self, seconds: float | None) -> float:
+        """The time a step may take, at least a little so that a timeout names the cause."""
+        left = max(0.001, self.deadline - time.monotonic())
+        return left if seconds is None else min(seconds, left)
+
+    def _late(self, name: str) -> DownloadError:
+        """The server is silent, or the time is over."""
+        if time.monotonic() >= self.deadline:
+            setting, what = "download_timeout_s", "is not done after"
+        else:
+            setting, what = "download_stall_s", "sent nothing for"
         return DownloadError(
-            f"{name} {what}",
+            f"{name} {what} {getattr(self.settings, setting):g} s",
             hint=f"What came is kept: the same again goes on from there. The limit is {setting}.",
             retryable=True,
         )
@@ -119,40 +132,48 @@ class Wire:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.close()
+        self._client.close()
 
 
-def _headers(address: Address, first: Address, more: dict[str, str]) -> list[tuple[str, str]]:
-    given = {
-        "Host": address.authority,
-        "User-Agent": "videoespresso",
-        "Accept": "video/*, */*;q=0.5",
-        "Accept-Encoding": "identity",  # the bytes as they are: ranges and sizes count those
-        **more,
-    }
-    if address.origin == first.origin and first.login:
-        given["Authorization"] = first.authorization()
-    return list(given.items())
+def _unreachable(name: str, error: Exception) -> DownloadError:
+    return DownloadError(
+        f"{name} cannot be reached: {without_secrets(str(error)) or type(error).__name__}",
+        hint="Check the address and the connection, and try again.",
+        retryable=True,
+    )
 
 
-def header(response: httpcore.Response, name: str) -> str:
-    """The first of that name; "" where there is none."""
-    wanted = name.encode()
-    return next((v.decode("latin-1") for k, v in response.headers if k.lower() == wanted), "")
+class _Transport(httpx.HTTPTransport):
+    """httpx's, over a network of ours, which its own `__init__` cannot be given."""
+
+    def __init__(self, network: httpcore.NetworkBackend) -> None:
+        self._pool = httpcore.ConnectionPool(network_backend=network)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """The body of a redirect is left out: httpx would read it, and it may have no end."""
+        parse(str(request.url))  # a redirect may name any scheme
+        response = super().handle_request(request)
+        if response.has_redirect_location and isinstance(response.stream, httpx.SyncByteStream):
+            response.stream.close()
+            response.stream = httpx.ByteStream(b"")
+        return response
 
 
-class _Backend(httpcore.NetworkBackend):
+@dataclass(frozen=True)
+class _CheckedNetwork(httpcore.NetworkBackend):
     """Connects to the IP addresses that were checked, and to nothing else."""
 
-    def __init__(
-        self,
-        limits: Limits,
-        left: Callable[[float | None], float],
-        resolve: Resolve,
-        network: httpcore.NetworkBackend,
-    ) -> None:
-        self._limits, self._left, self._resolve = limits, left, resolve
-        self._inner = network
+    inner: httpcore.NetworkBackend
+    allow_private: bool
+    resolve: Resolve
+    left: Callable[[float | None], float]
+
+    def addresses(self, host: str, port: int) -> list[str]:
+        """Raises AddressError, httpcore.ConnectError."""
+        try:
+            return reachable(host, port, allow_private=self.allow_private, resolve=self.resolve)
+        except OSError as error:
+            raise httpcore.ConnectError(f"{host}: {error.strerror or error}") from error
 
     def connect_tcp(
         self,
@@ -162,46 +183,46 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        allow = self._limits.allow_private
-        try:
-            found = reachable(host, port, allow_private=allow, resolve=self._resolve)
-        except OSError as error:
-            raise httpcore.ConnectError(f"{host}: {error.strerror or error}") from error
         failed: Exception = httpcore.ConnectError(f"{host} has no address")
-        for ip in found:
+        for ip in self.addresses(host, port):
             try:
-                stream = self._inner.connect_tcp(
-                    ip, port, self._left(timeout), local_address, socket_options
+                stream = self.inner.connect_tcp(
+                    ip, port, self.left(timeout), local_address, socket_options
                 )
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failed = error
             else:
-                return _Stream(stream, self._left)
+                return _Stream(stream, self.left)
         raise failed
 
 
+@dataclass(frozen=True)
 class _Stream(httpcore.NetworkStream):
-    """A connection whose every step ends by the deadline."""
+    """A connection whose every step ends by the deadline: headers that drip in too."""
 
-    def __init__(
-        self, inner: httpcore.NetworkStream, left: Callable[[float | None], float]
-    ) -> None:
-        self._inner, self._left = inner, left
+    inner: httpcore.NetworkStream
+    left: Callable[[float | None], float]
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, self._left(timeout))
+        return self.inner.read(max_bytes, self.left(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, self._left(timeout))
-
-    def close(self) -> None:
-        self._inner.close()
+        self.inner.write(buffer, self.left(timeout))
 
     def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        inner = self._inner.start_tls(ssl_context, server_hostname, self._left(timeout))
-        return _Stream(inner, self._left)
+        inner = self.inner.start_tls(ssl_context, server_hostname, self.left(timeout))
+        return _Stream(inner, self.left)
+
+    def close(self) -> None:
+        self.inner.close()
 
     def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)
+        return self.inner.get_extra_info(info)
+
+
+def _without_secrets(record: logging.LogRecord) -> bool:
+    """A log's addresses as they may be shown; headers, which hold more of them, not at all."""
+    record.msg, record.args = without_secrets(record.getMessage()), ()
+    return "response_headers.complete" not in record.msg

@@ -3,15 +3,16 @@
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import httpcore
+import httpx
 
 from videoespresso.errors import DownloadError, MemoryStoreError
 from videoespresso.tools.fetch.addresses import shown
-from videoespresso.tools.fetch.http import Wire, header
+from videoespresso.tools.fetch.http import Client
 
 MOST_CUTS = 3
 """Times a connection may be lost in a row without a byte in between."""
@@ -35,27 +36,18 @@ class Progress(NamedTuple):
     @property
     def left_s(self) -> float | None:
         """Seconds to go at this rate."""
-        return (
-            None
-            if self.total is None or not self.rate
-            else ((self.total - self.received) / self.rate)
-        )
+        return (self.total - self.received) / self.rate if self.total and self.rate else None
 
 
 OnHead = Callable[[Path], None]
 OnProgress = Callable[[Progress], None]
 
 
-class Stamp(NamedTuple):
-    """What tells one version of a file from another."""
+class Version(NamedTuple):
+    """What tells one version of a file from another: its ETag and Last-Modified, "" where none."""
 
     etag: str = ""
     modified: str = ""
-
-    def unless_same(self) -> dict[str, str]:
-        """Headers with which a server sends nothing where nothing changed."""
-        given = {"If-None-Match": self.etag, "If-Modified-Since": self.modified}
-        return {name: value for name, value in given.items() if value}
 
     @property
     def exact(self) -> str:
@@ -63,197 +55,182 @@ class Stamp(NamedTuple):
         return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
 
 
-class Got(NamedTuple):
-    """What came: the file, nothing because nothing changed, or a page about a video."""
-
-    kind: Literal["file", "unchanged", "page"]
-    stamp: Stamp = Stamp()
-    received: int = 0
+_UNKNOWN = Version()
 
 
-def transfer(
-    wire: Wire,
-    url: str,
-    target: Path,
-    *,
-    known: Stamp | None = None,
-    headers: dict[str, str] | None = None,
-    on_progress: OnProgress | None = None,
-    on_head: OnHead | None = None,
-) -> Got:
-    """Fetches into `target`, going on from what is there; nothing where the server has what is
-    `known`. What is cut off stays for the next time. on_head: called with the file once its
-    beginning is there; what it raises ends the transfer.
-
-    Raises AddressError, DownloadError; MemoryStoreError where the disk is full.
-    """
-    run = _Transfer(wire, url, target, headers or {}, on_progress, on_head)
-    cuts = 0
-    while True:
-        before = run.received
-        try:
-            got = run.once(known or Stamp())
-        except _CutError as error:
-            cuts = 0 if run.received > before else cuts + 1
-            if cuts >= MOST_CUTS:
-                raise DownloadError(
-                    f"{shown(url)}: the connection is lost again and again",
-                    hint="What came is kept: the same again goes on from there.",
-                    retryable=True,
-                ) from error
-            continue
-        except OSError as error:
-            raise MemoryStoreError(
-                f"{target.parent} cannot be written: {error.strerror or error}",
-                hint="Free some space, or choose another folder with VIDEOESPRESSO_CACHE_DIR.",
-            ) from error
-        if got is not None:
-            return got
+Came = Literal["file", "unchanged", "page"]
+"""The file, nothing because nothing changed, or a page about a video."""
 
 
 class _CutError(Exception):
     """The connection ended in the middle of the file."""
 
 
-class _Transfer:
-    def __init__(
-        self,
-        wire: Wire,
-        url: str,
-        target: Path,
-        headers: dict[str, str],
-        on_progress: OnProgress | None,
-        on_head: OnHead | None,
-    ) -> None:
-        self.wire, self.url, self.target, self.headers = wire, url, target, headers
-        self.on_progress, self.on_head = on_progress, on_head
-        self.stamp_file = target.parent / "stamp.json"
-        self.received = 0
-        self.begun = self.said = time.monotonic()
+@dataclass
+class Transfer:
+    """Of one file into `target`, going on from what is there; what is cut off stays for the next
+    time. version: the one that is known, afterwards the one that came. on_head: called with the
+    file once its beginning is there; what it raises ends the transfer."""
 
-    def once(self, known: Stamp) -> Got | None:
+    client: Client
+    url: str
+    target: Path
+    version: Version = _UNKNOWN
+    headers: Mapping[str, str] = field(default_factory=dict)
+    on_progress: OnProgress | None = None
+    on_head: OnHead | None = None
+
+    def run(self) -> Came:
+        """Raises AddressError, DownloadError; MemoryStoreError where the disk is full."""
+        self._received, self._begun = 0, time.monotonic()
+        self._reported = self._begun
+        cuts = 0
+        while cuts < MOST_CUTS:
+            before = self._received
+            try:
+                came = self._once()
+            except _CutError:
+                cuts = 0 if self._received > before else cuts + 1
+            except OSError as error:
+                raise MemoryStoreError(
+                    f"{self.target.parent} cannot be written: {error.strerror or error}",
+                    hint="Free some space, or choose another folder with VIDEOESPRESSO_CACHE_DIR.",
+                ) from error
+            else:
+                if came is not None:
+                    return came
+        raise DownloadError(
+            f"{shown(self.url)}: the connection is lost again and again",
+            hint="What came is kept: the same again goes on from there.",
+            retryable=True,
+        )
+
+    def _once(self) -> Came | None:
         """One request; None: what was there is of no use, and the next begins anew."""
-        have, stamp = self._unfinished()
-        asked = known.unless_same()
+        have, version = self._unfinished()
         if have:
-            asked = {"Range": f"bytes={have}-", "If-Range": stamp.exact}
-        with self.wire.get(self.url, self.headers | asked) as response:
-            if response.status == 304 and not have:
-                return Got("unchanged", known)
+            more = {"Range": f"bytes={have}-", "If-Range": version.exact}
+        else:
+            more = {"If-None-Match": self.version.etag, "If-Modified-Since": self.version.modified}
+        headers = {**self.headers, **{name: value for name, value in more.items() if value}}
+        with self.client.get(self.url, headers) as response:
+            status = response.status_code
+            if status == 304 and not have:
+                return "unchanged"
             start, total = _position(response)
-            if response.status == 416 or start not in (0, have):
+            if have and (status == 416 or start not in (0, have)):
                 self.target.unlink(missing_ok=True)
-                if not have:
-                    raise _refused(self.url, response.status)
                 return None
-            if response.status not in (200, 206):
-                raise _refused(self.url, response.status)
-            if (kind := _kind(self.url, response)) == "page":
-                return Got("page")
-            new = Stamp(header(response, "etag"), header(response, "last-modified"))
+            if status not in (200, 206) or start not in (0, have):
+                raise _refused(self.url, status)
+            if _is_page(self.url, response):
+                return "page"
             self._check_size(total or 0)
-            if not self._store(response, start, total, new):
-                return Got("page")
-            return Got(kind, new, self.received)
+            version = Version(*(response.headers.get(k, "") for k in ("etag", "last-modified")))
+            self.target.parent.mkdir(parents=True, exist_ok=True)
+            self._version_file().write_text(json.dumps(version))
+            if not self._store(response, start, total):
+                return "page"
+            self.version = version
+            return "file"
 
-    def _store(
-        self, response: httpcore.Response, start: int, total: int | None, stamp: Stamp
-    ) -> bool:
+    def _store(self, response: httpx.Response, start: int, total: int | None) -> bool:
         """The body onto the disk; False where it turns out to be HTML under another name."""
-        self.target.parent.mkdir(parents=True, exist_ok=True)
-        self.stamp_file.write_text(json.dumps(stamp))
+        size = start
         with self.target.open("ab" if start else "wb") as file:
-            size = start
             for chunk in self._chunks(response):
                 if not size and _HTML.match(chunk):
                     return False
                 self._check_size(size + len(chunk))
                 size += file.write(chunk)
-                self.received += len(chunk)
-                self._tell(size, total)
+                self._received += len(chunk)
+                self._report(size, total)
                 if self.on_head is not None and size >= HEAD_BYTES:
                     file.flush()
                     self.on_head(self.target)
                     self.on_head = None
-        self._tell(size, total, last=True)
+        self._report(size, total, last=True)
         if total is not None and size < total:
             raise _CutError
         return True
 
-    def _chunks(self, response: httpcore.Response) -> Iterator[bytes]:
+    def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
         """Raises _CutError where the connection ends too early, DownloadError where it stalls."""
         try:
-            for chunk in response.iter_stream():
-                if time.monotonic() >= self.wire.deadline:
-                    raise httpcore.ReadTimeout
+            for chunk in response.iter_raw():
+                if time.monotonic() >= self.client.deadline:
+                    raise httpx.ReadTimeout("the time is over")
                 yield chunk
-        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+        except (httpx.NetworkError, httpx.ProtocolError) as error:
             raise _CutError from error
 
-    def _unfinished(self) -> tuple[int, Stamp]:
+    def _unfinished(self) -> tuple[int, Version]:
         """The bytes of an earlier time that a server can be asked to go on from."""
         try:
-            stamp = Stamp(*json.loads(self.stamp_file.read_text()))
+            version = Version(*json.loads(self._version_file().read_text()))
             have = self.target.stat().st_size
         except (OSError, ValueError, TypeError):
-            return 0, Stamp()
-        return (have, stamp) if stamp.exact else (0, Stamp())
+            return 0, _UNKNOWN
+        return (have, version) if version.exact else (0, _UNKNOWN)
+
+    def _version_file(self) -> Path:
+        return self.target.parent / "stamp.json"
 
     def _check_size(self, size: int) -> None:
-        limit = self.wire.limits.size
-        if size <= limit:
-            return
-        self.target.unlink(missing_ok=True)
-        raise DownloadError(
-            f"{shown(self.url)} is larger than {limit / 1e6:,.0f} MB",
-            hint="Raise download_max_bytes, or give a smaller file.",
-        )
+        limit = self.client.settings.download_max_bytes
+        if size > limit:
+            self.target.unlink(missing_ok=True)
+            raise too_large(self.url, limit)
 
-    def _tell(self, size: int, total: int | None, *, last: bool = False) -> None:
+    def _report(self, size: int, total: int | None, *, last: bool = False) -> None:
         now = time.monotonic()
-        if self.on_progress is None or (now - self.said < _EVERY_S and not last):
-            return
-        self.said = now
-        rate = self.received / max(now - self.begun, 1e-3)
-        self.on_progress(Progress(size, total, rate))
+        if self.on_progress is not None and (last or now - self._reported >= _EVERY_S):
+            self._reported = now
+            self.on_progress(Progress(size, total, self._received / max(now - self._begun, 1e-3)))
 
 
-def _position(response: httpcore.Response) -> tuple[int, int | None]:
+def too_large(url: str, limit: int) -> DownloadError:
+    """limit: bytes."""
+    return DownloadError(
+        f"{shown(url)} is larger than {limit / 1e6:,.0f} MB",
+        hint="Raise download_max_bytes, or give a smaller file.",
+    )
+
+
+def _position(response: httpx.Response) -> tuple[int, int | None]:
     """Where the body starts in the file, and the file's size as far as the server says it."""
-    if response.status == 206:
-        found = _RANGE.fullmatch(header(response, "content-range"))
-        if found is None:
+    if response.status_code == 206:
+        match = _RANGE.fullmatch(response.headers.get("content-range", ""))
+        if match is None:
             return -1, None
-        return int(found[1]), None if found[2] == "*" else int(found[2])
-    length = header(response, "content-length")
+        return int(match[1]), None if match[2] == "*" else int(match[2])
+    length = response.headers.get("content-length", "")
     return 0, int(length) if length.isdigit() else None
 
 
-def _kind(url: str, response: httpcore.Response) -> Literal["file", "page"]:
+def _is_page(url: str, response: httpx.Response) -> bool:
     """By what the server says. Raises DownloadError for what cannot be a video."""
-    said = header(response, "content-type").partition(";")[0].strip().lower()
-    if any(page in said for page in _PAGES):
-        return "page"
-    packed = header(response, "content-encoding").lower()
-    if said.startswith(_NO_VIDEO) or packed not in ("", "identity"):
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if any(page in kind for page in _PAGES):
+        return True
+    packed = response.headers.get("content-encoding", "identity").lower() or "identity"
+    if kind.startswith(_NO_VIDEO) or packed != "identity":
         raise DownloadError(
-            f"{shown(url)} is no video: the server sends {said or 'data'}"
-            + (f" packed with {packed}" if packed not in ("", "identity") else ""),
+            f"{shown(url)} is no video: the server sends {kind or 'data'}"
+            + (f" packed with {packed}" if packed != "identity" else ""),
             hint="Give the address of the video file, or of the page that shows it.",
         )
-    return "file"
+    return False
 
 
 def _refused(url: str, status: int) -> DownloadError:
-    name = shown(url)
+    retryable = status == 429 or status >= 500
+    text, hint = "the server says", "Try again later." if retryable else "Check the address."
     if status in (401, 403):
-        text = f"{name} may not be fetched: the server says {status}"
+        text = "it may not be fetched, the server says"
         hint = "It wants a login, or no programs: download the video and give the file."
     elif status in (404, 410):
-        text, hint = f"{name}: there is nothing, the server says {status}", "Check the address."
-    elif status == 429 or status >= 500:
-        text, hint = f"{name}: the server says {status}", "Try again later."
-        return DownloadError(text, hint=hint, status=status, retryable=True)
-    else:
-        text, hint = f"{name}: the server says {status}", "Check the address."
-    return DownloadError(text, hint=hint, status=status)
+        text = "there is nothing, the server says"
+    return DownloadError(
+        f"{shown(url)}: {text} {status}", hint=hint, status=status, retryable=retryable
+    )

@@ -8,31 +8,34 @@ and a name that resolves differently a moment later, is not.
 
 import importlib.util
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from videoespresso.errors import DownloadError, VideoEspressoError
-from videoespresso.tools.fetch.addresses import parse, reachable, shown, without_secrets
-from videoespresso.tools.fetch.http import Wire
-from videoespresso.tools.fetch.transfer import OnProgress, Progress
+from videoespresso.tools.fetch.addresses import shown, without_secrets
+from videoespresso.tools.fetch.http import Client
+from videoespresso.tools.fetch.transfer import OnProgress, Progress, too_large
 
-ENOUGH = "[height<=?720]"
-"""Frames are reduced to 640 pixels before a model sees them (settings, max_side)."""
-WHOLE = "[protocol~='^https?$']"
+_WHOLE, _ENOUGH = "[protocol~='^https?$']", "[height<=?720]"
+"""In one file; frames are reduced to 640 pixels before a model sees them (settings, max_side)."""
 FORMAT = "/".join(
     f"{kind}{whole}{size}"
-    for whole in (WHOLE, "")
-    for size in (ENOUGH, "")
+    for whole in (_WHOLE, "")
+    for size in (_ENOUGH, "")
     for kind in ("b", "bv*")  # with sound, else without
 )
 _NAMELESS = ("Generic", "HTML5MediaEmbed")
 """Extractors whose id is the page's name, whatever it shows."""
 _PIECES = ("m3u8_native", "http_dash_segments")
+_HARMLESS = ("user-agent", "referer", "origin")
+"""Headers that a server wants to see and that do not say who we are: redirects lead elsewhere."""
 
 
-class OnPage(NamedTuple):
-    """A video on a page. version: changes with the video. url: its file; "" when in pieces."""
+class PageVideo(NamedTuple):
+    """A video on a page. version: changes with the video. url: its file; "" when in pieces. info:
+    yt-dlp's."""
 
     name: str
     version: str
@@ -45,97 +48,103 @@ class OnPage(NamedTuple):
 class PageReader:
     """yt-dlp under our limits."""
 
-    def __init__(self, wire: Wire, page: str) -> None:
+    def __init__(self, client: Client, page: str) -> None:
         if importlib.util.find_spec("yt_dlp") is None:
             raise DownloadError(
                 f"{shown(page)} is a web page, not a video file",
                 hint='pip install "videoespresso[web]" to fetch from pages, or give the '
                 "address of the file itself.",
             )
-        self.wire, self.page = wire, page
+        self.client, self.page = client, page
 
-    def look(self) -> OnPage:
-        """What is on the page. Raises DownloadError: no video, several, a live one, too long."""
-        with self._open() as ydl:
-            info = self._run(lambda: ydl.extract_info(self.page, download=False))
-        info = self._one(info or {})
+    def read(self) -> PageVideo:
+        """What is on the page. Raises DownloadError: no video, several, a live one."""
+        with self._opened() as ydl:
+            info = ydl.extract_info(self.page, download=False) or {}
+        while info.get("_type") == "playlist":
+            entries = [entry for entry in info.get("entries") or [] if entry]
+            if len(entries) != 1:
+                what = "several videos" if entries else "no video"
+                raise self._error(f" has {what}", "Give the address of one video.")
+            info = entries[0]
         if info.get("is_live") or info.get("live_status") == "is_upcoming":
-            raise DownloadError(
-                f"{shown(self.page)} is live", hint="Ask again when the recording is there."
-            )
+            raise self._error(" is live", "Ask again when the recording is there.")
         protocol = str(info.get("protocol") or "")
         if protocol not in ("http", "https", *_PIECES):
-            raise DownloadError(
-                f"{shown(self.page)} sends its video by {protocol or 'no way we know'}",
-                hint="Download it by other means and give the file.",
+            raise self._error(
+                f" sends its video by {protocol or 'no way we know'}",
+                "Download it by other means and give the file.",
             )
         url = "" if protocol in _PIECES else str(info["url"])
-        parts = [info.get("extractor"), info.get("id"), info.get("format_id")]
+        version = [info.get("extractor"), info.get("id"), info.get("format_id")]
         if info.get("extractor_key") in _NAMELESS:
-            parts.append(shown(url))
-        return OnPage(
+            version.append(shown(url))
+        headers = info.get("http_headers") or {}
+        return PageVideo(
             name=f"{info.get('id') or 'video'}.{info.get('ext') or 'mp4'}",
-            version=":".join(map(str, parts)),
+            version=":".join(map(str, version)),
             duration_s=info.get("duration"),
             url=url,
-            headers=_harmless(info.get("http_headers") or {}),
+            headers={name: headers[name] for name in headers if name.lower() in _HARMLESS},
             info=info,
         )
 
-    def pieces(self, found: OnPage, target: Path, on_progress: OnProgress | None) -> None:
+    def pieces(self, video: PageVideo, target: Path, on_progress: OnProgress | None) -> None:
         """Fetches a video that comes in pieces into `target`. Raises DownloadError."""
-        began, limit = time.monotonic(), self.wire.limits.size
+        began, limit = time.monotonic(), self.client.settings.download_max_bytes
 
-        def hook(told: dict[str, Any]) -> None:
-            size = int(told.get("downloaded_bytes") or 0)
+        def report(status: dict[str, Any]) -> None:
+            size = int(status.get("downloaded_bytes") or 0)
             if size > limit:
-                raise DownloadError(
-                    f"{shown(self.page)} is larger than {limit / 1e6:,.0f} MB",
-                    hint="Raise download_max_bytes, or give a smaller file.",
-                )
+                raise too_large(self.page, limit)
             if on_progress is not None:
-                whole = told.get("total_bytes") or told.get("total_bytes_estimate")
+                total = status.get("total_bytes") or status.get("total_bytes_estimate")
                 rate = size / max(time.monotonic() - began, 1e-3)
-                on_progress(Progress(size, int(whole) if whole else None, rate))
+                on_progress(Progress(size, int(total) if total else None, rate))
 
         target.parent.mkdir(parents=True, exist_ok=True)
         template = str(target).replace("%", "%%")
-        with self._open(outtmpl={"default": template}, progress_hooks=[hook]) as ydl:
-            self._run(lambda: ydl.process_info(dict(found.info)))
+        with self._opened(outtmpl={"default": template}, progress_hooks=[report]) as ydl:
+            ydl.process_info(dict(video.info))
 
-    def _one(self, info: dict[str, Any]) -> dict[str, Any]:
-        if info.get("_type") != "playlist":
-            return info
-        entries = [entry for entry in info.get("entries") or [] if entry]
-        if len(entries) != 1:
-            what = "several videos" if entries else "no video"
-            raise DownloadError(
-                f"{shown(self.page)} has {what}", hint="Give the address of one video."
-            )
-        return self._one(entries[0])
-
-    def _open(self, **more: Any) -> Any:
+    @contextmanager
+    def _opened(self, **more: Any) -> Iterator[Any]:
+        """yt-dlp, with its errors as ours."""
         import yt_dlp  # noqa: PLC0415 - an extra
 
-        ydl = yt_dlp.YoutubeDL(
-            {
-                "quiet": True,
-                "logger": _Silent(),
-                "format": FORMAT,
-                "noplaylist": True,
-                "playlist_items": "1:2",
-                "socket_timeout": self.wire.limits.stall_s,
-                "cachedir": False,
-                "fixup": "never",
-                "retries": 3,
-                "fragment_retries": 3,
-                "skip_unavailable_fragments": False,  # a video with holes is no answer's ground
-                # it would connect by itself, unchecked
-                "ffmpeg_location": "/nonexistent/ffmpeg",
-                "proxy": "",  # it would choose the address
-                **more,
-            }
-        )
+        try:
+            with yt_dlp.YoutubeDL(
+                {
+                    "quiet": True,
+                    "logger": _Silent(),
+                    "format": FORMAT,
+                    "noplaylist": True,
+                    "playlist_items": "1:2",
+                    "socket_timeout": self.client.settings.download_stall_s,
+                    "cachedir": False,
+                    "fixup": "never",
+                    "retries": 3,
+                    "fragment_retries": 3,
+                    "skip_unavailable_fragments": False,  # a video with holes is no answer's ground
+                    # it would connect by itself, unchecked
+                    "ffmpeg_location": "/nonexistent/ffmpeg",
+                    "proxy": "",  # it would choose the address
+                    **more,
+                }
+            ) as ydl:
+                self._check_requests(ydl)
+                yield ydl
+        except yt_dlp.utils.YoutubeDLError as error:
+            if (ours := _cause(error)) is not None:
+                raise ours from error
+            text = without_secrets(str(error)).removeprefix("ERROR: ").partition(";")[0]
+            raise self._error(
+                f": {text}",
+                "Sites change: pip install -U yt-dlp may help; or download the video and "
+                "give the file.",
+            ) from error
+
+    def _check_requests(self, ydl: Any) -> None:
         send = ydl.urlopen
 
         def checked(request: Any) -> Any:
@@ -149,67 +158,27 @@ class PageReader:
             return response
 
         ydl.urlopen = checked
-        return ydl
 
     def _check(self, url: str) -> None:
-        """Raises AddressError, and DownloadError when the time is over."""
-        if url.startswith("data:"):
-            return
-        if time.monotonic() >= self.wire.deadline:
-            raise self.wire.late(shown(self.page))
-        address = parse(url)
-        try:
-            reachable(
-                address.host,
-                address.port,
-                allow_private=self.wire.limits.allow_private,
-                resolve=self.wire.resolve,
-            )
-        except OSError as error:
-            raise DownloadError(
-                f"{shown(url)} cannot be reached: {error.strerror or error}",
-                hint="Check the address and the connection, and try again.",
-                retryable=True,
-            ) from error
+        if not url.startswith("data:"):
+            self.client.check(url)
 
-    def _run(self, work: Callable[[], Any]) -> Any:
-        """Runs yt-dlp, with its errors as ours."""
-        from yt_dlp.utils import YoutubeDLError  # noqa: PLC0415 - an extra
-
-        try:
-            return work()
-        except YoutubeDLError as error:
-            ours = _ours(error)
-            if ours is not None:
-                raise ours from error
-            said = without_secrets(str(error)).removeprefix("ERROR: ").partition(";")[0]
-            raise DownloadError(
-                f"{shown(self.page)}: {said}",
-                hint="Sites change: pip install -U yt-dlp may help; or download the video and "
-                "give the file.",
-            ) from error
+    def _error(self, text: str, hint: str) -> DownloadError:
+        return DownloadError(f"{shown(self.page)}{text}", hint=hint)
 
 
 class _Silent:
     """yt-dlp's messages; what matters comes as an error."""
 
     def debug(self, text: str) -> None:
-        """Not said."""
+        """Not shown."""
 
     warning = error = info = debug
 
 
-def _ours(error: BaseException) -> VideoEspressoError | None:
+def _cause(error: BaseException | None) -> VideoEspressoError | None:
     """The error of ours that yt-dlp wrapped."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, VideoEspressoError):
-            return seen
-        wrapped = getattr(seen, "exc_info", None)
-        seen = seen.__cause__ or (wrapped[1] if wrapped and wrapped[1] is not seen else None)
-    return None
-
-
-def _harmless(headers: dict[str, str]) -> dict[str, str]:
-    """What a server wants to see, without what says who we are: redirects may lead elsewhere."""
-    return {k: v for k, v in headers.items() if k.lower() in ("user-agent", "referer", "origin")}
+    while error is not None and not isinstance(error, VideoEspressoError):
+        wrapped = (getattr(error, "exc_info", None) or (None, None))[1]
+        error = error.__cause__ or (wrapped if wrapped is not error else None)
+    return error

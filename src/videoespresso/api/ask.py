@@ -132,8 +132,8 @@ def _local(video: str | Path, settings: Settings, asking: Asking) -> "Local":
 
 
 def _fetched(file: "Local") -> Iterator[Step]:
-    if file.told:
-        yield Step(node="fetch", text=file.told)
+    if file.fetched:
+        yield Step(node="fetch", text=file.fetched)
 
 
 def _prepared(file: "Local", question: str, settings: Settings, asking: Asking) -> tuple[Any, Any]:

@@ -1,4 +1,9 @@
-"""Pictures in the terminal, where it can show them: kitty's protocol, iTerm2's, and sixels."""
+"""Pictures in the terminal, where it can show them: kitty's protocol, iTerm2's, and sixels.
+
+No library yet does this for us: textual-image asks the terminal when it is imported and sends
+kitty's pictures to stdout, where answers may be; term-image needs Pillow below 11; rich-pixels has
+none of the three protocols.
+"""
 
 import base64
 import functools
@@ -37,29 +42,29 @@ def attributes() -> bytes:
         return b""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return b""
-    stdin, said = sys.stdin.fileno(), b""
+    stdin, answer = sys.stdin.fileno(), b""
     before = termios.tcgetattr(stdin)
     give_up = time.monotonic() + _WAIT_S
     try:
         tty.setcbreak(stdin)
         sys.stdout.write("\x1b[c")
         sys.stdout.flush()
-        while not said.endswith(b"c") and (left := give_up - time.monotonic()) > 0:
+        while not answer.endswith(b"c") and (left := give_up - time.monotonic()) > 0:
             if select.select([stdin], [], [], left)[0]:
-                said += os.read(stdin, 64)
+                answer += os.read(stdin, 64)
     finally:
         termios.tcsetattr(stdin, termios.TCSADRAIN, before)
-    return said
+    return answer
 
 
 @functools.cache
-def _asked() -> bytes:
-    """`attributes`, once: what is typed meanwhile would be read as an answer."""
+def _attributes_once() -> bytes:
+    """What is typed meanwhile would be read as an answer."""
     return attributes()
 
 
 def protocol(
-    environ: Mapping[str, str] | None = None, ask: Callable[[], bytes] = _asked
+    environ: Mapping[str, str] | None = None, ask: Callable[[], bytes] = _attributes_once
 ) -> Protocol:
     """How this terminal shows pictures; "" when it cannot, or when nobody can know.
 
@@ -76,8 +81,8 @@ def protocol(
         return "iterm"
     if term in ("", "dumb", "linux"):
         return ""
-    found = _ATTRIBUTES.search(ask())
-    return "sixel" if found and _SIXELS in found[1].split(b";") else ""
+    answer = _ATTRIBUTES.search(ask())
+    return "sixel" if answer and _SIXELS in answer[1].split(b";") else ""
 
 
 def drawn(file: Path, how: Protocol) -> str:
@@ -96,13 +101,11 @@ def drawn(file: Path, how: Protocol) -> str:
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     if how == "iterm":
         return f"\x1b]1337;File=inline=1;size={len(buffer.getvalue())}:{data}\a"
-    pieces = [data[k : k + _CHUNK] for k in range(0, len(data), _CHUNK)]
-    said = []
-    for number, piece in enumerate(pieces):
-        first = "f=100,a=T,q=2," if number == 0 else ""
-        more = int(number < len(pieces) - 1)
-        said.append(f"\x1b_G{first}m={more};{piece}\x1b\\")
-    return "".join(said)
+    return "".join(
+        f"\x1b_G{'' if k else 'f=100,a=T,q=2,'}m={int(k + _CHUNK < len(data))};"
+        f"{data[k : k + _CHUNK]}\x1b\\"
+        for k in range(0, len(data), _CHUNK)
+    )
 
 
 _SIXEL_COLOURS = 255
@@ -118,10 +121,10 @@ def sixels(image: "Image") -> str:
     indexed = image.quantize(_SIXEL_COLOURS, dither=Pillow.Dither.FLOYDSTEINBERG)
     pixels = np.asarray(indexed)
     palette = np.asarray(indexed.getpalette(), dtype=int).reshape(-1, 3)
-    said = [f'\x1bP0;1q"1;1;{image.width};{image.height}']
+    parts = [f'\x1bP0;1q"1;1;{image.width};{image.height}']
     for colour in np.unique(pixels):
         red, green, blue = (round(100 * int(value) / 255) for value in palette[colour])
-        said.append(f"#{colour};2;{red};{green};{blue}")
+        parts.append(f"#{colour};2;{red};{green};{blue}")
     for top in range(0, image.height, 6):
         band = pixels[top : top + 6]
         weights = (1 << np.arange(len(band)))[:, None]
@@ -130,8 +133,8 @@ def sixels(image: "Image") -> str:
             columns = 63 + ((band == colour) * weights).sum(axis=0)
             text = columns.astype(np.uint8).tobytes().decode("ascii").rstrip("?")
             lines.append(f"#{colour}{_RUN.sub(lambda run: f'!{len(run[0])}{run[1]}', text)}")
-        said.append("$".join(lines) + "-")
-    return "".join(said) + "\x1b\\"
+        parts.append("$".join(lines) + "-")
+    return "".join(parts) + "\x1b\\"
 
 
 _RUN = re.compile(r"(.)\1{3,}")
