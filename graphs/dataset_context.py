@@ -3,17 +3,18 @@
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from videoespresso.agents.base import Agent, Reply
 from videoespresso.agents.prompts import load
 from videoespresso.dataset_record import Reject
 from videoespresso.errors import ModelOutputError, VideoEspressoError
-from videoespresso.graphs.context import Context
+from videoespresso.graphs.context import Context, open_context
 from videoespresso.graphs.dataset_state import PairState
 from videoespresso.memory.journal import Journals, stage_key
 from videoespresso.models.client.errors import RefusedError
+from videoespresso.settings import DATASET_ROLES, Settings
 from videoespresso.tools.detectors.label_check import LabelCheck, Unchecked
 from videoespresso.tools.probe_cache import Probes
 from videoespresso.tools.semantic_filter import TAU
@@ -30,6 +31,21 @@ SHORTEST = 5
 carry a question of its own. The paper does not say what becomes of remainders."""
 
 Json = dict[str, Any]
+
+
+def open_dataset_context(settings: Settings, **shared: Any) -> Context:
+    """Models, stores and limits of dataset mode; shared: see `open_context`.
+
+    A limit in frames is each video's, as it is each question's: as the run's it would make records
+    depend on which videos came before. Captions are indexed when somebody searches them: no stage
+    does. Raises SettingsError, MemoryStoreError.
+    """
+    most, settings = settings.budget_frames, settings.model_copy(update={"budget_frames": None})
+    context = open_context(settings, roles=("captioner", *DATASET_ROLES), **shared)
+    context.memory.eager = False
+    if most is None or most >= context.plan.max_frames:
+        return context
+    return replace(context, plan=replace(context.plan, max_frames=most))
 
 
 class Event(NamedTuple):

@@ -149,11 +149,6 @@ class Journals:
     def __getitem__(self, video_id: str) -> Journal:
         return self._open[video_id]
 
-    def open(self) -> list[Journal]:
-        """Those of the videos at work now."""
-        with self._lock:
-            return list(self._open.values())
-
     def release(self, path: str) -> None:
         """Closes the journals that were opened for a path."""
         with self._lock:

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from typing import Any
 from filelock import FileLock
 
 from videoespresso.errors import MemoryStoreError
-from videoespresso.memory.journal import Journal
 from videoespresso.settings import cache_dir
 from videoespresso.types import Record, Usage
 
@@ -119,9 +118,14 @@ def _close(idle: list[tuple[sqlite3.Connection, tuple[int, ...]]]) -> None:
 
 
 class ReplyCache:
-    """The store. It keeps a connection open for each thread that was in it at a time."""
+    """The store. It keeps a connection open for each thread that was in it at a time.
 
-    def __init__(self, path: Path | None = None) -> None:
+    shared: the file lies on storage of several machines, one of which writes at a time: no WAL,
+    which needs memory they all see, and a reply that was put is on the disk.
+    """
+
+    def __init__(self, path: Path | None = None, *, shared: bool = False) -> None:
+        self._shared = shared
         self.path = path or cache_dir() / "replies.sqlite"
         self._idle = _Idle(self.path)
 
@@ -222,7 +226,7 @@ class ReplyCache:
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            return _opened(self.path)
+            return _opened(self.path, self._shared)
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):  # locked, full, read-only: not broken
                 raise
@@ -232,64 +236,25 @@ class ReplyCache:
         """Moves a damaged file aside, unless another process has just done so."""
         with FileLock(self.path.with_suffix(".repair.lock")):
             try:
-                return _opened(self.path)
+                return _opened(self.path, self._shared)
             except sqlite3.DatabaseError:
                 aside = self.path.with_suffix(f".broken-{time.time_ns()}")
                 self.path.rename(aside)
                 log.warning("the reply cache was damaged; moved to %s and started anew", aside)
-                return _opened(self.path)
+                return _opened(self.path, self._shared)
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _opened(path: Path, shared: bool) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=_BUSY_S, check_same_thread=False)
     try:
-        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute(f"PRAGMA synchronous = {'FULL' if shared else 'NORMAL'}")
         if db.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
             # turning the journal to WAL never waits for another connection: one process at a time
             with FileLock(path.with_suffix(".new.lock")):
-                db.execute("PRAGMA journal_mode = WAL")
+                db.execute(f"PRAGMA journal_mode = {'DELETE' if shared else 'WAL'}")
                 db.executescript(_SCHEMA)
                 db.execute(f"PRAGMA user_version = {FORMAT}")
     except sqlite3.Error:
         db.close()
         raise
     return db
-
-
-STAGE = "reply"
-
-
-class SharedReplies(ReplyCache):
-    """The machine's store, and behind it the journal of the video at work, if there is one."""
-
-    def __init__(self, path: Path, journal: Callable[[], Journal | None]) -> None:
-        super().__init__(path)
-        self._journal = journal
-
-    def get(self, key: str) -> StoredReply | None:
-        """See `ReplyCache`; what only the store has, the journal has from then on."""
-        found, journal = super().get(key), self._journal()
-        if journal is None:
-            return found
-        kept = journal.get(_name(key))
-        if found is not None and not kept:
-            journal.put(_name(key), STAGE, found.model_dump(mode="json"))
-        if found is None and kept:
-            found = StoredReply.model_validate(kept)
-        return found
-
-    def put(self, key: str, spec: str, role: str, reply: StoredReply) -> None:
-        """See `ReplyCache`."""
-        super().put(key, spec, role, reply)
-        if (journal := self._journal()) is not None:
-            journal.put(_name(key), STAGE, reply.model_dump(mode="json"))
-
-    def drop(self, key: str) -> None:
-        """See `ReplyCache`."""
-        super().drop(key)
-        if (journal := self._journal()) is not None:
-            journal.put(_name(key), STAGE, {})
-
-
-def _name(key: str) -> str:
-    return f"{STAGE}-{key}"

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from lab.measure.rehearsal import PAIRS
-from videoespresso.dataset.build import build_dataset, open_dataset_context
+from videoespresso.api.build_dataset import build_dataset
 from videoespresso.dataset.folder import Folder
 from videoespresso.dataset.video_worker import Worker
 from videoespresso.dataset.videos import find_videos
+from videoespresso.graphs.dataset_context import open_dataset_context
 from videoespresso.settings import DATASET_ROLES, Settings
 
 Json = dict[str, Any]
@@ -143,7 +144,7 @@ def main() -> None:
             concurrency=given.concurrency,
             latency_s=given.latency,
         )
-    print(json.dumps(told, indent=1))  # noqa: T201 - a script
+    print(json.dumps(told, indent=1))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.measure.dataset_bench import ROLES, clip, serving
-from videoespresso.dataset.build import build_dataset
+from videoespresso.api.build_dataset import build_dataset
 from videoespresso.dataset.engine import few_arenas
 from videoespresso.dataset.run import Progress
 from videoespresso.settings import Settings

@@ -25,12 +25,12 @@ from lab.measure.dataset_plain import looked, plain_context, plain_run
 from lab.measure.dataset_summary import Block, write_summary
 from lab.measure.dataset_verifier import verifier_rows
 from lab.measure.items import digest_of, filmed_story, look_of
-from videoespresso.dataset.build import build_dataset, open_dataset_context
+from videoespresso.api.build_dataset import build_dataset
 from videoespresso.dataset.manifest import made_with
 from videoespresso.dataset.records_io import read_items, writing_lines
 from videoespresso.errors import VideoEspressoError
 from videoespresso.graphs.context import Context
-from videoespresso.graphs.dataset_context import GROUP
+from videoespresso.graphs.dataset_context import GROUP, open_dataset_context
 from videoespresso.settings import Settings
 from videoespresso.theatre import SPLITS, make_story
 from videoespresso.theatre.style import StyleFamily

@@ -198,7 +198,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=PAIRS, help="pairs a group gets")
     given = parser.parse_args()
     with RehearsalServer(given.latency, pairs=given.pairs) as server:
-        print(server.url, flush=True)  # noqa: T201 - what the caller waits for
+        print(server.url, flush=True)
         threading.Event().wait()
 
 

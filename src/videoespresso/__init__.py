@@ -32,7 +32,7 @@ from videoespresso.types import (
 )
 
 if TYPE_CHECKING:
-    from videoespresso.dataset.build import build_dataset
+    from videoespresso.api.build_dataset import build_dataset
 
 __all__ = [
     "Answer",
@@ -67,7 +67,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """`build_dataset`, which imports langgraph, when it is first asked for."""
     if name == "build_dataset":
-        from videoespresso.dataset.build import build_dataset  # noqa: PLC0415 - slow
+        from videoespresso.api.build_dataset import build_dataset  # noqa: PLC0415 - slow
 
         return build_dataset
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,7 @@ from tests.helpers.clips import clips
 
 import videoespresso as ve
 from videoespresso.dataset.batch_rounds import Batch
-from videoespresso.dataset.build import Built
+from videoespresso.dataset.run import Built
 from videoespresso.errors import BudgetExceeded, ModelError
 from videoespresso.models.batch_api.collector import BatchState
 

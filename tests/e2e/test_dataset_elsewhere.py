@@ -8,7 +8,7 @@ import pytest
 from lab.measure.rehearsal_server import RehearsalServer
 from tests.helpers.builds import GROUP, ROLES, Builds
 
-from videoespresso.dataset.build import build_dataset
+from videoespresso.api.build_dataset import build_dataset
 
 
 def test_another_server_under_the_same_spec_is_asked(

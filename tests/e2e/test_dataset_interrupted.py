@@ -114,7 +114,30 @@ def test_a_second_ctrl_c_leaves_at_once(
     assert builds.files(name) == builds.files("reference")
 
 
-def test_two_at_once_share_the_work(builds: Builds, forks: Forks, name: str) -> None:
+def test_two_at_once_share_the_work(builds: Builds, gate: Gate, forks: Forks, name: str) -> None:
+    """The second finds a video that the first is at work on, whoever is faster: the first waits for
+    a reply until the second has ended."""
+    builds.server.latency_s = 600.0
+    gate.expect(AT_A_TIME)
+    first = builds.start(forks, name, "--jobs", "1")
+    assert gate.reached.wait(60), builds.log.read_text()
+    builds.server.latency_s = 0.0
+    log = builds.log.with_name("second")
+    second = forks.start(builds.argv(name), log, **builds.env(name))
+    assert forks.wait(second) == 0, log.read_text()
+    assert "1 video is being done by another process" in " ".join(log.read_text().split())
+    os.kill(first, signal.SIGKILL)
+    assert forks.wait(first) == -signal.SIGKILL
+    asked = builds.server.counts.told()["requests"]
+    assert forks.wait(builds.start(forks, name)) == 0
+    assert builds.server.counts.told()["requests"] > asked, "it does what the other has left"
+    assert twice(builds) <= AT_A_TIME, "what was under way"
+    assert builds.files(name) == builds.files("reference")
+
+
+def test_two_at_once_are_whole_together_and_neither_fails(
+    builds: Builds, forks: Forks, name: str
+) -> None:
     builds.server.latency_s = 0.01
     both = [builds.start(forks, name) for _ in range(2)]
     assert [forks.wait(pid) for pid in both] == [0, 0], builds.log.read_text()

@@ -12,9 +12,9 @@ from tests.helpers.builds import Builds
 from tests.helpers.clips import clip
 
 from videoespresso.agents import prompts
+from videoespresso.api.build_dataset import Built, build_dataset
 from videoespresso.cli.app import main
 from videoespresso.cli.console import Exit
-from videoespresso.dataset.build import Built, build_dataset
 from videoespresso.dataset.forecast import forecast_dataset
 from videoespresso.dataset_record import DatasetItem, Reject
 from videoespresso.errors import BudgetExceeded, ModelError

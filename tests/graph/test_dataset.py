@@ -12,7 +12,7 @@ from langchain_core.messages import BaseMessage
 from PIL.Image import Image
 from tests.helpers.scripted import ScriptedModel, film, scripted_context, story_with, text_of
 
-from videoespresso.dataset.build import build_dataset
+from videoespresso.api.build_dataset import build_dataset
 from videoespresso.dataset.folder import Folder
 from videoespresso.dataset.inspect.record_measures import UNUSABLE
 from videoespresso.dataset.video_worker import Outcome, Worker

@@ -10,7 +10,7 @@ from lab.measure.rehearsal_server import RehearsalServer
 from tests.helpers.builds import GROUP, Builds
 from tests.helpers.clips import clip
 
-from videoespresso.dataset.build import build_dataset
+from videoespresso.api.build_dataset import build_dataset
 
 
 @pytest.fixture(scope="module")

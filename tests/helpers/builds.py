@@ -7,7 +7,7 @@ from lab.measure.rehearsal_server import RehearsalServer
 from tests.helpers.clips import clips
 from tests.helpers.forks import Forks
 
-from videoespresso.dataset.build import Built, build_dataset
+from videoespresso.api.build_dataset import Built, build_dataset
 from videoespresso.settings import DATASET_ROLES, Settings
 
 ROLES = ("captioner", *DATASET_ROLES)

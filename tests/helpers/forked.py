@@ -12,11 +12,11 @@ import chromadb
 import langchain_openai
 import openai
 
-import videoespresso.dataset.build
+import videoespresso.api.build_dataset
 from videoespresso.cli.app import main
 from videoespresso.models.embedders import embedder
 
-IMPORTED = (chromadb, langchain_openai, openai, videoespresso.dataset.build)
+IMPORTED = (chromadb, langchain_openai, openai, videoespresso.api.build_dataset)
 """What a run would import; `main` imports only what it needs."""
 
 

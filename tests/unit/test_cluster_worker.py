@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from videoespresso.dataset import ray_engine
-from videoespresso.dataset.build import open_dataset_context
 from videoespresso.dataset.ray_engine import (
     connected,
     different,
@@ -20,6 +19,7 @@ from videoespresso.dataset.ray_engine import (
 )
 from videoespresso.dataset.videos import first_paths
 from videoespresso.errors import SettingsError, UserError
+from videoespresso.graphs.dataset_context import open_dataset_context
 from videoespresso.memory.journal import Journal
 from videoespresso.memory.replies import SharedReplies, StoredReply
 from videoespresso.settings import Settings

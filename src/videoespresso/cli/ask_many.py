@@ -1,10 +1,8 @@
 """`videoespresso ask --batch`: a line on stderr for each question, a summary at the end."""
 
-import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,6 +10,7 @@ import typer
 
 from videoespresso import errors
 from videoespresso.cli.console import Exit, err, one_line, out, say_warning, write_json
+from videoespresso.dataset.interrupt import interruptible
 from videoespresso.report.text import money, total
 from videoespresso.settings import Settings
 from videoespresso.types import Record, Usage
@@ -118,7 +117,7 @@ def many(
     )
     ended, code = "done", None
     try:
-        with _interruptible(stop):
+        with interruptible(lambda: _finish(stop)):
             _follow(records, tally, quiet)
         if stop.is_set() and tally.done < tally.lines:
             raise KeyboardInterrupt
@@ -154,28 +153,11 @@ def _follow(records: "Iterator[Asked]", tally: Tally, quiet: bool) -> None:
                 status.update(f"{tally.done} of {tally.lines} done ({counts.replace('_', ' ')})")
 
 
-@contextmanager
-def _interruptible(stop: threading.Event) -> Iterator[None]:
-    """Ctrl-C sets `stop`; a second one raises KeyboardInterrupt. Only the main thread hears."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    times = 0
-
-    def heard(_number: int, _frame: object) -> None:
-        nonlocal times
-        times += 1
-        if times > 1:
-            raise KeyboardInterrupt
-        stop.set()
-        # by a thread: this one may be in the middle of printing
-        threading.Thread(target=err().print, args=(FINISHING,), daemon=True).start()
-
-    before = signal.signal(signal.SIGINT, heard)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+def _finish(stop: threading.Event) -> None:
+    """What the first Ctrl-C does. It is said by a thread: this one may be in the middle of
+    printing."""
+    stop.set()
+    threading.Thread(target=err().print, args=(FINISHING,), daemon=True).start()
 
 
 def _interrupted(tally: Tally, target: Path) -> str:

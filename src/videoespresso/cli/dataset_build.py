@@ -24,7 +24,7 @@ from videoespresso.settings import Settings
 
 if TYPE_CHECKING:
     from videoespresso.dataset.batch_rounds import Batch
-    from videoespresso.dataset.build import Built
+    from videoespresso.dataset.run import Built
     from videoespresso.models.batch_api.collector import BatchState
 
 Engine = Literal["local", "ray"]
@@ -118,9 +118,7 @@ def build(
     )
     if dry_run:
         if batch and not quiet:
-            err().print("note: full prices are said; in a batch OpenAI's models cost half")
-        if engine == "ray" and not quiet:
-            err().print("note: the time is said for this machine alone")
+            err().print("note: these are full prices; in a batch OpenAI's models cost half")
         which = {"seed": seed, "group": group, "sample": sample}
         forecast(videos, out_folder, settings, **which, json=json, quiet=quiet)
         return
@@ -138,11 +136,11 @@ def build(
     )
     built = run(videos, out_folder, settings, how, json=json, quiet=quiet)
     say(built)
-    if built.failed or (built.busy and not built.done):  # two that share the work both did some
+    if built.failed:
         raise typer.Exit(Exit.FAILED)
     if built.left_out == built.videos:
         raise typer.Exit(Exit.USER)
-    if not (built.records or built.deferred):
+    if not (built.records or built.deferred or built.busy):
         say_warning("no record was made; rejects.jsonl says why of each video and pair")
         raise typer.Exit(Exit.NOT_ANSWERED)
 
@@ -161,7 +159,7 @@ class How(TypedDict):
 def _batch(wait: bool) -> "Batch":
     from videoespresso.dataset.batch_rounds import Batch
 
-    def tell(states: "list[BatchState]") -> None:
+    def show_states(states: "list[BatchState]") -> None:
         for state in states:
             about = f"{state.good} good, {state.bad} bad of {state.requests}"
             err().print(
@@ -170,7 +168,7 @@ def _batch(wait: bool) -> "Batch":
                 style="dim",
             )
 
-    return Batch(wait=wait, tell=tell)
+    return Batch(wait=wait, on_states=show_states)
 
 
 def run(
@@ -184,7 +182,7 @@ def run(
 ) -> "Built":
     """Builds, with a line that moves on a terminal, and prints the counts, also those of a run that
     a limit, a refused key or Ctrl-C has ended. On Ctrl-C says how to go on."""
-    from videoespresso.dataset.build import Built, build_dataset
+    from videoespresso.api.build_dataset import Built, build_dataset
     from videoespresso.dataset.engine import few_arenas
     from videoespresso.models.profiles import UNCONFIGURED, configured
 
@@ -194,7 +192,7 @@ def run(
     if not configured(settings) and not quiet:
         err().print(f"note: {UNCONFIGURED}", style="dim")
     bar = Bar(quiet=quiet)
-    came: list[Built] = []
+    ended: list[Built] = []
     try:
         return build_dataset(
             videos,
@@ -202,7 +200,7 @@ def run(
             settings=settings,
             **how,
             on_progress=bar.show,
-            on_end=came.append,
+            on_end=ended.append,
         )
     except KeyboardInterrupt:
         err().print(
@@ -217,5 +215,5 @@ def run(
         raise typer.Exit(code) from error
     finally:
         bar.close()
-        if came:
-            (write_json if json else show)(came[-1])
+        if ended:
+            (write_json if json else show)(ended[-1])

@@ -6,13 +6,22 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from videoespresso.cli.console import Exit, err, one_line, out, say_error, show_table, write_json
-from videoespresso.errors import BudgetExceeded, ModelError
+from videoespresso.cli.console import (
+    Exit,
+    err,
+    one_line,
+    out,
+    say_error,
+    say_warning,
+    show_table,
+    write_json,
+)
+from videoespresso.errors import BudgetExceeded, ModelError, UserError
 from videoespresso.report.text import money
 from videoespresso.settings import Settings
 
 if TYPE_CHECKING:
-    from videoespresso.dataset.forecast import Expected, Forecast
+    from videoespresso.dataset.forecast import Forecast
 
 
 def dry_run(
@@ -29,13 +38,19 @@ def dry_run(
     """Forecasts, and prints it."""
     from videoespresso.dataset.forecast import forecast_dataset
 
-    def tell(path: str) -> None:
+    def on_video(path: str) -> None:
         if not quiet:
             err().print(f"for the forecast this video is really done: {one_line(path)}")
 
     try:
         forecast = forecast_dataset(
-            videos, folder, settings=settings, seed=seed, group=group, sample=sample, on_video=tell
+            videos,
+            folder,
+            settings=settings,
+            seed=seed,
+            group=group,
+            sample=sample,
+            on_video=on_video,
         )
     except (BudgetExceeded, ModelError) as error:
         say_error(error)
@@ -44,22 +59,37 @@ def dry_run(
     except KeyboardInterrupt:
         err().print("interrupted; what was paid for is kept", style="yellow")
         raise typer.Exit(Exit.INTERRUPTED) from None
+    finally:
+        _write_page(folder)
     if json:
         write_json(forecast)
     else:
         show(forecast)
 
 
+def _write_page(folder: Path) -> None:
+    """The page of the dataset, which the sample is part of."""
+    from videoespresso.dataset.folder import Folder
+    from videoespresso.report.dataset_page import write_page
+
+    dataset = Folder(folder)
+    try:
+        if dataset.manifest.is_file() and dataset.records.is_file():
+            write_page(dataset.root, dataset.page)
+    except UserError as error:
+        say_warning(f"{error}. {error.hint}")
+
+
 def show(forecast: "Forecast") -> None:
     """The forecast for a person."""
-    columns = ("role", "calls#", "tokens in#", "tokens out#", "dollars#")
-    show_table(*columns, rows=_rows(forecast))
-    seconds = forecast.seconds
-    out().print(
-        f"{forecast.left} of {forecast.videos} videos are left to do; at least "
-        f"{_time(seconds.value)} ({_time(seconds.low)} to {_time(seconds.high)}). In brackets: "
-        f"95 % intervals, from a sample of {forecast.sampled}."
-    )
+    out().print(f"{forecast.left} of {forecast.videos} videos are left to do.")
+    if forecast.left:
+        show_table("", "mean#", "range#", rows=_rows(forecast))
+        out().print(
+            f"Scaled by minutes of video, of which {forecast.minutes:.1f} are left, from a sample "
+            f"of {forecast.sampled} videos: their mean, and the cheapest to the dearest of them. "
+            "What the cache has of the others will be free."
+        )
     if forecast.spent.calls:
         out().print(
             f"The sample itself took {forecast.spent.calls} calls, {money(forecast.spent.usd)}. "
@@ -68,24 +98,16 @@ def show(forecast: "Forecast") -> None:
         )
 
 
-def _rows(forecast: "Forecast") -> Iterator[tuple[str, ...]]:
-    for name, told in [*forecast.roles.items(), ("all", forecast.total)]:
-        # tokens without their intervals: with them a line is wider than a terminal (--json has all)
-        tokens = (f"{told.input_tokens.value:,.0f}", f"{told.output_tokens.value:,.0f}")
-        yield name, _count(told.calls), *tokens, _money(told.usd)
-
-
-def _count(told: "Expected") -> str:
-    return f"{told.value:,.0f} ({told.low:,.0f}-{told.high:,.0f})"
-
-
-def _money(told: "Expected | None") -> str:
-    if told is None:
-        return "unknown"
-    return f"{money(told.value)} ({money(told.low)}-{money(told.high)})"
-
-
-def _time(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
+def _rows(forecast: "Forecast") -> Iterator[tuple[str, str, str]]:
+    for name, label in (
+        ("calls", "calls"),
+        ("images", "images"),
+        ("input_tokens", "tokens in"),
+        ("output_tokens", "tokens out"),
+    ):
+        it = getattr(forecast, name)
+        yield label, f"{it.mean:,.0f}", f"{it.low:,.0f} to {it.high:,.0f}"
+    if (usd := forecast.usd) is None:
+        yield "dollars", "unknown", ""
+    else:
+        yield "dollars", money(usd.mean), f"{money(usd.low)} to {money(usd.high)}"

@@ -6,20 +6,20 @@ from videoespresso.cli.console import err, one_line, out, say_warning
 from videoespresso.report.text import money, total
 
 if TYPE_CHECKING:
-    from videoespresso.dataset.build import Built, Progress
+    from videoespresso.dataset.run import Built, Progress
 
 SHOWN = 10
-"""Failures, and videos that were left out, said one by one."""
+"""Failures, and videos that were left out, shown one by one."""
 
 
 class Bar:
     """Videos done, records, rate, what is left, what was spent. On a pipe a line a video.
-    quiet: only what Ctrl-C has come to."""
+    quiet: only what came of Ctrl-C."""
 
     def __init__(self, *, quiet: bool) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-        self._quiet, self._told, self._stopping = quiet, -1, False
+        self._quiet, self._shown, self._stopping = quiet, -1, False
         self._bar: Any = Progress(
             TextColumn("videos"),
             BarColumn(bar_width=24),
@@ -47,8 +47,8 @@ class Bar:
             self._bar.update(
                 self._task, total=progress.videos, completed=progress.done, about=about
             )
-        elif progress.done > self._told:
-            self._told = progress.done
+        elif progress.done > self._shown:
+            self._shown = progress.done
             err().print(f"[{progress.done}/{progress.videos}] {about}", style="dim")
 
     def close(self) -> None:
@@ -90,21 +90,23 @@ def show(built: "Built") -> None:
 
 def say(built: "Built") -> None:
     """What a person has to know or do, on stderr."""
-    for told in built.reasons[:SHOWN]:
-        say_warning(f"left out: {told}")
+    for reason in built.reasons[:SHOWN]:
+        say_warning(f"left out: {reason}")
     if built.left_out > SHOWN:
         say_warning(f"{built.left_out} videos in all were left out: see rejects.jsonl")
-    for told in built.failures[:SHOWN]:
-        say_warning(f"not done: {told}")
+    for failure in built.failures[:SHOWN]:
+        say_warning(f"not done: {failure}")
     if built.failed:
         say_warning(
             f"{built.failed} failures in all; the same command tries these again, "
             "and pays for nothing else"
         )
-    for told in built.busy[:SHOWN]:
-        say_warning(told)
     if built.busy:
-        say_warning("when that process has ended, the same command does what it left")
+        videos = "1 video is" if len(built.busy) == 1 else f"{len(built.busy)} videos are"
+        err().print(
+            f"{videos} being done by another process; the same command does what it leaves",
+            style="dim",
+        )
     if built.deferred:
         err().print(
             f"{built.deferred} replies are to come in batches: the same command goes on with them",

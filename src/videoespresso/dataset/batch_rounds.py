@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
 from videoespresso.dataset.folder import Folder
+from videoespresso.dataset.run import Built
 from videoespresso.errors import BudgetExceeded, UserError
 from videoespresso.graphs.context import Context
 from videoespresso.models.batch_api.collector import BatchCollector, BatchState
@@ -13,27 +13,18 @@ from videoespresso.models.batch_api.openai import batchable
 from videoespresso.models.client.budget import Budget
 
 
-class Round(Protocol):
-    """What a round came to. deferred: replies that are still to come."""
-
-    @property
-    def deferred(self) -> int: ...
-
-
-Done = TypeVar("Done", bound=Round)
-
-
 @dataclass(frozen=True)
 class Batch:
     """How to work with batches. wait: for their replies, asking every `poll_s` seconds; else what
-    is sent is left, and the same call goes on another day. tell: hears how the batches are."""
+    is sent is left, and the same call goes on another day. on_states: called with how the batches
+    are, whenever that was asked."""
 
     wait: bool = True
     poll_s: float = 60.0
-    tell: Callable[[list[BatchState]], None] = lambda _states: None
+    on_states: Callable[[list[BatchState]], None] = lambda _states: None
 
 
-def in_batches(once: Callable[[], Done], folder: Folder, context: Context, batch: Batch) -> Done:
+def in_batches(once: Callable[[], Built], folder: Folder, context: Context, batch: Batch) -> Built:
     """Rounds of doing what can be done, sending what must be asked, and waiting for the replies.
 
     A round asks one stage's questions at least, so there are about as many as there are stages.
@@ -51,25 +42,25 @@ def in_batches(once: Callable[[], Done], folder: Folder, context: Context, batch
     for agent in context.agents.values():
         agent.collector = collector
     try:
-        batch.tell(collector.poll())  # what came since an earlier call
+        batch.on_states(collector.poll())  # replies since an earlier call
         while True:
-            came = _round(once)
-            if not isinstance(came, BudgetExceeded) and not came.deferred:
-                return came
-            batch.tell(collector.submit())
+            result = _round(once)
+            if not isinstance(result, BudgetExceeded) and not result.deferred:
+                return result
+            batch.on_states(collector.submit())
             leave = not batch.wait or context.budget.seconds_left == 0
-            if isinstance(came, BudgetExceeded):
+            if isinstance(result, BudgetExceeded):
                 if leave or not collector.waiting:
-                    raise _told(came, collector.waiting)
+                    raise _with_waiting(result, collector.waiting)
             elif leave:
-                return came
+                return result
             _wait(collector, context.budget, batch)
             context.budget.resume()  # what replies cost less than was reserved may be spent
     finally:
         collector.close()
 
 
-def _round(once: Callable[[], Done]) -> Done | BudgetExceeded:
+def _round(once: Callable[[], Built]) -> Built | BudgetExceeded:
     """What a round came to, or the limit that ended it: what it collected until then is good."""
     try:
         return once()
@@ -82,10 +73,10 @@ def _wait(collector: BatchCollector, budget: Budget, batch: Batch) -> None:
     while collector.waiting and budget.seconds_left != 0:
         left = budget.seconds_left
         time.sleep(batch.poll_s if left is None else min(batch.poll_s, left))
-        batch.tell(collector.poll())
+        batch.on_states(collector.poll())
 
 
-def _told(limit: BudgetExceeded, waiting: int) -> BudgetExceeded:
+def _with_waiting(limit: BudgetExceeded, waiting: int) -> BudgetExceeded:
     """The limit, with what is still to come within it."""
     if not waiting:
         return limit

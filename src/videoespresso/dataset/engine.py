@@ -1,4 +1,5 @@
-"""Who does the videos of a run: threads of this process, or workers of a cluster (cluster.py)."""
+"""Who does the videos of a run: threads of this process, or workers of a cluster
+(ray_engine.py)."""
 
 import ctypes
 import os
@@ -6,7 +7,7 @@ import queue
 import sys
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,6 +19,9 @@ from videoespresso.graphs.context import Context
 from videoespresso.graphs.dataset_context import Event
 from videoespresso.types import Usage
 
+JOBS = 4
+"""Videos at a time, at least: while one is decoded or has but one call to make, others make use of
+the calls that may be made at a time."""
 ARENAS = 2
 """Measured on two cores, 16 calls at a time: 239 MB after 1,111 records with 2, 277 MB with glibc's
 eight a core, from which freed memory goes back late or never; no slower, as Python's own lock lets
@@ -38,8 +42,8 @@ def few_arenas() -> None:
 @dataclass
 class Report:
     """Where a run is. stages, known: how often each stage was done and found done since the report
-    before; spent: by all, as the limits count it; reached: what was said at the first limit,
-    "" while none was; usage: by role."""
+    before; spent: by all, as the limits count it; reached: the message of the first limit, "" while
+    none was reached; usage: by role."""
 
     stages: Counter[str] = field(default_factory=Counter)
     known: Counter[str] = field(default_factory=Counter)
@@ -72,13 +76,22 @@ class Engine(Protocol):
 
 
 class LocalEngine:
-    """Threads that share one worker."""
+    """Threads that share one worker. first: whose a video is that several files hold
+    (videos.first_paths); None looks into the files that it is given."""
 
     def __init__(
-        self, folder: Folder, context: Context, *, seed: int, group: int, jobs: int
+        self,
+        folder: Folder,
+        context: Context,
+        *,
+        seed: int,
+        group: int,
+        jobs: int,
+        first: Mapping[str, str] | None = None,
     ) -> None:
         self._folder, self._context = folder, context
         self._seed, self._group, self._jobs = seed, group, jobs
+        self._first = first
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Outcome | BaseException | None] = queue.SimpleQueue()
         self._working = 0
@@ -96,7 +109,7 @@ class LocalEngine:
             group=self._group,
             concurrency=self._context.settings.concurrency,
             tell=self._events.put,
-            first=first_paths(paths),
+            first=first_paths(paths) if self._first is None else self._first,
         )
         self._working = min(self._jobs, len(paths))
         for n in range(self._working):
@@ -123,15 +136,15 @@ class LocalEngine:
     def report(self) -> Report:
         """See `Engine`."""
         budget = self._context.budget
-        told = Report(
+        report = Report(
             spent=budget.spent, reached=budget.reached, usage=self._context.usage_log.by_role()
         )
         while True:
             try:
                 event = self._events.get_nowait()
             except queue.Empty:
-                return told
-            (told.known if event.known else told.stages)[event.stage] += 1
+                return report
+            (report.known if event.known else report.stages)[event.stage] += 1
 
     def stop(self) -> None:
         """See `Engine`."""

@@ -16,6 +16,9 @@ import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
+from uuid import uuid4
+
+from filelock import FileLock, Timeout
 
 from videoespresso.errors import MemoryStoreError, UserError
 from videoespresso.memory.journal import Journal, JournalTaken
@@ -25,6 +28,9 @@ Json = dict[str, Any]
 
 LEFT_OVER_S = 3600.0
 """No file takes that long to write."""
+SEEN_WITHIN_S = 10.0
+"""How long a folder made on one machine may take to be seen on another: NFS remembers what it saw
+for a few seconds."""
 _DRAFT = "?" * 8
 """What `written` puts behind a name while it writes; a shell pattern."""
 
@@ -39,7 +45,8 @@ class DamagedShard(UserWarning):
 class Folder:
     """The paths, and what is done to them. Every file is written whole or not at all.
 
-    lock: held (memory/locks.py) by whoever writes a file that all runs write.
+    lock: held (memory/locks.py) by whoever writes a file that all runs write. cluster: what the
+    workers of a cluster keep there (ray_engine.py).
     """
 
     def __init__(self, root: Path) -> None:
@@ -51,6 +58,7 @@ class Folder:
         self.frames = root / "frames"
         self.work = root / "work"
         self.lock = self.work / "merge.lock"
+        self.cluster = self.work / "ray"
 
     def open(self) -> None:
         """Makes the folder. Raises UserError for one that holds something else, and for a dataset
@@ -86,7 +94,7 @@ class Folder:
 
     def _sweep(self) -> None:
         """Removes what killed runs left half-written; what a run beside this one is writing now is
-        younger than that. Other hidden files are not ours, or a running job's (`shown`)."""
+        younger than that. Other hidden files are not ours."""
         old = time.time() - LEFT_OVER_S
         for file in self._drafts():
             with contextlib.suppress(OSError):  # another run has just swept it
@@ -146,8 +154,10 @@ class Folder:
                 for item in sorted(shard["items"], key=_place):
                     records.write(json.dumps(item) + "\n")
                     counts["records"] += 1
-                for told in sorted(shard["rejects"], key=lambda r: json.dumps(r, sort_keys=True)):
-                    rejects.write(json.dumps(told) + "\n")
+                for rejected in sorted(
+                    shard["rejects"], key=lambda r: json.dumps(r, sort_keys=True)
+                ):
+                    rejects.write(json.dumps(rejected) + "\n")
                     counts["rejects"] += 1
         return counts
 
@@ -180,11 +190,11 @@ class Folder:
 
 
 def _shard(file: Path) -> Json:
-    told = json.loads(file.read_text(encoding="utf-8"))
+    shard = json.loads(file.read_text(encoding="utf-8"))
     for name, kind in _PARTS.items():
-        if not isinstance(told, dict) or not isinstance(told.get(name), kind):
+        if not isinstance(shard, dict) or not isinstance(shard.get(name), kind):
             raise ValueError(f"{name!r} is missing")
-    return dict(told)
+    return dict(shard)
 
 
 def _place(item: Json) -> tuple[int, str]:
@@ -195,6 +205,63 @@ def _replaced(shard: Json, lying: Mapping[str, str], held: frozenset[str]) -> bo
     """Whether another video lies where this one lay, and this one nowhere."""
     now = lying.get(shard.get("file", ""))
     return bool(now and shard["video_id"]) and shard["video_id"] not in held
+
+
+@contextlib.contextmanager
+def shown(folder: Folder) -> Iterator[str]:
+    """Makes the folder known to workers (`see_folder`) and this run's alone: a lock that is held,
+    and a file with a name nobody can guess, its token, which is what you get. Raises UserError
+    where another run on a cluster holds it, MemoryStoreError."""
+    place, token = folder.cluster, uuid4().hex
+    lock = FileLock(place / "run.lock")
+    try:
+        place.mkdir(exist_ok=True)
+        lock.acquire(timeout=0)
+        for old in (*place.glob("*.spent"), *place.glob("*.token")):  # of runs that were killed
+            old.unlink()
+        mark = place / f"{token}.token"
+        mark.touch()
+    except Timeout as error:
+        raise UserError(
+            f"another command builds {folder.root} on a cluster",
+            hint="Let it end; where its machine has died, try again in two minutes.",
+        ) from error
+    except OSError as error:
+        raise MemoryStoreError(
+            f"{place} cannot be written: {error.strerror or error}", hint="Choose another --out."
+        ) from error
+    try:
+        yield token
+    finally:
+        mark.unlink(missing_ok=True)
+        lock.release()
+
+
+def see_folder(folder: Folder, token: str) -> None:
+    """Raises UserError where this is not the folder of the machine that started the run, or where
+    that machine's locks are not known here."""
+    place = folder.cluster
+    until = time.monotonic() + SEEN_WITHIN_S
+    while not (place / f"{token}.token").exists():
+        if time.monotonic() > until:
+            raise UserError(
+                f"it does not see the folder {folder.root}",
+                hint="Give --out a folder on storage that every node sees under the same path.",
+            )
+        time.sleep(0.2)
+    lock, reason = FileLock(place / "run.lock"), "a lock that another node holds is not known here"
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return
+    except OSError as error:
+        reason = error.strerror or str(error)
+    else:
+        lock.release()
+    raise UserError(
+        f"{folder.root}: file locks do not work between nodes: {reason}",
+        hint="Use storage with locks, such as NFSv4, mounted without nolock and local_lock.",
+    )
 
 
 @contextlib.contextmanager

@@ -45,9 +45,9 @@ def made_with(context: Context, seed: int, group: int) -> Json:
 
 
 def made_key(made: Json) -> str:
-    """Names what replies depend on: all but the seed, which no model hears of."""
-    told = json.dumps({k: v for k, v in made.items() if k != "seed"}, sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+    """Names what replies depend on: all but the seed, which no prompt holds."""
+    text = json.dumps({k: v for k, v in made.items() if k != "seed"}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def write_manifest(folder: Folder, settings: Json, counts: Json, run: Json) -> None:
@@ -56,7 +56,7 @@ def write_manifest(folder: Folder, settings: Json, counts: Json, run: Json) -> N
     ended_at = datetime.now(UTC).isoformat(timespec="seconds")
     run = {"ended_at": ended_at, "made_with": settings, **run}
     with writer_lock(folder.lock):
-        told = {
+        manifest = {
             "schema_version": VERSION,
             "videoespresso": version("videoespresso"),
             "made_with": settings,
@@ -64,13 +64,25 @@ def write_manifest(folder: Folder, settings: Json, counts: Json, run: Json) -> N
             "runs": [*_runs(folder), run],
         }
         with written(folder.manifest) as file:
-            json.dump(told, file, indent=2)
+            json.dump(manifest, file, indent=2)
 
 
 def _runs(folder: Folder) -> list[Json]:
     try:
-        told = json.loads(folder.manifest.read_text(encoding="utf-8"))
-        runs = told["runs"]
+        manifest = json.loads(folder.manifest.read_text(encoding="utf-8"))
+        runs = manifest["runs"]
     except (OSError, ValueError, KeyError, TypeError):
         return []
     return runs if isinstance(runs, list) else []
+
+
+def different(one: dict[str, Any], other: dict[str, Any], name: str = "") -> str:
+    """The first thing in which `other` differs from `one`, with both values; "" when none."""
+    for key in sorted(one | other):
+        a, b = one.get(key), other.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            if inner := different(a, b, f"{name}{key}."):
+                return inner
+        elif a != b:
+            return f"{name}{key} is {b!r} and not {a!r}"
+    return ""

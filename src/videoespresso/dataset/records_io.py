@@ -61,8 +61,8 @@ def numbered(
 ) -> Iterator[tuple[int, Model]]:
     """`read_lines` with the number of each line, from 1.
 
-    spoiled: hears of each line that is no record, (number, what is wrong with it), which is then
-    left out. A record of a younger schema is no such line: it raises UserError in any case.
+    spoiled: called with the number of each line that is no record and what is wrong with it; the
+    line is left out. A record of a younger schema is no such line: it raises UserError in any case.
     """
     for number, line in lines_of(file):
         try:
@@ -111,9 +111,9 @@ def lines_of(file: Path) -> Iterator[tuple[int, bytes]]:
         for number, line in enumerate(iter(lambda: source.readline(LONGEST), b""), start=1):
             if len(line) >= LONGEST:
                 raise _wrong(file, number, f"is longer than {LONGEST // 1024**2} MiB")
-            told = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-            if told.strip():
-                yield number, told
+            text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+            if text.strip():
+                yield number, text
 
 
 def _first(error: ValidationError) -> str:

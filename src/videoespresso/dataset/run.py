@@ -1,12 +1,10 @@
 """One run over the videos: outcomes taken in as they come, limits and Ctrl-C obeyed, the end."""
 
 import os
-import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,29 +12,24 @@ from pydantic import Field
 
 from videoespresso.dataset.engine import Engine, Report
 from videoespresso.dataset.folder import Folder
+from videoespresso.dataset.interrupt import interruptible
 from videoespresso.dataset.manifest import write_manifest
 from videoespresso.dataset.video_worker import Outcome
 from videoespresso.dataset_record import path_text
-from videoespresso.errors import (
-    BudgetExceeded,
-    MemoryStoreError,
-    ModelError,
-    UserError,
-    VideoEspressoError,
-)
-from videoespresso.report.dataset_page import write_page
+from videoespresso.errors import BudgetExceeded, ModelError, VideoEspressoError
 from videoespresso.types import Record, Usage
 
 KEPT = 100
-"""Of each kind, at most."""
+"""Reasons and failures that are passed on in words, of each at most."""
 
 
 @dataclass
-class Told:
+class Collected:
     """Gathered from outcomes as they come.
 
     left_out: videos that became one reject as a whole (unreadable, a duplicate, beyond the
-    captioner), whose paths and reasons are in `reasons`. refused: rejects by criterion.
+    captioner), whose paths and reasons are in `reasons`. refused: rejects by criterion. lying: the
+    id of the video at each absolute path, of files that were seen.
     """
 
     left_out: int = 0
@@ -44,22 +37,26 @@ class Told:
     failures: list[str] = field(default_factory=list)
     busy: list[str] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
+    deferred: set[str] = field(default_factory=set)
+    lying: dict[str, str] = field(default_factory=dict)
 
     def take(self, outcome: Outcome) -> None:
-        """Adds what is to be said of a video."""
+        """Adds what became of a video."""
         path = path_text(outcome.path)
         whole = [r["reason"] for r in outcome.rejects.values() if r["group"] is None]
         self.left_out += bool(whole)
-        self._add(self.reasons, *(r if path in r else f"{path}: {r}" for r in whole[:1]))
-        self._add(
-            self.failures, *(f"{f['video']}: {f['reason']}" for f in outcome.failures.values())
-        )
+        _add(self.reasons, *(r if path in r else f"{path}: {r}" for r in whole[:1]))
+        _add(self.failures, *(f"{f['video']}: {f['reason']}" for f in outcome.failures.values()))
         if outcome.busy:
-            self._add(self.busy, f"{path}: another process is at work on it")
+            self.busy.append(path)
         self.refused.update(r["criterion"] for r in outcome.rejects.values())
+        self.deferred |= outcome.deferred
+        if outcome.lying or outcome.unreadable:
+            self.lying[os.path.abspath(outcome.path)] = outcome.lying
 
-    def _add(self, said: list[str], *more: str) -> None:
-        said += more[: max(0, KEPT - len(said))]
+
+def _add(messages: list[str], *more: str) -> None:
+    messages += more[: max(0, KEPT - len(messages))]
 
 
 BREAK_AFTER = 8
@@ -72,9 +69,10 @@ Json = dict[str, Any]
 
 class Built(Record):
     """What a run did. records and rejects: in the folder now. failed: how many pairs, groups and
-    videos are to be run again for; failures: what is said of the first of them. left_out: how
-    many of the videos given this run could not use as a whole; reasons: what is said of the first.
-    refused: rejects of this run by criterion. busy: videos that another process is at work on.
+    videos are to be run again for; failures: the first of them in words. left_out: how many of
+    the videos given this run could not use as a whole; reasons: the first of them in words.
+    refused: rejects of this run by criterion. busy: paths of videos that another process is at work
+    on, which is no failure: their records are there when it ends.
 
     usage: of this run, by role. done: videos finished in this run, of `videos` given. ended: why
     it stopped early, "" if it did not. deferred: replies that are still to come in batches.
@@ -99,8 +97,8 @@ class Built(Record):
 
 @dataclass
 class Progress:
-    """Where a run is; what a progress line is made of. stopping: Ctrl-C was heard, and the calls
-    under way are waited for."""
+    """Where a run is; what a progress line is made of. stopping: after Ctrl-C,
+    while the calls under way are waited for."""
 
     videos: int
     done: int = 0
@@ -126,9 +124,14 @@ class Progress:
         return self.seconds / self.done * (self.videos - self.done)
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C once: what was under way has been waited for, and what is complete is written."""
+
+
 class Run:
     """One call of `build_dataset`, or a round of one. earlier: what its rounds before this used, by
-    role; the line in dataset.json is of this one alone."""
+    role; the line in dataset.json is of this one alone. on_end: gets what the run came to, before
+    it raises."""
 
     def __init__(
         self,
@@ -144,12 +147,10 @@ class Run:
         self._folder, self._engine, self._paths = folder, engine, paths
         self._progress = Progress(videos=len(paths))
         self._on_progress, self._on_end = on_progress, on_end
-        self._told = Told()
-        self._lying: dict[str, str] = {}
+        self._collected = Collected()
         self._ended = ""
         self._refused = ("", "")
-        self._interrupts = 0
-        self._deferred: set[str] = set()
+        self._interrupted = False
         self._lost_in_a_row = 0
         self._made_with = settings
         self._report = Report()
@@ -164,20 +165,18 @@ class Run:
     def _worked(self) -> Built:
         failed: BaseException | None = None
         try:
-            with self._interruptible():
+            with interruptible(self._interrupt):
                 self._work()
-        except KeyboardInterrupt as error:
+        except Interrupted as error:
             failed = error
-            if self._interrupts > 1:
-                raise
         except VideoEspressoError as error:
             failed = error
             self._ended = self._ended or type(error).__name__
         try:
             built = self._close()
+            self._on_end(built)
         except VideoEspressoError as error:
             raise failed or error from None
-        self._on_end(built)
         if failed is not None:
             raise failed
         if self._ended == "budget":
@@ -187,8 +186,8 @@ class Run:
                 "with a higher limit goes on.",
             )
         if self._ended == "refused":
-            told, hint = self._refused
-            raise ModelError(told, hint=f"{hint} Then the same command goes on.".lstrip())
+            message, hint = self._refused
+            raise ModelError(message, hint=f"{hint} Then the same command goes on.".lstrip())
         return built
 
     def _work(self) -> None:
@@ -206,17 +205,14 @@ class Run:
 
     def _take(self, outcome: Outcome) -> None:
         progress = self._progress
-        self._told.take(outcome)
-        self._deferred |= outcome.deferred
-        if outcome.lying or outcome.unreadable:
-            self._lying[os.path.abspath(outcome.path)] = outcome.lying
+        self._collected.take(outcome)
         progress.done += outcome.complete
         progress.records += len(outcome.items)
         progress.rejects += len(outcome.rejects)
         progress.failures += len(outcome.failures)
         if outcome.ended:
             if outcome.ended == "refused" and not self._refused[0]:
-                self._refused = outcome.told, outcome.hint
+                self._refused = outcome.message, outcome.hint
             self._ended = self._ended or outcome.ended
             self._engine.stop()
         if outcome.answered:
@@ -232,43 +228,27 @@ class Run:
             )
         self._on_progress(progress)
 
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Ctrl-C lets what is under way finish, wherever it finds this thread; a second one raises
-        KeyboardInterrupt at once. Only the main thread hears of either."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def heard(_number: int, _frame: object) -> None:
-            self._interrupts += 1
-            if self._interrupts > 1:
-                raise KeyboardInterrupt
-
-        before = signal.signal(signal.SIGINT, heard)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
+    def _interrupt(self) -> None:
+        self._interrupted = True
 
     def _outcomes(self) -> Iterator[Outcome]:
         """Outcomes as they come. On Ctrl-C the calls under way are waited for."""
         while self._engine.working:
-            if self._interrupts and not self._ended:
+            if self._interrupted and not self._ended:
                 self._ended, self._progress.stopping = "interrupted", True
                 self._engine.stop()
                 self._on_progress(self._progress)
-            self._hear()
+            self._take_report()
             outcome = self._engine.next(_WAIT_S)
             if outcome is None:
                 self._on_progress(self._progress)
             else:
                 yield outcome
-        if self._interrupts:
-            raise KeyboardInterrupt
+        if self._interrupted:
+            raise Interrupted
 
-    def _hear(self) -> None:
-        """Takes in what the stages told since the last time."""
+    def _take_report(self) -> None:
+        """Takes in which stages were done since the last time, and what was spent."""
         progress, self._report = self._progress, self._engine.report()
         progress.stages += self._report.stages
         progress.known += self._report.known
@@ -277,10 +257,11 @@ class Run:
 
     def _close(self) -> Built:
         """Merges the shards and writes what was done with what."""
-        self._hear()
+        self._take_report()
+        collected = self._collected
         # a video that was moved may lie where this run has not looked
-        looked_at_all = len(self._lying) == len(self._paths)
-        counts = self._folder.merge(self._lying if looked_at_all else None)
+        looked_at_all = len(collected.lying) == len(self._paths)
+        counts = self._folder.merge(collected.lying if looked_at_all else None)
         built = Built(
             out=str(self._folder.root),
             videos=len(self._paths),
@@ -288,26 +269,18 @@ class Run:
             records=counts["records"],
             rejects=counts["rejects"],
             failed=self._progress.failures,
-            failures=tuple(self._told.failures),
-            left_out=self._told.left_out,
-            reasons=tuple(self._told.reasons),
-            refused=dict(self._told.refused.most_common()),
-            busy=tuple(self._told.busy),
+            failures=tuple(collected.failures),
+            left_out=collected.left_out,
+            reasons=tuple(collected.reasons),
+            refused=dict(collected.refused.most_common()),
+            busy=tuple(collected.busy),
             usage=self._report.usage,
             seconds=round(self._progress.seconds, 3),
             ended=self._ended,
-            deferred=len(self._deferred),
+            deferred=len(collected.deferred),
         )
-        told = built.model_dump(mode="json", exclude={"out", "failures", "reasons"})
-        told["usage"] = self._usage()
-        write_manifest(self._folder, self._made_with, counts, told)
-        try:
-            write_page(self._folder.root, self._folder.page)
-        except UserError as error:
-            raise MemoryStoreError(
-                str(error),
-                hint="Free the disk; the records are written, and the same command goes on.",
-            ) from error
+        line = built.model_dump(mode="json", exclude={"out", "failures", "reasons"})
+        write_manifest(self._folder, self._made_with, counts, line | {"usage": self._usage()})
         return built
 
     def _usage(self) -> Json:

@@ -29,10 +29,11 @@ TRIES = 3
 class Outcome:
     """What became of a video. complete: every pair of it is a record or a reject.
 
-    ended: why the run must end ("budget", "refused", "stopped"), empty while it goes on; told: what
-    to say about it, hint: what to do. busy: another process is at work on it. unreadable: why the
-    file is no video that can be read, "" if it is one. deferred: replies it waits for, of batches.
-    lying: the id of the video at that path, "" where it is not known; video_id: "" for a duplicate.
+    ended: why the run must end ("budget", "refused", "stopped"), empty while it goes on; message:
+    why it ended or waits, hint: what to do. busy: another process is at work on it. unreadable: why
+    the file is no video that can be read, "" if it is one. deferred: replies it waits for, of
+    batches. lying: the id of the video at that path, "" where it is not known; video_id: "" for a
+    duplicate.
     """
 
     path: str
@@ -46,7 +47,7 @@ class Outcome:
     busy: bool = False
     unreadable: str = ""
     ended: str = ""
-    told: str = ""
+    message: str = ""
     hint: str = ""
 
     @property
@@ -71,8 +72,8 @@ class Outcome:
         """Takes in what a node wrote; the same record may come by way of several graphs."""
         for item in update.get("items") or ():
             self._take_item(item)
-        for told in update.get("rejects") or ():
-            self.rejects[repr(sorted(told.items(), key=str))] = told
+        for rejected in update.get("rejects") or ():
+            self.rejects[repr(sorted(rejected.items(), key=str))] = rejected
         for failure in update.get("failures") or ():
             self.failures[repr(sorted(failure.items(), key=str))] = failure
         self.deferred |= {d["key"] for d in update.get("deferred") or ()}
@@ -106,7 +107,7 @@ class Outcome:
 class Worker:
     """Does videos, one a call; several threads may share one.
 
-    context: models, stores, limits. tell: hears of every stage that is done. first: whose a video
+    context: models, stores, limits. tell: called after every stage. first: whose a video
     is that several files hold (videos.first_paths).
     """
 
@@ -155,7 +156,7 @@ class Worker:
             if outcome.complete or outcome.items or outcome.rejects or outcome.failures:
                 self._write(outcome)
         except JournalTaken as error:
-            outcome.busy, outcome.told = True, str(error)
+            outcome.busy, outcome.message = True, str(error)
         finally:
             self.context.journals.release(path)
         return outcome
@@ -167,11 +168,11 @@ class Worker:
             outcome.complete = not outcome.failures and not outcome.deferred
         except BudgetExceeded as error:
             stopped = self.context.stopping.is_set()
-            outcome.ended, outcome.told = "stopped" if stopped else "budget", str(error)
+            outcome.ended, outcome.message = "stopped" if stopped else "budget", str(error)
         except Deferred as deferred:
             outcome.deferred.add(deferred.key)
         except AccountError as error:
-            outcome.ended, outcome.told, outcome.hint = "refused", str(error), error.hint
+            outcome.ended, outcome.message, outcome.hint = "refused", str(error), error.hint
         except Stopped:
             outcome.ended = "stopped"
         except (VideoError, ModelError, PixelsGone) as error:
@@ -225,13 +226,13 @@ def _lost(outcome: Outcome, error: VideoError | ModelError | PixelsGone) -> None
     in their store, may be done another time."""
     if isinstance(error, VideoError):
         outcome.unreadable = path_text(f"{error}. {error.hint}".strip())
-        told = Reject(
+        rejected = Reject(
             video=path_text(outcome.path),
             stage="probe",
             criterion="unreadable video",
             reason=outcome.unreadable,
         )
-        outcome.take({"rejects": [told.model_dump(mode="json")]})
+        outcome.take({"rejects": [rejected.model_dump(mode="json")]})
         outcome.complete = True
     else:
         stage = "caption" if isinstance(error, ModelError) else "sample"

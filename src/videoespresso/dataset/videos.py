@@ -112,11 +112,11 @@ def first_paths(paths: Sequence[str]) -> dict[str, str]:
     sizes: dict[int, list[str]] = defaultdict(list)
     for path in paths:
         try:
-            told = os.stat(path)
+            status = os.stat(path)
         except OSError:
             continue
-        if stat.S_ISREG(told.st_mode):
-            sizes[told.st_size].append(path)
+        if stat.S_ISREG(status.st_mode):
+            sizes[status.st_size].append(path)
     found: dict[str, list[str]] = defaultdict(list)
     for path in (path for same in sizes.values() if len(same) > 1 for path in same):
         try:
