@@ -95,13 +95,14 @@ def test_a_file_that_changed_in_between_begins_anew(target: Path) -> None:
     assert target.read_bytes() == DATA
 
 
-@pytest.mark.parametrize("etag", ["", 'W/"weak"'])
+@pytest.mark.parametrize("etag", ["", 'W/"weak"', '"ü"'])
 def test_without_an_exact_version_nothing_is_pieced_together(target: Path, etag: str) -> None:
     with Site() as site:
         site.pages["/clip.mp4"] = web.serve(DATA, etag=etag, cuts=1)
         get(site.url("/clip.mp4"), target)
         assert all("range" not in headers for _, headers in site.requests)
-    assert target.read_bytes() == DATA
+        assert target.read_bytes() == DATA
+        get(site.url("/clip.mp4"), target.with_name("again.mp4"), Version(etag))
 
 
 def test_a_range_that_is_answered_with_another_is_not_believed(target: Path) -> None:

@@ -109,10 +109,10 @@ class _Download:
         transfer = self._transfer(self.url, name_of(self.url))
         if known is not None:
             transfer.version = Version(known.etag, known.modified)
-        came = transfer.run()
-        if came == "page":
+        outcome = transfer.run()
+        if outcome == "page":
             return self._from_page(known)
-        if came == "unchanged" and known is not None:
+        if outcome == "unchanged" and known is not None:
             return self._unchanged(known)
         return self._kept(transfer.target, transfer.version)
 

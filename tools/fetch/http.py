@@ -144,7 +144,9 @@ def _unreachable(name: str, error: Exception) -> DownloadError:
 
 
 class _Transport(httpx.HTTPTransport):
-    """httpx's, over a network of ours, which its own `__init__` cannot be given."""
+    """httpx's, over a network of ours, which its own `__init__` cannot be given. That one is not
+    called: a version of httpx that keeps its connections elsewhere fails and connects to nothing.
+    """
 
     def __init__(self, network: httpcore.NetworkBackend) -> None:
         self._pool = httpcore.ConnectionPool(network_backend=network)
@@ -223,6 +225,7 @@ class _Stream(httpcore.NetworkStream):
 
 
 def _without_secrets(record: logging.LogRecord) -> bool:
-    """A log's addresses as they may be shown; headers, which hold more of them, not at all."""
+    """httpx logs every request: its addresses as they may be shown, and no response headers, for
+    Location and cookies hold secrets too."""
     record.msg, record.args = without_secrets(record.getMessage()), ()
     return "response_headers.complete" not in record.msg

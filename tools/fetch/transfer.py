@@ -51,14 +51,14 @@ class Version(NamedTuple):
 
     @property
     def exact(self) -> str:
-        """For If-Range, which takes no weak tag; "" where there is none."""
-        return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
+        """For If-Range, which takes no weak tag; "" where there is none that can be sent."""
+        tag = self.etag if self.etag and not self.etag.startswith("W/") else self.modified
+        return tag if tag.isascii() else ""
 
 
 _UNKNOWN = Version()
 
-
-Came = Literal["file", "unchanged", "page"]
+Outcome = Literal["file", "unchanged", "page"]
 """The file, nothing because nothing changed, or a page about a video."""
 
 
@@ -68,9 +68,11 @@ class _CutError(Exception):
 
 @dataclass
 class Transfer:
-    """Of one file into `target`, going on from what is there; what is cut off stays for the next
-    time. version: the one that is known, afterwards the one that came. on_head: called with the
-    file once its beginning is there; what it raises ends the transfer."""
+    """One file into `target`, going on from what is there; what is cut off stays for the next time.
+
+    version: the one that is known, afterwards the one that came. on_head: called with the file once
+    its beginning is there; what it raises ends the transfer.
+    """
 
     client: Client
     url: str
@@ -80,7 +82,7 @@ class Transfer:
     on_progress: OnProgress | None = None
     on_head: OnHead | None = None
 
-    def run(self) -> Came:
+    def run(self) -> Outcome:
         """Raises AddressError, DownloadError; MemoryStoreError where the disk is full."""
         self._received, self._begun = 0, time.monotonic()
         self._reported = self._begun
@@ -88,7 +90,7 @@ class Transfer:
         while cuts < MOST_CUTS:
             before = self._received
             try:
-                came = self._once()
+                outcome = self._once()
             except _CutError:
                 cuts = 0 if self._received > before else cuts + 1
             except OSError as error:
@@ -97,23 +99,23 @@ class Transfer:
                     hint="Free some space, or choose another folder with VIDEOESPRESSO_CACHE_DIR.",
                 ) from error
             else:
-                if came is not None:
-                    return came
+                if outcome is not None:
+                    return outcome
         raise DownloadError(
             f"{shown(self.url)}: the connection is lost again and again",
             hint="What came is kept: the same again goes on from there.",
             retryable=True,
         )
 
-    def _once(self) -> Came | None:
+    def _once(self) -> Outcome | None:
         """One request; None: what was there is of no use, and the next begins anew."""
         have, version = self._unfinished()
         if have:
             more = {"Range": f"bytes={have}-", "If-Range": version.exact}
         else:
             more = {"If-None-Match": self.version.etag, "If-Modified-Since": self.version.modified}
-        headers = {**self.headers, **{name: value for name, value in more.items() if value}}
-        with self.client.get(self.url, headers) as response:
+        more = {name: tag for name, tag in more.items() if tag and tag.isascii()}
+        with self.client.get(self.url, {**self.headers, **more}) as response:
             status = response.status_code
             if status == 304 and not have:
                 return "unchanged"
