@@ -12,7 +12,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from videoespresso.cli.chat_commands import ASKING, COMMANDS, LIMITS, Session
 from videoespresso.errors import MemoryStoreError
 
-TOLD = (
+INTRODUCTION = (
     "Type a question, or /help. Esc Enter begins a new line, "
     "Ctrl-C stops a question, Ctrl-D leaves."
 )
