@@ -126,7 +126,7 @@ def write_report(answer: Answer, report: Path, settings: Settings) -> None:
 
 
 def code_of(answer: Answer) -> Exit:
-    """A limit reached counts before the missing answer it explains."""
+    """The exit code: a reached limit comes before "not answered", which it explains."""
     if any(gap.stage == "budget" for gap in answer.gaps):
         return Exit.BUDGET
     return Exit.ANSWERED if answer.answered else Exit.NOT_ANSWERED

@@ -201,16 +201,18 @@ def show_lines(shown: Iterable[str | Still], *, to_err: bool) -> None:
     how = protocol() if console.is_terminal else ""
     for piece in shown:
         if isinstance(piece, str):
-            console.print(_kept(piece))
+            console.print(_safe_line(piece))
             continue
         picture = drawn(piece.file, how)
         if picture:
             console.file.write(f"{picture}\n")
-        console.print(_kept(piece.line) if picture else f"{_kept(piece.line)}  {piece.file}")
+        console.print(
+            _safe_line(piece.line) if picture else f"{_safe_line(piece.line)}  {piece.file}"
+        )
 
 
-def _kept(line: str) -> str:
-    """One line that cannot command the terminal, its columns kept."""
+def _safe_line(line: str) -> str:
+    """As one line without control characters; spaces stay, for columns."""
     from videoespresso.report.text import printable
 
     return printable(line).replace("\n", " ")

@@ -100,7 +100,7 @@ def role_checks(settings: Settings) -> Iterator[Check]:
 
 
 def attempt(name: str, work: Callable[[], str]) -> Check:
-    """Runs a check; a known error is its result, an unknown one is a bug and passes."""
+    """Runs a check; a known error is its result, an unknown one is a bug and is raised."""
     started = time.monotonic()
     try:
         detail = work()
@@ -110,7 +110,7 @@ def attempt(name: str, work: Callable[[], str]) -> Check:
 
 
 def drawn_street() -> "Image":
-    """A drawn street scene, 320 × 180: something to see for whatever looks at it."""
+    """A drawn street scene, 320 × 180: for test requests."""
     from PIL import Image, ImageDraw
 
     picture = Image.new("RGB", (320, 180), (150, 190, 225))
@@ -137,7 +137,7 @@ def _chat(role: "Role", picture: "Image", settings: Settings) -> str:
 
 
 def _case(role: str, agent: "Agent", picture: "Image") -> str:
-    """What the role made of a red car on a road, in words."""
+    """The role's reply about a red car on a road, as text."""
     from videoespresso.agents import captioner, checker, prompt_parts, reasoner, selector
     from videoespresso.types import Caption, EvidenceStep
 
