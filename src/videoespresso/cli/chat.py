@@ -206,9 +206,8 @@ def show_lines(shown: Iterable[str | Still], *, to_err: bool) -> None:
         picture = drawn(piece.file, how)
         if picture:
             console.file.write(f"{picture}\n")
-        console.print(
-            _safe_line(piece.line) if picture else f"{_safe_line(piece.line)}  {piece.file}"
-        )
+        line = _safe_line(piece.line)
+        console.print(line if picture else f"{line}  {piece.file}")
 
 
 def _safe_line(line: str) -> str:

@@ -52,7 +52,7 @@ Tool = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Do not show the steps.")]
 
 MODELS: dict[str, Any] = {"profile": Profile, "model": Model, "detector": Detector}
-"""Options of commands that only need the models: name of `settings_of`'s parameter -> option."""
+"""Options of commands that only need the models: parameter of `settings_of` -> option."""
 QUESTION: dict[str, Any] = {
     "select": Select,
     **MODELS,
@@ -109,41 +109,20 @@ def note_unconfigured(settings: Settings, *, quiet: bool) -> None:
         err().print(f"note: {UNCONFIGURED}", style="dim")
 
 
+_KEYS = {f"max_{what}": f"budget_{what}" for what in ("usd", "calls", "frames", "seconds")}
+"""Options whose setting has another name."""
+
+
 def settings_of(
-    *,
-    select: str | None = None,
-    profile: str | None = None,
-    model: Sequence[str] | None = None,
-    detector: str | None = None,
-    fps: float | None = None,
-    max_usd: float | None = None,
-    max_calls: int | None = None,
-    max_frames: int | None = None,
-    max_seconds: float | None = None,
-    concurrency: int | None = None,
-    label_check: str | None = None,
-    private: bool = False,
+    *, model: Sequence[str] | None = None, private: bool = False, **given: Any
 ) -> Settings:
-    """The settings, with the given options before the environment and the file.
+    """The settings, with the given options before the environment and the file; None is not given.
 
     Raises UserError for an unusable --model, SettingsError for an unusable value.
     """
-    return Settings.load(
-        {
-            "profile": profile,
-            **roles(model or ()),
-            "detector": detector,
-            "select": select,
-            "fps": fps,
-            "budget_usd": max_usd,
-            "budget_calls": max_calls,
-            "budget_frames": max_frames,
-            "budget_seconds": max_seconds,
-            "concurrency": concurrency,
-            "label_check": label_check,
-            "allow_private_addresses": private or None,
-        }
-    )
+    named = {_KEYS.get(name, name): value for name, value in given.items()}
+    allowed = {"allow_private_addresses": private or None}
+    return Settings.load({**named, **roles(model or ()), **allowed})
 
 
 def roles(given: Sequence[str]) -> dict[str, str]:

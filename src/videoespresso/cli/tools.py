@@ -17,6 +17,7 @@ from videoespresso.cli.console import (
     show_table,
     write_json,
 )
+from videoespresso.cli.options import Detector, takes_settings
 from videoespresso.errors import UserError
 from videoespresso.report.text import clock
 from videoespresso.settings import Settings
@@ -54,9 +55,9 @@ class Trial(Record):
 
 
 @app.command("list", epilog=examples("tools list"))
-def list_tools() -> None:
+@takes_settings({})
+def list_tools(*, settings: Settings) -> None:
     """Show the built-in tools, the installed plug-ins, and those of videoespresso.toml."""
-    settings = _settings()
     known = _survey(settings)
     rows = [
         (item.name, item.tool.needs, item.source, item.tool.description)
@@ -70,11 +71,13 @@ def list_tools() -> None:
 
 
 @app.command("info", epilog=examples("tools info count", "tools info my_package.ocr:Ocr"))
+@takes_settings({})
 def info(
     name: Annotated[str, typer.Argument(help="A tool's name, or package.module:name.")],
+    *,
+    settings: Settings,
 ) -> None:
     """Show what a tool does, what it needs, where it is from, and what a model may call it with."""
-    settings = _settings()
     tool = _one(name, settings)
     known = {item.name: item.source for item in _survey(settings)}
     source = name if ":" in name else known[name]
@@ -99,6 +102,7 @@ def info(
         codes=True,
     ),
 )
+@takes_settings({"detector": Detector})
 def try_tool(
     name: Annotated[
         str, typer.Argument(metavar="TOOL", help="A tool's name, or package.module:name.")
@@ -114,7 +118,8 @@ def try_tool(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="As if a model called it with this."),
     ] = None,
-    detector: Annotated[str | None, typer.Option(metavar="SPEC", help="The detector.")] = None,
+    *,
+    settings: Settings,
     json: Annotated[bool, typer.Option("--json", help="Print the typed result, only.")] = False,
 ) -> None:
     """Run one tool on a few frames of a video, and show what it found or why it did not."""
@@ -122,7 +127,7 @@ def try_tool(
     from videoespresso.tools.fetch.download import local
     from videoespresso.tools.registry import run_tool
 
-    settings, arguments = _settings(detector), _arguments(arg or ())
+    arguments = _arguments(arg or ())
     tool = _one(name, settings)
     with err().status(f"trying {tool.name}") as status:
         file = local(video, settings, fetching(status.update))
@@ -146,13 +151,6 @@ def try_tool(
     if result.gap is not None:
         say_warning(f"not known ({result.gap.stage}): {result.gap.reason}")
         raise typer.Exit(Exit.FAILED)
-
-
-def _settings(detector: str | None = None) -> Settings:
-    settings = Settings.load({"detector": detector})
-    for warning in settings.warnings:
-        say_warning(warning)
-    return settings
 
 
 def _survey(settings: Settings, more: Sequence[str] = ()) -> "list[KnownTool]":
