@@ -150,7 +150,23 @@ def ask_many(
         tools=tool or (),
         stop=stop,
     )
-    ended, code = "done", None
+    ended, code = _run(results, counts, stop, out, quiet)
+    summary = counts.summary(out, ended)
+    if json:
+        write_json(summary)
+    else:
+        show(summary)
+    raise typer.Exit(code)
+
+
+def _run(
+    results: "Iterator[QuestionResult]",
+    counts: Counts,
+    stop: threading.Event,
+    out: Path,
+    quiet: bool,
+) -> tuple[str, Exit]:
+    """Shows the results until they end, or a limit or Ctrl-C ends them: (how, exit code)."""
     try:
         with _interruptible(stop):
             _follow(results, counts, quiet)
@@ -158,16 +174,11 @@ def ask_many(
             raise KeyboardInterrupt
     except errors.BudgetExceeded as error:
         err().print(f"{one_line(str(error))}. {error.hint}", style="yellow")
-        ended, code = "budget", Exit.BUDGET
+        return "budget", Exit.BUDGET
     except KeyboardInterrupt:
         err().print(_interrupted(counts, out), style="yellow")
-        ended, code = "interrupted", Exit.INTERRUPTED
-    summary = counts.summary(out, ended)
-    if json:
-        write_json(summary)
-    else:
-        show(summary)
-    raise typer.Exit(counts.code if code is None else code)
+        return "interrupted", Exit.INTERRUPTED
+    return "done", counts.code
 
 
 def _follow(results: "Iterator[QuestionResult]", counts: Counts, quiet: bool) -> None:
