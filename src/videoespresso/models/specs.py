@@ -69,7 +69,7 @@ def is_local(url: str) -> bool:
 
 
 def openai_base_url() -> str | None:
-    """Where `openai:` without a base URL goes, by the environment variables of the OpenAI SDK."""
+    """Where `openai:` without a base URL goes: the OpenAI SDK's own variables count."""
     return os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")
 
 
