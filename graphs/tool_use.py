@@ -15,7 +15,7 @@ from videoespresso.graphs.state import Json
 from videoespresso.models.client.errors import UnsupportedError
 from videoespresso.models.client.messages import Call, Turn
 from videoespresso.tools.base import Finding, Means, Sight, Tool, ToolRequest
-from videoespresso.tools.registry import TOOL_TIMEOUT_S, Ran, run_tool
+from videoespresso.tools.registry import TOOL_TIMEOUT_S, ToolResult, run_tool
 from videoespresso.tools.video import open_video
 from videoespresso.types import Box, Caption, CoreFrame, Gap, Video
 
@@ -132,7 +132,7 @@ def _made(
         return caller.replied(call.id, (), "it was called with these arguments before")
     before.add(same)
     asked = replace(request, arguments=call.arguments)
-    ran: Ran = run_tool(tool, asked, timeout_s=patience(context))
+    ran: ToolResult = run_tool(tool, asked, timeout_s=patience(context))
     new = [finding for finding in found(tool.name, ran) if finding not in called.findings]
     called.findings += new
     if ran.gap is not None:
@@ -246,6 +246,6 @@ def perceive(context: Context, request: ToolRequest) -> tuple[list[Json], list[J
     return findings, gaps
 
 
-def found(name: str, ran: Ran) -> list[Json]:
+def found(name: str, ran: ToolResult) -> list[Json]:
     """Findings as state holds them, each with the tool's name."""
     return [{"tool": name, **f.model_dump(mode="json")} for f in ran.findings]

@@ -16,7 +16,7 @@ from videoespresso.graphs.selection import evenly
 from videoespresso.graphs.state import State
 from videoespresso.memory.downloads import Downloads
 from videoespresso.models.batch_api.collector import Deferred
-from videoespresso.tools.frame_similarity import Fingerprint, fingerprint, same_to_the_eye
+from videoespresso.tools.frame_similarity import Fingerprint, fingerprint, similar_frames
 from videoespresso.tools.sampling import Sampled, SamplingPlan, refine
 from videoespresso.tools.sampling import sample as sampled
 from videoespresso.tools.semantic_filter import semantic_filter
@@ -91,7 +91,7 @@ def leaders(context: Context, frames: Sequence[FrameRef]) -> dict[str, str]:
     for frame in frames:
         mark = fingerprint(context.store.image(frame))
         equal = next(
-            (name for name, other in reversed(recent) if same_to_the_eye(mark, other)), None
+            (name for name, other in reversed(recent) if similar_frames(mark, other)), None
         )
         found[frame.id] = equal or frame.id
         if equal is None:

@@ -58,15 +58,15 @@ class Finding(Record):
 
 
 class Sight(NamedTuple):
-    """A frame that is looked at and not kept: exact seconds from the stream's start, pixels."""
+    """A decoded frame that is not stored: exact seconds from the stream's start, pixels."""
 
     time_s: float
     image: "Image"
 
 
 class Search(Protocol):
-    """The k captions of this video nearest to a query, best first, of those that `keep` holds
-    for: say there what is meant, for leaving some out later may leave none."""
+    """The k captions of this video nearest to a query, best first, among those for which `keep` is
+    true. Filter with `keep`: of k captions that are filtered afterwards none may be left."""
 
     def __call__(
         self, query: str, k: int, keep: Callable[[Caption], bool] = ...
@@ -126,7 +126,7 @@ class ToolRequest:
     frames: the core frames in time order, each with caption and the detector's boxes.
     load: the pixels of a frame; `image(core_frame)` is the short form.
     span: the interval asked about in seconds, None for the whole video.
-    arguments: what a model called the tool with, empty when nobody did. Others' words: check them.
+    arguments: what a model called the tool with, empty when none did. Not trusted: check them.
     means: what else the run can do for a tool.
     """
 

@@ -1,4 +1,4 @@
-"""Do two captions say the same? Told by their words; what the semantic filter's guard asks."""
+"""Do two captions say the same? Compares their words; the semantic filter's guard."""
 
 import re
 from collections import Counter
@@ -24,14 +24,14 @@ STOP_WORDS = frozenset(
         *("and", "then", "also", "while", "seems", "appears", "shown", "seen", "visible"),
     ]
 )
-"""Words without a say. Not here: numbers, "not", "no", his/her, and prepositions (on/under)."""
+"""Words without content. Numbers, "not", "no", his/her and prepositions (on/under) have some."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’.-][^\W_]+)*")
 _CLAUSE_END = re.compile(r"[;:,!?\n]+|\.(?=\s|$)|\band\b", re.IGNORECASE)
 
 
-class Guard:
-    """Captions agree when they consist of the same clauses, in any order.
+class CaptionGuard:
+    """Captions are similar when they consist of the same clauses, in any order.
 
     A clause is its content words in their order, since the order says who does what: "man gives
     the cat to the girl". Words that are one by `like` (inflections, close synonyms) are one here.
@@ -47,7 +47,7 @@ class Guard:
     def _words(self) -> Embedder:
         return self._given or embedder()
 
-    def agree(self, a: str, b: str) -> bool:
+    def similar(self, a: str, b: str) -> bool:
         """Whether nothing in either caption is missing from the other, and nothing is swapped."""
         if a == b:
             return True
@@ -58,9 +58,9 @@ class Guard:
         into_a = self._translate(sorted(words_b - words_a), sorted(words_a))
         if into_a is None or into_b is None:
             return False
-        # a word of b's that stands for one of a's is written as that one was: in b's way
-        canon = {word: into_b.get(other, other) for word, other in into_a.items()}
-        return _told(clauses_a, into_b) == _told(clauses_b, canon)
+        # words of b that replace words of a are also written as `into_b` writes them
+        translation = {word: into_b.get(other, other) for word, other in into_a.items()}
+        return _translated(clauses_a, into_b) == _translated(clauses_b, translation)
 
     def _translate(self, words: Sequence[str], others: Sequence[str]) -> dict[str, str] | None:
         """word -> the word among `others` that means the same; None if one has no such word."""
@@ -91,5 +91,8 @@ def clauses(text: str) -> list[tuple[str, ...]]:
     return found
 
 
-def _told(said: Sequence[tuple[str, ...]], canon: dict[str, str]) -> Counter[tuple[str, ...]]:
-    return Counter(tuple(canon.get(word, word) for word in clause) for clause in said)
+def _translated(
+    given: Sequence[tuple[str, ...]], translation: dict[str, str]
+) -> Counter[tuple[str, ...]]:
+    """How often each clause occurs, its words replaced by their translation."""
+    return Counter(tuple(translation.get(word, word) for word in clause) for clause in given)

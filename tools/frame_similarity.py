@@ -1,6 +1,6 @@
-"""When are two frames the same to the eye?
+"""Are two frames so similar that nobody would see a difference?
 
-A fingerprint is a small colour picture of the frame: means over cells. Two frames are the same if
+A fingerprint is a small colour picture of the frame: means over cells. Two frames are similar if
 no cell differs by more than `THRESHOLD`. A 64-bit hash of the whole frame would call a red light
 and a green one the same; a comparison pixel by pixel would call codec noise a change.
 """
@@ -54,7 +54,7 @@ def difference(a: Fingerprint, b: Fingerprint) -> NDArray[np.float32]:
     return changed
 
 
-def same_to_the_eye(a: Fingerprint, b: Fingerprint, threshold: float = THRESHOLD) -> bool:
+def similar_frames(a: Fingerprint, b: Fingerprint, threshold: float = THRESHOLD) -> bool:
     """True if no cell differs by more than `threshold` levels."""
     return bool(difference(a, b).max() <= threshold)
 

@@ -26,7 +26,7 @@ _MEDIA = ("image", "image_url", "audio", "video", "file")
 
 
 def is_langchain(candidate: object) -> bool:
-    """Whether it is a LangChain tool. LangChain is not imported to find out: a tool of its has."""
+    """Whether it is a LangChain tool. Imports nothing: where there is one, LangChain is loaded."""
     module = sys.modules.get("langchain_core.tools")
     return module is not None and isinstance(candidate, module.BaseTool)
 
@@ -45,10 +45,10 @@ class LangChainTool:
             convert_to_openai_tool,
         )
 
-        told = convert_to_openai_tool(tool)["function"]
+        function = convert_to_openai_tool(tool)["function"]
         self.name = tool.name
-        self.description = str(told.get("description") or tool.name)
-        self.parameters: dict[str, Any] = told.get("parameters") or {"type": "object"}
+        self.description = str(function.get("description") or tool.name)
+        self.parameters: dict[str, Any] = function.get("parameters") or {"type": "object"}
         # an error that a tool turns into text would be read as a finding
         strict = {"handle_tool_error": False, "handle_validation_error": False}
         self._tool = tool.model_copy(update=strict)

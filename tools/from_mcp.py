@@ -90,7 +90,7 @@ def mcp_tools(spec: str, servers: Mapping[str, McpServer]) -> tuple[McpTool, ...
 
 class _Opened(NamedTuple):
     """An open session: the name the server gives itself, its tools bound to the session, the task
-    that holds it open, and what tells that task to close it."""
+    that holds it open, and the event on which that task closes it."""
 
     name: str
     tools: "dict[str, BaseTool]"
@@ -99,7 +99,7 @@ class _Opened(NamedTuple):
 
 
 class Link:
-    """The way to one server. Opened when it is needed, and again after it broke; thread-safe."""
+    """The session with one server. Opened when needed, and again after it broke; thread-safe."""
 
     def __init__(self, server: McpServer) -> None:
         self._server = server
@@ -120,8 +120,8 @@ class Link:
         return opened.name, opened.tools
 
     def call(self, tool: str, arguments: dict[str, Any]) -> Any:
-        """What a tool returns. Raises ToolError with the tool's own word on what is wrong, or when
-        the server hangs or dies; the next call then reaches it anew."""
+        """What a tool returns. Raises ToolError with the tool's own error text, or when the server
+        hangs or dies; the next call then opens a new session."""
         return _awaited(self._call(tool, arguments))
 
     def close(self) -> None:
@@ -135,7 +135,7 @@ class Link:
         if name not in opened.tools:
             raise ToolError(f"the server has no tool {name!r} any more")
         call = asyncio.ensure_future(opened.tools[name].ainvoke(arguments))
-        # a session that breaks need not answer what it was asked
+        # a call may never be answered when its session breaks
         await asyncio.wait(
             {call, opened.keeper},
             timeout=self._server.timeout_s,
@@ -148,7 +148,7 @@ class Link:
                 raise ToolError(" ".join(str(error).split())) from error
             except Exception as error:  # the server's, the SDK's and the adapters'
                 self._drop(opened)
-                raise ToolError(f"the server failed: {_told(error)}") from error
+                raise ToolError(f"the server failed: {_error_line(error)}") from error
         call.cancel()
         ended = opened.keeper.done()
         self._drop(opened)
@@ -176,7 +176,7 @@ class Link:
                     limit = f"{self._server.timeout_s:g} s"
                     raise ToolError(f"it was not ready within {limit}{_last(log)}") from None
                 except Exception as error:  # whatever the server or the way to it did
-                    raise ToolError(f"{_told(error)}{_last(log)}") from error
+                    raise ToolError(f"{_error_line(error)}{_last(log)}") from error
             self._now = _Opened(name, tools, keeper, leave)
             return self._now
 
@@ -186,7 +186,7 @@ class Link:
         leave: asyncio.Event,
         log: IO[str],
     ) -> None:
-        """Opens a session and holds it until told to leave: anyio wants one task for both ends."""
+        """Opens a session and holds it until `leave` is set: anyio wants one task for both ends."""
         # an optional package, without which the type checker must give the same verdict
         load = importlib.import_module("langchain_mcp_adapters.tools").load_mcp_tools
         try:
@@ -194,7 +194,7 @@ class Link:
                 session = await _session(self._server, stack, log)
                 about = await session.initialize()
                 tools = await load(
-                    session, handle_tool_errors=False, tool_interceptors=[_words_only]
+                    session, handle_tool_errors=False, tool_interceptors=[_text_only]
                 )
                 if not ready.done():
                     ready.set_result((about.serverInfo.name, {tool.name: tool for tool in tools}))
@@ -204,7 +204,7 @@ class Link:
                 ready.set_exception(_leaf(error))
 
     def _drop(self, opened: _Opened) -> None:
-        """Lets a session go without waiting for its end."""
+        """Ends a session without waiting until it has ended."""
         opened.leave.set()
         if self._now is opened:
             self._now = None
@@ -218,19 +218,19 @@ class Link:
                 task.cancel()
 
 
-async def _words_only(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
-    """A reply without pictures and other data: no finding can hold them, and no trace should."""
+async def _text_only(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+    """A reply without pictures and other data, which neither findings nor traces can hold."""
     from langchain_core.tools import ToolException  # noqa: PLC0415 - slow to import
 
-    came = await handler(request)
-    words = [b for b in came.content if hasattr(getattr(b, "resource", b), "text")]
-    if came.content and not words:
-        raise ToolException(f"it returned {came.content[0].type} content and no text")
-    return came.model_copy(update={"content": words})
+    reply = await handler(request)
+    texts = [b for b in reply.content if hasattr(getattr(b, "resource", b), "text")]
+    if reply.content and not texts:
+        raise ToolException(f"it returned {reply.content[0].type} content and no text")
+    return reply.model_copy(update={"content": texts})
 
 
 async def _session(server: McpServer, stack: AsyncExitStack, log: IO[str]) -> Any:
-    """A session that is not initialized yet. What a started server says on stderr goes to `log`."""
+    """A session that is not initialized yet. The stderr of a started server goes to `log`."""
     if server.url:
         sessions = importlib.import_module("langchain_mcp_adapters.sessions")
         way = {
@@ -271,7 +271,7 @@ def _leaf(error: BaseException) -> BaseException:
     return error
 
 
-def _told(error: BaseException) -> str:
+def _error_line(error: BaseException) -> str:
     error = _leaf(error)
     lines = redact(str(error)).strip().splitlines()
     if isinstance(error, ToolError) and lines:
@@ -280,7 +280,7 @@ def _told(error: BaseException) -> str:
 
 
 def _last(log: IO[str]) -> str:
-    """The last line a server wrote before it gave up: it mostly says why."""
+    """The last line that a server wrote on stderr: mostly the reason why it ended."""
     log.seek(0, os.SEEK_END)
     log.seek(max(0, log.tell() - _LOG_CHARS))
     lines = redact(log.read()).strip().splitlines()
@@ -301,7 +301,7 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 @functools.cache
 def _link(server: str) -> Link:
-    """One link a server in a process, whoever asks: `server` is a `McpServer` as JSON."""
+    """The one link of this process to a server. server: a `McpServer` as JSON."""
     made = Link(McpServer.model_validate_json(server))
     _links.append(made)
     return made
@@ -315,7 +315,7 @@ def _awaited(work: Coroutine[Any, Any, T]) -> T:
 
 
 def close_all() -> None:
-    """Ends every session; a tool that is called later opens its own anew. Runs when a program
-    ends, so only one that lives long and is done with its servers need call it."""
+    """Ends every session; a tool that is called later opens a new one. Runs when the program ends;
+    call it in a long-lived program that needs its servers no more."""
     for link in _links:
         link.close()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from videoespresso.errors import SettingsError
 from videoespresso.tools.detectors.base import Detector, Off
-from videoespresso.tools.object_names import fit
+from videoespresso.tools.object_names import label_fit
 from videoespresso.types import Box, KeyItem
 
 
@@ -32,7 +32,7 @@ def match_items(names: Sequence[str], boxes: Sequence[Box]) -> list[KeyItem]:
     """
     items = []
     for name in names:
-        grades = {label: fit(name, label) for label in {box.label for box in boxes}}
+        grades = {label: label_fit(name, label) for label in {box.label for box in boxes}}
         best = max(grades.values(), default=0)
         kept = tuple(box for box in boxes if best > 0 and grades[box.label] == best)
         items.append(KeyItem(name=name, boxes=kept))

@@ -132,8 +132,8 @@ def singular(word: str) -> str:
     return word[:-1]
 
 
-def words(phrase: str) -> list[str]:
-    """Lower-case words, without articles, possessive 's and numbers at the end ("car 2")."""
+def name_words(phrase: str) -> list[str]:
+    """Words of a name in lower case, without articles, possessive 's, a last number ("car 2")."""
     found = re.findall(r"\w+", re.sub(r"['’]s?\b", "", phrase.casefold()).replace("_", " "))
     while len(found) > 1 and (found[-1].isdigit() or len(found[-1]) == 1):
         found.pop()
@@ -141,20 +141,20 @@ def words(phrase: str) -> list[str]:
     return kept or found
 
 
-def head(name: str) -> list[str]:
+def head_noun(name: str) -> list[str]:
     """The noun phrase up to its head, singular: "two men in blue" → ["man"].
 
     A partitive hands over to what it is a part of: "slice of the pizza" → ["pizza"].
     """
     parts: list[list[str]] = [[]]
-    for word in words(name):
+    for word in name_words(name):
         if word in _AFTER_HEAD:
             parts.append([])
         else:
             parts[-1].append(word)
     filled = [part for part in parts if part]
     if not filled:
-        return [singular(word) for word in words(name)]
+        return [singular(word) for word in name_words(name)]
     first = filled[0]
     if len(filled) > 1 and singular(first[-1]) in _PARTITIVES:
         first = filled[1]
@@ -165,7 +165,7 @@ def _kinds(phrase: list[str]) -> tuple[str, ...]:
     return KINDS.get(" ".join(phrase), ()) or KINDS.get(phrase[-1], ())
 
 
-def fit(name: str, label: str) -> int:
+def label_fit(name: str, label: str) -> int:
     """How well a label fits a name, 0 for not at all; higher is better, comparable across labels.
 
     In this order: the very words ("traffic light"); the label ends the name's noun phrase ("red
@@ -173,13 +173,13 @@ def fit(name: str, label: str) -> int:
     one is a kind of the other (`KINDS`). Adjectives are not weighed, but "car door" is not a
     "car", "race car" no "police car", and "man" no "woman".
     """
-    wanted, offered = words(name), words(label)
+    wanted, offered = name_words(name), name_words(label)
     if not wanted or not offered:
         return 0
     offered = [*offered[:-1], singular(offered[-1])]
     if [*wanted[:-1], singular(wanted[-1])] == offered:
         return EXACT
-    noun = head(name)
+    noun = head_noun(name)
     if noun[-len(offered) :] == offered:
         return LABEL_IN_NAME + len(offered)
     plain = [word for word in noun[:-1] if word not in _ADJECTIVES] + noun[-1:]

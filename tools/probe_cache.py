@@ -1,7 +1,7 @@
-"""What video files are, remembered by name, size and time: looking starts a decoder each time.
+"""`probe` with a cache by path, inode, size and modification time: probing starts a process.
 
-A note a file in the cache folder. A file that was changed has another note; one that cannot be read
-has none and is looked at again.
+One JSON file a video in the cache folder. A changed video has another one; one that cannot be read
+is made again.
 """
 
 import contextlib
@@ -21,32 +21,32 @@ FORMAT = 1
 
 
 class Probes:
-    """`probe` with a memory. Safe with threads and processes: notes appear whole."""
+    """`probe` with a cache. Safe with threads and processes: entries are written in one piece."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def __call__(self, path: str) -> Video:
-        """What the file is. Raises VideoError. A note that cannot be kept is done without."""
+        """What the file is. Raises VideoError. An entry that cannot be written is left out."""
         try:
             found = os.stat(path)
         except OSError:
-            return probe(path)  # it says what is wrong
-        told = [FORMAT, os.path.abspath(path), found.st_ino, found.st_size, found.st_mtime_ns]
-        name = hashlib.sha256(json.dumps(told).encode()).hexdigest()
-        note = self.folder / name[:2] / f"{name}.json"
+            return probe(path)  # raises the error that says what is wrong
+        identity = [FORMAT, os.path.abspath(path), found.st_ino, found.st_size, found.st_mtime_ns]
+        name = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+        entry = self.folder / name[:2] / f"{name}.json"
         with contextlib.suppress(OSError, ValidationError):
-            return Video.model_validate_json(note.read_bytes())
+            return Video.model_validate_json(entry.read_bytes())
         video = probe(path)
         with contextlib.suppress(OSError, ValueError):  # ValueError: a name that is no text
-            _write(note, video.model_dump_json())
+            _write(entry, video.model_dump_json())
         return video
 
 
-def _write(note: Path, text: str) -> None:
+def _write(entry: Path, text: str) -> None:
     data = text.encode()
-    note.parent.mkdir(parents=True, exist_ok=True)
-    handle, made = tempfile.mkstemp(dir=note.parent, prefix=".")
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    handle, made = tempfile.mkstemp(dir=entry.parent, prefix=".")
     with os.fdopen(handle, "wb") as file:
         file.write(data)
-    os.replace(made, note)
+    os.replace(made, entry)

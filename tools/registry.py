@@ -1,4 +1,4 @@
-"""Finding tools and running them safely. Built-ins come through the same door as others' tools.
+"""Loads tools by name and runs them safely; built-in tools are loaded as those of other packages.
 
 Knows no graph: `load_tools` turns names into tools, `run_tool` turns whatever a tool does into
 findings or a gap.
@@ -21,7 +21,7 @@ from videoespresso.tools.from_langchain import LangChainTool, is_langchain
 from videoespresso.types import Gap
 
 GROUP = "videoespresso.tools"
-"""The entry point group of others' tools."""
+"""The entry point group for tools of other packages."""
 
 Servers = Mapping[str, McpServer]
 
@@ -37,7 +37,7 @@ BUILT_IN: tuple[EntryPoint, ...] = tuple(
         ("transcript", "transcript:Transcript"),
     )
 )
-"""Our own tools. An entry point is imported when it is asked for, so extras stay optional."""
+"""Our own tools. An entry point is imported when its tool is used, so extras stay optional."""
 
 TOOL_TIMEOUT_S = 60.0
 """A tool that has not answered by then counts as hung; enough for a model on a CPU to look at a few
@@ -57,8 +57,8 @@ class Loaded(NamedTuple):
     warnings: tuple[str, ...]
 
 
-class Ran(NamedTuple):
-    """What one run of a tool gave: findings, and a gap when it failed or was cut short."""
+class ToolResult(NamedTuple):
+    """The result of one run of a tool: findings, and a gap when it failed or was cut short."""
 
     findings: tuple[Finding, ...]
     gap: Gap | None
@@ -77,8 +77,8 @@ def known_tools() -> dict[str, EntryPoint]:
     return known
 
 
-class Known(NamedTuple):
-    """A tool that can be asked for by name. tool: None where it cannot be had, for `reason`."""
+class KnownTool(NamedTuple):
+    """A tool with a name. tool: None where it cannot be loaded, for `reason`."""
 
     name: str
     source: str
@@ -86,7 +86,7 @@ class Known(NamedTuple):
     reason: str = ""
 
 
-def survey(more: Iterable[str] = (), servers: Servers | None = None) -> list[Known]:
+def survey(more: Iterable[str] = (), servers: Servers | None = None) -> list[KnownTool]:
     """Every known tool, each tried: built-ins, plug-ins, `more` ("package.module:name", "mcp:..."),
     and what the MCP servers offer.
 
@@ -94,7 +94,7 @@ def survey(more: Iterable[str] = (), servers: Servers | None = None) -> list[Kno
     """
     known, servers = known_tools(), servers or {}
     built_in = {entry.name for entry in BUILT_IN}
-    found: dict[str, Known] = {}
+    listed: dict[str, KnownTool] = {}
     for name in dict.fromkeys((*known, *more, *(f"mcp:{server}" for server in servers))):
         entry = known.get(name)
         source = "built in" if name in built_in else source_of(entry) if entry else "settings"
@@ -102,28 +102,27 @@ def survey(more: Iterable[str] = (), servers: Servers | None = None) -> list[Kno
         try:
             tools = _named(name, known, servers)
         except UserError as error:
-            found[name] = Known(name, source, None, str(error))
+            listed[name] = KnownTool(name, source, None, str(error))
         else:
             for tool in tools:
                 called = tool.name if entry is None else name
-                found.setdefault(called, Known(called, source, tool))
-    return list(found.values())
+                listed.setdefault(called, KnownTool(called, source, tool))
+    return list(listed.values())
 
 
 def load_tools(
-    asked: Iterable[Given] = (), *, installed: bool = False, servers: Servers | None = None
+    wanted: Iterable[Given] = (), *, installed: bool = False, servers: Servers | None = None
 ) -> Loaded:
-    """The tools asked for, in that order, and with `installed` every plug-in that can be loaded.
+    """The wanted tools, in that order, and with `installed` every plug-in that can be loaded.
 
     An item is a known name ("count"), "package.module:name", "mcp:..." (from_mcp.py; `servers` are
     the settings'), or a tool itself (an object, a class without arguments, or a tool of
-    LangChain's). Raises `UserError` when something asked for cannot
-    be had, or when two have one name. An installed plug-in nobody asked for that cannot be loaded
-    is skipped with a warning which names it.
+    LangChain's). Raises `UserError` when a wanted tool cannot be loaded, or when two have one name.
+    Another installed plug-in that cannot be loaded is skipped with a warning which names it.
     """
     known = known_tools()
     tools: dict[str, Tool] = {}
-    for tool in (tool for item in asked for tool in _given(item, known, servers or {})):
+    for tool in (tool for item in wanted for tool in _given(item, known, servers or {})):
         if tool.name in tools:
             raise UserError(
                 f"two tools are called {tool.name!r}",
@@ -157,7 +156,8 @@ def check_tool(candidate: object, source: str) -> Tool:
             tool = candidate()
         except Exception as error:  # others' code
             raise UserError(
-                f"{source} cannot be made: {told(error)}", hint="Its class must take no arguments."
+                f"{source} cannot be made: {error_line(error)}",
+                hint="Its class must take no arguments.",
             ) from error
     tool = LangChainTool(tool) if is_langchain(tool) else tool
     name = getattr(tool, "name", None)
@@ -179,7 +179,7 @@ def check_tool(candidate: object, source: str) -> Tool:
     return cast("Tool", tool)
 
 
-def run_tool(tool: Tool, request: ToolRequest, *, timeout_s: float = TOOL_TIMEOUT_S) -> Ran:
+def run_tool(tool: Tool, request: ToolRequest, *, timeout_s: float = TOOL_TIMEOUT_S) -> ToolResult:
     """Runs a tool once, in a thread of its own, for at most `timeout_s` seconds.
 
     An exception, a hang, a result that is not findings, and a finding on a frame or instant the
@@ -188,7 +188,7 @@ def run_tool(tool: Tool, request: ToolRequest, *, timeout_s: float = TOOL_TIMEOU
     """
     stage = f"tool:{tool.name}"
     if tool.needs in ("frames", "text") and not request.frames:
-        return Ran((), Gap(stage=stage, reason="there are no core frames to look at"))
+        return ToolResult((), Gap(stage=stage, reason="there are no core frames to look at"))
     results: queue.SimpleQueue[list[Any] | Gap] = queue.SimpleQueue()
 
     def work() -> None:
@@ -196,28 +196,28 @@ def run_tool(tool: Tool, request: ToolRequest, *, timeout_s: float = TOOL_TIMEOU
             # listed here, because a generator does its work, and may hang, while it is read
             results.put(list(islice(tool.run(request), MAX_FINDINGS + 1)))
         except BaseException as error:  # noqa: BLE001 - others' code; even SystemExit ends here
-            results.put(Gap(stage=stage, reason=f"failed: {told(error)}"))
+            results.put(Gap(stage=stage, reason=f"failed: {error_line(error)}"))
 
     context = contextvars.copy_context()  # tracing and callbacks follow into the thread
     threading.Thread(target=context.run, args=(work,), name=stage, daemon=True).start()
     try:
         result = results.get(timeout=timeout_s)
     except queue.Empty:
-        return Ran((), Gap(stage=stage, reason=f"gave no answer within {timeout_s:g} s"))
+        return ToolResult((), Gap(stage=stage, reason=f"gave no answer within {timeout_s:g} s"))
     if isinstance(result, Gap):
-        return Ran((), result)
-    findings = [_placed(item, request) for item in result[:MAX_FINDINGS]]
+        return ToolResult((), result)
+    findings = [_checked(item, request) for item in result[:MAX_FINDINGS]]
     good = tuple(item for item in findings if isinstance(item, Finding))
     if len(good) < len(findings):
         first = next(item for item in findings if isinstance(item, str))
-        return Ran((), Gap(stage=stage, reason=f"its result cannot be used: {first}"))
+        return ToolResult((), Gap(stage=stage, reason=f"its result cannot be used: {first}"))
     if len(result) > MAX_FINDINGS:
         cut = f"found more than {MAX_FINDINGS} things; the first {MAX_FINDINGS} are used"
-        return Ran(good, Gap(stage=stage, reason=cut))
-    return Ran(good, None)
+        return ToolResult(good, Gap(stage=stage, reason=cut))
+    return ToolResult(good, None)
 
 
-def _placed(item: object, request: ToolRequest) -> Finding | str:
+def _checked(item: object, request: ToolRequest) -> Finding | str:
     """The finding, with its frame's exact instant and no key in it; or what is wrong with it."""
     if not isinstance(item, Finding):
         return f"it holds {type(item).__name__}, not Finding"
@@ -265,7 +265,7 @@ def _load(entry: EntryPoint) -> Tool:
         candidate = entry.load()
     except Exception as error:  # others' code runs on import
         raise UserError(
-            f"{source} cannot be imported: {told(error)}",
+            f"{source} cannot be imported: {error_line(error)}",
             hint="Repair or uninstall the package that brings it."
             if entry.dist is not None
             else "Check the name, and that the module is installed or on PYTHONPATH.",
@@ -277,7 +277,7 @@ def source_of(entry: EntryPoint) -> str:
     return entry.dist.name if entry.dist is not None else entry.value
 
 
-def told(error: BaseException) -> str:
-    """An exception in one line, short, without keys: others' errors quote what they were sent."""
+def error_line(error: BaseException) -> str:
+    """An exception as one short line. Keys are taken out: an SDK's error may quote its request."""
     lines = redact(str(error)).strip().splitlines()
     return f"{type(error).__name__}{f': {lines[0]}' if lines else ''}"[:_REASON_CHARS]

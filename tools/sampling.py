@@ -1,4 +1,4 @@
-"""Which instants to look at: key frames first, then 1 to 4 frames a second, then closer looks.
+"""Which instants to look at: key frames first, then 1 to 4 frames a second, then closer.
 
 A second in which nothing can be seen to change gives one frame, a second with some motion two, one
 with much of it four (paper, step 1: FPS = 1 for static and 2-4 for dynamic scenes). Each frame
@@ -22,7 +22,7 @@ from videoespresso.tools.frame_similarity import (
     Fingerprint,
     changed_share,
     fingerprint,
-    same_to_the_eye,
+    similar_frames,
 )
 from videoespresso.tools.video import VideoReader
 from videoespresso.types import Picture
@@ -116,9 +116,9 @@ def _affordable(reader: VideoReader, plan: SamplingPlan) -> bool:
     return reader.video.duration_s * plan.static_fps <= plan.max_frames
 
 
-class _Look(NamedTuple):
+class _Candidate(NamedTuple):
     picture: Picture
-    eye: Fingerprint
+    mark: Fingerprint
     is_key: bool
 
 
@@ -137,30 +137,32 @@ def _every_second(reader: VideoReader, plan: SamplingPlan) -> Iterator[Sampled]:
     allowance = plan.max_frames / max(1, math.ceil(reader.video.duration_s * plan.static_fps))
     saved = 0.0
     last: Fingerprint | None = None
-    for looks, after in _periods(reader, plan):
+    for candidates, after in _periods(reader, plan):
         saved += allowance
-        chosen = list(_chosen(looks, after, plan, last))
+        chosen = list(_chosen(candidates, after, plan, last))
         kept = chosen[: max(1, int(saved + 1e-6))]
         saved -= len(kept)
-        last = kept[-1][0].eye
-        for look, rule in kept:
+        last = kept[-1][0].mark
+        for candidate, rule in kept:
             cut = f", cut by max_frames={plan.max_frames}" if len(kept) < len(chosen) else ""
-            yield Sampled(look.picture, rule + cut)
+            yield Sampled(candidate.picture, rule + cut)
 
 
-def _periods(reader: VideoReader, plan: SamplingPlan) -> Iterator[tuple[list[_Look], _Look]]:
-    """The looks of each period, and the first look after it."""
+def _periods(
+    reader: VideoReader, plan: SamplingPlan
+) -> Iterator[tuple[list[_Candidate], _Candidate]]:
+    """The candidate frames of each period, and the first one after it."""
     slots = _slots(reader, plan)
-    period: list[_Look] = []
+    period: list[_Candidate] = []
     number = 0
     times = (slot.time_s for slot in slots)
     for slot, picture in zip(slots, reader.at(times, plan.max_side), strict=False):
-        look = _Look(picture, fingerprint(picture.rgb), slot.is_key)
+        candidate = _Candidate(picture, fingerprint(picture.rgb), slot.is_key)
         if slot.period != number:
-            yield period, look
+            yield period, candidate
             period, number = [], slot.period
         if not period or picture.time_s > period[-1].picture.time_s:
-            period.append(look)
+            period.append(candidate)
     if period:
         yield period, period[-1]
 
@@ -182,24 +184,24 @@ def _slots(reader: VideoReader, plan: SamplingPlan) -> list[_Slot]:
 
 
 def _chosen(
-    looks: list[_Look], after: _Look, plan: SamplingPlan, last: Fingerprint | None
-) -> Iterator[tuple[_Look, str]]:
-    """Which looks of a period to keep, with the rule: by how much changes from look to look."""
-    following = [*looks[1:], after]
-    change = max(changed_share(a.eye, b.eye) for a, b in zip(looks, following, strict=True))
+    candidates: list[_Candidate], after: _Candidate, plan: SamplingPlan, last: Fingerprint | None
+) -> Iterator[tuple[_Candidate, str]]:
+    """The candidates of a period to keep, each with the rule; more of them where more changes."""
+    following = [*candidates[1:], after]
+    change = max(changed_share(a.mark, b.mark) for a, b in zip(candidates, following, strict=True))
     full = max(1, round(plan.dynamic_fps / plan.static_fps))
     if not change:
         count, word = 1, "static"
     else:
         count, word = (full if change >= plan.much else max(2, full // 2)), "dynamic"
     count = min(count, full)
-    even = {i * len(looks) // count for i in range(count)}
+    even = {i * len(candidates) // count for i in range(count)}
     rule = f"fps={count * plan.static_fps:g} {word}"
-    for i, look in enumerate(looks):
-        new_key = look.is_key and (last is None or not same_to_the_eye(look.eye, last))
+    for i, candidate in enumerate(candidates):
+        new_key = candidate.is_key and (last is None or not similar_frames(candidate.mark, last))
         if i in even or new_key:
-            last = look.eye
-            yield look, "keyframe" if look.is_key else rule
+            last = candidate.mark
+            yield candidate, "keyframe" if candidate.is_key else rule
 
 
 def _evenly(reader: VideoReader, plan: SamplingPlan) -> Iterator[Sampled]:

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from videoespresso.errors import ToolError
 from videoespresso.memory.captions import Embedder
-from videoespresso.tools.caption_similarity import Guard
+from videoespresso.tools.caption_similarity import CaptionGuard
 from videoespresso.types import Caption, DroppedFrame
 
 TAU = 0.9
@@ -64,7 +64,7 @@ def semantic_filter(
     embed: Embedder,
     tau: float | None = None,
     *,
-    guard: Guard | bool = True,
+    guard: CaptionGuard | bool = True,
 ) -> FilterResult:
     """Drops captions at least tau like the one they are compared with; see the module.
 
@@ -73,9 +73,9 @@ def semantic_filter(
     it: not to know what is on a frame is no reason to drop it. Raises ToolError for a tau that is
     no cosine, and ModelError from the embedder.
     """
-    watch = _guard(guard)
+    check = _guard(guard)
     if tau is None:
-        tau = TAU if watch else TAU_PLAIN
+        tau = TAU if check else TAU_PLAIN
     if not -1.0 <= tau <= 1.0:
         raise ToolError(f"semantic filter: tau {tau}", hint="tau is a cosine from -1 to 1.")
     ordered = sorted(captions, key=lambda caption: caption.time_s)
@@ -88,7 +88,7 @@ def semantic_filter(
             kept.append(caption)
             continue
         score = cosine(vectors[before.text], vectors[caption.text]) if before else -2.0
-        if before and score >= tau and (not watch or watch.agree(before.text, caption.text)):
+        if before and score >= tau and (not check or check.similar(before.text, caption.text)):
             dropped.append(_drop(caption, before, score, tau))
         else:
             kept.append(caption)
@@ -168,9 +168,9 @@ def _vectors(texts: Iterable[str], embed: Embedder) -> dict[str, NDArray[np.floa
     return dict(zip(distinct, embed(distinct), strict=True)) if distinct else {}
 
 
-def _guard(guard: Guard | bool) -> Guard | None:
+def _guard(guard: CaptionGuard | bool) -> CaptionGuard | None:
     if isinstance(guard, bool):
-        return Guard() if guard else None
+        return CaptionGuard() if guard else None
     return guard
 
 

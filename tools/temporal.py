@@ -45,19 +45,19 @@ def locate(
     that the instant is always the pts of a frame that exists. Raises ToolError when the group has
     no caption with words in it.
     """
-    told = sorted((c for c in group if c.text.strip()), key=lambda c: (c.time_s, c.frame_id))
-    if not told:
+    captions = sorted((c for c in group if c.text.strip()), key=lambda c: (c.time_s, c.frame_id))
+    if not captions:
         raise ToolError(
             "there are no captions to place a text among",
             hint="Caption the frames first, or widen the group.",
         )
-    asked = list(dict.fromkeys(text for text in texts if text.strip()))
-    distinct = list(dict.fromkeys(caption.text for caption in told))
-    if not asked:
+    distinct_texts = list(dict.fromkeys(text for text in texts if text.strip()))
+    distinct_captions = list(dict.fromkeys(caption.text for caption in captions))
+    if not distinct_texts:
         return [None] * len(texts)
-    cosines = np.round(embed(asked) @ embed(distinct).T, DIGITS)
-    column = {text: k for k, text in enumerate(distinct)}
-    row_of = dict(zip(asked, cosines, strict=True))
+    cosines = np.round(embed(distinct_texts) @ embed(distinct_captions).T, DIGITS)
+    column = {text: k for k, text in enumerate(distinct_captions)}
+    row_of = dict(zip(distinct_texts, cosines, strict=True))
     found: list[Located | None] = []
     after_s = -np.inf
     for text in texts:
@@ -65,8 +65,8 @@ def locate(
             found.append(None)
             continue
         row = row_of[text]
-        scores = row[[column[caption.text] for caption in told]]
-        equal = [told[k] for k in np.flatnonzero(scores == scores.max())]
+        scores = row[[column[caption.text] for caption in captions]]
+        equal = [captions[k] for k in np.flatnonzero(scores == scores.max())]
         later = (caption for caption in equal if in_order and caption.time_s > after_s)
         best = next(later, equal[0])
         after_s = best.time_s

@@ -28,11 +28,11 @@ STALL_S = 20.0
 """How long a decoder may show no progress. A slow disk wakes up within it."""
 
 _digests: dict[tuple[str, int, int, int], str] = {}
-"""sha256 by path, inode, size and modification time: a second look does not read the file again."""
+"""sha256 by path, inode, size and modification time: the next opening need not read the file."""
 
 
 class VideoReader(Protocol):
-    """A video being looked at. Use it in a `with` statement, or close it."""
+    """An open video. Use it in a `with` statement, or close it."""
 
     @property
     def video(self) -> Video:

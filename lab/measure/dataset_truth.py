@@ -12,7 +12,7 @@ from lab.yolo_score import Tally, compare
 from videoespresso.dataset.inspect.record_measures import right_and_wrong
 from videoespresso.dataset_record import DatasetItem, Reject
 from videoespresso.theatre.stories import Story
-from videoespresso.tools.object_names import fit
+from videoespresso.tools.object_names import label_fit
 from videoespresso.types import Box
 
 NEAR_S = 0.5
@@ -118,10 +118,10 @@ def box_tallies(story: Story, item: DatasetItem) -> dict[str, Tally]:
         if time_s is None:
             continue
         objects = story.scene(at_film_frame(story, time_s)).objects
-        best = max((fit(name, o.label) for o in objects), default=0)
+        best = max((label_fit(name, o.label) for o in objects), default=0)
         truth = {
             "named": [o for o in objects if is_called(o.phrase, name)],
-            "kind": [o for o in objects if best and fit(name, o.label) == best],
+            "kind": [o for o in objects if best and label_fit(name, o.label) == best],
         }
         for how, those in truth.items():
             boxes = [Box(label=name, xyxy=o.xyxy, score=1.0) for o in those]

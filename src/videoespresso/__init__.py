@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from videoespresso.api.ask import Step, aask, ask, astream, stream
 from videoespresso.api.ask_many import ask_many
-from videoespresso.api.ask_many_records import Asked, Question
+from videoespresso.api.ask_many_records import Question, QuestionResult
 from videoespresso.dataset_record import DatasetItem
 from videoespresso.errors import (
     BudgetExceeded,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
-    "Asked",
     "Box",
     "BudgetExceeded",
     "CoreFrame",
@@ -46,6 +45,7 @@ __all__ = [
     "KeyItem",
     "ModelError",
     "Question",
+    "QuestionResult",
     "Settings",
     "SettingsError",
     "Step",

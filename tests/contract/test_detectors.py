@@ -22,7 +22,7 @@ from videoespresso.errors import SettingsError, ToolError, UserError
 from videoespresso.models.embedded import PACK
 from videoespresso.theatre import LABELS, SceneObject, make_story
 from videoespresso.tools.detectors.base import MAX_BOXES, Detector
-from videoespresso.tools.detectors.plugin import Plugged
+from videoespresso.tools.detectors.plugin import PluginDetector
 from videoespresso.tools.grounding import detector, match_items
 from videoespresso.types import Box
 
@@ -380,4 +380,4 @@ class Wrong:
 )
 def test_what_a_plug_in_does_wrong_is_a_tool_error(result: Any, why: str) -> None:
     with pytest.raises(ToolError, match=why):
-        Plugged(Wrong(result), "wrong").detect(noise(8, 8))
+        PluginDetector(Wrong(result), "wrong").detect(noise(8, 8))

@@ -160,7 +160,7 @@ def test_the_answer_grows_on_its_line(
 ) -> None:
     screen = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
     monkeypatch.setattr(chat, "err", lambda: screen)
-    with chat.Told() as told:
+    with chat.StepPrinter() as told:
         for text in ("", "the", "the m", "the man", "a cat\x1b[2J", "a cat\x1b[2J sleeps"):
             told.words(text)
         told.step(Step(node="answer", text="a cat\x1b[2J sleeps"))

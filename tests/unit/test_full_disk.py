@@ -6,7 +6,7 @@ import pytest
 from tests.helpers.full_disk import full_disk
 
 from videoespresso.api.ask_many_file import AnswersFile
-from videoespresso.api.ask_many_records import Asked, Failure
+from videoespresso.api.ask_many_records import Failure, QuestionResult
 from videoespresso.errors import MemoryStoreError, UserError
 from videoespresso.models.batch_api.outbox import Outbox
 from videoespresso.models.batch_api.store import BatchStore, RequestRow
@@ -71,11 +71,13 @@ def test_requests_that_cannot_be_finished_are_discarded_all_the_same(outgoing: O
     assert outgoing.is_as_new()
 
 
-def asked(key: str, question: str) -> Asked:
-    return Asked(key=key, line=1, question=question, error=Failure(kind="ModelError", text="down"))
+def asked(key: str, question: str) -> QuestionResult:
+    return QuestionResult(
+        key=key, line=1, question=question, error=Failure(kind="ModelError", text="down")
+    )
 
 
-def write(path: Path, *records: Asked) -> set[str]:
+def write(path: Path, *records: QuestionResult) -> set[str]:
     """Keys that were in the file before."""
     with AnswersFile.open(path, path.parent / "locks") as file:
         known = {key for key in ("a", "b") if file.failed(key) is not None}

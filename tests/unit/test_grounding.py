@@ -11,7 +11,7 @@ from videoespresso.theatre import LABELS, make_story
 from videoespresso.tools.detectors.base import CONFIDENCE, MAX_BOXES, OVERLAP, Raw, tidy
 from videoespresso.tools.detectors.onnx import decode, letterbox, overlaps, suppress
 from videoespresso.tools.grounding import detector, match_items
-from videoespresso.tools.object_names import KINDS, fit, singular, words
+from videoespresso.tools.object_names import KINDS, label_fit, name_words, singular
 from videoespresso.types import Box
 
 COCO = ("person", "car", "dog", "hot dog", "teddy bear", "cell phone", "dining table", "tv", "cup")
@@ -106,7 +106,7 @@ def test_every_phrase_of_the_theatre_finds_its_label() -> None:
 def test_every_kind_is_reached_by_its_own_name() -> None:
     for word, kinds in KINDS.items():
         for kind in kinds:
-            assert fit(f"the old {word}", kind) > 0, (word, kind)
+            assert label_fit(f"the old {word}", kind) > 0, (word, kind)
 
 
 def test_singulars_agree_on_both_sides() -> None:
@@ -127,7 +127,7 @@ def test_singulars_agree_on_both_sides() -> None:
         "tv": "tv",
     }
     assert {plural: singular(plural) for plural in pairs} == pairs
-    assert words("The dogs' big_ball 12") == ["dogs", "big", "ball"]
+    assert name_words("The dogs' big_ball 12") == ["dogs", "big", "ball"]
 
 
 def test_tidy_clips_sorts_and_drops_what_is_no_rectangle() -> None:

@@ -16,7 +16,7 @@ from videoespresso.tools.frame_similarity import (
     changed_share,
     difference,
     fingerprint,
-    same_to_the_eye,
+    similar_frames,
 )
 from videoespresso.tools.video import open_video
 
@@ -76,7 +76,7 @@ def test_codec_noise_is_not_a_change(tmp_path: Path, crf: int, sensor: bool) -> 
     assert not all(np.array_equal(frames[0], rgb) for rgb in frames), "the codec left no noise"
     worst = max(difference(prints[0], p).max() for p in prints[1:])
     assert worst <= THRESHOLD
-    assert all(same_to_the_eye(prints[0], p) for p in prints)
+    assert all(similar_frames(prints[0], p) for p in prints)
     assert changed_share(prints[0], prints[-1]) == 0.0
 
 
@@ -84,14 +84,14 @@ def test_codec_noise_is_not_a_change(tmp_path: Path, crf: int, sensor: bool) -> 
 def test_a_light_that_turns_green_is_a_change(tmp_path: Path, crf: int) -> None:
     frames = encoded(tmp_path, crf, lambda i: scene(light="red" if i < 12 else "green"))
     before, after = fingerprint(frames[3]), fingerprint(frames[20])
-    assert not same_to_the_eye(before, after)
+    assert not similar_frames(before, after)
     assert 0 < changed_share(before, after) < 0.03
 
 
 @pytest.mark.parametrize("crf", CRF)
 def test_a_smile_that_turns_into_a_frown_is_a_change(tmp_path: Path, crf: int) -> None:
     frames = encoded(tmp_path, crf, lambda i: scene(mood=1 if i < 12 else -1))
-    assert not same_to_the_eye(fingerprint(frames[3]), fingerprint(frames[20]))
+    assert not similar_frames(fingerprint(frames[3]), fingerprint(frames[20]))
 
 
 def test_a_faint_change_over_an_area_is_seen_although_no_cell_stands_out() -> None:
@@ -99,7 +99,7 @@ def test_a_faint_change_over_an_area_is_seen_although_no_cell_stands_out() -> No
     fog = rgb.copy()
     fog[40:80, 100:140] = np.clip(fog[40:80, 100:140].astype(int) + 24, 0, 255)
     assert THRESHOLD > 24
-    assert not same_to_the_eye(fingerprint(rgb), fingerprint(fog))
+    assert not similar_frames(fingerprint(rgb), fingerprint(fog))
 
 
 def test_arrays_and_images_give_the_same_fingerprint() -> None:
@@ -113,5 +113,5 @@ def test_arrays_and_images_give_the_same_fingerprint() -> None:
 def test_same_is_symmetric_and_the_threshold_counts() -> None:
     a, b = fingerprint(scene()), fingerprint(scene(light="green"))
     assert np.array_equal(difference(a, b), difference(b, a))
-    assert same_to_the_eye(a, b, threshold=255 * 3)
-    assert not same_to_the_eye(a, b, threshold=0)
+    assert similar_frames(a, b, threshold=255 * 3)
+    assert not similar_frames(a, b, threshold=0)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from videoespresso.errors import ToolError
 from videoespresso.models.embedders import embedder
-from videoespresso.tools.caption_similarity import Guard, clauses
+from videoespresso.tools.caption_similarity import CaptionGuard, clauses
 from videoespresso.tools.semantic_filter import (
     TAU,
     calibrate_tau,
@@ -148,8 +148,8 @@ def test_the_guard_alone_drops_nothing() -> None:
     """It only forbids: captions of the same words still have to be at least tau alike."""
     given = captions("0", "90")
 
-    class Yes(Guard):
-        def agree(self, a: str, b: str) -> bool:
+    class Yes(CaptionGuard):
+        def similar(self, a: str, b: str) -> bool:
             return True
 
     assert len(semantic_filter(given, Angles(), guard=Yes()).kept) == 2
@@ -173,9 +173,9 @@ def test_the_guard_alone_drops_nothing() -> None:
     ],
 )
 def test_agreement_reads_the_words_both_ways(a: str, b: str, same: bool) -> None:
-    guard = Guard()
-    assert guard.agree(a, b) is same
-    assert guard.agree(b, a) is same
+    guard = CaptionGuard()
+    assert guard.similar(a, b) is same
+    assert guard.similar(b, a) is same
 
 
 def test_clauses_keep_the_order_of_content_words() -> None:

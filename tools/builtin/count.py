@@ -1,4 +1,4 @@
-"""The tool that counts: what the detector found, told as numbers. Looks at no pixels itself."""
+"""The tool that counts the detector's boxes. It sees no pixels itself."""
 
 from collections import Counter
 

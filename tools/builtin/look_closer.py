@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from videoespresso.errors import ToolError
 from videoespresso.tools.base import Finding, Needs, Sight, ToolRequest
 from videoespresso.tools.builtin.windows import around, number, stretch_parameters
-from videoespresso.tools.frame_similarity import fingerprint, same_to_the_eye
+from videoespresso.tools.frame_similarity import fingerprint, similar_frames
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -75,7 +75,7 @@ def _different(sights: Iterator[Sight]) -> Iterator[Sight]:
     last = None
     for sight in sights:
         mark = fingerprint(sight.image)
-        if last is None or not same_to_the_eye(mark, last):
+        if last is None or not similar_frames(mark, last):
             last = mark
             yield sight
 

@@ -21,7 +21,7 @@ LABEL = "text"
 
 
 class ReadText:
-    """Reads signs, captions and screens: on the core frames, or in the stretch asked about."""
+    """Reads signs, captions and screens: on the core frames, or in the stretch of the question."""
 
     name = "read_text"
     description = "Reads the text that can be seen on the core frames, or in a stretch."
@@ -39,14 +39,14 @@ class ReadText:
             span = window(request) or (0.0, request.video.duration_s)
             for sight in request.means.look(*span, FPS):
                 if lines := self._read(sight.image):
-                    found.append(Finding(text=_told(lines), time_s=sight.time_s))
+                    found.append(Finding(text=_sentence(lines), time_s=sight.time_s))
             return found
         for core in request.frames:
             if lines := self._read(request.image(core)):
                 boxes = tuple(box for _, box in lines)
                 found.append(
                     Finding(
-                        text=_told(lines),
+                        text=_sentence(lines),
                         time_s=core.frame.time_s,
                         frame_id=core.frame.id,
                         boxes=boxes,
@@ -89,5 +89,5 @@ def _lines(read: Any, width: int, height: int) -> Iterator[tuple[str, Box]]:
         yield " ".join(text.split()), Box(label=LABEL, xyxy=place, score=min(1.0, float(score)))
 
 
-def _told(lines: list[tuple[str, Box]]) -> str:
+def _sentence(lines: list[tuple[str, Box]]) -> str:
     return "Text in the picture: " + "; ".join(f'"{text}"' for text, _ in lines)

@@ -1,4 +1,4 @@
-"""The tool that remembers: captions of this video near the question, core frames left out."""
+"""The tool that searches the captions of this video, those of core frames left out."""
 
 from videoespresso.errors import ToolError
 from videoespresso.tools.base import Finding, Needs, ToolRequest
@@ -6,7 +6,7 @@ from videoespresso.tools.builtin.windows import number, stretch_parameters, wind
 from videoespresso.types import Caption
 
 NEAREST = 5
-"""Captions given without being asked for more."""
+"""Captions of a search without `k`."""
 MOST = 20
 """The most captions of one search: more would be the whole memory of a short video."""
 

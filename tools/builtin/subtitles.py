@@ -14,7 +14,7 @@ REACH_S = 3.0
 
 
 class Line(NamedTuple):
-    """What is said from start_s to end_s, in seconds from the video stream's start."""
+    """A subtitle from start_s to end_s, in seconds from the video stream's start."""
 
     start_s: float
     end_s: float
@@ -22,7 +22,7 @@ class Line(NamedTuple):
 
 
 class Subtitles:
-    """Lines near the core frames, or in the stretch asked about.
+    """Lines near the core frames, or in the stretch of the question.
 
     Embedded text streams need nothing; side-car files (same name, .srt .vtt .ass .ssa) need the
     extra `subtitles`.
@@ -135,5 +135,5 @@ def _lines(container: Any, streams: list[Any], offset: float) -> Iterator[Line]:
 
 def _dialogue(subtitle: Any) -> str:
     """The words of a decoded subtitle, without ASS's codes."""
-    said = getattr(subtitle, "dialogue", b"") or getattr(subtitle, "text", b"")
-    return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+    text = getattr(subtitle, "dialogue", b"") or getattr(subtitle, "text", b"")
+    return text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)

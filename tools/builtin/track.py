@@ -1,4 +1,4 @@
-"""The tool that follows: which box is which object over time, by overlap and label."""
+"""The tool that follows objects: which box is which object over time, by overlap and label."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from videoespresso.tools.detectors.base import overlap
 from videoespresso.types import Box
 
 FPS = 5.0
-"""Looks a second: someone who walks across in 3 s moves a fifteenth of the width between two, so
+"""Frames a second: someone who walks across in 3 s moves a fifteenth of the width between two, so
 that the boxes of one person still overlap."""
 MOST_FPS = 15.0
 REACH_S = 1.5
@@ -19,7 +19,7 @@ OVERLAP = 0.3
 MISSED = 3
 """Frames in a row in which an object may be unseen (behind another) and still be the same."""
 LOOKS = 2
-"""Boxes a track needs: what was seen once was not followed."""
+"""Boxes that a track needs at least: one box is no track."""
 MOVED = 0.1
 """A path's middle must shift by this share of the frame to count as a movement."""
 

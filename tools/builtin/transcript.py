@@ -1,4 +1,4 @@
-"""The tool that listens: speech as text, by faster-whisper."""
+"""The tool that transcribes speech, by faster-whisper."""
 
 import threading
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ REACH_S = 5.0
 
 
 class Transcript:
-    """What is said near the core frames, or in the stretch asked about.
+    """Speech near the core frames, or in the stretch of the question.
 
     model: a size ("tiny" ... "large-v3"), fetched once from a model hub, or a folder.
     """
@@ -40,12 +40,12 @@ class Transcript:
             return []
         findings = []
         for start, end in around(request, REACH_S):
-            for time_s, text in self._said(request.video.path, start, end):
+            for time_s, text in self._sentences(request.video.path, start, end):
                 if time_s <= request.video.duration_s:
                     findings.append(Finding(text=f"Said: {text}", time_s=max(0.0, time_s)))
         return findings
 
-    def _said(self, path: str, start: float, end: float) -> Iterator[tuple[float, str]]:
+    def _sentences(self, path: str, start: float, end: float) -> Iterator[tuple[float, str]]:
         """(instant, phrase); the sound's clock is put onto the video's."""
         ahead = audio_ahead(path)
         clip = [max(0.0, start - ahead), max(0.0, end - ahead)]

@@ -1,4 +1,4 @@
-"""The stretch of a video that a tool is to look at: the caller's span, or the arguments' own."""
+"""The stretch of a video that a tool works on: from its arguments, else the request's span."""
 
 import math
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ def stretch_parameters(**own: dict[str, Any]) -> dict[str, Any]:
 
 
 def number(arguments: Mapping[str, Any], key: str, default: float) -> float:
-    """A number a model wrote. Raises ToolError for what is none."""
+    """A number among the arguments. Raises ToolError for a value that is none."""
     value = arguments.get(key)
     if value is None:  # models write null for what they leave out
         return default
@@ -31,7 +31,7 @@ def number(arguments: Mapping[str, Any], key: str, default: float) -> float:
 
 
 def window(request: ToolRequest) -> Window | None:
-    """The stretch asked about in seconds, within the video; None where nobody named one.
+    """The stretch of the question in seconds, within the video; None where there is none.
 
     Raises ToolError for a stretch that is empty or outside the video.
     """
@@ -48,13 +48,13 @@ def window(request: ToolRequest) -> Window | None:
 
 
 def around(request: ToolRequest, reach_s: float) -> list[Window]:
-    """The stretch asked about; where there is none, `reach_s` to either side of each core frame.
+    """The stretch of the question; without one, `reach_s` to either side of each core frame.
 
     Those that overlap are one; without core frames it is the whole video.
     """
-    asked = window(request)
-    if asked is not None:
-        return [asked]
+    span = window(request)
+    if span is not None:
+        return [span]
     whole = (0.0, request.video.duration_s)
     found: list[Window] = []
     for core in request.frames:

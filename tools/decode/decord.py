@@ -112,7 +112,7 @@ class DecordStream:
         return np.ascontiguousarray(exact, dtype=np.uint8)
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Closes the file."""
         self._reader = None
 
 

@@ -18,10 +18,10 @@ from videoespresso.errors import VideoError
 from videoespresso.tools.decode.bytes import looks_like, missing_bytes
 
 Beat = Callable[[], None]
-"""Called whenever the decoding got a step further; silence is what the watchdog listens for."""
+"""Called whenever the decoding makes progress. The watchdog ends a process without any."""
 
 PLAYLISTS = frozenset({"tty", "concat", "hls", "dash", "image2", "sdp"})
-"""FFmpeg "formats" that are text or name other files; those files were not given."""
+"""FFmpeg "formats" that are text or name other files, which the user did not give to be read."""
 
 _NOMINAL = Fraction(1, 50)
 """An average rate within 2 % of the nominal one is the nominal one: the average only counts the
@@ -113,7 +113,7 @@ def packets_of(
         ) from error
 
 
-def look(path: str, beat: Beat) -> Facts:
+def read_facts(path: str, beat: Beat) -> Facts:
     """Opens, checks that the file is whole and that a first frame can be decoded.
 
     Raises `VideoError` for every file that cannot be used, with what to do about it.

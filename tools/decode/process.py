@@ -1,4 +1,4 @@
-"""The other end of `worker.py`: starts it, asks it, ends it when it makes no progress."""
+"""Starts the decoding process (`worker.py`), sends it requests, ends it when it hangs."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ _START_S = 60.0
 """How long the process may take to load; a cold disk needs several seconds."""
 
 _END_S = 1.0
-"""How long a process may take to end by itself when asked to."""
+"""Seconds that a process may take to end by itself before it is killed."""
 
 
 class DecodeProcess:
@@ -56,7 +56,7 @@ class DecodeProcess:
 
     @property
     def alive(self) -> bool:
-        """False once it was ended."""
+        """False from the moment it was ended."""
         return self._end.alive
 
     @property
@@ -67,7 +67,7 @@ class DecodeProcess:
     def ask(self, **request: Any) -> dict[str, Any]:
         """Sends a request and waits for its answer; a picture's bytes are under "data".
 
-        Raises `VideoError`: what the file's fault is, that the decoder crashed, or that it made no
+        Raises `VideoError` when the file cannot be decoded, the decoder crashed, or it made no
         progress. After a crash or a stall the process is gone.
         """
         if not self.alive:
@@ -104,10 +104,11 @@ class DecodeProcess:
         code = self._process.poll()
         size = self._errors.seek(0, os.SEEK_END)
         self._errors.seek(max(0, size - _LAST_WORDS))
-        said = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
+        last_line = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
         self.end()
         return VideoError(
-            f"{self._name}: the decoder ended with status {code}" + (f" ({said})" if said else ""),
+            f"{self._name}: the decoder ended with status {code}"
+            + (f" ({last_line})" if last_line else ""),
             hint="the file may be damaged; convert it: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4",
         )
 

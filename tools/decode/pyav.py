@@ -61,7 +61,7 @@ class Source:
         self._step = max(1, round(1 / facts.fps / facts.time_base))
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Closes the file."""
         self.container.close()
 
     def seconds(self, pts: int) -> float:
@@ -179,7 +179,7 @@ class KeyFrames:
         return Decoded(self._source.seconds(shown.pts), shown.index, rgb)
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Closes the file."""
         self._source.close()
 
 
@@ -236,5 +236,5 @@ class At:
         self._restart()
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Closes the file."""
         self._source.close()

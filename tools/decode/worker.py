@@ -1,4 +1,4 @@
-"""The decoding process: opens one file and sends pictures over a pipe, one for each that is asked.
+"""The decoding process: opens one file and sends pictures over a pipe, one a request.
 
 A process of its own, because a decoder that hangs or crashes cannot be stopped from inside, and
 because what a decoder leaks ends with it. Requests are JSON lines on stdin; an answer is a JSON
@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Protocol
 
 from videoespresso.errors import VideoError
 from videoespresso.tools.decode.decord import Decord, fits
-from videoespresso.tools.decode.probe import Facts, declared, look
+from videoespresso.tools.decode.probe import Facts, declared, read_facts
 from videoespresso.tools.decode.pyav import At, Decoded, KeyFrames
 
 BEAT_S = 0.1
@@ -28,13 +28,13 @@ _CHUNK = 1 << 20
 
 
 class Pictures(Protocol):
-    """One running request."""
+    """The stream of pictures of one request."""
 
     def next(self, time_s: float | None) -> Decoded | None:
         """The next picture, None at the end."""
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Closes the file."""
 
 
 class Worker:
@@ -53,7 +53,7 @@ class Worker:
         self._say(ready=os.getpid())
 
     def answer(self, request: dict[str, Any]) -> None:
-        """Carries out one request; a file's fault goes back as {"error", "hint"}."""
+        """Carries out one request; a `VideoError` is sent back as {"error", "hint"}."""
         does: dict[str, Callable[..., None]] = {
             "declared": self._declared,
             "open": self._open,
@@ -72,7 +72,7 @@ class Worker:
     def _open(self, path: str, backend: str, digest: bool) -> None:
         self._path = path
         sha = self._sha256(path) if digest else ""
-        self._facts = look(path, self._beat)
+        self._facts = read_facts(path, self._beat)
         if backend == "decord":
             try:
                 self._decord = fits(path, self._facts, self._beat)
@@ -138,7 +138,7 @@ class Worker:
 def _read(requests: "queue.SimpleQueue[str]") -> None:
     for line in sys.stdin:
         requests.put(line)
-    os._exit(0)  # whoever asked is gone; the main thread may be stuck in a decoder
+    os._exit(0)  # the reader is gone; the main thread may be stuck in a decoder
 
 
 def main() -> None:

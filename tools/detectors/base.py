@@ -30,7 +30,7 @@ class Detector(Protocol):
     vocabulary looks for `names` and finds nothing without them; a closed one ignores them and
     reports every label it knows. Raises `ToolError` when the model fails on the picture. May be
     called from several threads. One with weights may have an `identity`, a string that changes with
-    them: what was done with others is then not taken for its work.
+    them: results made with other weights are then not reused.
     """
 
     @property

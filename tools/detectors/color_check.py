@@ -1,7 +1,8 @@
 """Of several boxes with one name, which show the colour that the name says? "red car" among cars.
 
 A rule on pixels, no model. It only compares boxes with each other: light and cameras change what
-red looks like, but seldom which of two cars is the redder one. What it cannot tell, it keeps.
+red looks like, but seldom which of two cars is the redder one. Boxes that it cannot decide about
+are kept.
 """
 
 import re
@@ -24,7 +25,7 @@ NEAR = 0.5
 EDGE = 0.1
 """Left out on each side of a box: mostly background."""
 _SIDE = 64
-"""Pixels a side that are looked at; a colour needs no more."""
+"""Pixels a side of the reduced box; a colour needs no more."""
 
 Channel = NDArray[np.int16]
 Mask = NDArray[np.bool_]
@@ -78,8 +79,8 @@ class ColorCheck:
 
 def color_of(name: str) -> str | None:
     """The one colour that a name says, None for none or for several."""
-    said = {_WORDS[word] for word in re.findall(r"[a-z]+", name.casefold()) if word in _WORDS}
-    return said.pop() if len(said) == 1 else None
+    colors = {_WORDS[word] for word in re.findall(r"[a-z]+", name.casefold()) if word in _WORDS}
+    return colors.pop() if len(colors) == 1 else None
 
 
 def share_of(image: "Image", box: Box, color: str) -> float:

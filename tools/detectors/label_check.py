@@ -1,6 +1,6 @@
 """Does a box show what its label says (paper, step 8: CLIP ViT-B/32)?
 
-    colors           what no model is needed for: of several cars the "red car" (color_check.py)
+    colors           by rule, without a model: of several cars the "red car" (color_check.py)
     hf:ID_OR_PATH    a CLIP of transformers (extra `local`)
     off              every box is kept
 

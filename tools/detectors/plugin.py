@@ -1,5 +1,5 @@
-"""Detectors of other packages: found by the entry point group `videoespresso.detectors`, or given
-as package.module:name.
+"""Detectors of other packages, named by an entry point of the group `videoespresso.detectors` or as
+package.module:name.
 
 A plug-in is a class, or a function that gives an object, with `labels` and `detect` as
 `grounding.Detector` has them. `NAME` calls it without arguments, `NAME:WHERE` with what stands
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from videoespresso.errors import SettingsError, ToolError
 from videoespresso.tools.detectors.base import MAX_BOXES, Detector
-from videoespresso.tools.registry import source_of, told
+from videoespresso.tools.registry import error_line, source_of
 from videoespresso.types import Box
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 GROUP = "videoespresso.detectors"
-"""The entry point group of others' detectors."""
+"""The entry point group for detectors of other packages."""
 
 
 def known_detectors() -> dict[str, EntryPoint]:
@@ -32,8 +32,8 @@ def known_detectors() -> dict[str, EntryPoint]:
     return known
 
 
-class Plugged:
-    """Others' detector under our contract: whatever it does wrong is a `ToolError`."""
+class PluginDetector:
+    """Another package's detector under our contract: whatever it does wrong is a `ToolError`."""
 
     def __init__(self, inner: Any, name: str) -> None:
         labels = getattr(inner, "labels", ())
@@ -52,17 +52,17 @@ class Plugged:
         if self.labels is None and not names:
             return []
         try:
-            found = list(self._inner.detect(image.convert("RGB"), names))
+            boxes = list(self._inner.detect(image.convert("RGB"), names))
         except Exception as error:  # others' code
-            raise ToolError(f"the detector {self.name!r} failed: {told(error)}") from error
-        said = names if self.labels is None else self.labels
-        for box in found:
+            raise ToolError(f"the detector {self.name!r} failed: {error_line(error)}") from error
+        allowed = names if self.labels is None else self.labels
+        for box in boxes:
             if not isinstance(box, Box):
                 kind = type(box).__name__
                 raise ToolError(f"the detector {self.name!r} returned {kind}, not Box")
-            if box.label not in said:
+            if box.label not in allowed:
                 raise ToolError(f"the detector {self.name!r} reports {box.label!r}, no label of it")
-        return sorted(found, key=lambda b: (-b.score, b.label, b.xyxy))[:MAX_BOXES]
+        return sorted(boxes, key=lambda b: (-b.score, b.label, b.xyxy))[:MAX_BOXES]
 
 
 def plugged(spec: str) -> Detector | None:
@@ -84,7 +84,7 @@ def plugged(spec: str) -> Detector | None:
         made = entry.load()(*given)
     except Exception as error:  # others' code runs on import
         raise SettingsError(
-            f"{source} cannot be had: {told(error)}",
+            f"{source} cannot be had: {error_line(error)}",
             hint="Repair or install the package that brings it, or write another detector.",
         ) from error
-    return Plugged(made, spec)
+    return PluginDetector(made, spec)

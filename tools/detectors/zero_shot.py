@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from videoespresso.errors import SettingsError, ToolError
 from videoespresso.models.weights import weights_identity
 from videoespresso.tools.detectors.base import Raw, tidy
-from videoespresso.tools.object_names import words
+from videoespresso.tools.object_names import name_words
 from videoespresso.types import Box
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ OWL_THRESHOLD = 0.2
 """OWL's scores run lower; 0.2 is what OWLv2's authors draw boxes at in their demo."""
 
 NAMES_AT_ONCE = 12
-"""Names a pass: GroundingDINO reads 256 tokens, and its labels blur when many are asked at once."""
+"""Names a pass: GroundingDINO reads 256 tokens, and its labels blur when many are given at once."""
 
 KIND, EXAMPLE = "AutoModelForZeroShotObjectDetection", "IDEA-Research/grounding-dino-tiny"
 
@@ -34,7 +34,7 @@ _OWL = ("owlvit", "owlv2")
 
 
 class ZeroShotDetector:
-    """`Detector` with an open vocabulary; a box is labelled with the name that was asked for.
+    """`Detector` with an open vocabulary; a box is labelled with one of the given names.
 
     `where` is a Hugging Face id (downloaded once, by transformers) or a folder. Runs on CUDA where
     there is one. Raises `SettingsError` when the extra is missing, when the model cannot be had, or
@@ -60,9 +60,11 @@ class ZeroShotDetector:
         self._turn = threading.Lock()
 
     def detect(self, image: "Image", names: Sequence[str] = ()) -> list[Box]:
-        """Boxes for each name asked for; none without names. See `Detector`."""
-        asked = {" ".join(words(name)): name for name in reversed(names) if words(name)}
-        phrases = sorted(asked)  # the order of asking must not change the boxes
+        """Boxes for each of the names; none without names. See `Detector`."""
+        by_phrase = {
+            " ".join(name_words(name)): name for name in reversed(names) if name_words(name)
+        }
+        phrases = sorted(by_phrase)  # the order of the names must not change the boxes
         picture = image.convert("RGB")
         found: list[Raw] = []
         for start in range(0, len(phrases), NAMES_AT_ONCE):
@@ -74,7 +76,7 @@ class ZeroShotDetector:
                     raise ToolError(
                         f"{self.name} failed on a picture: {error}", hint="Try --detector off."
                     ) from error
-            found.extend(Raw(asked[phrase], box, score) for phrase, box, score in result)
+            found.extend(Raw(by_phrase[phrase], box, score) for phrase, box, score in result)
         return tidy(found)
 
     def _pass(self, picture: "Image", phrases: list[str]) -> list[Raw]:
@@ -108,21 +110,21 @@ class ZeroShotDetector:
         for label, box, score in zip(
             result["text_labels"], result["boxes"].tolist(), result["scores"].tolist(), strict=True
         ):
-            phrase = asked_phrase(label, phrases)
+            phrase = matched_phrase(label, phrases)
             if phrase is not None:
                 x0, y0, x1, y1 = box
                 yield Raw(phrase, (x0 / width, y0 / height, x1 / width, y1 / height), score)
 
 
-def asked_phrase(said: str, phrases: Sequence[str]) -> str | None:
-    """Which phrase GroundingDINO meant: it names a box by the words that lit up ("car").
+def matched_phrase(label: str, phrases: Sequence[str]) -> str | None:
+    """Which phrase GroundingDINO meant: it labels a box with the matching words ("car").
 
     The phrase that shares most of its words wins, the earlier on a tie; None if none is shared.
     """
-    if said in phrases:
-        return said
-    lit = set(words(said))
-    shares = [len(lit & set(phrase.split())) / len(phrase.split()) for phrase in phrases]
+    if label in phrases:
+        return label
+    words = set(name_words(label))
+    shares = [len(words & set(phrase.split())) / len(phrase.split()) for phrase in phrases]
     best = max(shares, default=0.0)
     return phrases[shares.index(best)] if best > 0 else None
 

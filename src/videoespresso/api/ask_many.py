@@ -1,4 +1,4 @@
-"""`ask_many`: a batch of questions, several at a time."""
+"""`ask_many`: many questions, several at a time."""
 
 import queue
 import threading
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from videoespresso.api.ask import Step, ask
-from videoespresso.api.ask_many_records import Asked, Failure, Planned, Question, plan
+from videoespresso.api.ask_many_records import Failure, Planned, Question, QuestionResult, plan
 from videoespresso.errors import (
     BudgetExceeded,
     MemoryStoreError,
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 JOBS = 2
 """Questions at a time: decoding and the embedded models fill two cores; a server takes more."""
 
-LOOKING = ("fetch", "probe", "sample", "caption")
-"""Until these are done a second question about the same video would only do the same work again."""
+VIDEO_STEPS = ("fetch", "probe", "sample", "caption")
+"""Steps whose results depend on the video and not on the question. Until they are done, a second
+question about the same video waits: it would only do the same work again."""
 
 _WAIT_S = 0.5
 """Windows hands over Ctrl-C, and `stop` is seen, only between two waits."""
@@ -44,17 +45,17 @@ def ask_many(
     settings: Settings | None = None,
     tools: "Sequence[Given]" = (),
     stop: threading.Event | None = None,
-) -> Iterator[Asked]:
-    """Asks many questions, `jobs` at a time, and gives each record as soon as it is done.
+) -> Iterator[QuestionResult]:
+    """Asks many questions, `jobs` at a time, and gives each result as soon as it is done.
 
     questions: a file of JSON lines {"video", "question", "options", "id"}, the last two optional,
     or the questions themselves. A line that cannot be read and a video that cannot be opened
-    become records with an `error`; they stop nothing.
-    out: a file of JSON lines; each record is in it before it is given here. Records that it holds
+    become results with an `error`; they stop nothing.
+    out: a file of JSON lines; each result is in it before it is given here. Results that it holds
     already come first, marked `known`, and are not asked again: the same call goes on where an
     earlier one was stopped. retry_errors: ask again what ended in an error.
-    stop: when it is set, calls under way are finished, no other is made, and the records end. What
-    was replied is in the reply cache, so that asking the rest later pays for nothing twice.
+    stop: when it is set, calls under way are finished, no other is made, and the results end. The
+    replies are in the reply cache, so that asking the rest later pays for nothing twice.
 
     The settings' limits in dollars, calls and seconds are those of the whole run; `budget_frames`
     is each question's. Raises BudgetExceeded when a limit leaves questions unasked, SettingsError
@@ -68,12 +69,12 @@ def ask_many(
         raise UserError(f"jobs is {jobs}", hint="It must be at least 1.")
     settings = settings or Settings.load()
     strategy(select or settings.select)
-    open_context(settings, tools)  # what no question could be asked with is said now
+    open_context(settings, tools)  # unusable settings and tools raise now, not per question
     planned = plan(questions)
     if out is not None and isinstance(questions, str | Path) and _same(questions, out):
         raise UserError("the answers would replace the questions", hint="Give another --out.")
     run = _Run(select, settings, tools, Budget.of(settings), retry_errors, stop)
-    return run.records(planned, None if out is None else Path(out), jobs)
+    return run.results(planned, None if out is None else Path(out), jobs)
 
 
 def _same(a: str | Path, b: str | Path) -> bool:
@@ -81,11 +82,11 @@ def _same(a: str | Path, b: str | Path) -> bool:
 
 
 class _Stopped(Exception):
-    """Raised inside a question that nobody waits for any more."""
+    """Raised inside a question whose result nobody reads any more."""
 
 
 class _Run:
-    """One batch: its means, its limits, and what its threads share."""
+    """One run: its settings, its limits, and the state that its threads share."""
 
     def __init__(
         self,
@@ -100,9 +101,11 @@ class _Run:
         self._select, self._settings, self._tools = select, settings, tools
         self._budget, self._retry_errors = budget, retry_errors
         self._ended = threading.Event()
-        self._first: dict[str, threading.Lock] = {}
+        self._video_locks: dict[str, threading.Lock] = {}
 
-    def records(self, planned: list[Planned], out: Path | None, jobs: int) -> Iterator[Asked]:
+    def results(
+        self, planned: list[Planned], out: Path | None, jobs: int
+    ) -> Iterator[QuestionResult]:
         from videoespresso.api.ask_many_file import AnswersFile  # noqa: PLC0415 - pulls in filelock
 
         with ExitStack() as stack:
@@ -115,11 +118,11 @@ class _Run:
                 waiting = {p.key for p in todo}
                 yield from (file.read(p.key) for p in planned if p.key not in waiting)
             left = len(todo)
-            for asked in self._done(todo, jobs):
+            for result in self._new(todo, jobs):
                 if file is not None:
-                    file.add(asked)
+                    file.add(result)
                 left -= 1
-                yield asked
+                yield result
         if left and not self._stop.is_set():
             raise BudgetExceeded(
                 f"{self._budget.reached}; {left} of {len(planned)} questions are left",
@@ -130,10 +133,10 @@ class _Run:
         failed = None if file is None else file.failed(p.key)
         return failed is not None and not (failed and self._retry_errors)
 
-    def _done(self, todo: list[Planned], jobs: int) -> Iterator[Asked]:
-        """Outcomes as they come. The threads are daemons: nobody waits for a server that hangs."""
+    def _new(self, todo: list[Planned], jobs: int) -> Iterator[QuestionResult]:
+        """Results as they come. The threads are daemons: a hung server keeps no program alive."""
         lines: queue.SimpleQueue[Planned] = queue.SimpleQueue()
-        done: queue.SimpleQueue[Asked | BaseException | None] = queue.SimpleQueue()
+        done: queue.SimpleQueue[QuestionResult | BaseException | None] = queue.SimpleQueue()
         for one in todo:
             lines.put(one)
         working = min(jobs, len(todo))
@@ -153,8 +156,8 @@ class _Run:
             self._ended.set()
 
     def _next(
-        self, done: "queue.SimpleQueue[Asked | BaseException | None]"
-    ) -> Asked | BaseException | None:
+        self, done: "queue.SimpleQueue[QuestionResult | BaseException | None]"
+    ) -> QuestionResult | BaseException | None:
         while True:
             if self._stop.is_set():
                 self._budget.stop()
@@ -166,39 +169,39 @@ class _Run:
     def _work(
         self,
         lines: "queue.SimpleQueue[Planned]",
-        done: "queue.SimpleQueue[Asked | BaseException | None]",
+        done: "queue.SimpleQueue[QuestionResult | BaseException | None]",
     ) -> None:
         try:
             while not (self._ended.is_set() or self._stop.is_set() or self._budget.reached):
-                asked = self._outcome(lines.get_nowait())
-                if asked is not None:
-                    done.put(asked)
+                result = self._result(lines.get_nowait())
+                if result is not None:
+                    done.put(result)
         except (queue.Empty, _Stopped):
             pass
-        except BaseException as error:  # noqa: BLE001 - raised again where the records are read
+        except BaseException as error:  # noqa: BLE001 - raised again where the results are read
             done.put(error)
         done.put(None)
 
-    def _outcome(self, planned: Planned) -> Asked | None:
-        """The record of a line; None when a limit ended it, so that a later run asks it again."""
+    def _result(self, planned: Planned) -> QuestionResult | None:
+        """The result of a line; None when a limit ended it, so that a later run asks it again."""
         if planned.question is None:
-            return planned.wrong
+            return planned.unreadable
         try:
             answer = self._answer(planned.question)
         except (SettingsError, MemoryStoreError):
-            raise  # about the run and not about this line: no other would go better
+            raise  # every other line would fail in the same way
         except BudgetExceeded:
             return None
         except VideoEspressoError as error:
-            return planned.record(error=Failure.of(error))
+            return planned.result(error=Failure.of(error))
         if self._budget.reached and any(gap.stage == "budget" for gap in answer.gaps):
             return None
-        return planned.record(answer=answer)
+        return planned.result(answer=answer)
 
     def _answer(self, question: Question) -> Answer:
-        """Asks. Of several questions about a video only one at a time looks at it."""
-        with ExitStack() as looking:
-            looking.enter_context(self._first.setdefault(question.video, threading.Lock()))
+        """Asks. The steps about the video (`VIDEO_STEPS`) run for one question at a time."""
+        with ExitStack() as video:
+            video.enter_context(self._video_locks.setdefault(question.video, threading.Lock()))
             return ask(
                 question.video,
                 question.question,
@@ -206,15 +209,15 @@ class _Run:
                 select=self._select,
                 settings=self._settings,
                 tools=self._tools,
-                on_step=self._watch(looking.close),
+                on_step=self._step_listener(video.close),
                 budget=self._budget.part(),
             )
 
-    def _watch(self, looked: Callable[[], None]) -> Callable[[Step], None]:
+    def _step_listener(self, release_video: Callable[[], None]) -> Callable[[Step], None]:
         def on_step(step: Step) -> None:
             if self._ended.is_set():
                 raise _Stopped
-            if step.node not in LOOKING:
-                looked()
+            if step.node not in VIDEO_STEPS:
+                release_video()
 
         return on_step

@@ -1,5 +1,5 @@
-"""The answers file: a record a line, written whole; a run that was killed leaves a file that the
-next one goes on with."""
+"""The answers file: one result a line, written in one piece. After a run was killed, the next one
+goes on with the file."""
 
 import hashlib
 import json
@@ -11,22 +11,22 @@ from typing import IO
 
 from filelock import FileLock, Timeout
 
-from videoespresso.api.ask_many_records import Asked
+from videoespresso.api.ask_many_records import QuestionResult
 from videoespresso.errors import MemoryStoreError, UserError
 
 _START = b'{"key":"'
-"""How every record of ours begins: a torn line is only cut off where it can be one of ours."""
+"""How every result begins: a torn last line is cut off only if it begins so."""
 
 _OTHER = "Give --out another name; nothing was changed."
 
 
 class AnswersFile:
-    """What is recorded, by key, and room for more. The last record of a key counts."""
+    """The results in the file by key, and where more are written. A key's last result counts."""
 
-    def __init__(self, path: Path, file: IO[bytes], places: dict[str, tuple[int, bool]]) -> None:
+    def __init__(self, path: Path, file: IO[bytes], offsets: dict[str, tuple[int, bool]]) -> None:
         self.path = path
         self._file = file
-        self._places = places
+        self._offsets = offsets
 
     @classmethod
     @contextmanager
@@ -37,25 +37,27 @@ class AnswersFile:
         cannot be written, or that another run is writing.
         """
         with _alone(path, locks), _opened(path) as file:
-            yield cls(path, file, _places(path, file))
+            yield cls(path, file, _offsets(path, file))
 
     def failed(self, key: str) -> bool | None:
-        """Whether the recorded outcome is an error; None where nothing is recorded."""
-        return self._places[key][1] if key in self._places else None
+        """Whether the recorded result is an error; None where nothing is recorded."""
+        return self._offsets[key][1] if key in self._offsets else None
 
-    def read(self, key: str) -> Asked:
-        """The record of a key, marked as known."""
-        self._file.seek(self._places[key][0])
+    def read(self, key: str) -> QuestionResult:
+        """The result of a key, marked as known."""
+        self._file.seek(self._offsets[key][0])
         return _record(self._file.readline()).model_copy(update={"known": True})
 
-    def add(self, asked: Asked) -> None:
-        """Writes the record in one piece, and to the disk. Raises UserError when there is no room.
+    def add(self, result: QuestionResult) -> None:
+        """Writes the result in one piece, and syncs it to the disk.
+
+        Raises UserError when there is no room.
 
         Text that UTF-8 cannot hold (a file name that is no text) is escaped.
         """
-        line = json.dumps(asked.model_dump(mode="json"), separators=(",", ":")).encode() + b"\n"
+        line = json.dumps(result.model_dump(mode="json"), separators=(",", ":")).encode() + b"\n"
         try:
-            place = self._file.seek(0, os.SEEK_END)
+            offset = self._file.seek(0, os.SEEK_END)
             self._file.write(line)
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -64,7 +66,7 @@ class AnswersFile:
                 f"{self.path} cannot be written: {error.strerror}",
                 hint="Make room; the same command goes on from there.",
             ) from error
-        self._places[asked.key] = (place, asked.error is not None)
+        self._offsets[result.key] = (offset, result.error is not None)
 
 
 @contextmanager
@@ -102,18 +104,21 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     try:
         yield file
     finally:
-        with suppress(OSError):  # it was told when the record was written; closing tries again
+        with suppress(OSError):  # raised when the result was written; closing tries again
             file.close()
 
 
-def _record(line: bytes) -> Asked:
-    """Raises ValueError. By way of json, which reads the escapes of a name that is no text."""
-    return Asked.model_validate(json.loads(line))
+def _record(line: bytes) -> QuestionResult:
+    """Raises ValueError. Through json, which reads the escapes of names that are no UTF-8."""
+    return QuestionResult.model_validate(json.loads(line))
 
 
-def _places(path: Path, file: IO[bytes]) -> dict[str, tuple[int, bool]]:
-    """Where each key's last record begins. Nothing is cut before all lines are known as ours."""
-    places: dict[str, tuple[int, bool]] = {}
+def _offsets(path: Path, file: IO[bytes]) -> dict[str, tuple[int, bool]]:
+    """key -> (offset of its last result in bytes, whether that is an error).
+
+    Raises UserError, with the file unchanged, for a line that is no result of ours.
+    """
+    offsets: dict[str, tuple[int, bool]] = {}
     start, torn = 0, False
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
@@ -121,13 +126,13 @@ def _places(path: Path, file: IO[bytes]) -> dict[str, tuple[int, bool]]:
             if torn and (line.startswith(_START) or _START.startswith(line)):
                 break
             try:
-                asked = _record(line)
+                result = _record(line)
             except ValueError as error:
                 raise UserError(
                     f"{path} line {number} is no answer of ours", hint=_OTHER
                 ) from error
-            places[asked.key] = (start, asked.error is not None)
+            offsets[result.key] = (start, result.error is not None)
             start += len(line)
     if torn:
         file.truncate(start)
-    return places
+    return offsets

@@ -1,4 +1,4 @@
-"""What is asked, line by line, and what became of it."""
+"""The questions of a file, line by line, and their results."""
 
 import hashlib
 import json
@@ -17,29 +17,29 @@ EXPECTED = (
 )
 
 
-def _said(text: str) -> str:
-    """Not `min_length`: pydantic counts no letters of a file name that is no text."""
+def _not_empty(text: str) -> str:
+    """In the place of `min_length`, which fails on a file name with bytes that are no UTF-8."""
     if not text.strip():
         raise ValueError("must not be empty")
     return text
 
 
-_Said = Annotated[str, AfterValidator(_said)]
+_NotEmpty = Annotated[str, AfterValidator(_not_empty)]
 _Id = Annotated[str, BeforeValidator(lambda v: str(v) if type(v) is int else v)]
 
 
 class Question(Record):
-    """One question of a batch. `id` is yours; without one the content names the question."""
+    """One question of a file. `id` is the user's; without one the content names the question."""
 
-    video: _Said
-    question: _Said
+    video: _NotEmpty
+    question: _NotEmpty
     options: tuple[str, ...] = ()
     id: _Id = ""
 
     def key(self) -> str:
         """Names the question in the answers file: another text under the same id is another."""
-        told = [self.id, self.video, self.question, list(self.options)]
-        return _sha(json.dumps(told, ensure_ascii=True))
+        fields = [self.id, self.video, self.question, list(self.options)]
+        return _sha(json.dumps(fields, ensure_ascii=True))
 
 
 class Failure(Record):
@@ -55,8 +55,8 @@ class Failure(Record):
         return cls(kind=type(error).__name__, text=str(error), hint=error.hint)
 
 
-class Asked(Record):
-    """What became of a line: an answer, or an error. `line` counts from 1.
+class QuestionResult(Record):
+    """The result of a line: an answer, or an error. `line` counts from 1.
 
     A line that could not be read has its text in `question`. known: it was in the answers file
     before this run (never written).
@@ -74,20 +74,22 @@ class Asked(Record):
 
 
 class Planned(NamedTuple):
-    """A line of the batch: what to ask, or what is wrong with it."""
+    """A line of the file: its question, or the result that says why there is none."""
 
     line: int
     key: str
     question: Question | None
-    wrong: Asked | None = None
+    unreadable: QuestionResult | None = None
 
-    def record(self, *, answer: Answer | None = None, error: Failure | None = None) -> Asked:
-        """The record of a question with its outcome."""
-        assert self.question is not None, "a wrong line has its record already"
-        told = self.question.model_dump()
+    def result(
+        self, *, answer: Answer | None = None, error: Failure | None = None
+    ) -> QuestionResult:
+        """The result of this line's question."""
+        assert self.question is not None, "an unreadable line has its result already"
+        fields = self.question.model_dump()
         if is_address(self.question.video):
-            told["video"] = shown(self.question.video)
-        return Asked(key=self.key, line=self.line, **told, answer=answer, error=error)
+            fields["video"] = shown(self.question.video)
+        return QuestionResult(key=self.key, line=self.line, **fields, answer=answer, error=error)
 
 
 def plan(questions: str | Path | Iterable[Question | Mapping[str, Any]]) -> list[Planned]:
@@ -125,12 +127,14 @@ def _planned(line: int, raw: Any) -> Planned:
         text = raw.decode("utf-8", "replace").strip() if isinstance(raw, bytes) else repr(raw)
         key = _sha(f"line {text}")
         failure = Failure(kind="UserError", text=f"line {line}: {_first(error)}", hint=EXPECTED)
-        return Planned(line, key, None, Asked(key=key, line=line, question=text, error=failure))
+        return Planned(
+            line, key, None, QuestionResult(key=key, line=line, question=text, error=failure)
+        )
     return Planned(line, question.key(), question)
 
 
 def _question(raw: Any) -> Question:
-    """Raises ValueError: not UTF-8, not JSON, not what a question looks like."""
+    """Raises ValueError: not UTF-8, not JSON, not the fields of a question."""
     if isinstance(raw, Question):
         return raw
     return Question.model_validate(json.loads(raw) if isinstance(raw, bytes) else raw)

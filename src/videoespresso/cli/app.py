@@ -9,7 +9,19 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from videoespresso.cli import ask, cache, chat, dataset, doctor, mcp, memory, models, theatre, tools
+from videoespresso.cli import (
+    ask,
+    ask_many,
+    cache,
+    chat,
+    dataset,
+    doctor,
+    mcp,
+    memory,
+    models,
+    theatre,
+    tools,
+)
 from videoespresso.cli.console import Exit, err, examples, exit_code, say_error
 from videoespresso.errors import VideoEspressoError
 
@@ -19,11 +31,18 @@ INTERRUPTED = (
 )
 
 
-class _Guarded(TyperGroup):
+class _Commands(TyperGroup):
     """Turns known errors into a line, a hint and an exit code; unknown ones keep their traceback.
 
-    The signature of `invoke` is left open: the context's class differs between typer's releases.
+    The contexts are not typed: their class differs between typer's releases.
     """
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """`ask --batch FILE`, the old name of `ask-many FILE`, works until 1.0."""
+        renamed = ask_many.from_old_name(args)
+        if renamed is not None:
+            err().print(ask_many.RENAMED, style="dim")
+        return super().resolve_command(ctx, renamed or args)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -38,12 +57,13 @@ class _Guarded(TyperGroup):
 
 app = typer.Typer(
     name="videoespresso",
-    cls=_Guarded,
+    cls=_Commands,
     help="Ask a video a question and see the evidence: core frames, timestamps, boxes.",
     epilog=examples(
         'ask clip.mp4 "Why does the red car stop?"',
         'ask clip.mp4 "Who is first?" --option Ann --option Bo --report r.html',
         "chat clip.mp4",
+        "ask-many questions.jsonl --out answers.jsonl",
         "doctor",
         codes=True,
     ),
@@ -53,6 +73,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 ask.add_to(app)
+ask_many.add_to(app)
 chat.add_to(app)
 doctor.add_to(app)
 mcp.add_to(app)
@@ -75,12 +96,13 @@ def _root(
         bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """What is said before the command."""
+    """Options before the command."""
 
 
 def _leave(code: Exit) -> NoReturn:
-    """Ends the program at once: the threads of a batch may still wait for a server that hangs, and
-    Python would wait for them. What is finished is on the disk; locks and decoders end with us."""
+    """Ends the program at once: threads of `ask-many` may still wait for a server that hangs, and
+    Python would wait for them. Finished work is on the disk; locks and decoders end with the
+    process."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -1,12 +1,12 @@
 """`videoespresso ask`: the steps on stderr as they happen, the answer on stdout."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from videoespresso.cli.ask_many import many
 from videoespresso.cli.console import (
     Exit,
     err,
@@ -17,21 +17,7 @@ from videoespresso.cli.console import (
     say_warning,
     write_json,
 )
-from videoespresso.cli.options import (
-    Detector,
-    Fps,
-    MaxCalls,
-    MaxFrames,
-    MaxSeconds,
-    MaxUsd,
-    Model,
-    Private,
-    Profile,
-    Quiet,
-    Select,
-    Tool,
-    settings_of,
-)
+from videoespresso.cli.options import QUESTION, Quiet, Tool, note_unconfigured, takes_settings
 from videoespresso.errors import UserError
 from videoespresso.report.text import clock, letter, money, printable, total
 from videoespresso.settings import Settings
@@ -47,7 +33,6 @@ EPILOG = examples(
     'ask clip.mp4 "What falls?" --json --quiet > answer.json',
     'ask https://example.org/clip.mp4 "What falls?"',
     'ask --report r.html -- -odd-name.mp4 "What falls?"',
-    "ask --batch questions.jsonl --out answers.jsonl --jobs 4",
     codes=True,
 )
 
@@ -57,63 +42,24 @@ def add_to(app: typer.Typer) -> None:
     app.command("ask", epilog=EPILOG)(ask)
 
 
+@takes_settings(QUESTION)
 def ask(
     video: Annotated[
-        str | None,
-        typer.Argument(help="The video file, or an http(s) address.", show_default=False),
-    ] = None,
-    question: Annotated[
-        str | None, typer.Argument(help="What you want to know.", show_default=False)
-    ] = None,
+        str, typer.Argument(help="The video file, or an http(s) address.", show_default=False)
+    ],
+    question: Annotated[str, typer.Argument(help="What you want to know.", show_default=False)],
     option: Annotated[
         list[str] | None,
         typer.Option("--option", "-o", help="A possible answer; give it once for each."),
     ] = None,
-    select: Select = None,
-    profile: Profile = None,
-    model: Model = None,
-    detector: Detector = None,
+    *,
+    settings: Settings,
     tool: Tool = None,
-    fps: Fps = None,
-    max_usd: MaxUsd = None,
-    max_calls: MaxCalls = None,
-    max_frames: MaxFrames = None,
-    max_seconds: MaxSeconds = None,
-    private: Private = False,
     json: Annotated[bool, typer.Option("--json", help="Print the typed answer, only.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write an HTML page of the evidence.")] = None,
     quiet: Quiet = False,
-    batch: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="JSON lines: video, question, options, id."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where the answers of --batch go.")
-    ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Questions of --batch at a time.")] = 2,
-    retry_errors: Annotated[
-        bool, typer.Option("--retry-errors", help="Of --batch: ask failed lines again.")
-    ] = False,
 ) -> None:
     """Ask a video a question and see the evidence: core frames, timestamps, boxes."""
-    settings = settings_of(
-        select=select,
-        profile=profile,
-        model=model,
-        detector=detector,
-        fps=fps,
-        max_usd=max_usd,
-        max_calls=max_calls,
-        max_frames=max_frames,
-        max_seconds=max_seconds,
-        private=private,
-    )
-    if batch is not None:
-        only_batch(out, video, question, option, report)
-        assert out is not None
-        many(batch, out, settings, tool or (), jobs, retry_errors, as_json=json, quiet=quiet)
-    if video is None or question is None or out is not None:
-        raise one_question_or_many()
     if report is not None:
         check_report(report, video)
     answer = run(video, question, option or (), tool or (), settings, quiet=quiet)
@@ -123,28 +69,10 @@ def ask(
         write_json(answer)
     else:
         show(answer, quiet=quiet)
-    for warning in answer.warnings:
-        say_warning(warning)
-    for gap in answer.gaps:
-        say_warning(f"not known ({gap.stage}): {gap.reason}")
+    show_doubts(answer)
     if report is not None and not quiet:
         err().print(f"report: {printable(str(report))}")
     raise typer.Exit(code_of(answer))
-
-
-def only_batch(out: Path | None, *of_one_question: object) -> None:
-    """Raises UserError for what does not go with --batch."""
-    if out is None or any(given is not None for given in of_one_question):
-        raise one_question_or_many()
-
-
-def one_question_or_many() -> UserError:
-    """The two forms of the command."""
-    return UserError(
-        "give a video and a question, or --batch and --out",
-        hint="VIDEO, QUESTION, --option and --report are for one question; --out is for a batch, "
-        "whose lines name video, question and options.",
-    )
 
 
 def run(
@@ -158,13 +86,9 @@ def run(
 ) -> Answer:
     """Asks, and shows each step as it happens; on a terminal with a sign of life between them."""
     from videoespresso.api.ask import ask as ask_video
-    from videoespresso.models.profiles import UNCONFIGURED, configured
 
-    for warning in settings.warnings:
-        say_warning(warning)
-    if not configured(settings) and not quiet:
-        err().print(f"note: {UNCONFIGURED}", style="dim")
-    with err().status("looking at the video") if not quiet else _silence() as status:
+    note_unconfigured(settings, quiet=quiet)
+    with err().status("looking at the video") if not quiet else nullcontext() as status:
 
         def on_step(step: "Step") -> None:
             err().print(f"{step.node:<9} {one_line(step.text)}", style="dim")
@@ -202,7 +126,7 @@ def write_report(answer: Answer, report: Path, settings: Settings) -> None:
 
 
 def code_of(answer: Answer) -> Exit:
-    """A limit reached counts before the missing answer it explains."""
+    """The exit code: a reached limit comes before "not answered", which it explains."""
     if any(gap.stage == "budget" for gap in answer.gaps):
         return Exit.BUDGET
     return Exit.ANSWERED if answer.answered else Exit.NOT_ANSWERED
@@ -229,22 +153,23 @@ def show(answer: Answer, *, quiet: bool) -> None:
     out().print(f"\n{footer(answer)}", style="dim")
 
 
+def show_doubts(answer: Answer) -> None:
+    """Warnings and gaps of an answer, a line each on stderr."""
+    for warning in answer.warnings:
+        say_warning(warning)
+    for gap in answer.gaps:
+        say_warning(f"not known ({gap.stage}): {gap.reason}")
+
+
 def footer(answer: Answer) -> str:
-    """What was looked at and what it cost."""
+    """The core frames, whether the checker agrees, and what the question cost."""
     spent = total(answer.usage.values())
-    looked = len(answer.core_frames) + len(answer.dropped)
+    candidates = len(answer.core_frames) + len(answer.dropped)
     instants = ", ".join(clock(core.frame.time_s) for core in answer.core_frames) or "none"
     return (
-        f"core frames: {instants} ({len(answer.core_frames)} of {looked} looked at) · "
+        f"core frames: {instants} ({len(answer.core_frames)} of {candidates} looked at) · "
         f"{'checked' if answer.checked else 'not confirmed by the checker'}\n"
         f"{spent.calls} model calls ({spent.cached_calls} from cache), "
         f"{spent.input_tokens:,} + {spent.output_tokens:,} tokens, {spent.images} images, "
         f"{money(spent.usd)}, {spent.seconds:.1f} s"
     )
-
-
-def _silence() -> Any:
-    """In the place of the status line when there is none."""
-    from contextlib import nullcontext
-
-    return nullcontext()

@@ -1,29 +1,55 @@
-"""`videoespresso ask --batch`: a line on stderr for each question, a summary at the end."""
+"""`videoespresso ask-many`: a line on stderr for each question, a summary at the end."""
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from videoespresso import errors
-from videoespresso.cli.console import Exit, err, one_line, out, say_warning, write_json
+from videoespresso.cli.console import Exit, err, examples, one_line, out, write_json
+from videoespresso.cli.options import QUESTION, Quiet, Tool, note_unconfigured, takes_settings
 from videoespresso.dataset.interrupt import interruptible
 from videoespresso.report.text import money, total
 from videoespresso.settings import Settings
 from videoespresso.types import Record, Usage
 
 if TYPE_CHECKING:
-    from videoespresso.api.ask_many_records import Asked
+    from videoespresso.api.ask_many_records import QuestionResult
 
-
+EPILOG = examples(
+    "ask-many questions.jsonl --out answers.jsonl",
+    "ask-many questions.jsonl --out answers.jsonl --profile openai --max-usd 5 --jobs 8",
+    "ask-many questions.jsonl --out answers.jsonl --retry-errors",
+    codes=True,
+)
 FINISHING = "finishing the calls under way; Ctrl-C again leaves at once"
+RENAMED = "note: `ask --batch FILE` is called `ask-many FILE` now, and does the same"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Registers the command."""
+    app.command("ask-many", epilog=EPILOG)(ask_many)
+
+
+def from_old_name(arguments: list[str]) -> list[str] | None:
+    """The arguments of `ask --batch FILE` as those of `ask-many FILE`; None for any others."""
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if options[:1] != ["ask"]:
+        return None
+    for position, option in enumerate(options):
+        name, equals, file = option.partition("=")
+        if name == "--batch":
+            rest = arguments[position + 1 :]
+            return ["ask-many", *arguments[1:position], *([file] if equals else []), *rest]
+    return None
 
 
 class Summary(Record):
-    """How a batch went. known: recorded by earlier runs; left: neither answered nor failed yet.
+    """How a run went. known: recorded by earlier runs; left: neither answered nor failed yet.
 
     answered, not_answered and failed count all recorded lines; usage is of this run alone.
     """
@@ -39,8 +65,8 @@ class Summary(Record):
     ended: str = "done"
 
 
-class Tally:
-    """Counts records as they come."""
+class Counts:
+    """Counts results as they come."""
 
     def __init__(self, lines: int) -> None:
         self.lines = lines
@@ -48,22 +74,22 @@ class Tally:
         self.kinds: set[str] = set()
         self.usage = Usage()
 
-    def add(self, asked: "Asked") -> str:
-        """Counts a record and says what became of it."""
-        self.counts["known"] += asked.known
-        if asked.error is not None:
+    def add(self, result: "QuestionResult") -> str:
+        """Counts a result; returns its answer or its error as text."""
+        self.counts["known"] += result.known
+        if result.error is not None:
             self.counts["failed"] += 1
-            self.kinds.add(asked.error.kind)
-            return f"error: {asked.error.text}"
-        assert asked.answer is not None, "a record has an answer or an error"
-        self.counts["answered" if asked.answer.answered else "not_answered"] += 1
-        if not asked.known:
-            self.usage += total(asked.answer.usage.values())
-        return asked.answer.text
+            self.kinds.add(result.error.kind)
+            return f"error: {result.error.text}"
+        assert result.answer is not None, "a result has an answer or an error"
+        self.counts["answered" if result.answer.answered else "not_answered"] += 1
+        if not result.known:
+            self.usage += total(result.answer.usage.values())
+        return result.answer.text
 
     @property
     def done(self) -> int:
-        """Lines with a record."""
+        """Lines with a result."""
         return sum(self.counts[key] for key in ("answered", "not_answered", "failed"))
 
     def summary(self, out: Path, ended: str) -> Summary:
@@ -77,92 +103,110 @@ class Tally:
 
     @property
     def code(self) -> Exit:
-        """Failed lines are yours to mend, unless a model or a tool failed."""
-        yours = [getattr(errors, kind, errors.VideoEspressoError) for kind in self.kinds]
-        if all(issubclass(kind, errors.UserError) for kind in yours):
-            return Exit.USER if yours else Exit.ANSWERED
+        """FAILED if a model or a tool failed, USER if only lines of the user's were unusable."""
+        kinds = [getattr(errors, kind, errors.VideoEspressoError) for kind in self.kinds]
+        if all(issubclass(kind, errors.UserError) for kind in kinds):
+            return Exit.USER if kinds else Exit.ANSWERED
         return Exit.FAILED
 
 
-def many(
-    batch: Path,
-    target: Path,
-    settings: Settings,
-    tools: Sequence[str],
-    jobs: int,
-    retry_errors: bool,
+@takes_settings(QUESTION)
+def ask_many(
+    questions: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="JSON lines: video, question, and if you like options, id.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="Where the answers go, a line each.", show_default=False),
+    ],
+    jobs: Annotated[int, typer.Option(min=1, help="Questions at a time.")] = 2,
+    retry_errors: Annotated[
+        bool, typer.Option("--retry-errors", help="Ask failed lines again.")
+    ] = False,
     *,
-    as_json: bool,
-    quiet: bool,
-) -> NoReturn:
-    """Asks the lines of `batch`, several at a time; ends the command with a code for scripts."""
-    from videoespresso.api.ask_many import ask_many
+    settings: Settings,
+    tool: Tool = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the typed summary, only.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Ask the questions of a file, several at a time; stopped, the same command goes on."""
+    from videoespresso.api.ask_many import ask_many as ask_questions
     from videoespresso.api.ask_many_records import plan
-    from videoespresso.models.profiles import UNCONFIGURED, configured
 
-    for warning in settings.warnings:
-        say_warning(warning)
-    if not configured(settings) and not quiet:
-        err().print(f"note: {UNCONFIGURED}", style="dim")
-    tally = Tally(len(plan(batch)))
+    note_unconfigured(settings, quiet=quiet)
+    counts = Counts(len(plan(questions)))
     stop = threading.Event()
-    records = ask_many(
-        batch,
-        out=target,
+    results = ask_questions(
+        questions,
+        out=out,
         jobs=jobs,
         retry_errors=retry_errors,
         settings=settings,
-        tools=tools,
+        tools=tool or (),
         stop=stop,
     )
-    ended, code = "done", None
-    try:
-        with interruptible(lambda: _finish(stop)):
-            _follow(records, tally, quiet)
-        if stop.is_set() and tally.done < tally.lines:
-            raise KeyboardInterrupt
-    except errors.BudgetExceeded as error:
-        err().print(f"{one_line(str(error))}. {error.hint}", style="yellow")
-        ended, code = "budget", Exit.BUDGET
-    except KeyboardInterrupt:
-        err().print(_interrupted(tally, target), style="yellow")
-        ended, code = "interrupted", Exit.INTERRUPTED
-    summary = tally.summary(target, ended)
-    if as_json:
+    ended, code = _run(results, counts, stop, out, quiet)
+    summary = counts.summary(out, ended)
+    if json:
         write_json(summary)
     else:
         show(summary)
-    raise typer.Exit(tally.code if code is None else code)
+    raise typer.Exit(code)
 
 
-def _follow(records: "Iterator[Asked]", tally: Tally, quiet: bool) -> None:
-    from contextlib import nullcontext
+def _run(
+    results: "Iterator[QuestionResult]",
+    counts: Counts,
+    stop: threading.Event,
+    out: Path,
+    quiet: bool,
+) -> tuple[str, Exit]:
+    """Shows the results until they end, or a limit or Ctrl-C ends them: (how, exit code)."""
+    try:
+        with interruptible(lambda: _finish(stop)):
+            _follow(results, counts, quiet)
+        if stop.is_set() and counts.done < counts.lines:
+            raise KeyboardInterrupt
+    except errors.BudgetExceeded as error:
+        err().print(f"{one_line(str(error))}. {error.hint}", style="yellow")
+        return "budget", Exit.BUDGET
+    except KeyboardInterrupt:
+        err().print(_interrupted(counts, out), style="yellow")
+        return "interrupted", Exit.INTERRUPTED
+    return "done", counts.code
 
-    silence: Any = nullcontext()
-    with silence if quiet else err().status("asking") as status:
-        for asked in records:
-            told = tally.add(asked)
+
+def _follow(results: "Iterator[QuestionResult]", counts: Counts, quiet: bool) -> None:
+    """Shows each new result as a line, and on a terminal the counts so far."""
+    with nullcontext() if quiet else err().status("asking") as status:
+        for result in results:
+            text = counts.add(result)
             if quiet:
                 continue
-            if not asked.known:
-                name = asked.id or f"line {asked.line}"
-                at = f"[{tally.done}/{tally.lines}]"
-                err().print(f"{at} {one_line(name)}: {one_line(told)}", style="dim")
+            if not result.known:
+                name = result.id or f"line {result.line}"
+                at = f"[{counts.done}/{counts.lines}]"
+                err().print(f"{at} {one_line(name)}: {one_line(text)}", style="dim")
             if status is not None:
-                counts = ", ".join(f"{n} {name}" for name, n in sorted(tally.counts.items()) if n)
-                status.update(f"{tally.done} of {tally.lines} done ({counts.replace('_', ' ')})")
+                shown = ", ".join(f"{n} {name}" for name, n in sorted(counts.counts.items()) if n)
+                status.update(f"{counts.done} of {counts.lines} done ({shown.replace('_', ' ')})")
 
 
 def _finish(stop: threading.Event) -> None:
-    """What the first Ctrl-C does. It is said by a thread: this one may be in the middle of
+    """What the first Ctrl-C does. It is printed by a thread: this one may be in the middle of
     printing."""
     stop.set()
     threading.Thread(target=err().print, args=(FINISHING,), daemon=True).start()
 
 
-def _interrupted(tally: Tally, target: Path) -> str:
+def _interrupted(counts: Counts, out: Path) -> str:
     return (
-        f"interrupted; {tally.done} of {tally.lines} questions are in {one_line(str(target))}: "
+        f"interrupted; {counts.done} of {counts.lines} questions are in {one_line(str(out))}: "
         "the same command asks the rest, and pays for no reply twice"
     )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from videoespresso.cli.ask import code_of, show
+from videoespresso.cli.ask import code_of, show, show_doubts
 from videoespresso.cli.chat_commands import Session, Still, run
 from videoespresso.cli.console import (
     Exit,
@@ -17,24 +17,9 @@ from videoespresso.cli.console import (
     one_line,
     out,
     say_error,
-    say_warning,
     write_json,
 )
-from videoespresso.cli.options import (
-    Detector,
-    Fps,
-    MaxCalls,
-    MaxFrames,
-    MaxSeconds,
-    MaxUsd,
-    Model,
-    Private,
-    Profile,
-    Quiet,
-    Select,
-    Tool,
-    settings_of,
-)
+from videoespresso.cli.options import QUESTION, Quiet, Tool, note_unconfigured, takes_settings
 from videoespresso.errors import UserError, VideoEspressoError
 from videoespresso.settings import Settings
 
@@ -59,6 +44,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("chat", epilog=EPILOG)(chat)
 
 
+@takes_settings(QUESTION)
 def chat(
     videos: Annotated[
         list[str] | None,
@@ -70,33 +56,13 @@ def chat(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a chat: the one named, or the last one.")
     ] = False,
-    select: Select = None,
-    profile: Profile = None,
-    model: Model = None,
-    detector: Detector = None,
+    *,
+    settings: Settings,
     tool: Tool = None,
-    fps: Fps = None,
-    max_usd: MaxUsd = None,
-    max_calls: MaxCalls = None,
-    max_frames: MaxFrames = None,
-    max_seconds: MaxSeconds = None,
-    private: Private = False,
     json: Annotated[bool, typer.Option("--json", help="One typed answer a line, only.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Ask videos questions that may refer to each other; the chat is kept and can be resumed."""
-    settings = settings_of(
-        select=select,
-        profile=profile,
-        model=model,
-        detector=detector,
-        fps=fps,
-        max_usd=max_usd,
-        max_calls=max_calls,
-        max_frames=max_frames,
-        max_seconds=max_seconds,
-        private=private,
-    )
     from videoespresso.memory.threads import ThreadStore
 
     with ThreadStore(settings.cache_dir / "chats") as threads:
@@ -133,19 +99,14 @@ def _opened(
 
 def _talk(session: Session, settings: Settings, *, quiet: bool, as_json: bool) -> Exit:
     """On a terminal until Ctrl-D; on a pipe line by line, and then the first code that is not 0."""
-    from videoespresso.models.profiles import UNCONFIGURED, configured
-
-    for warning in settings.warnings:
-        say_warning(warning)
-    if not configured(settings) and not quiet:
-        err().print(f"note: {UNCONFIGURED}", style="dim")
+    note_unconfigured(settings, quiet=quiet)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         codes = [turn(session, line, quiet, as_json) for line in sys.stdin if line.strip()]
         return next((code for code in codes if code), Exit.ANSWERED)
-    from videoespresso.cli.chat_terminal import TOLD, lines
+    from videoespresso.cli.chat_terminal import INTRODUCTION, lines
 
-    _recall(session)
-    err().print(TOLD, style="dim")
+    _show_turns(session)
+    err().print(INTRODUCTION, style="dim")
     for line in lines(session, settings.cache_dir / "chats" / "history"):
         if line.strip():
             try:
@@ -156,18 +117,18 @@ def _talk(session: Session, settings: Settings, *, quiet: bool, as_json: bool) -
     return Exit.ANSWERED
 
 
-def _recall(session: Session) -> None:
-    """What was said before, in a chat that is resumed."""
-    for said in session.chat.turns:
-        out().print(f"> {one_line(said.said)}")
-        out().print(one_line(said.answer), style="bold" if said.answered else "yellow")
+def _show_turns(session: Session) -> None:
+    """The questions and answers so far, in a chat that is resumed."""
+    for past in session.chat.turns:
+        out().print(f"> {one_line(past.said)}")
+        out().print(one_line(past.answer), style="bold" if past.answered else "yellow")
 
 
 def turn(session: Session, line: str, quiet: bool, as_json: bool) -> Exit:
-    """One line: a command or a question. A known error is told, and the chat goes on."""
+    """One line: a command or a question. A known error is shown, and the chat goes on."""
     try:
         if line.startswith("/"):
-            tell(run(session, line.strip()), to_err=as_json)
+            show_lines(run(session, line.strip()), to_err=as_json)
             return Exit.ANSWERED
         return question(session, line.strip(), quiet=quiet, as_json=as_json)
     except VideoEspressoError as error:
@@ -175,28 +136,25 @@ def turn(session: Session, line: str, quiet: bool, as_json: bool) -> Exit:
         return exit_code(error)
 
 
-def question(session: Session, said: str, *, quiet: bool, as_json: bool) -> Exit:
+def question(session: Session, text: str, *, quiet: bool, as_json: bool) -> Exit:
     """Asks; the steps on stderr as they happen, the answer on stdout."""
     if quiet:
-        answer = session.chat.ask(said, options=session.options)
+        answer = session.chat.ask(text, options=session.options)
     else:
-        with Told() as told:
-            words = told.words if err().is_terminal else None
-            answer = session.chat.ask(said, told.step, options=session.options, on_words=words)
+        with StepPrinter() as steps:
+            words = steps.words if err().is_terminal else None
+            answer = session.chat.ask(text, steps.step, options=session.options, on_words=words)
     session.options = ()
     if as_json:
         write_json(answer, indent=None)
     else:
         show(answer, quiet=quiet)
-    for warning in answer.warnings:
-        say_warning(warning)
-    for gap in answer.gaps:
-        say_warning(f"not known ({gap.stage}): {gap.reason}")
+    show_doubts(answer)
     return code_of(answer)
 
 
-class Told:
-    """The steps of a question on stderr; the line of its answer grows as the model writes it."""
+class StepPrinter:
+    """Prints the steps of a question on stderr; the answer's line grows as the model writes it."""
 
     def __init__(self) -> None:
         self._line = ""
@@ -225,14 +183,14 @@ class Told:
             err().print()
         self._line = ""
 
-    def __enter__(self) -> "Told":
+    def __enter__(self) -> "StepPrinter":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.end()
 
 
-def tell(shown: Iterable[str | Still], *, to_err: bool) -> None:
+def show_lines(shown: Iterable[str | Still], *, to_err: bool) -> None:
     """Lines, and frames as pictures where the terminal shows them, else as paths.
 
     to_err: stdout belongs to the answers.
@@ -243,16 +201,17 @@ def tell(shown: Iterable[str | Still], *, to_err: bool) -> None:
     how = protocol() if console.is_terminal else ""
     for piece in shown:
         if isinstance(piece, str):
-            console.print(_kept(piece))
+            console.print(_safe_line(piece))
             continue
         picture = drawn(piece.file, how)
         if picture:
             console.file.write(f"{picture}\n")
-        console.print(_kept(piece.line) if picture else f"{_kept(piece.line)}  {piece.file}")
+        line = _safe_line(piece.line)
+        console.print(line if picture else f"{line}  {piece.file}")
 
 
-def _kept(line: str) -> str:
-    """One line that cannot command the terminal, its columns kept."""
+def _safe_line(line: str) -> str:
+    """As one line without control characters; spaces stay, for columns."""
     from videoespresso.report.text import printable
 
     return printable(line).replace("\n", " ")

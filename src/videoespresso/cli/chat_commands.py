@@ -1,4 +1,4 @@
-"""What can be done in a chat besides asking: one function a command, and the table of them.
+"""The commands of a chat (`/help` ...): one function each, and their table.
 
 A command gets the session and what was typed behind its name; it gives lines to show, and frames
 (`Still`), which the terminal shows as pictures where it can. It knows no terminal.
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from videoespresso.types import ChatTurn, Usage
 
 LIMITS = ("usd", "calls", "frames", "seconds")
-ASKING = tuple(role for role in ROLES if role not in DATASET_ROLES)
-"""Roles that a question has."""
+QUESTION_ROLES = tuple(role for role in ROLES if role not in DATASET_ROLES)
+"""Roles that answer questions."""
 MOST_OPTIONS = 26
-"""They have letters."""
+"""Options are named by letters."""
 
 
 @dataclass
@@ -141,15 +141,15 @@ def model(session: Session, given: str) -> Shown:
     from videoespresso.models.profiles import resolve
 
     role, _, spec = given.partition(" ")
-    if given and (role not in ASKING or not spec.strip()):
+    if given and (role not in QUESTION_ROLES or not spec.strip()):
         raise UserError(
             f"not a role and a model: {given!r}",
-            hint=f"Write /model ROLE SPEC, with a role of: {', '.join(ASKING)}.",
+            hint=f"Write /model ROLE SPEC, with a role of: {', '.join(QUESTION_ROLES)}.",
         )
     if given:
         session.chat.configure(**{role: spec.strip()})
     specs = resolve(session.chat.context.settings)
-    for name in ASKING:
+    for name in QUESTION_ROLES:
         yield f"{name:<10} {specs[name].spec}"
 
 

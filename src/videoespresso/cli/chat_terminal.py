@@ -9,10 +9,10 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
-from videoespresso.cli.chat_commands import ASKING, COMMANDS, LIMITS, Session
+from videoespresso.cli.chat_commands import COMMANDS, LIMITS, QUESTION_ROLES, Session
 from videoespresso.errors import MemoryStoreError
 
-TOLD = (
+INTRODUCTION = (
     "Type a question, or /help. Esc Enter begins a new line, "
     "Ctrl-C stops a question, Ctrl-D leaves."
 )
@@ -79,7 +79,7 @@ def completions(session: Session, text: str) -> Sequence[str]:
     word = given.rpartition(" ")[2]
     known: Iterable[str] = ()
     if name == "/model" and " " not in given:
-        known = ASKING
+        known = QUESTION_ROLES
     elif name == "/budget" and " " not in given:
         known = (*LIMITS, "off")
     elif name == "/resume":

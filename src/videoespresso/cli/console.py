@@ -38,7 +38,7 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-_CODES_TOLD = """
+_CODES_HELP = """
 
 Exit codes:
   0  answered, or done
@@ -63,17 +63,17 @@ _CODES: tuple[tuple[type[VideoEspressoError], Exit], ...] = (
 def examples(*commands: str, codes: bool = False) -> str:
     """The end of a --help: commands to copy, and the exit codes where they matter."""
     lines = "\n".join(f"[dim]$[/] videoespresso {command}" for command in commands)
-    return f"Examples:\n{lines}{_CODES_TOLD if codes else ''}"
+    return f"Examples:\n{lines}{_CODES_HELP if codes else ''}"
 
 
 def exit_code(error: VideoEspressoError) -> Exit:
-    """The code of a known error; one without a place of its own counts as failed."""
+    """The code of a known error; one without a code of its own counts as failed."""
     return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.FAILED)
 
 
 @functools.cache
 def out() -> "Console":
-    """stdout, for what was asked for. Lines are never broken for a pipe's sake."""
+    """stdout, for results. Lines are not wrapped, so that a pipe gets them whole."""
     from rich.console import Console
 
     return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
@@ -81,7 +81,7 @@ def out() -> "Console":
 
 @functools.cache
 def err() -> "Console":
-    """stderr, for what happens on the way."""
+    """stderr, for progress, warnings and errors."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
@@ -105,9 +105,9 @@ def one_line(text: str) -> str:
 
 
 def fetching(say: Callable[[str], None]) -> "Callable[[Progress], None]":
-    """Tells how far a download is, in one line: bytes, rate, time to go."""
+    """A listener to a download that hands `say` one line: bytes, rate, time to go."""
 
-    def hear(progress: "Progress") -> None:
+    def show(progress: "Progress") -> None:
         whole = "" if progress.total is None else f" of {progress.total / 1e6:.1f}"
         rate, left = f"{progress.rate / 1e6:.1f} MB/s", ""
         if progress.left_s is not None:
@@ -115,17 +115,17 @@ def fetching(say: Callable[[str], None]) -> "Callable[[Progress], None]":
             left = f", {minutes}:{seconds:02} left"
         say(f"fetching {progress.received / 1e6:.1f}{whole} MB, {rate}{left}")
 
-    return hear
+    return show
 
 
 def write_json(record: BaseModel, *, indent: int | None = 2) -> None:
     """A record as JSON on stdout: no colour, no wrapping, nothing left out. indent: None is one
     line, for those who read line by line.
 
-    What a terminal obeys and what UTF-8 cannot hold (a file name that is no text) is escaped.
+    Control characters and what UTF-8 cannot hold (a file name of other bytes) are escaped.
     """
     text = json.dumps(record.model_dump(mode="json"), indent=indent, ensure_ascii=False)
-    escaped = _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    escaped = _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     sys.stdout.write(escaped + "\n")
     sys.stdout.flush()
 

@@ -18,7 +18,7 @@ from videoespresso.cli.console import (
     write_json,
 )
 from videoespresso.cli.dataset_forecast import dry_run as forecast
-from videoespresso.cli.dataset_progress import Bar, say, show
+from videoespresso.cli.dataset_progress import Bar, show, show_problems
 from videoespresso.errors import BudgetExceeded, ModelError
 from videoespresso.settings import Settings
 
@@ -135,7 +135,7 @@ def build(
         batch=_batch(wait) if batch else None,
     )
     built = run(videos, out_folder, settings, how, json=json, quiet=quiet)
-    say(built)
+    show_problems(built)
     if built.failed:
         raise typer.Exit(Exit.FAILED)
     if built.left_out == built.videos:

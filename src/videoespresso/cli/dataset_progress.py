@@ -1,4 +1,4 @@
-"""What `videoespresso dataset build` says: progress on stderr, counts on stdout, what to do."""
+"""Output of `videoespresso dataset build`: progress and problems on stderr, counts on stdout."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,17 +9,17 @@ if TYPE_CHECKING:
     from videoespresso.dataset.run import Built, Progress
 
 SHOWN = 10
-"""Failures, and videos that were left out, shown one by one."""
+"""At most so many failures, and so many videos that were left out, are listed one by one."""
 
 
 class Bar:
     """Videos done, records, rate, what is left, what was spent. On a pipe a line a video.
-    quiet: only what came of Ctrl-C."""
+    quiet: only the line after Ctrl-C."""
 
     def __init__(self, *, quiet: bool) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-        self._quiet, self._shown, self._stopping = quiet, -1, False
+        self._quiet, self._lines, self._stopping = quiet, -1, False
         self._bar: Any = Progress(
             TextColumn("videos"),
             BarColumn(bar_width=24),
@@ -47,8 +47,8 @@ class Bar:
             self._bar.update(
                 self._task, total=progress.videos, completed=progress.done, about=about
             )
-        elif progress.done > self._shown:
-            self._shown = progress.done
+        elif progress.done > self._lines:
+            self._lines = progress.done
             err().print(f"[{progress.done}/{progress.videos}] {about}", style="dim")
 
     def close(self) -> None:
@@ -88,14 +88,14 @@ def show(built: "Built") -> None:
         out().print(f"rejects of these videos: {refused}", style="dim")
 
 
-def say(built: "Built") -> None:
-    """What a person has to know or do, on stderr."""
-    for reason in built.reasons[:SHOWN]:
-        say_warning(f"left out: {reason}")
+def show_problems(built: "Built") -> None:
+    """On stderr: videos left out, failures, what is still to come, each with what to do."""
+    for line in built.reasons[:SHOWN]:
+        say_warning(f"left out: {line}")
     if built.left_out > SHOWN:
         say_warning(f"{built.left_out} videos in all were left out: see rejects.jsonl")
-    for failure in built.failures[:SHOWN]:
-        say_warning(f"not done: {failure}")
+    for line in built.failures[:SHOWN]:
+        say_warning(f"not done: {line}")
     if built.failed:
         say_warning(
             f"{built.failed} failures in all; the same command tries these again, "

@@ -10,17 +10,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from videoespresso.cli.console import Exit, examples
-from videoespresso.cli.models import (
-    Check,
-    DetectorOption,
-    ModelOption,
-    ProfileOption,
-    attempt,
-    drawn_street,
-    load,
-    role_checks,
-    tell,
-)
+from videoespresso.cli.models import Check, attempt, drawn_street, role_checks, show_checks
+from videoespresso.cli.options import MODELS, takes_settings
 from videoespresso.errors import MemoryStoreError, VideoError
 from videoespresso.settings import Settings, find_file
 
@@ -42,12 +33,10 @@ def add_to(app: typer.Typer) -> None:
     app.command("doctor", epilog=EPILOG)(doctor)
 
 
-def doctor(
-    profile: ProfileOption = None, model: ModelOption = None, detector: DetectorOption = None
-) -> None:
+@takes_settings(MODELS)
+def doctor(*, settings: Settings) -> None:
     """Check decoders, cache and pack, and make one real request to each role's model."""
-    settings = load(profile, model, detector)
-    if not tell(checks(settings)):
+    if not show_checks(checks(settings)):
         raise typer.Exit(Exit.FAILED)
 
 

@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 
-from videoespresso.cli.console import err, examples, say_warning
-from videoespresso.cli.options import MaxCalls, MaxUsd, Model, Private, Profile, settings_of
+from videoespresso.cli.console import err, examples
+from videoespresso.cli.options import QUESTION, takes_settings
 from videoespresso.errors import UserError
+from videoespresso.settings import Settings
 
 EPILOG = examples("mcp", "mcp --profile openai --max-usd 0.5", "mcp --http --port 8765")
+OPTIONS = ("profile", "model", "max_usd", "max_calls", "private")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -17,6 +19,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("mcp", epilog=EPILOG)(serve)
 
 
+@takes_settings({name: QUESTION[name] for name in OPTIONS})
 def serve(
     http: Annotated[
         bool, typer.Option("--http", help="Streamable HTTP on this machine, not stdio.")
@@ -25,11 +28,8 @@ def serve(
         int | None,
         typer.Option(min=1, max=65535, help="With --http.", show_default="8765"),
     ] = None,
-    profile: Profile = None,
-    model: Model = None,
-    max_usd: MaxUsd = None,
-    max_calls: MaxCalls = None,
-    private: Private = False,
+    *,
+    settings: Settings,
 ) -> None:
     """Serve ask, find_moments, list_core_frames, get_frame and describe over MCP (extra `mcp`).
 
@@ -39,22 +39,17 @@ def serve(
 
     if port is not None and not http:
         raise UserError("--port is for --http", hint="Give both, or neither for stdio.")
-    settings = settings_of(
-        profile=profile, model=model, max_usd=max_usd, max_calls=max_calls, private=private
-    )
-    for warning in settings.warnings:
-        say_warning(warning)
     port = port or PORT
     server = build_server(settings, HOST, port)
     if not http:
         server.run("stdio")  # stdout is the protocol's: nothing else may be written there
         return
     err().print(f"listening on http://{HOST}:{port}/mcp", style="dim")
-    logging.getLogger("mcp.server.streamable_http").addFilter(not_a_goodbye)
+    logging.getLogger("mcp.server.streamable_http").addFilter(not_a_disconnection)
     server.run("streamable-http")
 
 
-def not_a_goodbye(record: logging.LogRecord) -> bool:
-    """Leaves out the traceback that the mcp package logs whenever a client takes its leave."""
+def not_a_disconnection(record: logging.LogRecord) -> bool:
+    """Leaves out the traceback that the mcp package logs whenever a client disconnects."""
     kind = record.exc_info[0] if record.exc_info else None
     return kind is None or kind.__name__ != "ClosedResourceError"

@@ -1,14 +1,14 @@
 """`videoespresso models`: which model fills which role, and one real request to each."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
 from videoespresso.cli.console import Exit, err, examples, one_line, out, say_warning, show_table
-from videoespresso.cli.options import roles
+from videoespresso.cli.options import MODELS, takes_settings
 from videoespresso.errors import VideoEspressoError
 from videoespresso.settings import Settings
 
@@ -38,25 +38,15 @@ class Check(NamedTuple):
     hint: str = ""
 
 
-ProfileOption = Annotated[str | None, typer.Option(help="A named set of models.")]
-ModelOption = Annotated[
-    list[str] | None,
-    typer.Option("--model", "-m", metavar="ROLE=SPEC", help="A model for one role."),
-]
-DetectorOption = Annotated[str | None, typer.Option(metavar="SPEC", help="The detector.")]
-
-
 @app.command(
     "list",
     epilog=examples("models list", "models list --model reasoner=openai:gpt-4o"),
 )
-def list_models(
-    profile: ProfileOption = None, model: ModelOption = None, detector: DetectorOption = None
-) -> None:
+@takes_settings(MODELS)
+def list_models(*, settings: Settings) -> None:
     """Show the model of each role with where it was set, and the profiles there are."""
     from videoespresso.models.profiles import PROFILES, UNCONFIGURED, configured, resolve
 
-    settings = load(profile, model, detector)
     resolved = resolve(settings)
     rows = [(role.role, role.spec, role.source) for role in resolved.values()]
     show_table("Role", "Model", "Set by", rows=rows)
@@ -71,26 +61,14 @@ def list_models(
     "test",
     epilog=examples("models test", "models test --model reasoner=ollama:qwen2.5vl", codes=True),
 )
-def try_models(
-    profile: ProfileOption = None, model: ModelOption = None, detector: DetectorOption = None
-) -> None:
+@takes_settings(MODELS)
+def try_models(*, settings: Settings) -> None:
     """Make one real request to each role's model; with a paid model this costs a little."""
-    if not tell(role_checks(load(profile, model, detector))):
+    if not show_checks(role_checks(settings)):
         raise typer.Exit(Exit.FAILED)
 
 
-def load(profile: str | None, model: Sequence[str] | None, detector: str | None) -> Settings:
-    """Settings from the options these commands share; their warnings are shown."""
-    given = {"profile": profile, **roles(model or ())}
-    if detector is not None:
-        given["detector"] = detector
-    settings = Settings.load(given)
-    for warning in settings.warnings:
-        say_warning(warning)
-    return settings
-
-
-def tell(checks: Iterator[Check]) -> bool:
+def show_checks(checks: Iterator[Check]) -> bool:
     """Prints each check as it is done; returns whether all were ok."""
     all_ok = True
     for check in checks:
@@ -122,7 +100,7 @@ def role_checks(settings: Settings) -> Iterator[Check]:
 
 
 def attempt(name: str, work: Callable[[], str]) -> Check:
-    """Runs a check; a known error is its result, an unknown one is a bug and passes."""
+    """Runs a check; a known error is its result, an unknown one is a bug and is raised."""
     started = time.monotonic()
     try:
         detail = work()
@@ -132,7 +110,7 @@ def attempt(name: str, work: Callable[[], str]) -> Check:
 
 
 def drawn_street() -> "Image":
-    """A drawn street scene, 320 × 180: something to see for whatever looks at it."""
+    """A drawn street scene, 320 × 180: for test requests."""
     from PIL import Image, ImageDraw
 
     picture = Image.new("RGB", (320, 180), (150, 190, 225))
@@ -154,12 +132,12 @@ def _chat(role: "Role", picture: "Image", settings: Settings) -> str:
     agent = Agent(
         role.role, role.model, model, usage_log=UsageLog(), one_image=settings.one_image or None
     )
-    said = one_line(_case(role.role, agent, picture))
-    return f"{role.spec} {said if len(said) <= LONGEST_REPLY else said[:LONGEST_REPLY] + '…'}"
+    reply = one_line(_case(role.role, agent, picture))
+    return f"{role.spec} {reply if len(reply) <= LONGEST_REPLY else reply[:LONGEST_REPLY] + '…'}"
 
 
 def _case(role: str, agent: "Agent", picture: "Image") -> str:
-    """What the role made of a red car on a road, in words."""
+    """The role's reply about a red car on a road, as text."""
     from videoespresso.agents import captioner, checker, prompt_parts, reasoner, selector
     from videoespresso.types import Caption, EvidenceStep
 
@@ -175,8 +153,8 @@ def _case(role: str, agent: "Agent", picture: "Image") -> str:
             return f"kept {len(selector.select(agent, question, captions))} of 2 frames"
         case "reasoner":
             shown = [prompt_parts.Shown(picture, 0.0, "a red car")]
-            found, _ = reasoner.evidence(agent, question, shown)
-            return f"wrote {len(found.steps)} steps of evidence"
+            evidence, _ = reasoner.evidence(agent, question, shown)
+            return f"wrote {len(evidence.steps)} steps of evidence"
         case _:
             step = EvidenceStep(text="The car is red.", frame_id="test@0", time_s=0.0)
             carried = checker.check(agent, question, [step], "Red.").carried
@@ -186,8 +164,8 @@ def _case(role: str, agent: "Agent", picture: "Image") -> str:
 def _detect(spec: str, picture: "Image") -> str:
     from videoespresso.tools.grounding import detector
 
-    found = detector(spec).detect(picture, ("car",))
-    return f"{spec} found {len(found)} boxes on a test picture"
+    boxes = detector(spec).detect(picture, ("car",))
+    return f"{spec} found {len(boxes)} boxes on a test picture"
 
 
 def _embed(spec: str) -> str:

@@ -1,12 +1,17 @@
-"""Options that several commands share, and the settings they make."""
+"""Options that several commands share, declared once, and the settings they make."""
 
-from collections.abc import Sequence
-from typing import Annotated
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeVar
 
 import typer
 
+from videoespresso.cli.console import err, say_warning
 from videoespresso.errors import UserError
 from videoespresso.settings import ROLES, Settings
+
+R = TypeVar("R")
 
 Select = Annotated[
     str | None,
@@ -23,20 +28,16 @@ Detector = Annotated[
     str | None,
     typer.Option(metavar="SPEC", help="onnx:PATH, yolo:PATH.pt, hf:NAME, embedded: or off."),
 ]
-Tool = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME", help="A tool, or package.module:name; may be repeated."),
-]
 Fps = Annotated[float | None, typer.Option(help="Frames a second on static parts.")]
 MaxUsd = Annotated[
-    float | None, typer.Option(help="Spend no more dollars a question (a batch: in all).")
+    float | None, typer.Option(help="Spend no more dollars a question (ask-many: in all).")
 ]
 MaxCalls = Annotated[
-    int | None, typer.Option(help="Make no more model calls a question (a batch: in all).")
+    int | None, typer.Option(help="Make no more model calls a question (ask-many: in all).")
 ]
 MaxFrames = Annotated[int | None, typer.Option(help="Look at no more frames a question.")]
 MaxSeconds = Annotated[
-    float | None, typer.Option(help="Take no longer for a question (a batch: in all).")
+    float | None, typer.Option(help="Take no longer for a question (ask-many: in all).")
 ]
 Private = Annotated[
     bool,
@@ -44,41 +45,84 @@ Private = Annotated[
         "--allow-private-addresses", help="Fetch videos from this machine and network, too."
     ),
 ]
+Tool = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="A tool, or package.module:name; may be repeated."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Do not show the steps.")]
+
+MODELS: dict[str, Any] = {"profile": Profile, "model": Model, "detector": Detector}
+"""Options of commands that only need the models: parameter of `settings_of` -> option."""
+QUESTION: dict[str, Any] = {
+    "select": Select,
+    **MODELS,
+    "fps": Fps,
+    "max_usd": MaxUsd,
+    "max_calls": MaxCalls,
+    "max_frames": MaxFrames,
+    "max_seconds": MaxSeconds,
+    "private": Private,
+}
+"""Options of commands that answer questions."""
+
+
+def takes_settings(options: dict[str, Any]) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Puts `options` in the place of a command's keyword parameter `settings`.
+
+    typer reads a command's options from its signature: the decorated function has them there, and
+    calls the command with the `Settings` that they make. Warnings of the settings are shown.
+    """
+
+    def decorate(command: Callable[..., R]) -> Callable[..., R]:
+        @functools.wraps(command)
+        def run(**given: Any) -> R:
+            settings = settings_of(**{name: given.pop(name) for name in options})
+            for warning in settings.warnings:
+                say_warning(warning)
+            return command(settings=settings, **given)
+
+        declared = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=False if option is Private else None,
+                annotation=option,
+            )
+            for name, option in options.items()
+        ]
+        signature = inspect.signature(command)
+        parameters: list[inspect.Parameter] = []
+        for parameter in signature.parameters.values():
+            parameters += declared if parameter.name == "settings" else [parameter]
+        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        return run
+
+    return decorate
+
+
+def note_unconfigured(settings: Settings, *, quiet: bool) -> None:
+    """Says on stderr when the embedded models answer because no others are configured."""
+    from videoespresso.models.profiles import UNCONFIGURED, configured
+
+    if not quiet and not configured(settings):
+        err().print(f"note: {UNCONFIGURED}", style="dim")
+
+
+_KEYS = {f"max_{what}": f"budget_{what}" for what in ("usd", "calls", "frames", "seconds")}
+"""Options whose setting has another name."""
 
 
 def settings_of(
-    *,
-    select: str | None = None,
-    profile: str | None = None,
-    model: Sequence[str] | None = None,
-    detector: str | None = None,
-    fps: float | None = None,
-    max_usd: float | None = None,
-    max_calls: int | None = None,
-    max_frames: int | None = None,
-    max_seconds: float | None = None,
-    concurrency: int | None = None,
-    label_check: str | None = None,
-    private: bool = False,
+    *, model: Sequence[str] | None = None, private: bool = False, **given: Any
 ) -> Settings:
-    """The settings with what was given on top. Raises UserError, SettingsError."""
-    return Settings.load(
-        {
-            "profile": profile,
-            **roles(model or ()),
-            "detector": detector,
-            "select": select,
-            "fps": fps,
-            "budget_usd": max_usd,
-            "budget_calls": max_calls,
-            "budget_frames": max_frames,
-            "budget_seconds": max_seconds,
-            "concurrency": concurrency,
-            "label_check": label_check,
-            "allow_private_addresses": private or None,
-        }
-    )
+    """The settings, with the given options before the environment and the file; None is not given.
+
+    Raises UserError for an unusable --model, SettingsError for an unusable value.
+    """
+    named = {_KEYS.get(name, name): value for name, value in given.items()}
+    allowed = {"allow_private_addresses": private or None}
+    return Settings.load({**named, **roles(model or ()), **allowed})
 
 
 def roles(given: Sequence[str]) -> dict[str, str]:

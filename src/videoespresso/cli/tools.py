@@ -17,6 +17,7 @@ from videoespresso.cli.console import (
     show_table,
     write_json,
 )
+from videoespresso.cli.options import Detector, takes_settings
 from videoespresso.errors import UserError
 from videoespresso.report.text import clock
 from videoespresso.settings import Settings
@@ -24,7 +25,7 @@ from videoespresso.types import FrameRef, Gap, Record
 
 if TYPE_CHECKING:
     from videoespresso.tools.base import Tool, ToolRequest
-    from videoespresso.tools.registry import Known
+    from videoespresso.tools.registry import KnownTool
 
 FRAMES = 8
 """Frames a tool is tried on, evenly."""
@@ -42,9 +43,9 @@ app = typer.Typer(
 )
 
 
-class Tried(Record):
-    """What one run of a tool gave. findings: as `tools.base.Finding`; gap: why there are none, or
-    not all."""
+class Trial(Record):
+    """The result of one run of a tool. findings: as `tools.base.Finding`; gap: why some
+    are missing."""
 
     tool: str
     video: str
@@ -54,9 +55,9 @@ class Tried(Record):
 
 
 @app.command("list", epilog=examples("tools list"))
-def list_tools() -> None:
+@takes_settings({})
+def list_tools(*, settings: Settings) -> None:
     """Show the built-in tools, the installed plug-ins, and those of videoespresso.toml."""
-    settings = _settings()
     known = _survey(settings)
     rows = [
         (item.name, item.tool.needs, item.source, item.tool.description)
@@ -70,11 +71,13 @@ def list_tools() -> None:
 
 
 @app.command("info", epilog=examples("tools info count", "tools info my_package.ocr:Ocr"))
+@takes_settings({})
 def info(
     name: Annotated[str, typer.Argument(help="A tool's name, or package.module:name.")],
+    *,
+    settings: Settings,
 ) -> None:
     """Show what a tool does, what it needs, where it is from, and what a model may call it with."""
-    settings = _settings()
     tool = _one(name, settings)
     known = {item.name: item.source for item in _survey(settings)}
     source = name if ":" in name else known[name]
@@ -99,6 +102,7 @@ def info(
         codes=True,
     ),
 )
+@takes_settings({"detector": Detector})
 def try_tool(
     name: Annotated[
         str, typer.Argument(metavar="TOOL", help="A tool's name, or package.module:name.")
@@ -109,12 +113,13 @@ def try_tool(
     at: Annotated[float | None, typer.Option(help="Look around this second.")] = None,
     start: Annotated[float | None, typer.Option("--from", help="Look from this second.")] = None,
     end: Annotated[float | None, typer.Option("--to", help="Look up to this second.")] = None,
-    question: Annotated[str, typer.Option(help="What the tool is told is asked.")] = "",
+    question: Annotated[str, typer.Option(help="The question that the tool is given.")] = "",
     arg: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="As if a model called it with this."),
     ] = None,
-    detector: Annotated[str | None, typer.Option(metavar="SPEC", help="The detector.")] = None,
+    *,
+    settings: Settings,
     json: Annotated[bool, typer.Option("--json", help="Print the typed result, only.")] = False,
 ) -> None:
     """Run one tool on a few frames of a video, and show what it found or why it did not."""
@@ -122,40 +127,33 @@ def try_tool(
     from videoespresso.tools.fetch.download import local
     from videoespresso.tools.registry import run_tool
 
-    settings, arguments = _settings(detector), _arguments(arg or ())
+    arguments = _arguments(arg or ())
     tool = _one(name, settings)
     with err().status(f"trying {tool.name}") as status:
         file = local(video, settings, fetching(status.update))
         context = open_context(settings.model_copy(update={"tools": ()}))
-        asked = _request(context, file.path, question, (at, start, end), arguments)
-        ran = run_tool(tool, asked)
-        known = context.memory.captions(context.memory_key(asked.video.id))
+        request = _request(context, file.path, question, (at, start, end), arguments)
+        result = run_tool(tool, request)
+        known = context.memory.captions(context.memory_key(request.video.id))
     if tool.needs == "text" and not known:
         say_warning(NOTHING_KNOWN)
-    tried = Tried(
+    tried = Trial(
         tool=tool.name,
-        video=asked.video.path,
-        frames=tuple(core.frame for core in asked.frames),
-        findings=tuple(finding.model_dump(mode="json") for finding in ran.findings),
-        gap=ran.gap,
+        video=request.video.path,
+        frames=tuple(core.frame for core in request.frames),
+        findings=tuple(finding.model_dump(mode="json") for finding in result.findings),
+        gap=result.gap,
     )
     if json:
         write_json(tried)
     else:
         _show(tried)
-    if ran.gap is not None:
-        say_warning(f"not known ({ran.gap.stage}): {ran.gap.reason}")
+    if result.gap is not None:
+        say_warning(f"not known ({result.gap.stage}): {result.gap.reason}")
         raise typer.Exit(Exit.FAILED)
 
 
-def _settings(detector: str | None = None) -> Settings:
-    settings = Settings.load({"detector": detector})
-    for warning in settings.warnings:
-        say_warning(warning)
-    return settings
-
-
-def _survey(settings: Settings, more: Sequence[str] = ()) -> "list[Known]":
+def _survey(settings: Settings, more: Sequence[str] = ()) -> "list[KnownTool]":
     from videoespresso.tools.registry import survey
 
     return survey((*settings.tools, *more), settings.mcp)
@@ -218,12 +216,12 @@ def _request(
         )
         for ref in refs
     ]
-    asked = tool_request(context, about, question, frames, span, arguments)
+    request = tool_request(context, about, question, frames, span, arguments)
     if doubts := strange(context, refs).get("warnings", []):
         say_warning(doubts[0])
-        # what the pack says of such pictures would be made up
-        return replace(asked, means=replace(asked.means, describe=Means().describe))
-    return asked
+        # the pack's captions of such pictures would be made up
+        return replace(request, means=replace(request.means, describe=Means().describe))
+    return request
 
 
 def instants(
@@ -251,7 +249,7 @@ def instants(
     return None if whole else (first, last), [first + (k + 0.5) * step for k in range(FRAMES)]
 
 
-def _show(tried: Tried) -> None:
+def _show(tried: Trial) -> None:
     """For a person: each finding with its instant and boxes."""
     for finding in tried.findings:
         out().print(f"{clock(finding['time_s']):>8}  {one_line(finding['text'])}")
@@ -263,5 +261,5 @@ def _show(tried: Tried) -> None:
     if not tried.findings and tried.gap is None:
         out().print(f"{tried.tool} found nothing", style="yellow")
     number, frames = len(tried.findings), len(tried.frames)
-    said = f"{number} finding{'' if number == 1 else 's'}, tried on {frames} frames"
-    err().print(said, style="dim")
+    summary = f"{number} finding{'' if number == 1 else 's'}, tried on {frames} frames"
+    err().print(summary, style="dim")

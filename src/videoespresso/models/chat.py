@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from videoespresso.errors import ModelError, SettingsError
 from videoespresso.models.client.errors import key_variable, model_errors, redact
+from videoespresso.models.plugins import PROVIDERS, plugin
 from videoespresso.models.specs import ModelSpec, is_local, openai_base_url
 
 if TYPE_CHECKING:
@@ -48,7 +49,20 @@ def chat_model(
         return HfChatModel(**options(spec.model), max_tokens=max_tokens, temperature=temperature)
     if spec.provider == "openai":
         return _openai(spec, timeout_s, max_tokens, temperature)
-    return _by_langchain(spec, timeout_s, max_tokens, temperature)
+    made = None if spec.provider in EXTRAS else plugin(PROVIDERS, spec.provider)
+    if made is None:
+        return _by_langchain(spec, timeout_s, max_tokens, temperature)
+    with model_errors(spec):
+        return cast(
+            "BaseChatModel",
+            made(
+                spec.model,
+                base_url=spec.base_url,
+                timeout_s=timeout_s,
+                max_tokens=max_tokens,
+                temperature=temperature,
+            ),
+        )
 
 
 def _embedded(spec: ModelSpec) -> "BaseChatModel":

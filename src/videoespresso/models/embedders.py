@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from videoespresso.errors import ModelError, SettingsError
 from videoespresso.memory.captions import Embedder
 from videoespresso.models.chat import NO_KEY
-from videoespresso.models.client.errors import model_errors
+from videoespresso.models.client.errors import model_errors, redact
+from videoespresso.models.plugins import EMBEDDERS, plugin
 from videoespresso.models.specs import ModelSpec, is_local, openai_base_url, server_mark
 
 DEFAULT = "wordllama"
 _KNOWN = (
     'Write "wordllama", "openai:text-embedding-3-small", "openai:MODEL@http://host:8000/v1" '
-    'or "hf:BAAI/bge-m3".'
+    '"hf:BAAI/bge-m3", or package.module:name.'
 )
 
 OPENAI_BATCH = 256
@@ -41,13 +42,17 @@ HF_MAX_TOKENS = 8192
 def embedder(spec: str = DEFAULT) -> Embedder:
     """The embedder a spec names; weights load and servers are called at the first use.
 
-    "wordllama" (the default, offline), "openai:MODEL[@base_url]", "hf:PATH_OR_ID". Raises
-    SettingsError for a spec that is none of these, a missing key or a missing extra.
+    "wordllama" (the default, offline), "openai:MODEL[@base_url]", "hf:PATH_OR_ID", or another
+    package's by its name or package.module:name. Raises SettingsError for a spec that is none of
+    these, a missing key, a missing extra, and a plug-in that cannot be imported or made.
     """
     if spec.strip() == "wordllama":
         return WordLlamaEmbedder()
     if not spec.startswith(("openai:", "hf:")):
-        raise SettingsError(f"not an embedder: {spec!r}", hint=_KNOWN)
+        made = plugin(EMBEDDERS, spec.strip())
+        if made is None:
+            raise SettingsError(f"not an embedder: {spec!r}", hint=_KNOWN)
+        return PluginEmbedder(made, spec.strip())
     parsed = ModelSpec.parse(spec)
     if parsed.provider == "openai":
         return OpenAIEmbedder(parsed)
@@ -149,6 +154,29 @@ def _root_logger_kept() -> Iterator[None]:
         yield
     finally:
         root.removeHandler(silent)
+
+
+class PluginEmbedder(_Embedder):
+    """Another package's: a class without arguments whose objects turn a list of n texts into (n, d)
+    numbers, or such a function. Give it another name, or a `name` of its own, when its vectors
+    change: stored vectors are kept by name."""
+
+    batch = HF_BATCH
+
+    def __init__(self, given: Any, spec: str) -> None:
+        try:
+            self._embed = given() if isinstance(given, type) else given
+        except Exception as error:  # others' code
+            raise SettingsError(
+                f"the embedder {spec!r} cannot be made: {redact(str(error))}"
+            ) from error
+        self.name = " ".join((spec, getattr(self._embed, "name", ""))).strip()
+
+    def _raw(self, texts: list[str]) -> NDArray[Any]:
+        try:
+            return np.asarray(self._embed(texts), dtype=np.float32).reshape(len(texts), -1)
+        except Exception as error:  # others' code
+            raise ModelError(f"the embedder {self.name!r} failed: {redact(str(error))}") from error
 
 
 class OpenAIEmbedder(_Embedder):

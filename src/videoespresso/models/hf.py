@@ -58,8 +58,8 @@ def options(model: str) -> dict[str, Any]:
 
 
 @dataclass(eq=False)
-class _Asked:
-    """A request that waits for the weights, and then what came of it."""
+class _Request:
+    """A request that waits for the weights, and its result or error."""
 
     messages: list[BaseMessage]
     options: dict[str, Any]
@@ -85,8 +85,8 @@ class HfChatModel(BaseChatModel):
     batch_size: int = Field(default=BATCH, ge=1, alias="batch")
 
     _lock: Lock = PrivateAttr(default_factory=Lock)
-    _asked: list[_Asked] = PrivateAttr(default_factory=list)
-    _noting: Lock = PrivateAttr(default_factory=Lock)
+    _waiting: list[_Request] = PrivateAttr(default_factory=list)
+    _waiting_lock: Lock = PrivateAttr(default_factory=Lock)
 
     @property
     def _llm_type(self) -> str:
@@ -126,7 +126,7 @@ class HfChatModel(BaseChatModel):
                 f"hf:{self.path} cannot be loaded: {first}",
                 hint="Check the folder or the hub id, and that transformers knows its type.",
             ) from error
-        except ImportError as error:  # a processor's own need, told in its own words
+        except ImportError as error:  # a processor's own requirement, named in its error
             first = str(error).strip().partition("\n")[0]
             raise ModelError(
                 f"hf:{self.path} cannot be loaded: {first}", hint="Install what it names."
@@ -141,7 +141,7 @@ class HfChatModel(BaseChatModel):
         """The messages through the model's own chat template, on its device."""
         processor, model = self._loaded
         inputs = processor.apply_chat_template(
-            [[_turn(message, self.max_pixels) for message in one] for one in conversations],
+            [[_message(message, self.max_pixels) for message in one] for one in conversations],
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
@@ -167,30 +167,30 @@ class HfChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        mine = _Asked(messages, {"stop": stop, **kwargs})
-        with self._noting:
-            self._asked.append(mine)
-        with self._lock:  # by now somebody else may have answered it
-            if mine.result is None and mine.error is None:
-                self._answer(self._together(mine))
-        if mine.error is not None:
-            raise mine.error
-        assert mine.result is not None
-        return mine.result
+        request = _Request(messages, {"stop": stop, **kwargs})
+        with self._waiting_lock:
+            self._waiting.append(request)
+        with self._lock:  # by now another thread may have answered it
+            if request.result is None and request.error is None:
+                self._answer(self._batch_of(request))
+        if request.error is not None:
+            raise request.error
+        assert request.result is not None
+        return request.result
 
-    def _together(self, mine: _Asked) -> list[_Asked]:
-        """It and those that wait beside it with the same options, taken off the list."""
-        with self._noting:
-            alike = [a for a in self._asked if a is not mine and a.options == mine.options]
-            some = [mine, *alike[: self.batch_size - 1]]
-            self._asked = [a for a in self._asked if a not in some]
+    def _batch_of(self, request: _Request) -> list[_Request]:
+        """The request and others that wait with the same options, taken off the list."""
+        with self._waiting_lock:
+            alike = [a for a in self._waiting if a is not request and a.options == request.options]
+            some = [request, *alike[: self.batch_size - 1]]
+            self._waiting = [a for a in self._waiting if a not in some]
         return some
 
-    def _answer(self, some: list[_Asked]) -> None:
+    def _answer(self, some: list[_Request]) -> None:
         """Answers them together; where that fails (memory, a processor) one by one."""
         try:
             results = self._results([a.messages for a in some], some[0].options)
-        except Exception as error:  # noqa: BLE001 - the library's; raised to whoever asked
+        except Exception as error:  # noqa: BLE001 - raised in the thread of the request
             if len(some) == 1:
                 some[0].error = error
                 return
@@ -201,14 +201,14 @@ class HfChatModel(BaseChatModel):
                 one.result = result
 
     def _results(
-        self, conversations: Sequence[Sequence[BaseMessage]], asked: dict[str, Any]
+        self, conversations: Sequence[Sequence[BaseMessage]], given: dict[str, Any]
     ) -> list[ChatResult]:
         processor, model = self._loaded  # says what to install when torch is missing
         inputs = self._inputs(conversations)
-        options = self._options(asked["stop"], asked)
+        options = self._options(given["stop"], given)
         outputs = model.generate(**inputs, **options)
         length = inputs["input_ids"].shape[1]
-        found = []
+        results = []
         for output, mask in zip(outputs, inputs["attention_mask"], strict=True):
             new = _until_end(output[length:].tolist(), model.generation_config.eos_token_id)
             cut = len(new) >= options["max_new_tokens"]
@@ -217,8 +217,8 @@ class HfChatModel(BaseChatModel):
                 response_metadata={"finish_reason": "length" if cut else "stop"},
                 usage_metadata=_usage(int(mask.sum()), len(new)),
             )
-            found.append(ChatResult(generations=[ChatGeneration(message=message)]))
-        return found
+            results.append(ChatResult(generations=[ChatGeneration(message=message)]))
+        return results
 
     def _stream(
         self,
@@ -277,7 +277,7 @@ def _until_end(tokens: list[int], ends: int | list[int] | None) -> list[int]:
     return tokens[: position + 1]
 
 
-def _turn(message: BaseMessage, max_pixels: int) -> dict[str, Any]:
+def _message(message: BaseMessage, max_pixels: int) -> dict[str, Any]:
     """A LangChain message as transformers' chat templates want it."""
     role = {"human": "user", "ai": "assistant"}.get(message.type, message.type)
     content: list[dict[str, Any]] = []

@@ -74,8 +74,8 @@ def openai_base_url() -> str | None:
 
 
 def server_mark(spec: ModelSpec, url: str | None) -> str:
-    """Tells apart the servers that a spec does not name, in keys; "" where it names one, or where
-    there is no `url`, which is where its calls go. A hash: an address may hold what is secret."""
+    """A hash of `url`, where the calls go, for cache keys; "" where the spec names the server
+    itself or there is no `url`. A hash, because an address may hold a secret."""
     if spec.base_url or not url:
         return ""
     scheme, _, rest = url.rstrip("/").partition("://")
@@ -84,7 +84,7 @@ def server_mark(spec: ModelSpec, url: str | None) -> str:
 
 
 def _check_url(provider: str, url: str) -> None:
-    """Refuses what may carry a secret or is not an address."""
+    """Raises SettingsError for a URL that is not valid or may carry a secret."""
     try:
         parts = urlsplit(url)
         host, _port = parts.hostname, parts.port

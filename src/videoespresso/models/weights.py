@@ -1,4 +1,4 @@
-"""Which weights a path stands for: what was done with others under the same name is not theirs."""
+"""A name for the weights at a path: results of other weights at that path are not reused."""
 
 import hashlib
 from pathlib import Path

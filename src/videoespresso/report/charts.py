@@ -19,7 +19,7 @@ NAME = 26
 
 
 class Column(NamedTuple):
-    """A bar of a histogram; `title` is what a pointer or a screen reader is told."""
+    """A bar of a histogram; `title` is shown on hover and read by screen readers."""
 
     x: float
     y: float
@@ -78,9 +78,9 @@ def histogram(title: str, spread: Spread | None, unit: str) -> Histogram | None:
         height = HIGH * bar.n / most
         over = k == len(bars) - 1 and spread.most >= bar.high
         where = number(bar.low) if whole else f"{number(bar.low)} to {number(bar.high)}"
-        told = f"{number(bar.low)} or more" if over else where
+        span = f"{number(bar.low)} or more" if over else where
         columns.append(
-            Column(k * step + 0.5, HIGH - height, step - 1, height, f"{told} {unit}: {bar.n:,}")
+            Column(k * step + 0.5, HIGH - height, step - 1, height, f"{span} {unit}: {bar.n:,}")
         )
     every = math.ceil(len(bars) / 8)
     middle = step / 2 if whole else 0.0
@@ -90,12 +90,12 @@ def histogram(title: str, spread: Spread | None, unit: str) -> Histogram | None:
 
 
 def shares(
-    title: str, note: str, told: Sequence[tuple[str, Share | None, float | None]]
+    title: str, note: str, figures: Sequence[tuple[str, Share | None, float | None]]
 ) -> Rows | None:
     """Shares with their intervals, each beside another share (0-1) where one is given."""
-    if not any(share for _, share, _ in told):
+    if not any(share for _, share, _ in figures):
         return None
-    highest = max(max(share.high if share else 0.0, mark or 0.0) for _, share, mark in told)
+    highest = max(max(share.high if share else 0.0, mark or 0.0) for _, share, mark in figures)
     scale = (WIDE - LABEL) / max(highest, 0.01)
 
     def row(k: int, name: str, share: Share | None, mark: float | None) -> Row:
@@ -113,27 +113,27 @@ def shares(
             title=f"{name}: {n}{percent(share)}{beside}",
         )
 
-    rows = tuple(row(k, *one) for k, one in enumerate(told))
+    rows = tuple(row(k, *one) for k, one in enumerate(figures))
     axis = ((LABEL, "0 %"), (WIDE, f"{100 * max(highest, 0.01):.0f} %"))
     return Rows(title, note, rows, axis, len(rows) * ROW)
 
 
-def counts(title: str, note: str, told: Sequence[tuple[str, int]]) -> Rows | None:
+def counts(title: str, note: str, figures: Sequence[tuple[str, int]]) -> Rows | None:
     """Plain counts, in the order given."""
-    if not told:
+    if not figures:
         return None
-    scale = (WIDE - LABEL - 50) / max(max(n for _, n in told), 1)
+    scale = (WIDE - LABEL - 50) / max(max(n for _, n in figures), 1)
     rows = tuple(
         Row(_short(name), k * ROW, LABEL, n * scale, None, None, None, f"{n:,}", f"{name}: {n:,}")
-        for k, (name, n) in enumerate(told)
+        for k, (name, n) in enumerate(figures)
     )
     return Rows(title, note, rows, (), len(rows) * ROW)
 
 
-def ranges(title: str, unit: str, told: Iterable[tuple[str, Spread | None]]) -> Rows | None:
+def ranges(title: str, unit: str, figures: Iterable[tuple[str, Spread | None]]) -> Rows | None:
     """Spreads side by side: the bar holds the middle half, the whiskers 5 to 95 %, the mark is
     the median."""
-    known = [(name, spread) for name, spread in told if spread]
+    known = [(name, spread) for name, spread in figures if spread]
     if not known:
         return None
     top = max(spread.p95 for _, spread in known) or 1.0
@@ -143,8 +143,8 @@ def ranges(title: str, unit: str, told: Iterable[tuple[str, Spread | None]]) -> 
 
     def row(k: int, name: str, s: Spread) -> Row:
         x, end, low, high, mark = (LABEL + v * scale for v in (s.p25, s.p75, s.p5, s.p95, s.median))
-        told = f"median {number(s.median)}, half in {number(s.p25)} to {number(s.p75)} {unit}"
-        title = f"{name}: {told}, n {s.n:,}"
+        summary = f"median {number(s.median)}, half in {number(s.p25)} to {number(s.p75)} {unit}"
+        title = f"{name}: {summary}, n {s.n:,}"
         return Row(_short(name), k * ROW, x, max(end - x, 1.0), low, high, mark, "", title)
 
     rows = tuple(row(k, *one) for k, one in enumerate(known))

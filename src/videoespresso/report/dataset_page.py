@@ -17,7 +17,7 @@ from videoespresso.dataset.records_io import read_items, records_file
 from videoespresso.dataset_record import DatasetItem
 from videoespresso.report import charts
 from videoespresso.report.parts import check_target, template, write_text
-from videoespresso.report.record_page import found, view
+from videoespresso.report.record_page import boxes_found, view
 from videoespresso.report.text import total
 
 SAMPLES = 14
@@ -55,17 +55,17 @@ def render(folder: Path, stats: DatasetStats, chosen: Iterable[DatasetItem]) -> 
         usage=total(stats.cost.values()),
         settings=list(_settings(folder)),
         records=shown,
-        found=found,
+        boxes_found=boxes_found,
         version=version("videoespresso"),
     )
 
 
 def choose(items: Iterable[DatasetItem], samples: int) -> list[DatasetItem]:
-    """As many tasks as there are, evenly, by the hash of the id: the same records every time."""
+    """Records of all tasks in equal numbers, by the hash of their ids: the same ones every time."""
     each: dict[str, list[tuple[str, int, DatasetItem]]] = {}
     for number, item in enumerate(items):
         kept = each.setdefault(item.task or "", [])
-        # the largest hashes are kept: a heap has its smallest on top, to be let go of
+        # the records with the largest hashes are kept; heappop removes the smallest
         rank = hashlib.sha256(item.id.encode("utf-8", "backslashreplace")).hexdigest()
         heapq.heappush(kept, (rank, -number, item))
         if len(kept) > samples:
@@ -78,7 +78,7 @@ def choose(items: Iterable[DatasetItem], samples: int) -> list[DatasetItem]:
 
 
 def _plots(stats: DatasetStats) -> dict[str, Any]:
-    told = {
+    figures = {
         "tasks": charts.shares(
             "Records a task",
             "share with its 95 % interval; the mark is the paper's share (Table 7)",
@@ -100,7 +100,7 @@ def _plots(stats: DatasetStats) -> dict[str, Any]:
             [(f"{r.stage}: {r.criterion}", r.share, None) for r in stats.rejects[:LISTED]],
         ),
     }
-    return told | _histograms(stats) | {"words": list(_words(stats))}
+    return figures | _histograms(stats) | {"words": list(_words(stats))}
 
 
 def _histograms(stats: DatasetStats) -> dict[str, Any]:
@@ -129,8 +129,8 @@ def _words(stats: DatasetStats) -> Iterator[charts.Rows | None]:
     if stats.words_lost:
         note += f"; counts may be {stats.words_lost:,} too small"
     for what, words in stats.words.items():
-        told = [(word.word, word.n) for word in words[:LISTED]]
-        yield charts.counts(f"Frequent words of {what}s (Fig. 4)", note, told)
+        figures = [(word.word, word.n) for word in words[:LISTED]]
+        yield charts.counts(f"Frequent words of {what}s (Fig. 4)", note, figures)
 
 
 def _settings(folder: Path) -> Iterator[tuple[str, str]]:

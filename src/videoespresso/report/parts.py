@@ -35,7 +35,7 @@ PICTURE_QUALITY = 82
 """JPEG quality: about 40 KB a picture, so that a page with five core frames can be mailed."""
 
 HUES = (212, 28, 145, 330, 265, 182, 4, 95)
-"""A box's colour, by its label's order of appearance; eight are told apart, then they repeat."""
+"""A box's colour, by its label's order of appearance; after eight they repeat."""
 
 
 MOST_TICKS = 100
@@ -106,7 +106,7 @@ def ticks(start_s: float, end_s: float) -> list[Mark]:
 
 
 def check_target(path: Path) -> None:
-    """Raises UserError where a report cannot go; asked before a model is paid, not after."""
+    """Raises UserError where a report cannot go; called before a model is paid."""
     folder = path.parent
     if path.is_dir():
         raise UserError(

@@ -99,14 +99,14 @@ def view(
             for stage in dict.fromkeys((*item.made, *item.cost))
         ),
         usage=total(item.cost.values()),
-        left_out=sum(max(0, len(told) - SHOWN) for told in many),
+        left_out=sum(max(0, len(entries) - SHOWN) for entries in many),
     )
 
 
 def render(item: DatasetItem, folder: Path) -> str:
     """The page as text. A frame whose picture is gone is described without it."""
     return template("record.html").render(
-        view=view(item, folder), found=found, version=version("videoespresso")
+        view=view(item, folder), boxes_found=boxes_found, version=version("videoespresso")
     )
 
 
@@ -164,18 +164,18 @@ def _instants(item: DatasetItem) -> Iterable[float | None]:
 
 
 def _marks(item: DatasetItem, start: float, end: float) -> Iterable[Mark]:
-    told = [("group", c.time_s, c.text) for c in item.captions[:SHOWN]]
-    told += [
+    entries = [("group", c.time_s, c.text) for c in item.captions[:SHOWN]]
+    entries += [
         ("core", f.time_s, f"core frame {k}: {f.caption}")
         for k, f in enumerate(item.core_frames[:SHOWN], 1)
     ]
-    for stage, time_s, text in told:
+    for stage, time_s, text in entries:
         if time_s is not None and isfinite(time_s):
             yield Mark(place(time_s - start, end - start), stage, f"{instant(time_s)} {text}")
 
 
-def found(thing: GroundedItem) -> str:
-    """How a key item was found, for its chip."""
+def boxes_found(thing: GroundedItem) -> str:
+    """The number of a key item's boxes and their best score, as text."""
     scores = [box.score for box in thing.boxes if box.score is not None]
     if not thing.boxes:
         return "not found"

@@ -48,7 +48,7 @@ class PackChatModel(BaseChatModel):
         return str(runtime(self.folder).facts["digest"])
 
     def _prompt(self, messages: Sequence[BaseMessage]) -> Prompted:
-        said, images = [], []
+        turns, images = [], []
         for message in messages:
             parts = []
             for block in _blocks(message):
@@ -57,8 +57,8 @@ class PackChatModel(BaseChatModel):
                 else:
                     images.append(_image(block))
                     parts.append({"type": "image"})
-            said.append({"role": _ROLES.get(message.type, "user"), "content": parts})
-        return runtime(self.folder).prompt(said, images)
+            turns.append({"role": _ROLES.get(message.type, "user"), "content": parts})
+        return runtime(self.folder).prompt(turns, images)
 
     def _generate(
         self,
@@ -82,15 +82,15 @@ class PackChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         """Pieces of one reply, the last one with the usage."""
-        prompt, said = self._prompt(messages), ""
+        prompt, reply = self._prompt(messages), ""
         with _ONE_AT_A_TIME:
             for piece in runtime(self.folder).stream(prompt, self.max_tokens):
-                said += piece
+                reply += piece
                 if run_manager:
                     run_manager.on_llm_new_token(piece)
                 yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
         yield ChatGenerationChunk(
-            message=AIMessageChunk(content="", usage_metadata=self._usage(prompt, said))
+            message=AIMessageChunk(content="", usage_metadata=self._usage(prompt, reply))
         )
 
     def _usage(self, prompt: Prompted, text: str) -> UsageMetadata:

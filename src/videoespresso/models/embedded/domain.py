@@ -1,4 +1,4 @@
-"""Does a picture look like what the pack was trained on? It must know what it does not know.
+"""Does a picture look like those that the pack was trained on? For others it gives a warning.
 
 Two measures, either is enough: the share of flat pixels (the theatre is drawn in flat colours,
 cameras are not), and the Mahalanobis distance of the mean image feature to those of training frames

@@ -27,10 +27,10 @@ class Guide:
     replies: tuple[tuple[int, ...], ...]
     free: int
 
-    def asks(self, said: Sequence[int]) -> bool:
+    def at_choice(self, generated: Sequence[int]) -> bool:
         """Whether the reply has come to the answer's first word, where options are weighed."""
         n = self.free
-        return len(said) == n and any(r[:n] == tuple(said) for r in self.replies)
+        return len(generated) == n and any(r[:n] == tuple(generated) for r in self.replies)
 
     def rests(self) -> list[tuple[int, ...]]:
         """What of each reply comes after the free beginning."""

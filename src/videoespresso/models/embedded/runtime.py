@@ -153,19 +153,19 @@ class PackRuntime:
     def stream(self, prompt: Prompted, max_tokens: int) -> Iterator[str]:
         """The reply to one prompt, piece by piece."""
         ids: list[int] = []
-        said = ""
+        text = ""
         for (token,) in self._steps([prompt], max_tokens):
             if token is not None:
                 ids.append(token)
-                text = self.tokenizer.decode(ids)
-                yield text[len(said) :]
-                said = text
+                longer = self.tokenizer.decode(ids)
+                yield longer[len(text) :]
+                text = longer
 
     def _steps(self, prompts: Sequence[Prompted], max_tokens: int) -> Iterator[list[int | None]]:
         """One list of tokens a step, None for rows that have ended; prompts are left-padded."""
         embeds = [self._embed(p) for p in prompts]
         guides = [guide(p.text, self.tokenizer) for p in prompts]
-        said: list[list[int]] = [[] for _ in prompts]
+        generated: list[list[int]] = [[] for _ in prompts]
         n, longest = len(embeds), max(len(e) for e in embeds)
         width = self.facts["width"]
         step = np.zeros((n, longest, width), np.float32)
@@ -183,12 +183,12 @@ class PackRuntime:
                 None, {"embeds": step, "positions": positions, "seen": seen, "cache": cache}
             )
             for i, found in enumerate(guides):
-                if found.asks(said[i]):
+                if found.at_choice(generated[i]):
                     state = logits[i], cache[:, :, [i]], seen[[i]], int(positions[i, -1])
                     forced[i].extend(self._likeliest(found.rests(), *state))
             best = logits.argmax(-1)
             tokens = np.array([f.popleft() if f else b for f, b in zip(forced, best, strict=True)])
-            for row, token in zip(said, tokens, strict=True):
+            for row, token in zip(generated, tokens, strict=True):
                 row.append(int(token))
             alive &= tokens != self.end
             if not alive.any():

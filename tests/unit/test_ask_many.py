@@ -208,7 +208,7 @@ def test_a_limit_is_of_the_whole_run_and_the_rest_is_asked_later(
 ) -> None:
     out = tmp_path / "answers.jsonl"
     limited = ve.Settings.load({"budget_calls": 4})
-    asked: list[ve.Asked] = []
+    asked: list[ve.QuestionResult] = []
     records = ve.ask_many(some(10), out=out, jobs=3, settings=limited)
     with pytest.raises(ve.BudgetExceeded, match="6 of 10 questions are left") as caught:
         asked.extend(records)

@@ -1,4 +1,4 @@
-"""`ask --batch` as a process: real videos, the embedded pack, an interruption."""
+"""`ask-many` as a process: real videos, the embedded pack, an interruption."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.helpers import chat_server as fake
 
-from videoespresso.api.ask_many_records import Asked
+from videoespresso.api.ask_many_records import QuestionResult
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOM = str(ROOT / "examples/videos/room.mp4")
@@ -26,7 +26,7 @@ def environment() -> dict[str, str]:
 
 
 def command(*more: str) -> list[str]:
-    start = [sys.executable, "-m", "videoespresso", "ask", "--batch", "q.jsonl"]
+    start = [sys.executable, "-m", "videoespresso", "ask-many", "q.jsonl"]
     return [*start, "--out", "a.jsonl", "--json", *more]
 
 
@@ -36,9 +36,9 @@ def run(cwd: Path, *more: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def written(cwd: Path) -> list[Asked]:
+def written(cwd: Path) -> list[QuestionResult]:
     lines = (cwd / "a.jsonl").read_text().splitlines()
-    return [Asked.model_validate_json(line) for line in lines]
+    return [QuestionResult.model_validate_json(line) for line in lines]
 
 
 def put(cwd: Path, *questions: Any) -> None:
@@ -46,7 +46,7 @@ def put(cwd: Path, *questions: Any) -> None:
     (cwd / "q.jsonl").write_text("\n".join(lines) + "\n")
 
 
-def test_a_batch_with_bad_lines_a_torn_end_and_a_second_run(tmp_path: Path) -> None:
+def test_questions_with_bad_lines_a_torn_end_and_a_second_run(tmp_path: Path) -> None:
     who = {"id": "who", "video": ROOM, "question": "Who is surprised?"}
     put(
         tmp_path,

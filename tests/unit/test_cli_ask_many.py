@@ -1,4 +1,4 @@
-"""`ask --batch`: what it shows, counts and returns. The answering is scripted here."""
+"""`ask-many`: what it shows, counts and returns. The answering is scripted here."""
 
 import json
 import signal
@@ -10,24 +10,29 @@ from typing import Any
 import pytest
 
 from videoespresso import errors
-from videoespresso.api.ask_many_records import Asked, Failure
+from videoespresso.api.ask_many_records import Failure, QuestionResult
 from videoespresso.cli.app import main
+from videoespresso.cli.ask_many import from_old_name
 from videoespresso.cli.console import Exit, err, out
 from videoespresso.types import Answer, Usage, Video
 
 VIDEO = Video(id="ab" * 32, path="a.mp4", duration_s=9, fps=Fraction(25), width=64, height=36)
 
 
-def done(line: int, text: str = "yes\x1b[31m", *, known: bool = False, **more: Any) -> Asked:
+def done(
+    line: int, text: str = "yes\x1b[31m", *, known: bool = False, **more: Any
+) -> QuestionResult:
     usage = {"reasoner": Usage(calls=2, usd=0.01)}
     answer = Answer(question="Who?", text=text, video=VIDEO, usage=usage, **more)
-    return Asked(
+    return QuestionResult(
         key=f"{line}", line=line, id=f"q{line}", question="Who?", answer=answer, known=known
     )
 
 
-def failed(line: int, kind: str = "VideoError") -> Asked:
-    return Asked(key=f"{line}", line=line, question="?", error=Failure(kind=kind, text="no\nfile"))
+def failed(line: int, kind: str = "VideoError") -> QuestionResult:
+    return QuestionResult(
+        key=f"{line}", line=line, question="?", error=Failure(kind=kind, text="no\nfile")
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -49,11 +54,11 @@ def questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def script(monkeypatch: pytest.MonkeyPatch, questions: Path) -> Any:
     """Puts scripted records, or an error after them, in the place of the real ones."""
 
-    def put(*records: Asked | BaseException | str) -> dict[str, Any]:
+    def put(*records: QuestionResult | BaseException | str) -> dict[str, Any]:
         called: dict[str, Any] = {}
 
-        def ask_many(batch: Path, **given: Any) -> Iterator[Asked]:
-            called.update(given, batch=batch)
+        def ask_many(questions: Path, **given: Any) -> Iterator[QuestionResult]:
+            called.update(given, questions=questions)
             for record in records:
                 if isinstance(record, BaseException):
                     raise record
@@ -62,14 +67,14 @@ def script(monkeypatch: pytest.MonkeyPatch, questions: Path) -> Any:
                 else:
                     yield record
 
-        monkeypatch.setattr(ask_many, "ask_many", ask_many)
+        monkeypatch.setattr("videoespresso.api.ask_many.ask_many", ask_many)
         return called
 
     return put
 
 
 CTRL_C = "ctrl-c"
-LINE = ["ask", "--batch", "q.jsonl", "--out", "a.jsonl"]
+LINE = ["ask-many", "q.jsonl", "--out", "a.jsonl"]
 
 
 def test_progress_on_stderr_and_counts_on_stdout(script: Any, capsys: Any) -> None:
@@ -96,7 +101,7 @@ def test_everything_given_arrives(script: Any, capsys: Any) -> None:
     summary = json.loads(shown.out)
     assert (summary["answered"], summary["left"], summary["ended"]) == (4, 0, "done")
     assert summary["usage"]["calls"] == 8
-    assert (called["batch"], called["out"]) == (Path("q.jsonl"), Path("a.jsonl"))
+    assert (called["questions"], called["out"]) == (Path("q.jsonl"), Path("a.jsonl"))
     assert (called["jobs"], called["retry_errors"], called["tools"]) == (3, True, ["count"])
     assert (called["settings"].budget_calls, called["settings"].select) == (7, "all")
 
@@ -157,14 +162,16 @@ def test_ctrl_c_after_the_last_question_interrupts_nothing(script: Any, capsys: 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["ask", "--batch", "q.jsonl"],
+        ["ask-many", "q.jsonl"],
+        ["ask-many", "--out", "a.jsonl"],
         ["ask", "clip.mp4", "Who?", "--out", "a.jsonl"],
         ["ask", "clip.mp4"],
         [*LINE, "clip.mp4"],
         [*LINE, "--option", "a"],
         [*LINE, "--report", "r.html"],
         [*LINE, "--jobs", "0"],
-        ["ask", "--batch", "none.jsonl", "--out", "a.jsonl"],
+        ["ask", "--batch", "q.jsonl"],
+        ["ask-many", "none.jsonl", "--out", "a.jsonl"],
     ],
     ids=" ".join,
 )
@@ -175,3 +182,27 @@ def test_the_two_forms_do_not_mix(script: Any, capsys: Any, arguments: list[str]
     assert called == {}
     assert shown.out == ""
     assert shown.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ask", "--batch", "q.jsonl", "--out", "a.jsonl", "--jobs", "3"],
+        ["ask", "--jobs", "3", "--out", "a.jsonl", "--batch=q.jsonl"],
+    ],
+    ids=" ".join,
+)
+def test_the_old_name_says_the_new_one_and_does_the_same(
+    script: Any, capsys: Any, arguments: list[str]
+) -> None:
+    called = script(*(done(k) for k in range(1, 5)))
+    assert main([*arguments, "--profile", "openai", "--quiet"]) == Exit.ANSWERED
+    assert (called["questions"], called["out"]) == (Path("q.jsonl"), Path("a.jsonl"))
+    assert called["jobs"] == 3
+    (note,) = capsys.readouterr().err.splitlines()
+    assert "ask-many" in note
+
+
+def test_a_question_may_read_like_the_old_option() -> None:
+    assert from_old_name(["ask", "clip.mp4", "--", "--batch"]) is None
+    assert from_old_name(["chat", "--batch", "q.jsonl"]) is None
