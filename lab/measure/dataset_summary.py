@@ -16,7 +16,6 @@ from lab.measure.dataset_truth import (
     option_rows,
     pair_rows,
 )
-from lab.measure.pair_truth import pair_truth
 from lab.measure.results import Json
 from videoespresso.agents.prompts import load
 from videoespresso.dataset.inspect.blind_baselines import credits
@@ -28,6 +27,7 @@ from videoespresso.statistics import Estimate
 from videoespresso.theatre import make_story
 from videoespresso.theatre.stories import Story
 from videoespresso.theatre.style import StyleFamily
+from videoespresso.theatre.truth import pair_truth
 
 PRICED = ModelSpec("openai", "gpt-4o")
 """What the paper's roles were played by; its list price is applied to our token counts."""

@@ -13,16 +13,12 @@ from lab.measure import dataset_summary as summary
 from lab.measure.dataset_figures import Line
 from lab.measure.dataset_summary import Block
 from lab.measure.dataset_truth import (
-    at_film_frame,
     box_tallies,
     caption_rows,
     instant_rows,
     option_rows,
     pair_rows,
-    phases_of,
 )
-from lab.measure.dataset_verifier import part_of
-from lab.measure.planted import spoilt, true_pairs
 from lab.yolo_score import Tally
 from tests.helpers import records
 from tests.helpers.scripted import story_with
@@ -36,6 +32,7 @@ from videoespresso.dataset_record import (
     Reject,
 )
 from videoespresso.theatre import Story
+from videoespresso.theatre.truth import drawn_at, part_of, phases_of, spoilt, true_pairs
 
 STORY = story_with("vase breaks")
 BREAK = next(e for e in STORY.events if e.act == "breaks")
@@ -149,7 +146,7 @@ def test_instants_hit_near_what_is_told_and_miss_far_from_it() -> None:
 
 
 def test_boxes_are_held_against_the_stage_at_that_instant() -> None:
-    time_s = at_film_frame(STORY, middle(BREAK.phase))
+    time_s = drawn_at(STORY, middle(BREAK.phase))
     objects = STORY.scene(time_s).objects
     vase = next(o for o in objects if o.label == "vase")
     person = next(o for o in objects if o.label == "person")
