@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lab.measure.rehearsal_server import RehearsalServer
+from lab.rehearsal_server import RehearsalServer
 from tests.helpers.builds import Builds
 from tests.helpers.scripted import film
 

@@ -9,8 +9,8 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from lab.measure.dataset_plain import Looked, Plain
-from lab.measure.results import Json
+from lab.dataset_script import Looked, Plain
+from lab.results import Json
 from videoespresso.agents import generator, verifier
 from videoespresso.theatre.stories import Story
 from videoespresso.theatre.truth import (

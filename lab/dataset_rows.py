@@ -3,8 +3,8 @@ stand where it says, do its boxes fit, are its wrong options wrong? Pure functio
 
 from collections.abc import Sequence
 
-from lab.measure.results import Json
-from lab.yolo_score import Tally, compare
+from lab.detector_score import Tally, compare
+from lab.results import Json
 from videoespresso.dataset.inspect.record_measures import right_and_wrong
 from videoespresso.dataset_record import DatasetItem, Reject
 from videoespresso.theatre.stories import Story
