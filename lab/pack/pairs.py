@@ -12,11 +12,10 @@ from lab.pack.conversation import Lesson, Turns, compact, lesson
 from videoespresso.agents import prompt_parts
 from videoespresso.agents.distractor import WRONG
 from videoespresso.agents.generator import MOST_PAIRS
-from videoespresso.models.embedded.teacher.annotator import annotate
+from videoespresso.models.embedded.teacher.captions import IDLE, Film, film_of, the
 from videoespresso.models.embedded.teacher.distractor import distract
 from videoespresso.models.embedded.teacher.generator import generate
-from videoespresso.models.embedded.teacher.reading import Film, read_shot, the
-from videoespresso.models.embedded.teacher.verifier import verify
+from videoespresso.models.embedded.teacher.verifier import annotate, verify
 from videoespresso.theatre import Story
 
 Caption = tuple[float, str]
@@ -69,9 +68,8 @@ def _group(story: Story, rng: random.Random) -> list[Caption]:
 
 
 def _film(captions: Sequence[Caption]) -> Film:
-    """The captions as the rules read them from a prompt: instants in tenths of a second."""
-    shots = (read_shot(n, round(t, 1), text) for n, (t, text) in enumerate(captions, 1))
-    return Film(tuple(shots))
+    """The captions as the rules read them from a prompt."""
+    return film_of([text for _, text in captions])
 
 
 def _judged(
@@ -86,7 +84,7 @@ def _judged(
         yield from ((pair["question"], w["text"]) for w in wrong)
     strange: Any = generate(_film(_group(other, rng)), 1, str(rng.random()))["pairs"]
     yield from ((p["question"], p["answer"]) for p in strange)
-    clauses = [c for shot in film.shots for c in shot.clauses if not c.idle]
+    clauses = [c for shot in film.shots for c in shot.clauses if c.act not in IDLE]
     if clauses:
         one = rng.choice(clauses)
         yield rng.choice(

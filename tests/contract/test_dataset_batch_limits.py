@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab.measure.rehearsal import reply
+from lab.rehearsal import reply
 from tests.contract.test_dataset_batches import settings
 from tests.helpers.batch_server import BatchServer, Body
 from tests.helpers.chat_server import completion

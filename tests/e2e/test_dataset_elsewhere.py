@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from lab.measure.rehearsal_server import RehearsalServer
+from lab.rehearsal_server import RehearsalServer
 from tests.helpers.builds import GROUP, ROLES, Builds
 
 from videoespresso.api.build_dataset import build_dataset

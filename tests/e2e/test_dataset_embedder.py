@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import tests.helpers.chat_server as fake
-from lab.measure.rehearsal_server import RehearsalServer
+from lab.rehearsal_server import RehearsalServer
 from tests.helpers.builds import Builds
 from tests.unit.test_embedding import vectors
 

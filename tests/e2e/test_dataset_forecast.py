@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lab.measure.rehearsal_server import RehearsalServer
+from lab.rehearsal_server import RehearsalServer
 from tests.helpers.builds import Builds
 from tests.helpers.scripted import film
 

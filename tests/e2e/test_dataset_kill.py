@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from lab.measure.rehearsal_server import Asked, RehearsalServer
+from lab.rehearsal_server import Asked, RehearsalServer
 from tests.helpers.builds import AT_A_TIME, Builds
 from tests.helpers.forks import Forks
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from lab.measure.rehearsal_server import Asked, RehearsalServer
+from lab.rehearsal_server import Asked, RehearsalServer
 from tests.helpers.builds import Builds
 from tests.helpers.clips import clip
 

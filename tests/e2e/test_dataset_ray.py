@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab.measure.rehearsal_server import RehearsalServer
+from lab.rehearsal_server import RehearsalServer
 from tests.helpers.clips import clips
 
 from videoespresso.api.build_dataset import Built, build_dataset

@@ -20,7 +20,7 @@ class Killed(BaseException):
 def test_train_be_killed_go_on_and_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ultralytics")
     pytest.importorskip("onnx")
-    from lab.yolo import main  # noqa: PLC0415 - after the skips
+    from lab.detector import main  # noqa: PLC0415 - after the skips
     from ultralytics.utils.callbacks import base  # noqa: PLC0415 - the extra `yolo`
 
     monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path / "config"))

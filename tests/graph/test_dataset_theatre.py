@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab.measure import dataset_theatre as theatre
-from lab.measure.dataset_plain import looked, plain_context
-from lab.measure.dataset_verifier import verifier_rows
+from lab import dataset_scores as theatre
+from lab.dataset_script import looked, plain_context
+from lab.dataset_verifier import verifier_rows
 from langchain_core.messages import BaseMessage
 from tests.helpers.scripted import film, scripted_context
 

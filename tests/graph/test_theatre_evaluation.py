@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab.measure import items, results, theatre
-from lab.measure.bench import Bench
-from lab.measure.items import Item
-from lab.measure.summary import write_summary
+from lab import results
+from lab import theatre_items as items
+from lab import theatre_scores as theatre
+from lab.theatre_bench import Bench
+from lab.theatre_items import Item
+from lab.theatre_summary import write_summary
 from langchain_core.messages import BaseMessage
 from tests.helpers.chat_server import Exchange, Server, say
 from tests.helpers.scripted import ScriptedModel, film, scripted_context, text_of
@@ -353,7 +355,7 @@ def test_killed_and_started_again_it_finds_each_result_once(tmp_path: Path) -> N
             f"VIDEOESPRESSO_{r}": spec for r in ("CAPTIONER", "SELECTOR", "REASONER", "CHECKER")
         }
         command = [
-            sys.executable, "-m", "lab.measure.theatre", "--out", str(tmp_path),
+            sys.executable, "-m", "lab.theatre_scores", "--out", str(tmp_path),
             "--n", "40", "--conditions", "blind", "--box-frames", "0", "--workers", "2",
         ]  # fmt: skip
         found_in = str(Path(videoespresso.__file__).parents[1])

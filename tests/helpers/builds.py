@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from lab.measure.rehearsal_server import RehearsalServer
+from lab.rehearsal_server import RehearsalServer
 from tests.helpers.clips import clips
 from tests.helpers.forks import Forks
 

@@ -8,22 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab.measure import dataset_figures as figures
-from lab.measure import dataset_summary as summary
-from lab.measure.dataset_figures import Line
-from lab.measure.dataset_summary import Block
-from lab.measure.dataset_truth import (
-    at_film_frame,
+from lab import dataset_figures as figures
+from lab import dataset_summary as summary
+from lab.dataset_figures import Line
+from lab.dataset_rows import (
     box_tallies,
     caption_rows,
     instant_rows,
     option_rows,
     pair_rows,
-    phases_of,
 )
-from lab.measure.dataset_verifier import part_of
-from lab.measure.planted import spoilt, true_pairs
-from lab.yolo_score import Tally
+from lab.dataset_summary import Block
+from lab.detector_score import Tally
 from tests.helpers import records
 from tests.helpers.scripted import story_with
 
@@ -36,6 +32,7 @@ from videoespresso.dataset_record import (
     Reject,
 )
 from videoespresso.theatre import Story
+from videoespresso.theatre.truth import drawn_at, part_of, phases_of, spoilt, true_pairs
 
 STORY = story_with("vase breaks")
 BREAK = next(e for e in STORY.events if e.act == "breaks")
@@ -93,7 +90,7 @@ def test_truth_before_and_after_verification() -> None:
     rows = [{"video": 1, **r} for r in pair_rows(STORY, [true, false, odd], [no, late, film])]
     assert [r["truth"] for r in rows] == [*("true", "false", "undecidable", "false", "true")]
     assert [r["fate"] for r in rows] == ["record"] * 3 + ["verify", "distract"]
-    lines = figures.truth_lines(rows, [{"video": 1, "truth": "true"}])
+    lines = figures.shares({"pairs": rows, "taught": [{"video": 1, "truth": "true"}]})
     assert named(lines, "generated pairs that are true") == 1 / 2
     assert named(lines, "generated pairs that cannot be decided") == 1 / 5
     assert named(lines, "accepted by the verifier: true") == pytest.approx(2 / 3)
@@ -137,9 +134,8 @@ def test_instants_hit_near_what_is_told_and_miss_far_from_it() -> None:
     assert rows[0]["chance"] == pytest.approx(len(near) / len(item.captions), abs=0.01)
     strange = made([("The vase blooms.", 1.0, {}), ("Gravity works.", 1.0, {})])
     assert [r.get("never") for r in instant_rows(STORY, strange)] == [True, None]
-    lines = figures.instant_lines(
-        [{"video": 1, **r} for r in (*rows, *instant_rows(STORY, strange))]
-    )
+    rows = [{"video": 1, **r} for r in (*rows, *instant_rows(STORY, strange))]
+    lines = figures.shares({"instants": rows})
     assert named(lines, "within 0.5 s of what the sentence says") == 2 / 5
     assert named(lines, "within 0.5 s, sentences true at some time") == 1 / 2
     assert named(lines, "sentences that cannot be decided") == 1 / 6
@@ -149,7 +145,7 @@ def test_instants_hit_near_what_is_told_and_miss_far_from_it() -> None:
 
 
 def test_boxes_are_held_against_the_stage_at_that_instant() -> None:
-    time_s = at_film_frame(STORY, middle(BREAK.phase))
+    time_s = drawn_at(STORY, middle(BREAK.phase))
     objects = STORY.scene(time_s).objects
     vase = next(o for o in objects if o.label == "vase")
     person = next(o for o in objects if o.label == "person")
@@ -250,7 +246,8 @@ def test_a_wrong_option_that_is_true_is_a_fault() -> None:
     )
     told = option_rows(STORY, item)
     assert told == ["true", "undecidable", "false"]
-    lines = figures.option_lines([{"video": 1, "truth": t} for t in told], "AABC", {})
+    lines = figures.shares({"options": [{"video": 1, "truth": t} for t in told]})
+    lines += figures.option_lines("AABC", {})
     assert named(lines, "wrong options that are true (faults)") == 1 / 2
     assert named(lines, "the most frequent letter's share") == 1 / 2
 

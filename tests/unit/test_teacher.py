@@ -186,7 +186,7 @@ def test_whatever_a_caption_says_it_is_a_caption(hostile: str) -> None:
 
 
 def test_all_criteria_are_the_verifiers_own() -> None:
-    assert tuple(name for name, _ in verifier._CHECKS) == CRITERIA
+    assert tuple(name for name, _ in verifier.CHECKS) == CRITERIA
 
 
 def test_other_roles_are_refused_with_what_to_do() -> None:

@@ -13,7 +13,7 @@ from videoespresso.agents.distractor import distract
 from videoespresso.agents.generator import generate
 from videoespresso.dataset.inspect.blind_baselines import guesses
 from videoespresso.dataset_record import LETTERS, DatasetItem
-from videoespresso.models.embedded.teacher.alternatives import Weights, drawn, evenness
+from videoespresso.models.embedded.teacher.distractor import Weights, drawn, evenness
 from videoespresso.theatre import make_story
 
 TABLE: Weights = {"dog": 20, "cat": 23, "bird": 6, "horse": 3, "cow": 1, "fox": 11}
@@ -97,20 +97,3 @@ def test_a_reason_is_made_wrong_by_other_events_not_by_other_things() -> None:
         assert len(wrong) == 3
         words = " ".join(w.text for w in wrong).split()
         assert not {"chair.", "bag.", "bottle.", "rope.", "ladder."} & set(words)
-
-
-def test_what_nobody_knows_is_made_wrong_by_what_the_captions_say() -> None:
-    shown = told(
-        "a chef peels a mango",
-        "a chef washes a papaya",
-        "a chef slices a kiwi",
-        "a chef squeezes a lime",
-    )
-    said = [(c.time_s, c.text) for c in shown]
-    asked, answer = (
-        "What does the chef do after the chef peels a mango?",
-        "The chef washes a papaya.",
-    )
-    wrong = distract(teacher("distractor"), said, asked, answer).value.wrong
-    assert len(wrong) == 3
-    assert any(name in w.text for w in wrong for name in ("mango", "kiwi", "lime"))

@@ -2,49 +2,48 @@
 
 import pytest
 
-from videoespresso.models.embedded.teacher import words
-from videoespresso.models.embedded.teacher.reading import (
-    Film,
-    clauses,
-    kind,
-    read_shot,
-    things,
-)
+from videoespresso.models.embedded.teacher.captions import Film, film_of, kind, read_caption, things
+from videoespresso.theatre import make_story
 
 
 def film(*texts: str) -> Film:
-    return Film(tuple(read_shot(k + 1, float(k), text) for k, text in enumerate(texts)))
+    return film_of(texts)
 
 
 @pytest.mark.parametrize(
-    ("sentence", "read"),
+    ("caption", "read"),
     [
         ("red car stops", [("red car", "stops")]),
-        ("man in blue waves and is happy", [("man in blue", "waves"), ("man in blue", "is happy")]),
-        ("white truck with logs drives past", [("white truck with logs", "drives past")]),
-        ("A man in a blue shirt chops onions", [("man in a blue shirt", "chops onions")]),
         (
-            "A man chops onions while a dog sleeps on the floor",
-            [("man", "chops onions"), ("dog", "sleeps on the floor")],
+            "room: man in blue waves and is sad",
+            [("man in blue", "waves"), ("man in blue", "is sad")],
         ),
-        ("There are several people swimming", [("several people", "are swimming")]),
-        ("A woman with glasses walks", [("woman with glasses", "walks")]),
-        ("The girl laughs, then pets the dog", [("girl", "laughs"), ("girl", "pets the dog")]),
-        ("She drinks the coffee", []),
-        ("The dog is not barking", []),
-        ("The image shows a beach", []),
+        ("white truck with logs drives past", [("white truck with logs", "drives past")]),
+        ("street: light is red; cat sits", [("light", "is red"), ("cat", "sits")]),
         ("a vase on a table", []),
+        ("The dog is not barking", []),
+        ("Two children play in a park.", []),
         ("", []),
     ],
 )
-def test_clauses_of_a_sentence(sentence: str, read: list[tuple[str, str]]) -> None:
-    assert [tuple(c) for c in clauses(sentence)] == read
+def test_clauses_of_a_caption(caption: str, read: list[tuple[str, str]]) -> None:
+    assert [tuple(c) for c in read_caption(caption).clauses] == read
 
 
-def test_a_theatre_caption_has_a_place_a_weather_and_clauses() -> None:
-    shot = read_shot(1, 0.0, "street, rain: light is red; red car stops")
-    assert (shot.place, shot.weather) == ("street", "rain")
-    assert [tuple(c) for c in shot.clauses] == [("light", "is red"), ("red car", "stops")]
+def test_every_caption_of_the_theatre_is_read() -> None:
+    """Each actor's clause, in its own words; nothing more."""
+    for seed in range(1_000_000, 1_000_060):
+        for phase in make_story(seed).phases:
+            shot = read_caption(phase.caption)
+            assert (shot.place, shot.weather) == (phase.setting, phase.weather)
+            said = {part for a in phase.actors for part in a.clause.split(" and ")}
+            read = {c.act if c.mood else f"{c.who} {c.act}" for c in shot.clauses}
+            moods = {p for p in read if p.startswith("is ")}
+            assert read - moods <= said
+            assert all(any(s.endswith(m) for s in said) for m in moods)
+            assert len(shot.clauses) == len(
+                {(a.phrase, p) for a in phase.actors for p in a.clause.split(" and ")}
+            )
 
 
 def test_what_is_seen_again_after_a_cut_did_not_start_again() -> None:
@@ -55,8 +54,8 @@ def test_what_is_seen_again_after_a_cut_did_not_start_again() -> None:
 
 
 def test_news_is_what_somebody_does_and_how_a_thing_changes() -> None:
-    seen = film("street: light is green; boy stands", "street: light is red; boy runs away")
-    assert {h.clause.text for h in seen.events} == {"the light is red", "the boy runs away"}
+    seen = film("street: light is green; cook stands", "street: light is red; cook runs away")
+    assert {h.clause.text for h in seen.events} == {"the light is red", "the cook runs away"}
 
 
 def test_rain_starts_between_two_shots_of_one_place() -> None:
@@ -70,8 +69,7 @@ def test_rain_starts_between_two_shots_of_one_place() -> None:
     [
         ("gives the box to the man in blue", ["box", "man in blue"]),
         ("holds a balloon", ["balloon"]),
-        ("runs after the red ball", ["red ball"]),
-        ("plays with a red ball in a park", ["red ball", "park"]),
+        ("chops the carrot", ["carrot"]),
         ("stops", []),
     ],
 )
@@ -82,25 +80,11 @@ def test_things_of_an_act(act: str, named: list[str]) -> None:
 @pytest.mark.parametrize(
     ("who", "what"),
     [
-        ("man in a red car", "person"),
+        ("man in red", "person"),
         ("white truck with logs", "vehicle"),
         ("dog", "animal"),
         ("lamp", "thing"),
-        ("two women", "person"),
     ],
 )
 def test_kind_of_a_subject(who: str, what: str) -> None:
     assert kind(who) == what
-
-
-def test_forms_of_verbs_have_one_stem() -> None:
-    for forms in (
-        ("stops", "stopping", "stopped", "stop"),
-        ("drives", "driving", "drove", "drive"),
-        ("crosses", "crossing", "crossed", "cross"),
-        ("fries", "frying", "fried", "fry"),
-        ("falls", "falling", "fell", "fall"),
-    ):
-        assert len({words.stem(form) for form in forms}) == 1, forms
-    assert words.base("crosses the road") == "cross the road"
-    assert words.base("carries the box") == "carry the box"

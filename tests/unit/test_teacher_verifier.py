@@ -4,22 +4,17 @@ import random
 from collections import Counter
 
 import pytest
-from lab.measure.planted import Planted, false_pairs, true_pairs
 from tests.helpers.teaching import of_story, teacher, told
 
 from videoespresso.agents.verifier import verify
 from videoespresso.statistics import wilson
 from videoespresso.theatre import make_story
+from videoespresso.theatre.truth.planted import Planted, false_pairs, true_pairs
 
 KITCHEN = told(
     "kitchen: man in red chops the onion; girl in blue stands; pan is off",
     "kitchen: man in red fries the onion; girl in blue waves; pan is on",
     "kitchen: man in red serves the soup; girl in blue is happy; pan is on",
-)
-PARK = told(
-    "Two children play with a red ball in a park.",
-    "A dog runs after the red ball.",
-    "The dog brings the ball to a girl, and the girl laughs.",
 )
 
 
@@ -27,8 +22,6 @@ PARK = told(
     ("question", "answer", "criterion"),
     [
         ("What does the man in red do after he chops the onion?", "He fries the onion.", ""),
-        ("What does the man in red do after he fries the onion?", "He chops it.", "continuity"),
-        ("What happens before the soup is served?", "The girl in blue waves.", ""),
         ("What happens right after the man in red chops the onion?", "The cat waves.", "hallu"),
         ("Who waves after the man in red chops the onion?", "The girl in green.", "hallu"),
         ("Who waves after the man in red chops the onion?", "The man in red.", "accuracy"),
@@ -37,7 +30,7 @@ PARK = told(
         ("What does the girl in blue do?", "The girl in blue waves.", "single"),
         ("Is it good that the man in red fries the onion?", "Yes, it is great.", "subj"),
         (
-            "In which order does the man in red cook?",
+            "In which order does the man in red prepare the food?",
             "First he serves the soup, then he chops the onion.",
             "continuity",
         ),
@@ -52,23 +45,9 @@ def test_pairs_about_a_kitchen(question: str, answer: str, criterion: str) -> No
     assert verdict.reason
 
 
-@pytest.mark.parametrize(
-    ("question", "answer", "accepted"),
-    [
-        ("What happens after two children play with a ball?", "The dog runs after the ball.", True),
-        ("What happens before the dog runs after the ball?", "The girl laughs.", False),
-        ("Who laughs after the dog runs after the ball?", "The girl.", True),
-        ("Who laughs after the dog runs after the ball?", "The dog.", False),
-        ("Why does the girl laugh?", "Because a clown falls.", False),
-    ],
-)
-def test_pairs_about_free_captions(question: str, answer: str, accepted: bool) -> None:
-    assert verify(teacher("verifier"), PARK, question, answer).value.accepted is accepted
-
-
 def test_one_caption_is_never_enough() -> None:
     seen = told("room: lamp is on; cat sits", "room: lamp is on; cat sits")
-    verdict = verify(teacher("verifier"), seen, "What changes first?", "The lamp is on.").value
+    verdict = verify(teacher("verifier"), seen, "What does the cat do?", "The cat sits.").value
     assert verdict.criterion == "single frame"
 
 

@@ -8,14 +8,14 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from lab.yolo_data import (
+from lab.detector_data import (
     Labelled,
     jittered,
     split_frames,
     training_frames,
     write_dataset,
 )
-from lab.yolo_score import Tally, compare, iou, score
+from lab.detector_score import Tally, compare, iou, score
 from PIL import Image
 
 from videoespresso.theatre import LABELS, SPLITS, make_story

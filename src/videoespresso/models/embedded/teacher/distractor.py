@@ -1,34 +1,41 @@
-"""The distractor's rules: the right answer with one thing in it made wrong."""
+"""The distractor's rules: the right answer with one thing in it made wrong.
 
+alternatives.json says what can stand for what, and how often each phrase is the right answer, or a
+part of it, among 17,821 pairs about the theatre's stories 0 to 2,999. Wrong answers are drawn by
+that, so that a word tells little about whether the answer with it is right: whoever has never seen
+the video should not be able to guess.
+"""
+
+import json
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
+from importlib.resources import files
 from itertools import permutations, zip_longest
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from videoespresso.models.embedded.teacher import words as w
-from videoespresso.models.embedded.teacher.alternatives import (
-    KINDS,
-    Weights,
-    deeds_like,
-    drawn,
-    evenness,
-    names_like,
-    says,
-    whole,
-)
-from videoespresso.models.embedded.teacher.claims import held
-from videoespresso.models.embedded.teacher.reading import Film, things
-from videoespresso.models.embedded.teacher.verifier import take_apart, verify
+from videoespresso.models.embedded.teacher.captions import Film, kind, words
+from videoespresso.models.embedded.teacher.verifier import read_pair, verify
 
-_OBJECTS = ("chair", "bag", "bottle", "rope", "ladder")
-"""For answers whose words are all unknown: these come last."""
-_NEXT = re.compile(r",? and at last |,? and finally |, then |,? and then ")
+Weights = dict[str, float]
+"""Phrases of which one can stand for another, and how often each is right."""
+
+
+@cache
+def _alternatives() -> Any:
+    """alternatives.json. names: of persons and of vehicles; deeds: what persons, animals and things
+    do; events: what things and animals do; kinds: words of which one in an answer is made wrong by
+    another."""
+    return json.loads(files(__package__).joinpath("alternatives.json").read_text(encoding="utf-8"))
+
+
+_ELSEWHERE = 1000.0
+"""How often a name is right that is none of the tables': the captions' own names come first."""
+_NEXT = re.compile(r", and at last |, then ")
 _PARTS = re.compile(rf"{_NEXT.pattern}| to ")
 _TRIED = 8
-"""Places of an answer in which three errors are looked for, so that a caption of a thousand words
-takes no longer."""
+"""Places of an answer in which three errors are looked for."""
 _SAME = (0.5, 2.0)
 """A wrong answer has between half and twice the right one's words."""
 
@@ -38,7 +45,7 @@ class _Candidate(NamedTuple):
 
     text: str
     error: str
-    new: str
+    new: str = ""
 
 
 class _Pool(NamedTuple):
@@ -49,7 +56,7 @@ class _Pool(NamedTuple):
     table: Weights | None = None
 
     def evenness(self, wrong: Sequence[_Candidate]) -> float:
-        """See `alternatives.evenness`; an order of steps is as likely as any other."""
+        """See `evenness`; an order of steps is as likely as any other."""
         return evenness(self.table, self.right, [c.new for c in wrong]) if self.table else 1.0
 
 
@@ -58,7 +65,7 @@ def distract(film: Film, question: str, answer: str, count: int, seed: str) -> d
 
     What the answer says anew is changed before what it takes from the question. All are wrong in
     the same place where one place gives enough: with errors in several places the right answer is
-    the one most like the others, and can be told without a video. Of the places one is preferred
+    the one most like the others, and can be found without a video. Of the places one is preferred
     where the right answer is no likelier than the wrong ones. seed: decides which of the possible
     errors are made.
     """
@@ -89,99 +96,124 @@ def _usable(
     for candidate in candidates:
         if len(chosen) == count:
             break
-        if _words(candidate.text) not in chosen and fits(candidate.text):
-            chosen[_words(candidate.text)] = candidate
+        if candidate.text.casefold() not in chosen and fits(candidate.text):
+            chosen[candidate.text.casefold()] = candidate
     return list(chosen.values())
 
 
 def _pools(film: Film, question: str, answer: str, rng: random.Random) -> list[_Pool]:
     """Other orders of its steps, then a pool for each place where something else can stand: what
-    the question does not say first, words that no kind has last."""
+    the question does not say first."""
     orders = list(_orders(answer))
-    asked = w.plain(question)
-    pools = [_Pool(rng.sample(orders, len(orders)))]
-    later = []
-    for swaps in (_swaps(film, asked, answer), _unknown(film, answer)):
-        some: list[tuple[bool, _Pool]] = []
-        for right, table in swaps:
-            for place in _places(answer, right):
-                news = drawn(table, right, rng)
-                told = ((_with(answer, place, new), new) for new in news)
-                found = [_Candidate(t, f"{new!r} instead of {right!r}", new) for t, new in told]
-                some.append((right in asked, _Pool(found, right, table)))
-        some = rng.sample(some, len(some))
-        pools += [pool for given, pool in some if not given]
-        later += [pool for given, pool in some if given]
-    return pools + later
+    asked = question.casefold()
+    swapped: list[tuple[bool, _Pool]] = []
+    for right, table in _swaps(film, asked, answer):
+        for place in re.finditer(rf"\b{re.escape(right)}\b", answer, re.IGNORECASE):
+            found = [
+                _Candidate(_with(answer, place, new), f"{new!r} instead of {right!r}", new)
+                for new in drawn(table, right, rng)
+            ]
+            swapped.append((right in asked, _Pool(found, right, table)))
+    swapped = sorted(rng.sample(swapped, len(swapped)), key=lambda s: s[0])
+    return [_Pool(rng.sample(orders, len(orders))), *(pool for _, pool in swapped)]
 
 
 def _orders(answer: str) -> Iterator[_Candidate]:
     """The steps of an answer in other orders."""
     body = answer.rstrip(".")
-    turned = re.fullmatch(r"(From )(.+)( to )(.+)", body)
-    if turned:
-        yield _Candidate(f"From {turned[4]} to {turned[2]}.", "the order is turned round", "")
-    lead = "First " if body.casefold().startswith("first ") else ""
-    parts = _NEXT.split(body.removeprefix(lead))
-    if not 1 < len(parts) <= 5:
-        return
-    if not lead:
-        parts = [parts[0][:1].lower() + parts[0][1:], *parts[1:]]
+    if turned := re.fullmatch(r"From (.+) to (.+)", body):
+        yield _Candidate(f"From {turned[2]} to {turned[1]}.", "the order is turned round")
+    parts = _NEXT.split(body.removeprefix("First "))
     joints = _NEXT.findall(body)
-    for order in permutations(parts):
-        if list(order) != parts:
-            told = order[0] + "".join(j + p for j, p in zip(joints, order[1:], strict=True))
-            text = f"{lead}{told}" if lead else told[:1].upper() + told[1:]
-            yield _Candidate(f"{text}.", "the order is wrong", "")
+    if body.startswith("First ") and len(parts) <= 5:
+        for order in permutations(parts):
+            rest = "".join(j + p for j, p in zip(joints, order[1:], strict=True))
+            if list(order) != parts:
+                yield _Candidate(f"First {order[0]}{rest}.", "the order is wrong")
 
 
 def _swaps(film: Film, asked: str, answer: str) -> Iterator[tuple[str, Weights]]:
     """(what the answer says, what can stand there, itself included): whole names, whole deeds and
     events, and then words of a kind."""
-    plain = w.plain(answer)
-    names = _named(film, plain)
+    plain = answer.casefold()
+    named = [s for s in film.subjects if _says(plain, s)]
+    names = [s for s in named if not any(s != o and s in o for o in named)]
     for name in names:
         # whom the question names is seldom asked for
-        alike = names_like(name, film).items()
-        yield name, {n: often for n, often in alike if n == name or not says(asked, n)}
+        alike = _names_like(name, film).items()
+        yield name, {n: often for n, often in alike if n == name or not _says(asked, n)}
     deeds = [
-        found
-        for claim in take_apart(film, "", answer).told
-        if claim.full
-        for found in deeds_like(claim.clause, asked)
+        found for s in read_pair("", answer).whole for found in _deeds_like(s.who, s.act, asked)
     ]
     yield from deeds
     rest = plain  # words of what was exchanged as a whole are not exchanged alone
-    for phrase in (*filter(whole, names), *(deed for deed, _ in deeds)):
+    for phrase in (*filter(_is_whole, names), *(deed for deed, _ in deeds)):
         rest = re.sub(rf"\b{re.escape(phrase)}\b", " ", rest)
-    for table in KINDS:
+    for table in _alternatives()["kinds"]:
         for word in table:
-            if says(rest, word) and not ("starts to" in plain and word in w.WEATHERS):
+            if _says(rest, word) and not (word == "rain" and "starts to" in plain):
                 yield word, table
 
 
-def _named(film: Film, plain: str) -> list[str]:
-    """The subjects that an answer names; of "boy in blue" and "boy" the longer."""
-    named = [s for s in film.subjects if says(plain, s)]
-    return [s for s in named if not any(s != o and s in o for o in named)]
+def _is_whole(name: str) -> bool:
+    """Whether the name as a whole is exchanged, and none of its words."""
+    return name in _alternatives()["names"].get(kind(name), {})
 
 
-def _unknown(film: Film, answer: str) -> Iterator[tuple[str, Weights]]:
-    """The same for things that no kind of words has."""
-    plain = w.plain(answer)
-    names = _named(film, plain)
-    acts = [c.act for c in take_apart(film, "", answer).told if c.act] or [plain.strip(" .")]
-    seen = [
-        t for s in film.shots for c in s.clauses for t in things(c.act) if t not in film.subjects
-    ]
-    for thing in dict.fromkeys(t for act in acts for t in things(act)):
-        if not any(thing in words for words in KINDS) and thing not in names:
-            yield thing, dict.fromkeys((thing, *seen, *_OBJECTS), 1.0)
+def _names_like(name: str, film: Film) -> Weights:
+    """A subject and who or what can stand for it: subjects of these captions, and of the theatre
+    where the name is one of its own."""
+    table: Weights = _alternatives()["names"].get(kind(name), {})
+    table = table if name in table else {}
+    here = [s for s in film.subjects if kind(s) == kind(name)]
+    return dict.fromkeys(here, _ELSEWHERE) | table | {name: table.get(name, _ELSEWHERE)}
 
 
-def _places(answer: str, old: str) -> list[re.Match[str]]:
-    """Where the answer says a phrase."""
-    return list(re.finditer(rf"\b{re.escape(old)}\b", answer, re.IGNORECASE))
+def _deeds_like(who: str, act: str, asked: str) -> Iterator[tuple[str, Weights]]:
+    """(what a clause says, what can stand for it): the event as a whole, where the question does
+    not name who it is about, or its deed."""
+    event = f"{'it' if who == 'it' else f'the {who}'} {act}"
+    events = _alternatives()["events"]
+    if event in events and not _says(asked, who):
+        yield event, events
+    for table in _alternatives()["deeds"].get(kind(who), ()):
+        for deed in table:
+            if act == deed or act.startswith(f"{deed} to "):
+                yield deed, table
+
+
+def _says(text: str, phrase: str) -> bool:
+    """Whether a text has a phrase, as whole words."""
+    return re.search(rf"\b{re.escape(phrase)}\b", text) is not None
+
+
+def drawn(table: Weights, right: str, rng: random.Random) -> list[str]:
+    """All that can stand for what is right, in a random order: what is right more often rather
+    comes first."""
+    others = (phrase for phrase in table if phrase != right)
+    return sorted(others, key=lambda phrase: rng.random() ** (1 / table[phrase]), reverse=True)
+
+
+def evenness(table: Weights, right: str, wrong: Sequence[str]) -> float:
+    """How much rarer these options come up with their least frequent one as the right one than
+    with this one, from 0 to 1. Taken only that often, a set of options is as likely with any of
+    them the right one, so that knowing the table does not help to find it. Of more than four wrong
+    ones the first four are compared."""
+    options = (right, *wrong[:4])
+    often = {a: _chance(table, a, [b for b in options if b != a]) for a in options}
+    return min(often.values()) / often[right]
+
+
+def _chance(table: Weights, right: str, wrong: Sequence[str]) -> float:
+    """How likely that is right, times how likely `drawn` begins with the wrong ones."""
+    chance, total = 0.0, sum(table.values()) - table[right]
+    for order in permutations(wrong):
+        share, left = 1.0, total
+        for phrase in order:
+            share *= table[phrase] / left
+            left -= table[phrase]
+        chance += share
+    return table[right] * chance
 
 
 def _with(answer: str, place: re.Match[str], new: str) -> str:
@@ -194,32 +226,10 @@ def _with(answer: str, place: re.Match[str], new: str) -> str:
 
 def _wrong(film: Film, question: str, answer: str, text: str) -> bool:
     """Whether a candidate is false by the captions and of the answer's form."""
-    right, plain = _words(answer), _words(text)
-    if plain in right or right in plain:
-        return False
-    parts = [_words(p).removeprefix("first ").removeprefix("from ") for p in _PARTS.split(text)]
-    if len(set(parts)) < len(parts):
-        return False
+    right, plain = (" ".join(words(t)) for t in (answer, text))
+    parts = [p.strip(" .").casefold() for p in _PARTS.split(re.sub("^(?:First|From) ", "", text))]
     share = len(text.split()) / len(answer.split())
-    if not _SAME[0] <= share <= _SAME[1] or _twice(film, text, answer):
+    twice = any(plain.count(s) > max(1, right.count(s)) for s in film.subjects)
+    if plain in right or right in plain or len(set(parts)) < len(parts) or twice:
         return False
-    if verify(film, question, text)["accepted"]:
-        return False
-    if verify(film, question, answer)["accepted"]:
-        return True
-    told = take_apart(film, question, text).told  # the rules cannot judge the pair: be strict
-    news = set(w.words(text)) - {x for s in film.shots for x in w.words(s.text)}
-    return bool(news) or any(c.act and not held(c, film) for c in told)
-
-
-def _twice(film: Film, text: str, answer: str) -> bool:
-    """Whether somebody is named twice who was not: "gives the box to" himself."""
-    told, right = w.plain(text), w.plain(answer)
-    return any(
-        told.count(s) > 1 and right.count(s) < told.count(s)
-        for s in (*film.subjects, *film.objects)
-    )
-
-
-def _words(text: str) -> str:
-    return " ".join(w.words(text))
+    return _SAME[0] <= share <= _SAME[1] and not verify(film, question, text)["accepted"]

@@ -16,24 +16,25 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 from videoespresso.errors import ModelError
 from videoespresso.models.client.prices import text_tokens
-from videoespresso.models.embedded.teacher.annotator import annotate
+from videoespresso.models.embedded.teacher.captions import Film, film_of
 from videoespresso.models.embedded.teacher.distractor import distract
 from videoespresso.models.embedded.teacher.generator import generate
-from videoespresso.models.embedded.teacher.reading import Film, read_shot
-from videoespresso.models.embedded.teacher.verifier import verify
+from videoespresso.models.embedded.teacher.verifier import annotate, verify
+from videoespresso.theatre.truth import language
 
-_LINE = re.compile(r"\((-?\d+(?:\.\d+)?) s\) (.*)\[(\d+)\]")
-_MOST = 6
-"""Pairs a group, where the prompt does not say; and three wrong options."""
-_OPTIONS = 3
+_LINE = re.compile(r"\(-?\d+(?:\.\d+)? s\) (.*)\[\d+\]")
+PAIRS = 6
+"""Pairs a group, where the prompt does not say."""
+OPTIONS = 3
+"""Wrong options, where the prompt does not say."""
 
 
-class Sheet(NamedTuple):
-    """What a role is given. number: the one in the cue or the prompt, None where there is none."""
+class Task(NamedTuple):
+    """What a role is given. pair: question and answer; number: how many replies the prompt wants,
+    None where it does not say."""
 
     film: Film
-    question: str
-    answer: str
+    pair: tuple[str, str]
     number: int | None
     seed: str
 
@@ -69,13 +70,16 @@ class TeacherChatModel(BaseChatModel):
 
 @cache
 def _digest() -> str:
-    """sha256 over the source of the rules, 16 hex digits."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:16]
+    """sha256 over the rules, their data and the language they read, 16 hex digits."""
+    own = sorted(
+        file for file in Path(__file__).parent.iterdir() if file.suffix in (".py", ".json")
+    )
+    texts = [file.read_bytes() for file in (*own, Path(language.__file__))]
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
 
 
 def _text(message: BaseMessage) -> str:
-    """A message's words; pictures are not looked at."""
+    """A message's words, without its pictures."""
     if isinstance(message.content, str):
         return message.content
     blocks = [{"text": b} if isinstance(b, str) else b for b in message.content]
@@ -90,60 +94,42 @@ def _reply(messages: Sequence[BaseMessage], texts: Sequence[str]) -> dict[str, o
             f"embedded:teacher knows dataset mode's roles only: {', '.join(_ROLES)}",
             hint="Choose another model for this role, for instance embedded: for the pack.",
         )
-    asked = [t for m, t in zip(messages, texts, strict=True) if m.type == "human"]
-    return _ROLES[role](_sheet(texts[0], asked))
+    turns = [t for m, t in zip(messages, texts, strict=True) if m.type == "human"]
+    return _ROLES[role](_task(texts[0], turns))
 
 
-def _sheet(system: str, asked: Sequence[str]) -> Sheet:
+def _task(system: str, turns: Sequence[str]) -> Task:
     """Reads the user's turns. A later turn (what was wrong with a reply) changes the choice only.
 
     Only the lines between "Captions:" and the first other line are captions, so a caption cannot
     pass for a question, whatever it says.
     """
-    task = next((text for text in reversed(asked) if text.startswith("Captions:")), None)
+    task = next((text for text in reversed(turns) if text.startswith("Captions:")), None)
     if task is None:
         raise ModelError(
             "embedded:teacher reads captions, and the message has none",
             hint="It stands in for a teacher in `videoespresso dataset build` and nowhere else.",
         )
     lines = task.split("\n")[1:]
-    shots = []
+    captions = []
     while lines and (line := _LINE.fullmatch(lines[0])):
-        shots.append(read_shot(int(line[3]), float(line[1]), line[2].strip()))
+        captions.append(line[1].strip())
         lines = lines[1:]
-    fields = dict(
-        line.split(": ", 1) for line in lines if line.startswith(("Question: ", "Answer: "))
-    )
+    fields = dict(line.partition(": ")[::2] for line in lines)
     number = re.search(r"Please write (\d+) wrong", task) or re.search(r"at most (\d+)", system)
-    return Sheet(
-        Film(tuple(shots)),
-        fields.get("Question", ""),
-        fields.get("Answer", ""),
+    return Task(
+        film_of(captions),
+        (fields.get("Question", ""), fields.get("Answer", "")),
         int(number[1]) if number else None,
-        hashlib.sha256("\0".join(asked).encode()).hexdigest(),
+        hashlib.sha256("\0".join(turns).encode()).hexdigest(),
     )
 
 
-def _generator(sheet: Sheet) -> dict[str, object]:
-    return generate(sheet.film, _MOST if sheet.number is None else sheet.number, sheet.seed)
-
-
-def _verifier(sheet: Sheet) -> dict[str, object]:
-    return verify(sheet.film, sheet.question, sheet.answer)
-
-
-def _annotator(sheet: Sheet) -> dict[str, object]:
-    return annotate(sheet.film, sheet.question, sheet.answer)
-
-
-def _distractor(sheet: Sheet) -> dict[str, object]:
-    count = _OPTIONS if sheet.number is None else sheet.number
-    return distract(sheet.film, sheet.question, sheet.answer, count, sheet.seed)
-
-
-_ROLES: dict[str, Callable[[Sheet], dict[str, object]]] = {
-    "generator": _generator,
-    "verifier": _verifier,
-    "annotator": _annotator,
-    "distractor": _distractor,
+_ROLES: dict[str, Callable[[Task], dict[str, object]]] = {
+    "generator": lambda t: generate(t.film, PAIRS if t.number is None else t.number, t.seed),
+    "verifier": lambda t: verify(t.film, *t.pair),
+    "annotator": lambda t: annotate(t.film, *t.pair),
+    "distractor": lambda t: distract(
+        t.film, *t.pair, OPTIONS if t.number is None else t.number, t.seed
+    ),
 }

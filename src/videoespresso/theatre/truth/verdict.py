@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from lab.measure.theatre_pair import Pair, UndecidableError, UntrueError, is_called
-from lab.measure.theatre_words import OBJECTS, Said
 from videoespresso.theatre.builder import MOODS, SETTINGS, WEATHERS, Event
 from videoespresso.theatre.scene import VEHICLES
 from videoespresso.theatre.stories import Story
+from videoespresso.theatre.truth.language import OBJECTS, Statement, is_called
+from videoespresso.theatre.truth.pair import Pair, UndecidableError, UntrueError
 
 Verdict = Literal["true", "false", "undecidable"]
 
@@ -45,13 +45,13 @@ def pair_truth(story: Story, question: str, answer: str, core_s: Sequence[float]
 
 def _together(pair: Pair) -> str:
     """No order and no cause is said: everything is to be so at once."""
-    said = [s for s in (*pair.asked, *pair.told) if s.act]
-    if not said or not pair.told:
+    statement = [s for s in (*pair.in_question, *pair.in_answer) if s.act]
+    if not statement or not pair.in_answer:
         raise UndecidableError("nothing can be looked up")
     if re.search(r"\b(?:before|after|then|first|last|until)\b", f"{pair.plain} {pair.left}"):
         raise UndecidableError("an order is said in words that are not understood")
-    whole = [pair.answer()] if len(pair.told) == 1 else [s for s in pair.told if s.act]
-    every = [s for s in pair.asked if s.who and s.act] + whole
+    whole = [pair.answer()] if len(pair.in_answer) == 1 else [s for s in pair.in_answer if s.act]
+    every = [s for s in pair.in_question if s.who and s.act] + whole
     for k in range(len(pair.story.phases)):
         if all(any(x <= k <= y for x, y in pair.runs(s)) for s in every):
             return "at once"
@@ -60,19 +60,19 @@ def _together(pair: Pair) -> str:
 
 def _order(pair: Pair) -> str:
     """The answer's statements one after the other, and just those that the question names."""
-    told = [s for s in pair.told if s.act]
-    named = {(s.who, s.act) for s in pair.asked if s.who and s.act}
-    if len(told) < 2:
+    steps = [s for s in pair.in_answer if s.act]
+    named = {(s.who, s.act) for s in pair.in_question if s.who and s.act}
+    if len(steps) < 2:
         return _names(pair)
-    if len(named) > 1 and named != {(s.who, s.act) for s in told}:
+    if len(named) > 1 and named != {(s.who, s.act) for s in steps}:
         raise UntrueError("not the events that the question names")
     if (
-        pair.asked
+        pair.in_question
         and len(named) == 0
-        and any(not is_called(s.who, pair.asked[0].who) for s in told)
+        and any(not is_called(s.who, pair.in_question[0].who) for s in steps)
     ):
         raise UntrueError("not of whom the question asks")
-    for a, b in pairwise(told):
+    for a, b in pairwise(steps):
         if not pair.before(a, b):
             raise UntrueError(f"{b.who} {b.act} does not come after {a.who} {a.act}")
     return "in that order"
@@ -80,9 +80,9 @@ def _order(pair: Pair) -> str:
 
 def _names(pair: Pair) -> str:
     """Names in the order in which they come: vehicles."""
-    if len(pair.told) < 2 or any(s.act or not s.who for s in pair.told):
+    if len(pair.in_answer) < 2 or any(s.act or not s.who for s in pair.in_answer):
         raise UndecidableError("the answer names no order")
-    for a, b in pairwise(pair.told):
+    for a, b in pairwise(pair.in_answer):
         if not pair.runs(a)[0][0] < pair.runs(b)[0][0]:
             raise UntrueError(f"{b.who} does not come after {a.who}")
     return "they come in that order"
@@ -92,13 +92,13 @@ def _sequence(pair: Pair) -> str:
     """What comes before or after what the question names."""
     cut = _TIED.search(pair.plain)
     assert cut is not None  # the kind was chosen by these words
-    named = [s for s in pair.asked if s.start >= cut.end() and s.who and s.act]
+    named = [s for s in pair.in_question if s.start >= cut.end() and s.who and s.act]
     if not named:
         raise UndecidableError("before or after what is not understood")
-    said, other = pair.answer(), named[0]
-    first, second = (said, other) if cut[2] in ("before", "ahead of") else (other, said)
+    statement, other = pair.answer(), named[0]
+    first, second = (statement, other) if cut[2] in ("before", "ahead of") else (other, statement)
     near = bool(cut[1]) or re.search(r"\bnext\b", pair.plain) is not None
-    if second.act.removeprefix("is ") in MOODS and second is said:
+    if second.act.removeprefix("is ") in MOODS and second is statement:
         near = near or pair.felt_between(first, second)
     if not pair.before(first, second, near=near):
         raise UntrueError(f"{second.who} {second.act} does not come after {first.who} {first.act}")
@@ -107,17 +107,17 @@ def _sequence(pair: Pair) -> str:
 
 def _edge(pair: Pair) -> str:
     """The first or the last that happens; of vehicles, that comes."""
-    said = pair.told[0] if pair.told else None
-    if said is None or not said.who:
+    statement = pair.in_answer[0] if pair.in_answer else None
+    if statement is None or not statement.who:
         raise UndecidableError("the answer names nobody")
     last = re.search(r"\b(?:ends?|last)\b", pair.plain) is not None
-    if said.act:
-        mine = [e.phase for e in pair.events(said)]
+    if statement.act:
+        mine = [e.phase for e in pair.events(statement)]
         every = [e.phase for e in pair.story.events if _cooked(e) or "cook" not in pair.plain]
     else:
         came = {a.phrase: k for k, p in reversed([*enumerate(pair.story.phases)]) for a in p.actors
                 if a.kind in VEHICLES}  # fmt: skip
-        mine = [k for phrase, k in came.items() if is_called(phrase, said.who)]
+        mine = [k for phrase, k in came.items() if is_called(phrase, statement.who)]
         every = list(came.values())
     if not mine or not every:
         raise UndecidableError("it is no event of the story")
@@ -131,31 +131,31 @@ def _cooked(e: Event) -> bool:
 
 
 def _between(pair: Pair) -> str:
-    named = [s for s in pair.asked if s.who and s.act]
+    named = [s for s in pair.in_question if s.who and s.act]
     if len(named) != 2:
         raise UndecidableError("between what is not understood")
-    said = pair.answer()
-    if not (pair.before(named[0], said) and pair.before(said, named[1])):
+    statement = pair.answer()
+    if not (pair.before(named[0], statement) and pair.before(statement, named[1])):
         raise UntrueError("it is not between the two")
     return "it is between the two"
 
 
 def _cause(pair: Pair) -> str:
     """The answer is what the story says brought about what the question names."""
-    named = [s for s in pair.asked if s.who and s.act]
+    named = [s for s in pair.in_question if s.who and s.act]
     if not named:
         raise UndecidableError("the effect is not understood")
     return _caused(pair, pair.answer(), named[0])
 
 
 def _effect(pair: Pair) -> str:
-    named = [s for s in pair.asked if s.who and s.act]
+    named = [s for s in pair.in_question if s.who and s.act]
     if not named:
         raise UndecidableError("the cause is not understood")
     return _caused(pair, named[0], pair.answer())
 
 
-def _caused(pair: Pair, cause: Said, effect: Said) -> str:
+def _caused(pair: Pair, cause: Statement, effect: Statement) -> str:
     causes, effects = pair.events(cause), pair.events(effect)
     if not effects:
         raise UndecidableError("the story does not say what brings it about")
@@ -172,7 +172,7 @@ def _caused(pair: Pair, cause: Said, effect: Said) -> str:
 
 def _change(pair: Pair) -> str:
     """From one weather or place to another, or a thing's two states."""
-    if len([s for s in pair.told if s.act]) > 1:
+    if len([s for s in pair.in_answer if s.act]) > 1:
         return _order(pair)
     weather = re.findall(rf"\b({'|'.join(WEATHERS)})\b", pair.left)
     place = re.findall(rf"\b({'|'.join(SETTINGS)})\b", pair.left)
@@ -193,12 +193,12 @@ def _change(pair: Pair) -> str:
 def _ingredients(pair: Pair) -> str:
     """All things named are cooked by whom the question names, and before or after what it says."""
     items = re.findall(rf"\b({OBJECTS})s?\b", pair.left)
-    cook = next((s.who for s in pair.asked if s.who), "")
+    cook = next((s.who for s in pair.in_question if s.who), "")
     if not items:
         raise UndecidableError("no ingredient is named")
     own = [e for e in pair.story.events if is_called(e.subject, cook) and e.episode == "cooking"]
     used = [e for e in own if not e.act.startswith("serves")]
-    serves = [s for s in pair.asked if s.act.startswith("serves")]
+    serves = [s for s in pair.in_question if s.act.startswith("serves")]
     if missing := [i for i in items if i not in [e.obj for e in used]]:
         raise UntrueError(f"{cook} does not prepare the {missing[0]}")
     after = re.search(rf"right after (?:the )?({OBJECTS})", pair.question_left)
@@ -214,7 +214,7 @@ def _ingredients(pair: Pair) -> str:
 def _thread(pair: Pair) -> str:
     """A thing that two of the question's people have to do with."""
     things = re.findall(rf"\b({OBJECTS})\b", pair.left)
-    people = list(dict.fromkeys(s.who for s in pair.asked if s.who))
+    people = list(dict.fromkeys(s.who for s in pair.in_question if s.who))
     if len(things) != 1 or len(people) != 2:
         raise UndecidableError("which thing links whom is not understood")
     for who in people:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lab.measure.bench import Bench
-from lab.measure.results import Json
+from lab.results import Json
+from lab.theatre_bench import Bench
 from videoespresso import statistics
 from videoespresso.statistics import Estimate, Paired
 from videoespresso.tasks import TASKS
@@ -154,7 +154,7 @@ def _boxes(by: dict[str, list[Json]], style: str) -> Estimate | None:
 
 
 def _targets(by: dict[str, list[Json]], tokens: int | None) -> list[Target]:
-    """The targets of issue 2, section 6, in its order. The bars are the issue's."""
+    """The project's targets (README, "Measured"), in the README's order."""
     paper, held_out = by.get("paper", []), by.get("held_out", [])
     uniform, direct = compared(paper, by.get(BASELINE, [])), compared(paper, by.get("direct", []))
     apart = None

@@ -9,13 +9,19 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from lab.measure.dataset_plain import Looked, Plain
-from lab.measure.dataset_truth import at_film_frame
-from lab.measure.pair_truth import pair_truth
-from lab.measure.planted import Planted, false_pairs, spoilt, true_pairs
-from lab.measure.results import Json
+from lab.dataset_script import Looked, Plain
+from lab.results import Json
 from videoespresso.agents import generator, verifier
 from videoespresso.theatre.stories import Story
+from videoespresso.theatre.truth import (
+    Planted,
+    caption_at,
+    false_pairs,
+    pair_truth,
+    part_of,
+    spoilt,
+    true_pairs,
+)
 from videoespresso.types import Caption
 
 MOST = 12
@@ -31,7 +37,7 @@ def verifier_rows(plain: Plain, story: Story, seen: Looked) -> list[Json]:
     rows = []
     for part in seen["groups"]:
         own = [Caption.model_validate(c) for c in part["captions"]]
-        true = [c.model_copy(update={"text": _told(story, c.time_s)}) for c in own]
+        true = [c.model_copy(update={"text": caption_at(story, c.time_s)}) for c in own]
         rng = random.Random(f"planted {story.seed} {part['number']}")
         planted = list(_planted(story, [c.time_s for c in own], rng))
         for whose, captions in (("true", true), ("captioner", own)):
@@ -39,10 +45,6 @@ def verifier_rows(plain: Plain, story: Story, seen: Looked) -> list[Json]:
             for source, pair in (*(("planted", p) for p in planted), *made):
                 rows.append({"captions": whose, "source": source, **_asked(plain, captions, pair)})
     return rows
-
-
-def _told(story: Story, time_s: float) -> str:
-    return story.phases[story.phase_at(at_film_frame(story, time_s))].caption
 
 
 def _asked(plain: Plain, captions: Sequence[Caption], pair: Planted) -> Json:
@@ -56,24 +58,6 @@ def _asked(plain: Plain, captions: Sequence[Caption], pair: Planted) -> Json:
         "question": pair.question,
         "answer": pair.answer,
     }
-
-
-def part_of(story: Story, instants: Sequence[float]) -> Story:
-    """The story as a group of frames shows it: the phases seen, and the events in them."""
-    seen = sorted({story.phase_at(at_film_frame(story, t)) for t in instants})
-    place = {old: new for new, old in enumerate(seen)}
-    kept = [e for e in story.events if e.phase in place]
-    number = {e.index: k for k, e in enumerate(kept)}
-    events = [
-        replace(
-            e,
-            index=number[e.index],
-            phase=place[e.phase],
-            cause=None if e.cause is None else number.get(e.cause),
-        )
-        for e in kept
-    ]
-    return replace(story, phases=tuple(story.phases[k] for k in seen), events=tuple(events))
 
 
 def _planted(story: Story, instants: Sequence[float], rng: random.Random) -> Iterator[Planted]:

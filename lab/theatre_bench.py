@@ -13,8 +13,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import BaseModel
 
 import videoespresso
-from lab.measure.items import Item, digest_of
-from lab.measure.results import Json
+from lab.results import Json
+from lab.theatre_items import Item, digest_of
 from videoespresso.agents import prompt_parts, reasoner
 from videoespresso.agents.base import Agent, Prompt, Reply, Turn
 from videoespresso.graphs import watch

@@ -1,6 +1,6 @@
 """Trains the pack's detector: a small YOLO for the theatre's objects, through ultralytics.
 
-    python -m lab.yolo --out runs/yolo
+    python -m lab.detector --out runs/yolo
 
 Renders a dataset, trains from scratch, exports to ONNX, scores what was exported on test frames.
 Stopped anywhere, the same command goes on where it was. On CUDA the defaults are a larger network,
@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.yolo_data import split_frames, write_dataset
-from lab.yolo_score import score
+from lab.detector_data import split_frames, write_dataset
+from lab.detector_score import score
 from videoespresso.theatre import LABELS, SPLITS
 from videoespresso.tools.detectors.base import CONFIDENCE
 from videoespresso.tools.detectors.onnx import OnnxDetector
@@ -187,7 +187,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     import torch  # noqa: PLC0415 - the extra `train`
 
     base = CUDA if torch.cuda.is_available() else Recipe()
-    parser = argparse.ArgumentParser(prog="lab.yolo", description=__doc__)
+    parser = argparse.ArgumentParser(prog="lab.detector", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/yolo"))
     parser.add_argument("--pack", type=Path, help="also put the result into this folder")
     for name, value in asdict(base).items():

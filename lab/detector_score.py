@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from typing_extensions import TypedDict
 
-from lab.yolo_data import Labelled
+from lab.detector_data import Labelled
 from videoespresso.tools.detectors.base import Detector, overlap
 from videoespresso.types import Box
 
 HIT = 0.5
-"""Intersection over union from which a box counts as found (issue 2, section 6)."""
+"""Intersection over union from which a box counts as found."""
 
 RESAMPLES = 1000
 """Bootstrap resamples of the frames behind an interval."""

@@ -104,11 +104,13 @@ immediately directly until while once so by be was what's its their his her must
 makes make causes cause caused turns turn influence influenced react reacts all seen
 direct directly follow follows each sequence begin begins start starts end ends yes under or
 sets off chain done meal ahead whom effect affected step brings again video's he she they"""
-QUESTION_WORDS = frozenset((*_ASKING.split(), *WEATHERS, *SETTINGS, *MOODS, *OBJECTS.split("|")))
-"""Words that questions and short answers may have besides what is told of somebody."""
+ASKING_WORDS = frozenset(_ASKING.split())
+"""Words with which questions are asked: they state nothing."""
+QUESTION_WORDS = ASKING_WORDS.union((*WEATHERS, *SETTINGS, *MOODS, *OBJECTS.split("|")))
+"""Words that questions and short answers may have besides statements."""
 
 
-class Said(NamedTuple):
+class Statement(NamedTuple):
     """Something that a text says: somebody, and what they do, in a caption's words; "" for what it
     does not say. start, end: where in the text, in characters."""
 
@@ -118,48 +120,58 @@ class Said(NamedTuple):
     end: int
 
 
-def read(text: str) -> tuple[list[Said], str]:
+def read(text: str) -> tuple[list[Statement], str]:
     """What a text says, in its order, and the text with all of that taken out."""
     plain = " ".join(text.casefold().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").split())
-    found: list[Said] = []
+    found: list[Statement] = []
     at = 0
     while at < len(plain):
-        said = _at(plain, at)
-        if said:
-            found.append(said)
-        at = said.end if said else at + 1
+        statement = _at(plain, at)
+        if statement:
+            found.append(statement)
+        at = statement.end if statement else at + 1
     rest, last = "", 0
-    for said in found:
-        rest += plain[last : said.start] + " * "
-        last = said.end
+    for statement in found:
+        rest += plain[last : statement.start] + " * "
+        last = statement.end
     return found, rest + plain[last:]
 
 
-def _at(text: str, at: int) -> Said | None:
-    """What is said from exactly here on; the most that fits."""
+def _at(text: str, at: int) -> Statement | None:
+    """The statement that begins exactly here; the longest that fits."""
     if at and text[at - 1].isalnum():
         return None
     if rain := _RAIN.match(text, at):
-        return Said("it", "starts to rain", at, rain.end())
+        return Statement("it", "starts to rain", at, rain.end())
     if turned := _TURNED.match(text, at):
-        return Said(turned[1].replace(" in a ", " in "), f"is {turned[2]}", at, turned.end())
+        return Statement(turned[1].replace(" in a ", " in "), f"is {turned[2]}", at, turned.end())
     if who := _WHO.match(text, at):
         name = who[0].replace(" in a ", " in ")
         gap = _AUX.match(text, who.end())
         for begin in dict.fromkeys((who.end() + 1, gap.end() if gap else who.end() + 1)):
             if act := _act(text, begin):
-                return Said(name, act[0], at, act[1])
-        return Said(name, "", at, who.end())
+                return Statement(name, act[0], at, act[1])
+        return Statement(name, "", at, who.end())
     if act := _act(text, at):
-        return Said("", act[0], at, act[1])
+        return Statement("", act[0], at, act[1])
     return None
 
 
 def _act(text: str, at: int) -> tuple[str, int] | None:
-    """The longest act that is told here, in a caption's words, and where it ends."""
+    """The longest act that begins here, in a caption's words, and where it ends."""
     best: tuple[str, int] | None = None
     for shape, pattern in _ACTS:
         if (m := pattern.match(text, at)) and (best is None or m.end() > best[1]):
             parts = [g.replace(" in a ", " in ") for g in m.groups()]
             best = shape.format(*parts), m.end()
     return best
+
+
+def is_called(phrase: str, who: str) -> bool:
+    """Whether somebody can be called that: the red car is "red car" and "car"."""
+    return (
+        not who
+        or phrase == who
+        or phrase.startswith(f"{who} ")
+        or (" " not in who and who in phrase.split(" with ")[0].split(" in ")[0].split())
+    )

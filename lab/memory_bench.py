@@ -1,6 +1,6 @@
 """Whether dataset mode's memory grows with the number of records.
 
-    python -m lab.measure.dataset_memory --records 10000 --out runs/memory.json
+    python -m lab.memory_bench --records 10000 --out runs/memory.json
 
 Builds a dataset of that many records against a local server that answers at once, and notes the
 process's memory on the way: at 100, 1,000, ... records. What is measured is the very
@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lab.measure.dataset_bench import ROLES, clip, serving
+from lab.throughput import ROLES, clip, serving
 from videoespresso.api.build_dataset import build_dataset
 from videoespresso.dataset.engine import few_arenas
 from videoespresso.dataset.run import Progress
@@ -97,7 +97,7 @@ def measure(folder: Path, records: int, concurrency: int) -> list[Json]:
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(
-        prog="python -m lab.measure.dataset_memory",
+        prog="python -m lab.memory_bench",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

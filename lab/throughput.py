@@ -1,6 +1,6 @@
 """How many times faster `build_dataset` is than a plain script that does one thing after the other.
 
-    python -m lab.measure.dataset_bench --videos 24 --concurrency 16 --latency 0.5
+    python -m lab.throughput --videos 24 --concurrency 16 --latency 0.5
 
 Both do the same stages against the same slow server (a process of its own), the script on the first
 few videos; rates are model calls and records a minute. Prints JSON.
@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lab.measure.rehearsal import PAIRS
+from lab.rehearsal import PAIRS
 from videoespresso.api.build_dataset import build_dataset
 from videoespresso.dataset.folder import Folder
 from videoespresso.dataset.video_worker import Worker
@@ -94,7 +94,7 @@ def _rates(calls: int, records: int, started: float) -> Json:
 @contextmanager
 def serving(latency_s: float, pairs: int = PAIRS) -> Iterator[str]:
     """The base URL of a rehearsal server in another process. pairs: how many a group gets."""
-    command = [sys.executable, "-m", "lab.measure.rehearsal_server"]
+    command = [sys.executable, "-m", "lab.rehearsal_server"]
     command += ["--latency", str(latency_s), "--pairs", str(pairs)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None

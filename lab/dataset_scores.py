@@ -1,6 +1,6 @@
 """Measures dataset mode on films of the theatre, where it is known what is true.
 
-    python -m lab.measure.dataset_theatre --out runs/dataset --videos 40
+    python -m lab.dataset_scores --out runs/dataset --videos 40
 
 Films of the test split, in the order of their seeds, are made into records by the shipped engine
 and by a plain sequential script, a few films at a time, each with fresh caches. Every block of
@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import videoespresso
-from lab.measure import results
-from lab.measure.dataset_plain import looked, plain_context, plain_run
-from lab.measure.dataset_summary import Block, write_summary
-from lab.measure.dataset_verifier import verifier_rows
-from lab.measure.items import digest_of, filmed_story, look_of
+from lab import results
+from lab.dataset_script import looked, plain_context, plain_run
+from lab.dataset_summary import Block, write_summary
+from lab.dataset_verifier import verifier_rows
+from lab.theatre_items import digest_of, filmed_story, look_of
 from videoespresso.api.build_dataset import build_dataset
 from videoespresso.dataset.manifest import made_with
 from videoespresso.dataset.records_io import read_items, writing_lines
@@ -35,19 +35,12 @@ from videoespresso.settings import Settings
 from videoespresso.theatre import SPLITS, make_story
 from videoespresso.theatre.style import StyleFamily
 
-log = logging.getLogger("lab.measure")
+log = logging.getLogger("lab")
 
 BLOCK = 4
 """Films a block: as many as the engine does at a time, so that it is not measured idle."""
 ROOMS = ("agents", "graphs", "tools", "memory", "models", "dataset", "theatre")
-OURS = (
-    "dataset_plain",
-    "dataset_verifier",
-    "planted",
-    "pair_truth",
-    "theatre_pair",
-    "theatre_words",
-)
+OURS = ("dataset_script", "dataset_verifier")
 """Where the code is on which a block depends; the figures are made anew from the blocks."""
 
 
@@ -224,7 +217,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _command(plan: Plan) -> str:
     """What makes these figures again."""
     given = f"--videos {plan.videos} --split {plan.split} --style {plan.style} --seed {plan.seed}"
-    return f"python -m lab.measure.dataset_theatre --out runs/dataset {given}"
+    return f"python -m lab.dataset_scores --out runs/dataset {given}"
 
 
 def _plan(given: argparse.Namespace) -> Plan:
@@ -249,7 +242,7 @@ def _plan(given: argparse.Namespace) -> Plan:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="lab.measure.dataset_theatre",
+        prog="lab.dataset_scores",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,6 +1,6 @@
 """Measures the embedded models on the theatre's test split, against the targets of the project.
 
-    python -m lab.measure.theatre --out runs/theatre --n 1000
+    python -m lab.theatre_scores --out runs/theatre --n 1000
 
 Films are rendered and go through the real ask graph. Every result is written when it is known:
 stopped anywhere, the same command goes on where it was. Results of other weights, prompts or code
@@ -23,17 +23,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lab.measure import results
-from lab.measure.bench import Bench
-from lab.measure.items import Item, by_video, digest_of, draw, filmed, look_of
-from lab.measure.summary import write_summary
+from lab import results
+from lab.theatre_bench import Bench
+from lab.theatre_items import Item, by_video, digest_of, draw, filmed, look_of
+from lab.theatre_summary import write_summary
 from videoespresso import theatre
 from videoespresso.errors import SettingsError, VideoEspressoError
 from videoespresso.graphs.selection import strategy
 from videoespresso.settings import Settings
 from videoespresso.theatre.style import StyleFamily
 
-log = logging.getLogger("lab.measure")
+log = logging.getLogger("lab")
 
 CONDITIONS = ("paper", "uniform:16", "direct", "blind", "held_out")
 STYLES: tuple[StyleFamily, ...] = ("train", "held_out")
@@ -156,8 +156,8 @@ def _one(
 
 def _boxes(bench: Bench, style: StyleFamily, frames: int) -> results.Json:
     """Box F1 on frames nobody trained on, by the function that scores the training."""
-    from lab.yolo_data import split_frames  # noqa: PLC0415 - only here
-    from lab.yolo_score import score  # noqa: PLC0415 - only here
+    from lab.detector_data import split_frames  # noqa: PLC0415 - only here
+    from lab.detector_score import score  # noqa: PLC0415 - only here
 
     if not bench.context.detector.labels:
         return {"frames": 0, "skipped": f"{bench.context.detector.name} has no labels of its own"}
@@ -311,7 +311,7 @@ def _plan(given: argparse.Namespace) -> Plan:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="lab.measure.theatre",
+        prog="lab.theatre_scores",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

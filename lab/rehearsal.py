@@ -22,60 +22,10 @@ PAIRS = 3
 REJECTED, AGAIN = 8, 16
 """One pair in so many is refused by the verifier; as many get wrong options of no use at first."""
 
-_WHO = (
-    "baker",
-    "sailor",
-    "nurse",
-    "painter",
-    "farmer",
-    "dancer",
-    "pilot",
-    "judge",
-    "tailor",
-    "juggler",
-    "miner",
-    "diver",
-)
-_DOES = (
-    "lifts",
-    "drops",
-    "paints",
-    "hides",
-    "kicks",
-    "opens",
-    "burns",
-    "washes",
-    "steals",
-    "breaks",
-    "waters",
-    "throws",
-)
-_WHAT = (
-    "kettle",
-    "ladder",
-    "violin",
-    "melon",
-    "drum",
-    "candle",
-    "helmet",
-    "anchor",
-    "carpet",
-    "trumpet",
-    "basket",
-    "mirror",
-)
-_WHERE = (
-    "harbour",
-    "attic",
-    "kitchen",
-    "desert",
-    "stadium",
-    "cellar",
-    "library",
-    "meadow",
-    "station",
-    "temple",
-)
+_WHO = "baker sailor nurse painter farmer dancer pilot judge tailor juggler miner diver"
+_DOES = "lifts drops paints hides kicks opens burns washes steals breaks waters throws"
+_WHAT = "kettle ladder violin melon drum candle helmet anchor carpet trumpet basket mirror"
+_WHERE = "harbour attic kitchen desert stadium cellar library meadow station temple"
 _LINE = re.compile(r"^\(-?[\d.]+ s\) (.*) \[\d+\]$", re.MULTILINE)
 _QUESTION = re.compile(r"^Question: (.*)$", re.MULTILINE)
 _ANSWER = re.compile(r"^Answer: (.*)$", re.MULTILINE)
@@ -96,8 +46,8 @@ def reply(body: Json, pairs: int = PAIRS) -> str:
     draw = random.Random(_digest(model + _found(_QUESTION, shown) + answer))
     if role == "verifier":
         refused = draw.randrange(REJECTED) == 0
-        told_why = {"reason": "by rule", "criterion": "subjective" if refused else ""}
-        return json.dumps({**told_why, "accepted": not refused})
+        verdict = {"reason": "by rule", "criterion": "subjective" if refused else ""}
+        return json.dumps({**verdict, "accepted": not refused})
     if role == "annotator":
         return json.dumps(_annotation(captions, draw))
     if role == "distractor":
@@ -110,7 +60,7 @@ def reply(body: Json, pairs: int = PAIRS) -> str:
 def caption(drawn_by: str) -> str:
     """A sentence, the same for the same text, very likely another for another."""
     draw = random.Random(drawn_by)
-    who, does, what, where = (draw.choice(words) for words in (_WHO, _DOES, _WHAT, _WHERE))
+    who, does, what, where = (draw.choice(words.split()) for words in (_WHO, _DOES, _WHAT, _WHERE))
     return f"A {who} {does} a {what} in the {where}."
 
 

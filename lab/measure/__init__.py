@@ -1,1 +1,0 @@
-"""Is it any good? Measurements with their intervals, and what they depend on."""
