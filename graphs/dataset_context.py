@@ -1,19 +1,23 @@
-"""What the dataset graph works with, made outside and handed in."""
+"""What the dataset graphs work with, and what their nodes have in common: a stage is done once, and
+what ends early leaves a reject or a failure."""
 
 import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from videoespresso.agents.base import Agent, Reply
 from videoespresso.agents.prompts import load
 from videoespresso.dataset_record import Reject
 from videoespresso.errors import ModelOutputError, VideoEspressoError
-from videoespresso.graphs.context import Context
+from videoespresso.graphs.context import Context, open_context
 from videoespresso.graphs.dataset_state import PairState
+from videoespresso.graphs.state import Json
 from videoespresso.memory.journal import Journals, stage_key
 from videoespresso.models.client.errors import RefusedError
+from videoespresso.settings import DATASET_ROLES, Settings
 from videoespresso.tools.detectors.label_check import LabelCheck, Unchecked
 from videoespresso.tools.probe_cache import Probes
 from videoespresso.tools.semantic_filter import TAU
@@ -29,7 +33,8 @@ SHORTEST = 5
 """A remainder of fewer captions joins the group before it, where there is one: it could hardly
 carry a question of its own. The paper does not say what becomes of remainders."""
 
-Json = dict[str, Any]
+FEWEST_CORE = 2
+"""A question that one frame answers is not of this data (paper, step 5)."""
 
 
 class Event(NamedTuple):
@@ -47,13 +52,14 @@ class Stopped(VideoEspressoError):
 
 @dataclass(frozen=True)
 class DatasetContext:
-    """One run's means. base: models, stores and limits, as for questions. keep_image: puts a core
-    frame's picture beside the records and returns its name there. tell: hears of every stage.
+    """One run's means, given to the graph when it is run. base: models, stores and limits, as for
+    questions. keep_image: puts a core frame's picture beside the records and returns its name
+    there. tell: called with every stage that is done.
 
     journals: what was done before. label_check: judges the detector's boxes. seed: decides the
     order of options. decoding: held while a file is opened; more decoders than cores only wait.
-    lets_go: at its end the graph lets another process have the video; else whoever invoked it does,
-    when what became of the video is written.
+    releases: at its end the graph lets another process have the video; else whoever invoked it
+    does, when what became of the video is written.
     """
 
     base: Context
@@ -63,7 +69,7 @@ class DatasetContext:
     tell: Callable[[Event], None] = lambda _event: None
     seed: int = 0
     group: int = GROUP
-    lets_go: bool = True
+    releases: bool = True
     stopping: threading.Event = field(default_factory=threading.Event)
     decoding: threading.Semaphore = field(
         default_factory=lambda: threading.Semaphore(max(2, os.cpu_count() or 2))
@@ -82,10 +88,8 @@ class DatasetContext:
         """What a role's replies depend on: spec, local weights, server, prompt."""
         return {**self.agent(role).identity, "prompt": prompt}
 
-    def looking(self) -> Json:
+    def captions_identity(self) -> Json:
         """What the captions of a video depend on."""
-        from videoespresso.agents.prompts import load  # noqa: PLC0415 - beside its only use
-
         settings = self.base.settings
         return self.identity("captioner", load("captioner").sha) | {
             "sampling": self.base.plan.key(),
@@ -134,6 +138,29 @@ class DatasetContext:
         return made
 
 
+def open_dataset(
+    folder: str | Path,
+    settings: Settings | None = None,
+    *,
+    seed: int = 0,
+    group: int = GROUP,
+) -> DatasetContext:
+    """What `dataset_graph` works with, one video a run: the models of the settings, and a folder
+    for journals (work/) and the pictures of core frames (frames/).
+
+    seed: decides the order of options. group: captions a group. Raises SettingsError and
+    MemoryStoreError. For whole sets of videos use `videoespresso.build_dataset`.
+    """
+    base = open_context(settings, roles=("captioner", *DATASET_ROLES))
+    folder = Path(folder)
+
+    def keep_image(frame: Json) -> str:
+        return f"frames/{base.store.keep(frame['video_id'], frame['sha'], folder / 'frames')}"
+
+    journals = Journals(folder / "work")
+    return DatasetContext(base, keep_image, journals, seed=seed, group=group)
+
+
 def _cost(made: Json) -> Usage:
     return Usage.model_validate(made.get("cost") or {})
 
@@ -152,10 +179,6 @@ def signed(agent: Agent, prompt: str, reply: Reply[Any]) -> Mapping[str, Any]:
     return {"made": {**made, "how": how}, "cost": cost.model_dump(mode="json")}
 
 
-FEWEST_CORE = 2
-"""A question that one frame answers is not of this data (paper, step 5)."""
-
-
 def reject(
     video: Json,
     stage: str,
@@ -165,7 +188,7 @@ def reject(
     pair: Json | None = None,
 ) -> Json:
     """What a node writes to end a video, a group or a pair with a reason."""
-    told = Reject(
+    record = Reject(
         video=video["path"],
         video_id=video["id"],
         stage=stage,
@@ -175,14 +198,14 @@ def reject(
         question=(pair or {}).get("question", ""),
         answer=(pair or {}).get("answer", ""),
     )
-    return {"rejects": [told.model_dump(mode="json")]}
+    return {"rejects": [record.model_dump(mode="json")]}
 
 
 def refused(state: PairState, stage: str, criterion: str, reason: str) -> Json:
     """What a node writes that ends the pair."""
     pair = {"question": state["question"], "answer": state["answer"]}
-    told = reject(state["video"], stage, criterion, reason, state["number"], pair)
-    return {**told, "over": True}
+    rejected = reject(state["video"], stage, criterion, reason, state["number"], pair)
+    return {**rejected, "over": True}
 
 
 def failure_of(state: Mapping[str, Any], stage: str, reason: str) -> Json:
@@ -203,11 +226,11 @@ def captions_of(state: PairState) -> list[Caption]:
 
 def payload_of(state: PairState, *more: object) -> list[object]:
     """What every stage is given: who did the stages before, the captions, and the pair."""
-    told = [[c["frame_id"], c["text"]] for c in state["captions"]]
-    return [state["made"], told, state["question"], state["answer"], *more]
+    captions = [[c["frame_id"], c["text"]] for c in state["captions"]]
+    return [state["made"], captions, state["question"], state["answer"], *more]
 
 
-def said_of(
+def reply_of(
     state: PairState,
     context: DatasetContext,
     stage: Stage,
@@ -215,8 +238,8 @@ def said_of(
     payload: object,
     ask: Callable[[Agent], Reply[Any]],
 ) -> tuple[Json, Json]:
-    """What a role says about a pair, asked once; and who made what at which cost, with that of the
-    stages before."""
+    """What a role replies about a pair, asked once; and who made what at which cost, with that of
+    the stages before."""
     sha, agent = load(role).sha, context.agent(role)
 
     def make() -> Json:
@@ -224,8 +247,8 @@ def said_of(
         return {"said": reply.value.model_dump(mode="json"), **signed(agent, sha, reply)}
 
     identity = context.identity(role, sha)
-    found = context.once(state["video"]["id"], stage, identity, payload, make)
-    return found["said"], {
-        "made": state["made"] | {stage: found["made"]},
-        "cost": state["cost"] | {stage: found["cost"]},
+    kept = context.once(state["video"]["id"], stage, identity, payload, make)
+    return kept["said"], {
+        "made": state["made"] | {stage: kept["made"]},
+        "cost": state["cost"] | {stage: kept["cost"]},
     }

@@ -21,6 +21,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+from langgraph.runtime import Runtime
 from pydantic import TypeAdapter, ValidationError
 
 from videoespresso.agents import captioner
@@ -379,7 +380,7 @@ class _Forecaster:
             "options": [],
             "video": video.model_dump(mode="json"),
         }
-        found = watch.sample(asked, self._context)
+        found = watch.sample(asked, Runtime(context=self._context))
         frames = [FrameRef.model_validate(frame) for frame in found["frames"]]
         leaders = watch.leaders(self._context, frames)
         return [frame for frame in frames if leaders[frame.id] == frame.id]
