@@ -1,54 +1,59 @@
-"""probe -> sample -> caption -> filter -> remember -> select -> ground -> use_tools -> evidence ->
-answer -> check, with one loop back for another look. The nodes before `select` are in look.py.
+"""probe -> sample -> caption -> remember -> filter -> select -> ground -> use_tools -> evidence ->
+answer -> check -> finish, with one loop back for another look. The nodes before `select`, and that
+other look, are in watch.py.
 
-Every node is a plain function (state, context) -> what it writes. The context comes in from
-outside; nothing is built at import.
+Every node is a plain function (state, runtime) -> what it writes. The graph is compiled once; the
+context (models, memory, limits) comes with each run.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
-from itertools import pairwise
-from typing import Any, Literal
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, wraps
+from typing import Any, Literal, TypeAlias
 
-from langchain_core.runnables import RunnableLambda
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
+from langgraph.types import Command
 
 from videoespresso.agents import checker, reasoner
 from videoespresso.errors import BudgetExceeded, ModelError, ToolError
 from videoespresso.graphs import watch
-from videoespresso.graphs.context import Context
+from videoespresso.graphs.bound import bound
+from videoespresso.graphs.context import Context, needed
 from videoespresso.graphs.finish import finish
 from videoespresso.graphs.records import (
+    budget_gap,
     captions_of,
     core_frames,
     dump,
-    findings_of,
+    finding_lines,
     frames_of,
     shown_to,
 )
-from videoespresso.graphs.routes import enough_or_more, new_or_known, unless_stopped
 from videoespresso.graphs.selection import Candidates, strategy
 from videoespresso.graphs.state import Answered, Ask, Json, State
 from videoespresso.graphs.tool_use import call_tools, perceive, tool_request
-from videoespresso.graphs.watch import Node, caption, filter_, probe, remember, sample
+from videoespresso.graphs.watch import Node, new_or_known
 from videoespresso.tools.base import Given
 from videoespresso.tools.detectors.base import overlap
 from videoespresso.tools.detectors.color_check import ColorCheck
 from videoespresso.tools.detectors.label_check import agreed
 from videoespresso.tools.grounding import match_items
-from videoespresso.tools.registry import load_tools
-from videoespresso.types import Box, CoreFrame, EvidenceStep, FrameRef, Gap, KeyItem, Video
+from videoespresso.types import Box, EvidenceStep, FrameRef, Gap, KeyItem, Video
 
-AGAIN_S = 1.5
-"""A second look goes this far to either side of what was found."""
+AskGraph: TypeAlias = CompiledStateGraph[State, Context, Ask, Answered]
+
+MOST_ROUNDS = 2
+"""Selections a question: the first, and one more look when the checker is not satisfied."""
 FITS = 0.3
 """Overlap (IoU) from which a detector's box counts as the one the reasoner pointed at."""
 
 
-def select(state: State, context: Context) -> dict[str, Any]:
+def select(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     """Captions and question -> core frames, none of which is without a caption."""
+    context = runtime.context
     captions = captions_of(state)
     kept = set(state.get("kept", []))
     silent = {c.frame_id for c in captions if not c.text.strip()}
@@ -74,8 +79,16 @@ def select(state: State, context: Context) -> dict[str, Any]:
     return {"core": core, "round": state.get("round", 0) + 1, "gaps": gaps}
 
 
-def ground(state: State, context: Context) -> dict[str, Any]:
+def select_message(wrote: Json) -> str:
+    """How many core frames, and their instants in milliseconds."""
+    core = wrote["core"]
+    at = ", ".join(c["id"].rpartition("@")[2] for c in core)
+    return f"{len(core)} core frames" + (f" (at {at} ms)" if core else "")
+
+
+def ground(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     """The detector's boxes on the core frames; an open vocabulary is asked after the evidence."""
+    context = runtime.context
     boxes: dict[str, list[Json]] = dict(state.get("boxes", {}))
     gaps = []
     if context.detector.labels is not None:
@@ -83,17 +96,23 @@ def ground(state: State, context: Context) -> dict[str, Any]:
             if core.frame.id in boxes:
                 continue
             try:
-                found = context.detector.detect(context.store.image(core.frame))
+                detected = context.detector.detect(context.store.image(core.frame))
             except ToolError as error:
                 gaps.append(dump(Gap(stage="ground", reason=str(error))))
-                found = []
-            boxes[core.frame.id] = [dump(b) for b in found]
+                detected = []
+            boxes[core.frame.id] = [dump(b) for b in detected]
     return {"boxes": boxes, "gaps": gaps}
 
 
-def use_tools(state: State, context: Context) -> dict[str, Any]:
+def ground_message(wrote: Json) -> str:
+    """How many boxes there are."""
+    return f"{sum(len(boxes) for boxes in wrote['boxes'].values())} boxes"
+
+
+def use_tools(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     """Every tool once on the core frames, then those that the reasoner calls, if it can; what
     fails leaves a gap, never evidence."""
+    context = runtime.context
     core = core_frames(state)
     request = tool_request(context, Video.model_validate(state["video"]), state["question"], core)
     findings, gaps = perceive(context, request)
@@ -106,15 +125,24 @@ def use_tools(state: State, context: Context) -> dict[str, Any]:
     }
 
 
-def evidence(state: State, context: Context) -> dict[str, Any]:
+def use_tools_message(wrote: Json) -> str:
+    """How much the tools found."""
+    return f"{len(wrote['findings'])} findings"
+
+
+def evidence(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     """Stage 1: the reasoner's steps, each tied to a core frame, its items to boxes."""
+    context = runtime.context
     core = core_frames(state)
     shown = shown_to(context, core)
-    found, said = reasoner.evidence(
-        context.agents["reasoner"], state["question"], shown, findings_of(state)
+    reply, text = reasoner.evidence(
+        context.agents["reasoner"],
+        state["question"],
+        shown,
+        finding_lines(state.get("findings", [])),
     )
     steps, gaps = [], []
-    for step in found.steps:
+    for step in reply.steps:
         frame = core[step.frame - 1]
         boxes = list(frame.boxes)
         if context.detector.labels is None and step.items:
@@ -129,7 +157,12 @@ def evidence(state: State, context: Context) -> dict[str, Any]:
                 text=step.text, frame_id=frame.frame.id, time_s=frame.frame.time_s, items=items
             )
         )
-    return {"steps": [dump(s) for s in steps], "said": said, "gaps": gaps}
+    return {"steps": [dump(s) for s in steps], "evidence_text": text, "gaps": gaps}
+
+
+def evidence_message(wrote: Json) -> str:
+    """The steps in a line."""
+    return "; ".join(s["text"] for s in wrote["steps"]) or "no evidence in these frames"
 
 
 def _grounded(
@@ -151,21 +184,27 @@ def _grounded(
     return agreed(ColorCheck(), context.store.image(frame), matched)
 
 
-def answer(state: State, context: Context) -> dict[str, Any]:
+def answer(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     """Stage 2: the answer, with the evidence before it."""
+    context = runtime.context
     conclusion = reasoner.conclude(
         context.agents["reasoner"],
         state["question"],
         shown_to(context, core_frames(state)),
-        state["said"],
+        state["evidence_text"],
         state.get("options", []),
-        findings_of(state),
-        context.words,
+        finding_lines(state.get("findings", [])),
+        context.on_words,
     )
     return {"conclusion": conclusion.model_dump()}
 
 
-def check(state: State, context: Context) -> dict[str, Any]:
+def answer_message(wrote: Json) -> str:
+    """The answer as the model wrote it."""
+    return str(wrote["conclusion"]["answer"])
+
+
+def check(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     """Does the evidence carry the answer? A checker that fails leaves it unchecked, with a gap."""
     if not state["conclusion"]["answered"]:
         missing = f"evidence for: {state['question']}"
@@ -173,7 +212,10 @@ def check(state: State, context: Context) -> dict[str, Any]:
     steps = [EvidenceStep.model_validate(s) for s in state["steps"]]
     try:
         verdict = checker.check(
-            context.agents["checker"], state["question"], steps, state["conclusion"]["answer"]
+            runtime.context.agents["checker"],
+            state["question"],
+            steps,
+            state["conclusion"]["answer"],
         )
     except ModelError as error:
         gap = dump(Gap(stage="check", reason=str(error)))
@@ -181,51 +223,97 @@ def check(state: State, context: Context) -> dict[str, Any]:
     return {"verdict": verdict.model_dump() | {"checked": True}}
 
 
-def look_again(state: State, context: Context) -> dict[str, Any]:
-    """Closer frames around what was found, captioned and remembered, for a second selection.
-
-    What an earlier question looked at this closely is neither decoded nor captioned again.
-    """
-    video = Video.model_validate(state["video"])
-    old = frames_of(state)
-    around = core_frames(state) or [
-        CoreFrame(frame=f) for f in old[len(old) // 2 : len(old) // 2 + 1]
-    ]
-    spans = [
-        (max(0.0, core.frame.time_s - AGAIN_S), core.frame.time_s + AGAIN_S) for core in around[:2]
-    ]
-    refs, decoded = watch.closer(context, state["path"], video, spans)
-    known = {f.id for f in old}
-    new = [f for f in {f.id: f for f in refs}.values() if f.id not in known]
-    said = {c.frame_id: c for c in context.memory.captions(context.memory_key(video.id))}
-    leader = watch.leaders(context, new)
-    before = [*captions_of(state), *(said[f.id] for f in new if f.id in said)]
-    captions, shown = watch.captioned(context, new, leader, before)
-    return {
-        "frames": [dump(f) for f in new],
-        "captions": [dump(c) for c in captions],
-        "work": {"decoded": decoded, "captioned": shown, "shared": watch.sharing(captions)},
-    }
+def check_message(wrote: Json) -> str:
+    """Whether the evidence carries, and what is missing."""
+    verdict = wrote["verdict"]
+    return "carried" if verdict["carried"] else f"not carried: {verdict['missing']}"
 
 
-def _bound(node: Node, context: Context) -> RunnableLambda[State, dict[str, Any]]:
-    """The node with its context. A reached limit ends the run, with a typed gap."""
+def enough_or_more(state: State) -> Literal["look_again", "finish"]:
+    """Once more when the evidence does not carry the answer, while rounds are left."""
+    if state["verdict"]["carried"] or state.get("round", 0) >= MOST_ROUNDS:
+        return "finish"
+    return "look_again"
 
-    def run(state: State) -> dict[str, Any]:
+
+MESSAGES: Mapping[str, Callable[[Json], str]] = {
+    **watch.MESSAGES,
+    "select": select_message,
+    "ground": ground_message,
+    "use_tools": use_tools_message,
+    "evidence": evidence_message,
+    "answer": answer_message,
+    "check": check_message,
+}
+"""Node -> the sentence that its step prints, from what it wrote."""
+
+
+def message(node: str, wrote: Json) -> str:
+    """What a node did, in a sentence."""
+    if wrote.get("stop") == "budget":
+        return f"stopped: {next(g['reason'] for g in wrote['gaps'] if g['stage'] == 'budget')}"
+    return MESSAGES[node](wrote) if node in MESSAGES else "done"
+
+
+Onward = Callable[[State], str]
+"""The name of the next node."""
+
+
+def limited(node: Node, onward: Onward) -> Callable[..., Command[str]]:
+    """The node, and then the next one; or `finish`, where the node writes why the run stops, or
+    raises BudgetExceeded, which becomes a typed gap."""
+
+    @wraps(node)
+    def run(state: State, runtime: Runtime[Context]) -> Command[str]:
+        needed(runtime)
         try:
-            return node(state, context)
+            wrote = node(state, runtime)
         except BudgetExceeded as error:
-            gap = dump(Gap(stage="budget", reason=f"{error}. {error.hint}".strip()))
-            return {"stop": "budget", "gaps": [gap]}
+            wrote = {"stop": "budget", "gaps": [budget_gap(error)]}
+        # what routes read is written whole by the node before them, so no reducer is needed here
+        after: Any = {**state, **wrote}
+        return Command(update=wrote, goto="finish" if wrote.get("stop") else onward(after))
 
-    return RunnableLambda(run, name=_name(node))
-
-
-def _name(node: Node) -> str:
-    return node.__name__.rstrip("_")
+    return run
 
 
-CHAIN: tuple[Node, ...] = (select, ground, use_tools, evidence, answer, check)
+@cache
+def _compiled() -> AskGraph:
+    builder = StateGraph(State, context_schema=Context, input_schema=Ask, output_schema=Answered)
+
+    def add(name: str, node: Node, *after: str, choose: Onward | None = None) -> None:
+        onward = choose or (lambda _state: after[0])
+        # the picture shows the product's way: that a limit leads to `finish` is left out
+        builder.add_node(name, limited(node, onward), destinations=after)
+
+    add("probe", watch.probe, "sample")
+    add("sample", watch.sample, "caption", "filter", choose=new_or_known)
+    add("caption", watch.caption, "remember")
+    add("remember", watch.remember, "filter")
+    add("filter", watch.filter_, "select")
+    add("select", select, "ground")
+    add("ground", ground, "use_tools")
+    add("use_tools", use_tools, "evidence")
+    add("evidence", evidence, "answer")
+    add("answer", answer, "check")
+    add("check", check, "look_again", "finish", choose=enough_or_more)
+    add("look_again", watch.look_again, "remember")
+    builder.add_node("finish", finish)
+    builder.add_edge(START, "probe")
+    builder.add_edge("finish", END)
+    return builder.compile(name="ask")
+
+
+def ask_graph(checkpointer: BaseCheckpointSaver[Any] | Literal[False] | None = None) -> AskGraph:
+    """The graph of one question, for `invoke`, `ainvoke`, `stream` and `astream` with an `Ask` and
+    `context=`; a context is one question's means (`open_context`, `Context.renewed`).
+
+    With a checkpointer, give a thread_id in the config; state holds ids and text only, so
+    checkpoints stay small. None inside another graph's node means that graph's checkpointer
+    (LangGraph); False means none. Raises UserError, when run, without a context.
+    """
+    graph = _compiled()
+    return graph if checkpointer is None else graph.copy({"checkpointer": checkpointer})
 
 
 def build_ask_graph(
@@ -233,36 +321,8 @@ def build_ask_graph(
     tools: Sequence[Given] = (),
     *,
     checkpointer: BaseCheckpointSaver[Any] | Literal[False] | None = None,
-) -> CompiledStateGraph[State, None, Ask, Answered]:
-    """The graph, ready for `invoke`, `ainvoke`, `stream` and `astream` with an `Ask`.
-
-    tools: more tools than the context has. With a checkpointer, give a thread_id in the config;
-    state holds ids and text only, so checkpoints stay small. None inside another graph's node
-    means that graph's checkpointer (LangGraph); False means none.
-    """
-    if tools:
-        context = _with_tools(context, tools)
-    builder = StateGraph(State, input_schema=Ask, output_schema=Answered)
-    for node in (probe, sample, caption, remember, filter_, *CHAIN, look_again, finish):
-        builder.add_node(_name(node), _bound(node, context))
-
-    def then(a: str, b: str) -> None:
-        builder.add_conditional_edges(a, unless_stopped(b), [b, "finish"])
-
-    builder.add_edge(START, "probe")
-    builder.add_edge("probe", "sample")
-    builder.add_conditional_edges("sample", new_or_known, ["caption", "filter", "finish"])
-    then("caption", "remember")
-    then("remember", "filter")
-    then("filter", "select")
-    for a, b in pairwise(CHAIN):
-        then(_name(a), _name(b))
-    builder.add_conditional_edges("check", enough_or_more, ["look_again", "finish"])
-    then("look_again", "remember")
-    builder.add_edge("finish", END)
-    return builder.compile(name="ask", checkpointer=checkpointer)
-
-
-def _with_tools(context: Context, tools: Sequence[Given]) -> Context:
-    loaded = load_tools([*context.tools, *tools], servers=context.settings.mcp)
-    return replace(context, tools=loaded.tools, warnings=(*context.warnings, *loaded.warnings))
+) -> AskGraph:
+    """The graph with a context in it. Deprecated, until 1.0: `ask_graph(checkpointer)`, which is
+    given the context when it is run, and `open_context(settings, tools)`."""
+    warnings.warn("use ask_graph() and give it context=", DeprecationWarning, stacklevel=2)
+    return bound(ask_graph(checkpointer), context.with_tools(tools) if tools else context)

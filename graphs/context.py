@@ -5,9 +5,13 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+
+from langgraph.runtime import Runtime
 
 from videoespresso.agents.base import Agent
 from videoespresso.agents.prompts import load
+from videoespresso.errors import UserError
 from videoespresso.memory.captions import CaptionMemory, Embedder
 from videoespresso.memory.frames import FrameStore
 from videoespresso.memory.replies import ReplyCache
@@ -27,9 +31,12 @@ from videoespresso.tools.sampling import SamplingPlan
 
 @dataclass(frozen=True)
 class Context:
-    """One question's means. Nothing in it goes into graph state or checkpoints.
+    """One question's means, given to a run (`graph.invoke(question, context=context)`). Nothing in
+    it goes into graph state or checkpoints.
 
-    words: called with the answer as far as it is written, while the model writes it.
+    on_words: called with the answer as far as it is written, while the model writes it. on_update:
+    called by the chat graph with a node's name and what it wrote, as soon as it has: its own
+    `understand` and every node of the ask graph.
     """
 
     settings: Settings
@@ -43,13 +50,14 @@ class Context:
     usage_log: UsageLog
     plan: SamplingPlan
     warnings: tuple[str, ...] = ()
-    words: Callable[[str], None] | None = None
+    on_words: Callable[[str], None] | None = None
+    on_update: Callable[[str, dict[str, Any]], None] | None = None
 
     @property
     def embedded(self) -> bool:
-        """Whether the pack looks or reasons: then unknown kinds of video must be declined."""
-        looking = (self.agents[r] for r in ("captioner", "reasoner") if r in self.agents)
-        return any(agent.spec.provider == "embedded" for agent in looking)
+        """Whether the pack captions or reasons: then unknown kinds of video must be declined."""
+        agents = (self.agents[r] for r in ("captioner", "reasoner") if r in self.agents)
+        return any(agent.spec.provider == "embedded" for agent in agents)
 
     def renewed(self) -> "Context":
         """The same means with nothing used and the whole budget: those of the next question."""
@@ -61,6 +69,12 @@ class Context:
             self, agents=agents, embed=embed, memory=memory, usage_log=usage_log, budget=budget
         )
 
+    def with_tools(self, tools: Sequence[Given]) -> "Context":
+        """The same means and more tools. A tool that cannot be had is a warning, or raises
+        SettingsError, as in `load_tools`."""
+        loaded = load_tools([*self.tools, *tools], servers=self.settings.mcp)
+        return replace(self, tools=loaded.tools, warnings=(*self.warnings, *loaded.warnings))
+
     def follower(self) -> Agent:
         """Who understands follow-up questions: the reasoner's model in another role."""
         return _charging(self.agents["reasoner"], "follower", self.usage_log, self.budget)
@@ -68,8 +82,8 @@ class Context:
     def memory_key(self, video_id: str) -> str:
         """Captions are remembered by video, by captioner, its server and its prompt, and by the
         size of the frames: where one of these is another, frames are looked at anew."""
-        told = [self.agents["captioner"].identity, load("captioner").sha, self.plan.max_side]
-        text = json.dumps(told, sort_keys=True)
+        parts = [self.agents["captioner"].identity, load("captioner").sha, self.plan.max_side]
+        text = json.dumps(parts, sort_keys=True)
         return f"{video_id}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     def described(self) -> dict[str, str]:
@@ -92,6 +106,15 @@ class Context:
         }
 
 
+def needed(runtime: Runtime[Any]) -> None:
+    """Raises UserError for a run that was given no context."""
+    if runtime.context is None:
+        raise UserError(
+            "the graph was run without a context",
+            hint="Give one: graph.invoke(question, context=videoespresso.open_context()).",
+        )
+
+
 def _charging(agent: Agent, role: str, usage_log: UsageLog, budget: Budget) -> Agent:
     """The agent under that role, with somebody else's usage log and budget."""
     mine = copy.copy(agent)  # what it learned of its model's inabilities stays shared
@@ -100,7 +123,7 @@ def _charging(agent: Agent, role: str, usage_log: UsageLog, budget: Budget) -> A
 
 
 def open_context(
-    settings: Settings,
+    settings: Settings | None = None,
     tools: Sequence[Given] = (),
     *,
     budget: Budget | None = None,
@@ -111,17 +134,19 @@ def open_context(
 ) -> Context:
     """Builds everything the settings name; weights load and requests are made when used.
 
-    roles: the chat models that are needed; dataset mode has others than a question.
+    settings: default `Settings.load()`. tools: more tools than the settings name. roles: the chat
+    models that are needed; dataset mode has others than a question.
     budget, usage_log: default ones of its own, with the limits of the settings. rate_limits:
     default those of the whole process. replies: default the store in the cache folder.
     Raises SettingsError for a spec that cannot be, MemoryStoreError for a store that cannot.
     """
+    settings = settings or Settings.load()
     specs = resolve(settings)
     usage_log, budget = usage_log or UsageLog(), budget or Budget.of(settings)
     rate_limits = rate_limits or RateLimits.of(settings)
     replies = replies or ReplyCache(settings.cache_dir / "replies.sqlite")
-    wanted = {specs[role].model for role in roles}
-    chats = {spec: chat_model(spec, timeout_s=settings.timeout_s) for spec in wanted}
+    named = {specs[role].model for role in roles}
+    chats = {spec: chat_model(spec, timeout_s=settings.timeout_s) for spec in named}
     agents = {
         role: Agent(
             role,
@@ -144,8 +169,8 @@ def open_context(
         replies=replies,
         rate_limit=rate_limits.limit(by_whom.model) if by_whom.spec.startswith("openai:") else None,
     )
-    asked = [*(name for name in settings.tools if name not in tools), *tools]
-    loaded = load_tools(asked, servers=settings.mcp)
+    wanted_tools = [*(name for name in settings.tools if name not in tools), *tools]
+    loaded = load_tools(wanted_tools, servers=settings.mcp)
     return Context(
         settings=settings,
         agents=agents,

@@ -7,21 +7,23 @@ another run may mend. Grounding in time comes before grounding in space, other t
 list: boxes are drawn on the core frames, and eq. 3 is what says which these are.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from functools import partial
+from functools import cache, partial, wraps
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
-from langchain_core.runnables import RunnableLambda
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 
 from videoespresso.agents import generator
 from videoespresso.dataset_record import REFUSED, UNUSABLE, path_text
 from videoespresso.errors import ModelError, ModelOutputError
 from videoespresso.graphs import watch
+from videoespresso.graphs.bound import bound
+from videoespresso.graphs.context import Context, needed
 from videoespresso.graphs.dataset_context import (
     SHORTEST,
     DatasetContext,
@@ -29,7 +31,7 @@ from videoespresso.graphs.dataset_context import (
     reject,
     signed,
 )
-from videoespresso.graphs.dataset_pair import PAIR_CHAIN
+from videoespresso.graphs.dataset_pair import PAIR_CHAIN, PairNode
 from videoespresso.graphs.dataset_state import DatasetState, Filmed, GroupState, Outcome, PairState
 from videoespresso.graphs.state import Json, State
 from videoespresso.models.batch_api.collector import Deferred
@@ -37,48 +39,72 @@ from videoespresso.models.client.errors import AccountError, RefusedError
 from videoespresso.tasks import TASKS
 from videoespresso.types import Caption
 
-LOOKING = (watch.sample, watch.caption, watch.remember, watch.filter_)
+DatasetGraph: TypeAlias = CompiledStateGraph[DatasetState, DatasetContext, Filmed, Outcome]
+
 STRANGE = "the embedded captioner does not know this kind of video, so its captions would be wrong"
 
 
-def probe(state: DatasetState, context: DatasetContext) -> dict[str, Any]:
+def probe(state: DatasetState, runtime: Runtime[DatasetContext]) -> dict[str, Any]:
     """What the file is, and the video taken: a file with the same bytes is not done twice.
 
     Raises VideoError for a file that cannot be read, JournalTaken where another process has it.
     """
+    needed(runtime)
+    context = runtime.context
     with context.decoding:
-        found = watch.probe(state, context.base, context.probes)
+        wrote = watch.probe(state, _base(runtime), context.probes)
     # as it was given, so that records name no home folder
-    found["video"]["path"] = path_text(state["path"])
-    video = found["video"]
+    wrote["video"]["path"] = path_text(state["path"])
+    video = wrote["video"]
     first = context.journals.claim(video["id"], state["path"])
     if first:
-        told = reject(video, "probe", "duplicate", f"the same bytes as {path_text(first)}")
-        return {**found, **told, "stop": "duplicate"}
-    return found
+        rejected = reject(video, "probe", "duplicate", f"the same bytes as {path_text(first)}")
+        return {**wrote, **rejected, "stop": "duplicate"}
+    return wrote
 
 
-def group(state: DatasetState, context: DatasetContext) -> dict[str, Any]:
+def sample(state: DatasetState, runtime: Runtime[DatasetContext]) -> dict[str, Any]:
+    """See `watch.sample`; few files are decoded at a time."""
+    with runtime.context.decoding:
+        return watch.sample(state, _base(runtime))
+
+
+def _of_a_question(node: watch.Node) -> Callable[..., Json]:
+    """A node of the ask graph, with the models and stores of this run."""
+
+    @wraps(node)
+    def run(state: State, runtime: Runtime[Any]) -> Json:
+        return node(state, _base(runtime))
+
+    return run
+
+
+def _base(runtime: Runtime[DatasetContext]) -> Runtime[Context]:
+    """What the nodes of a question work with."""
+    return Runtime(context=runtime.context.base)
+
+
+def group(state: DatasetState, runtime: Runtime[DatasetContext]) -> dict[str, Any]:
     """Surviving captions in rows of `context.group` (paper, step 4); a short remainder joins the
     group before it."""
     if state.get("stop") == "strange":
         return {"groups": [], **reject(state["video"], "caption", "unknown kind of video", STRANGE)}
     kept = set(state["kept"])
     rows = [c for c in state["captions"] if c["frame_id"] in kept and c["text"].strip()]
-    size = context.group
+    size = runtime.context.group
     parts = [rows[k : k + size] for k in range(0, len(rows), size)]
     if len(parts) > 1 and len(parts[-1]) < min(SHORTEST, size):
         parts[-2:] = [parts[-2] + parts[-1]]
     if len(rows) < 2:
-        told = f"{len(rows)} different captions of {len(state['frames'])} frames"
-        return {"groups": [], **reject(state["video"], "filter", "too few captions", told)}
+        why = f"{len(rows)} different captions of {len(state['frames'])} frames"
+        return {"groups": [], **reject(state["video"], "filter", "too few captions", why)}
     return {"groups": [{"number": n, "captions": part} for n, part in enumerate(parts)]}
 
 
-def close(state: DatasetState, context: DatasetContext) -> dict[str, Any]:
+def close(state: DatasetState, runtime: Runtime[DatasetContext]) -> dict[str, Any]:
     """Lets another process have the video, unless more is to be done with it."""
-    if context.lets_go:
-        context.journals.release(state["path"])
+    if runtime.context.releases:
+        runtime.context.journals.release(state["path"])
     return {}
 
 
@@ -100,10 +126,11 @@ def to_groups(state: DatasetState) -> list[Send] | str:
     return sends or "close"
 
 
-def generate(state: GroupState, context: DatasetContext) -> Command[Any]:
+def generate(state: GroupState, runtime: Runtime[DatasetContext]) -> Command[Any]:
     """Pairs about a group, and a branch for each (paper, step 5)."""
+    context = runtime.context
     captions = [Caption.model_validate(c) for c in state["captions"]]
-    looked = context.looking()
+    captioned = context.captions_identity()
     identity = context.identity("generator", generator.prompt().sha)
 
     def make() -> Json:
@@ -112,12 +139,12 @@ def generate(state: GroupState, context: DatasetContext) -> Command[Any]:
         pairs = [p.model_dump(mode="json") for p in reply.value.pairs]
         return {"pairs": pairs, **signed(agent, generator.prompt().sha, reply)}
 
-    told = [[c.time_s, c.text] for c in captions]
-    found = context.once(state["video"]["id"], "generate", identity, [looked, told], make)
-    made = {"caption": {"model": looked["model"], "prompt": looked["prompt"]}}
-    made["generate"] = found["made"]
-    usable, rejects = sifted(found["pairs"], partial(_reject_pair, state))
-    if not found["pairs"]:
+    payload = [captioned, [[c.time_s, c.text] for c in captions]]
+    kept = context.once(state["video"]["id"], "generate", identity, payload, make)
+    made = {"caption": {"model": captioned["model"], "prompt": captioned["prompt"]}}
+    made["generate"] = kept["made"]
+    usable, rejects = sifted(kept["pairs"], partial(_reject_pair, state))
+    if not kept["pairs"]:
         why = f"the generator found nothing to ask about {len(captions)} captions"
         rejects = reject(state["video"], "generate", "no question", why, state["number"])
     branches = [Send("pair", {**state, **pair, "made": made, "cost": {}}) for pair in usable]
@@ -153,8 +180,8 @@ def fault_of(pair: Json, before: Sequence[Json]) -> tuple[str, str] | None:
         return "task", "none of the 14 tasks was given"
     if any(p["question"].strip().casefold() == question.casefold() for p in before):
         return "asked twice", "the group has this question already"
-    if found := generator.NAMES_A_FRAME.search(f"{question} {answer}"):
-        return "names a frame", f"speaks of {found[0]!r}: whoever watches a video has no numbers"
+    if named := generator.NAMES_A_FRAME.search(f"{question} {answer}"):
+        return "names a frame", f"speaks of {named[0]!r}: whoever watches a video has no numbers"
     return None
 
 
@@ -169,54 +196,37 @@ def settled(run: Callable[[], Any], state: GroupState, stage: str, pair: Json | 
     except (ModelOutputError, RefusedError) as error:
         criterion = REFUSED if isinstance(error, RefusedError) else UNUSABLE
         number = state.get("number")
-        told = reject(state["video"], stage, criterion, str(error), number, pair)
-        return {**told, "over": True}
+        rejected = reject(state["video"], stage, criterion, str(error), number, pair)
+        return {**rejected, "over": True}
     except AccountError:
         raise
     except ModelError as error:
         return {"failures": [failure_of(state, stage, str(error))], "over": True}
 
 
-def _pair_node(node: Callable[[PairState, DatasetContext], Json], context: DatasetContext) -> Any:
-    def run(state: PairState) -> Any:
+def _settled_pair(node: PairNode) -> Callable[..., Json]:
+    @wraps(node)
+    def run(state: PairState, runtime: Runtime[DatasetContext]) -> Json:
         pair = {"question": state["question"], "answer": state["answer"]}
-        return settled(lambda: node(state, context), state, node.__name__, pair)
+        wrote: Json = settled(lambda: node(state, runtime), state, node.__name__, pair)
+        return wrote
 
-    return RunnableLambda(run, name=node.__name__)
-
-
-def _group_node(context: DatasetContext) -> Any:
-    def run(state: GroupState) -> Any:
-        came = settled(lambda: generate(state, context), state, "generate", None)
-        if isinstance(came, Command):
-            return came
-        return Command(update={k: v for k, v in came.items() if k != "over"}, goto=END)
-
-    return RunnableLambda(run, name="generate")
+    return run
 
 
-def _looking_node(node: watch.Node, context: DatasetContext) -> Any:
-    def run(state: State) -> Any:
-        with context.decoding if node is watch.sample else nullcontext():
-            return node(state, context.base)
-
-    return RunnableLambda(run, name=node.__name__.rstrip("_"))
-
-
-def _video_node(
-    node: Callable[[DatasetState, DatasetContext], dict[str, Any]], context: DatasetContext
-) -> Any:
-    def run(state: DatasetState) -> Any:
-        return node(state, context)
-
-    return RunnableLambda(run, name=node.__name__)
+def settled_group(state: GroupState, runtime: Runtime[DatasetContext]) -> Command[Any]:
+    """`generate`; where it fails, the group ends."""
+    wrote = settled(lambda: generate(state, runtime), state, "generate", None)
+    if isinstance(wrote, Command):
+        return wrote
+    return Command(update={k: v for k, v in wrote.items() if k != "over"}, goto=END)
 
 
-def build_pair_graph(context: DatasetContext) -> CompiledStateGraph[Any, None, Any, Any]:
+def pair_graph() -> CompiledStateGraph[Any, DatasetContext, Any, Any]:
     """A pair's way to a record; it ends early when it is rejected or fails."""
-    builder = StateGraph(PairState, output_schema=Outcome)
+    builder = StateGraph(PairState, context_schema=DatasetContext, output_schema=Outcome)
     for node in PAIR_CHAIN:
-        builder.add_node(node.__name__, _pair_node(node, context))
+        builder.add_node(node.__name__, _settled_pair(node))
     builder.add_edge(START, PAIR_CHAIN[0].__name__)
     for a, b in pairwise(node.__name__ for node in PAIR_CHAIN):
         builder.add_conditional_edges(a, _unless_over(b), [b, END])
@@ -231,33 +241,37 @@ def _unless_over(onward: str) -> Callable[[PairState], str]:
     return route
 
 
-def build_questions_graph(context: DatasetContext) -> CompiledStateGraph[Any, None, Any, Any]:
+def questions_graph() -> CompiledStateGraph[Any, DatasetContext, Any, Any]:
     """A group's way to pairs, and the pairs' side by side."""
-    builder = StateGraph(GroupState, output_schema=Outcome)
-    builder.add_node("generate", _group_node(context), destinations=("pair", END))
-    builder.add_node("pair", build_pair_graph(context))
+    builder = StateGraph(GroupState, context_schema=DatasetContext, output_schema=Outcome)
+    builder.add_node("generate", settled_group, destinations=("pair", END))
+    builder.add_node("pair", pair_graph())
     builder.add_edge(START, "generate")
     builder.add_edge("pair", END)
     return builder.compile(name="questions", checkpointer=False)
 
 
-def build_dataset_graph(
-    context: DatasetContext,
-) -> CompiledStateGraph[DatasetState, None, Filmed, Outcome]:
-    """The whole: a video's path -> its records, rejects and failures.
+@cache
+def dataset_graph() -> DatasetGraph:
+    """The whole: a video's path -> its records, rejects and failures; `context=` a DatasetContext.
 
-    Raises, when invoked, VideoError for a video that cannot be read, ModelError where its frames
-    cannot be captioned, BudgetExceeded at a limit, JournalTaken where another process is at work on
-    the video, and Stopped when the run was asked to stop. After an error, and always where
-    `context.lets_go` is False, whoever invoked it calls `context.journals.release(path)`.
+    Raises, when run, UserError without a context, VideoError for a video that cannot be read,
+    ModelError where its frames cannot be captioned, BudgetExceeded at a limit, JournalTaken where
+    another process is at work on the video, and Stopped when the run was asked to stop. After an
+    error, and always where `context.releases` is False, whoever ran it calls
+    `context.journals.release(path)`.
     """
-    builder = StateGraph(DatasetState, input_schema=Filmed, output_schema=Outcome)
-    builder.add_node("probe", _video_node(probe, context))
-    for node in LOOKING:
-        builder.add_node(node.__name__.rstrip("_"), _looking_node(node, context))
-    builder.add_node("group", _video_node(group, context))
-    builder.add_node("questions", build_questions_graph(context))
-    builder.add_node("close", _video_node(close, context))
+    builder = StateGraph(
+        DatasetState, context_schema=DatasetContext, input_schema=Filmed, output_schema=Outcome
+    )
+    builder.add_node("probe", probe)
+    builder.add_node("sample", sample)
+    builder.add_node("caption", _of_a_question(watch.caption))
+    builder.add_node("remember", _of_a_question(watch.remember))
+    builder.add_node("filter", _of_a_question(watch.filter_))
+    builder.add_node("group", group)
+    builder.add_node("questions", questions_graph())
+    builder.add_node("close", close)
     builder.add_edge(START, "probe")
     builder.add_conditional_edges("probe", _new, ["sample", "close"])
     builder.add_conditional_edges("sample", _known, ["caption", "group"])
@@ -275,3 +289,10 @@ def _new(state: DatasetState) -> str:
 
 def _known(state: DatasetState) -> Literal["caption", "group"]:
     return "group" if state.get("stop") else "caption"
+
+
+def build_dataset_graph(context: DatasetContext) -> DatasetGraph:
+    """The graph with a context in it. Deprecated, until 1.0: `dataset_graph()`, which is given the
+    context when it is run."""
+    warnings.warn("use dataset_graph() and give it context=", DeprecationWarning, stacklevel=2)
+    return bound(dataset_graph(), context)

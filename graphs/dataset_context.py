@@ -1,9 +1,11 @@
-"""What the dataset graph works with, made outside and handed in."""
+"""What the dataset graphs work with, and what their nodes have in common: a stage is done once, and
+what ends early leaves a reject or a failure."""
 
 import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from videoespresso.agents.base import Agent, Reply
@@ -12,6 +14,7 @@ from videoespresso.dataset_record import Reject
 from videoespresso.errors import ModelOutputError, VideoEspressoError
 from videoespresso.graphs.context import Context, open_context
 from videoespresso.graphs.dataset_state import PairState
+from videoespresso.graphs.state import Json
 from videoespresso.memory.journal import Journals, stage_key
 from videoespresso.models.client.errors import RefusedError
 from videoespresso.settings import DATASET_ROLES, Settings
@@ -30,7 +33,8 @@ SHORTEST = 5
 """A remainder of fewer captions joins the group before it, where there is one: it could hardly
 carry a question of its own. The paper does not say what becomes of remainders."""
 
-Json = dict[str, Any]
+FEWEST_CORE = 2
+"""A question that one frame answers is not of this data (paper, step 5)."""
 
 
 def open_dataset_context(settings: Settings, **shared: Any) -> Context:
@@ -63,13 +67,14 @@ class Stopped(VideoEspressoError):
 
 @dataclass(frozen=True)
 class DatasetContext:
-    """One run's means. base: models, stores and limits, as for questions. keep_image: puts a core
-    frame's picture beside the records and returns its name there. tell: hears of every stage.
+    """One run's means, given to the graph when it is run. base: models, stores and limits, as for
+    questions. keep_image: puts a core frame's picture beside the records and returns its name
+    there. tell: called with every stage that is done.
 
     journals: what was done before. label_check: judges the detector's boxes. seed: decides the
     order of options. decoding: held while a file is opened; more decoders than cores only wait.
-    lets_go: at its end the graph lets another process have the video; else whoever invoked it does,
-    when what became of the video is written.
+    releases: at its end the graph lets another process have the video; else whoever invoked it
+    does, when what became of the video is written.
     """
 
     base: Context
@@ -79,7 +84,7 @@ class DatasetContext:
     tell: Callable[[Event], None] = lambda _event: None
     seed: int = 0
     group: int = GROUP
-    lets_go: bool = True
+    releases: bool = True
     stopping: threading.Event = field(default_factory=threading.Event)
     decoding: threading.Semaphore = field(
         default_factory=lambda: threading.Semaphore(max(2, os.cpu_count() or 2))
@@ -98,10 +103,8 @@ class DatasetContext:
         """What a role's replies depend on: spec, local weights, server, prompt."""
         return {**self.agent(role).identity, "prompt": prompt}
 
-    def looking(self) -> Json:
+    def captions_identity(self) -> Json:
         """What the captions of a video depend on."""
-        from videoespresso.agents.prompts import load  # noqa: PLC0415 - beside its only use
-
         settings = self.base.settings
         return self.identity("captioner", load("captioner").sha) | {
             "sampling": self.base.plan.key(),
@@ -150,6 +153,29 @@ class DatasetContext:
         return made
 
 
+def open_dataset(
+    folder: str | Path,
+    settings: Settings | None = None,
+    *,
+    seed: int = 0,
+    group: int = GROUP,
+) -> DatasetContext:
+    """What `dataset_graph` works with, one video a run: the models of the settings, and a folder
+    for journals (work/) and the pictures of core frames (frames/).
+
+    seed: decides the order of options. group: captions a group. Raises SettingsError and
+    MemoryStoreError. For whole sets of videos use `videoespresso.build_dataset`.
+    """
+    base = open_context(settings, roles=("captioner", *DATASET_ROLES))
+    folder = Path(folder)
+
+    def keep_image(frame: Json) -> str:
+        return f"frames/{base.store.keep(frame['video_id'], frame['sha'], folder / 'frames')}"
+
+    journals = Journals(folder / "work")
+    return DatasetContext(base, keep_image, journals, seed=seed, group=group)
+
+
 def _cost(made: Json) -> Usage:
     return Usage.model_validate(made.get("cost") or {})
 
@@ -168,10 +194,6 @@ def signed(agent: Agent, prompt: str, reply: Reply[Any]) -> Mapping[str, Any]:
     return {"made": {**made, "how": how}, "cost": cost.model_dump(mode="json")}
 
 
-FEWEST_CORE = 2
-"""A question that one frame answers is not of this data (paper, step 5)."""
-
-
 def reject(
     video: Json,
     stage: str,
@@ -181,7 +203,7 @@ def reject(
     pair: Json | None = None,
 ) -> Json:
     """What a node writes to end a video, a group or a pair with a reason."""
-    told = Reject(
+    record = Reject(
         video=video["path"],
         video_id=video["id"],
         stage=stage,
@@ -191,14 +213,14 @@ def reject(
         question=(pair or {}).get("question", ""),
         answer=(pair or {}).get("answer", ""),
     )
-    return {"rejects": [told.model_dump(mode="json")]}
+    return {"rejects": [record.model_dump(mode="json")]}
 
 
 def refused(state: PairState, stage: str, criterion: str, reason: str) -> Json:
     """What a node writes that ends the pair."""
     pair = {"question": state["question"], "answer": state["answer"]}
-    told = reject(state["video"], stage, criterion, reason, state["number"], pair)
-    return {**told, "over": True}
+    rejected = reject(state["video"], stage, criterion, reason, state["number"], pair)
+    return {**rejected, "over": True}
 
 
 def failure_of(state: Mapping[str, Any], stage: str, reason: str) -> Json:
@@ -219,11 +241,11 @@ def captions_of(state: PairState) -> list[Caption]:
 
 def payload_of(state: PairState, *more: object) -> list[object]:
     """What every stage is given: who did the stages before, the captions, and the pair."""
-    told = [[c["frame_id"], c["text"]] for c in state["captions"]]
-    return [state["made"], told, state["question"], state["answer"], *more]
+    captions = [[c["frame_id"], c["text"]] for c in state["captions"]]
+    return [state["made"], captions, state["question"], state["answer"], *more]
 
 
-def said_of(
+def reply_of(
     state: PairState,
     context: DatasetContext,
     stage: Stage,
@@ -231,8 +253,8 @@ def said_of(
     payload: object,
     ask: Callable[[Agent], Reply[Any]],
 ) -> tuple[Json, Json]:
-    """What a role says about a pair, asked once; and who made what at which cost, with that of the
-    stages before."""
+    """What a role replies about a pair, asked once; and who made what at which cost, with that of
+    the stages before."""
     sha, agent = load(role).sha, context.agent(role)
 
     def make() -> Json:
@@ -240,8 +262,8 @@ def said_of(
         return {"said": reply.value.model_dump(mode="json"), **signed(agent, sha, reply)}
 
     identity = context.identity(role, sha)
-    found = context.once(state["video"]["id"], stage, identity, payload, make)
-    return found["said"], {
-        "made": state["made"] | {stage: found["made"]},
-        "cost": state["cost"] | {stage: found["cost"]},
+    kept = context.once(state["video"]["id"], stage, identity, payload, make)
+    return kept["said"], {
+        "made": state["made"] | {stage: kept["made"]},
+        "cost": state["cost"] | {stage: kept["cost"]},
     }

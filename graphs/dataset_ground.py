@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 
+from langgraph.runtime import Runtime
+
 from videoespresso.dataset_record import EvidenceSentence, FrameBox, GroundedItem
 from videoespresso.errors import ToolError
 from videoespresso.graphs.dataset_context import (
     FEWEST_CORE,
     DatasetContext,
-    Json,
     captions_of,
     failure_of,
     payload_of,
     refused,
 )
 from videoespresso.graphs.dataset_state import PairState
+from videoespresso.graphs.state import Json
 from videoespresso.tools.detectors.base import Detector
 from videoespresso.tools.detectors.label_check import LabelCheck, agreed
 from videoespresso.tools.grounding import match_items
@@ -21,13 +23,14 @@ from videoespresso.tools.temporal import locate
 from videoespresso.types import FrameRef
 
 
-def ground_time(state: PairState, context: DatasetContext) -> Json:
+def ground_time(state: PairState, runtime: Runtime[DatasetContext]) -> Json:
     """Core captions -> frames, by the nearest embedding (paper, eq. 3)."""
-    said, embed = state["annotation"], context.base.embed
+    context, annotation = runtime.context, state["annotation"]
+    embed = context.base.embed
     frames = [FrameRef.model_validate(f) for f in state["frames"]]
 
     def make() -> Json:
-        located = locate(said["core"], captions_of(state), embed, frames, in_order=True)
+        located = locate(annotation["core"], captions_of(state), embed, frames, in_order=True)
         return {
             "located": [p and {"frame_id": p.frame_id, "score": p.score} for p in located],
             "made": {"model": embed.name},
@@ -35,23 +38,23 @@ def ground_time(state: PairState, context: DatasetContext) -> Json:
         }
 
     identity = {"embedder": embed.name}
-    payload = payload_of(state, said["core"])
-    found = context.once(state["video"]["id"], "ground_time", identity, payload, make)
-    core, position = _core(state, said["core"], found["located"])
+    payload = payload_of(state, annotation["core"])
+    kept = context.once(state["video"]["id"], "ground_time", identity, payload, make)
+    core, position = _core(state, annotation["core"], kept["located"])
     if len(core) < FEWEST_CORE:
         return refused(
             state, "ground_time", "single frame", "all core captions fall on the same frame"
         )
     sentences = [
         {"text": s["text"].strip(), "frame": position[s["core"] - 1], "names": _names(s["items"])}
-        for s in said["evidence"]
+        for s in annotation["evidence"]
         if s["text"].strip() and position.get(s["core"] - 1) is not None
     ]
     if not sentences:
         return refused(
             state, "ground_time", "no evidence", "no sentence is about a caption that was placed"
         )
-    made = state["made"] | {"ground_time": found["made"]}
+    made = state["made"] | {"ground_time": kept["made"]}
     return {"core": core, "sentences": sentences, "made": made}
 
 
@@ -84,12 +87,13 @@ def _core(
     return [best[name] for name in order], position
 
 
-def ground_space(state: PairState, context: DatasetContext) -> Json:
+def ground_space(state: PairState, runtime: Runtime[DatasetContext]) -> Json:
     """Boxes for the key items of each sentence, on its core frame (paper, step 8).
 
     An item that is not found, or a detector that fails, leaves an empty list, as in the paper's
-    data. A failure is told, and the next run tries again.
+    data. A failure is recorded, and the next run tries again.
     """
+    context = runtime.context
     detector = context.base.detector
     frames = {f["id"]: FrameRef.model_validate(f) for f in state["frames"]}
     core = [frames[c["frame"]] for c in state["core"]]
@@ -123,10 +127,10 @@ def ground_space(state: PairState, context: DatasetContext) -> Json:
     identity = {"detector": _named(detector), "check": _named(context.label_check)}
     made = context.once(state["video"]["id"], "ground_space", identity, payload, make)
     sentences = [_grounded(s, made["found"].get(str(s["frame"]), {})) for s in state["sentences"]]
-    told = {"sentences": sentences, "made": state["made"] | {"ground_space": made["made"]}}
+    wrote = {"sentences": sentences, "made": state["made"] | {"ground_space": made["made"]}}
     if made["faults"]:
-        told["failures"] = [failure_of(state, "ground_space", made["faults"][0])]
-    return told
+        wrote["failures"] = [failure_of(state, "ground_space", made["faults"][0])]
+    return wrote
 
 
 def _named(used: Detector | LabelCheck) -> list[str]:
@@ -143,5 +147,5 @@ def _grounded(sentence: Json, found: Json) -> Json:
         )
         for name in sentence["names"]
     )
-    told = EvidenceSentence(text=sentence["text"], frame=at, items=items)
-    return told.model_dump(mode="json")
+    grounded = EvidenceSentence(text=sentence["text"], frame=at, items=items)
+    return grounded.model_dump(mode="json")

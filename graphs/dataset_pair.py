@@ -5,55 +5,59 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from langgraph.runtime import Runtime
+
 from videoespresso.agents import annotator, distractor, verifier
 from videoespresso.agents.base import Agent, Reply
 from videoespresso.dataset_record import LETTERS, DatasetItem, KeyFrame, item_id
 from videoespresso.graphs.dataset_context import (
     FEWEST_CORE,
     DatasetContext,
-    Json,
     captions_of,
     payload_of,
     refused,
-    said_of,
+    reply_of,
 )
 from videoespresso.graphs.dataset_ground import ground_space, ground_time
 from videoespresso.graphs.dataset_state import PairState
+from videoespresso.graphs.state import Json
 
 
-def verify(state: PairState, context: DatasetContext) -> Json:
+def verify(state: PairState, runtime: Runtime[DatasetContext]) -> Json:
     """A second model's verdict (paper, step 6)."""
 
     def ask(agent: Agent) -> Reply[Any]:
         return verifier.verify(agent, captions_of(state), state["question"], state["answer"])
 
-    finding, by = said_of(state, context, "verify", "verifier", payload_of(state), ask)
-    if not finding["accepted"]:
-        criterion = finding["criterion"].strip() or "unnamed"
-        return refused(state, "verify", criterion, finding["reason"])
-    verification = {"accepted": True, "criterion": "", "reason": finding["reason"]}
+    payload = payload_of(state)
+    verdict, by = reply_of(state, runtime.context, "verify", "verifier", payload, ask)
+    if not verdict["accepted"]:
+        criterion = verdict["criterion"].strip() or "unnamed"
+        return refused(state, "verify", criterion, verdict["reason"])
+    verification = {"accepted": True, "criterion": "", "reason": verdict["reason"]}
     return {"verification": verification, **by}
 
 
-def annotate(state: PairState, context: DatasetContext) -> Json:
+def annotate(state: PairState, runtime: Runtime[DatasetContext]) -> Json:
     """Core captions, key items and evidence (paper, step 7)."""
 
     def ask(agent: Agent) -> Reply[Any]:
         return annotator.annotate(agent, captions_of(state), state["question"], state["answer"])
 
-    said, by = said_of(state, context, "annotate", "annotator", payload_of(state), ask)
-    core = [text for text in said["core"] if text.strip()]
+    payload = payload_of(state)
+    reply, by = reply_of(state, runtime.context, "annotate", "annotator", payload, ask)
+    core = [text for text in reply["core"] if text.strip()]
     sentences = [
-        s for s in said["evidence"] if s["text"].strip() and 1 <= s["core"] <= len(said["core"])
+        s for s in reply["evidence"] if s["text"].strip() and 1 <= s["core"] <= len(reply["core"])
     ]
     if len(core) < FEWEST_CORE:
         return refused(state, "annotate", "single frame", f"{len(core)} core captions")
     if not sentences:
         return refused(state, "annotate", "no evidence", "no sentence is about a core caption")
-    return {"annotation": said, **by}
+    return {"annotation": reply, **by}
 
 
-def distract(state: PairState, context: DatasetContext) -> Json:
+def distract(state: PairState, runtime: Runtime[DatasetContext]) -> Json:
     """Three wrong options, and the right one's place among them."""
     time_of = {f["id"]: f["time_s"] for f in state["frames"]}
     core = [(time_of[c["frame"]], c["captioned"]) for c in state["core"]]
@@ -61,11 +65,12 @@ def distract(state: PairState, context: DatasetContext) -> Json:
     def ask(agent: Agent) -> Reply[Any]:
         return distractor.distract(agent, core, state["question"], state["answer"])
 
-    said, by = said_of(state, context, "distract", "distractor", payload_of(state, core), ask)
-    judged = distractor.judge(distractor.Distractors.model_validate(said), state["answer"])
+    context, payload = runtime.context, payload_of(state, core)
+    reply, by = reply_of(state, context, "distract", "distractor", payload, ask)
+    judged = distractor.judge(distractor.Distractors.model_validate(reply), state["answer"])
     if len(judged.usable) < distractor.WRONG:
-        told = "; ".join(judged.faults) or f"{len(judged.usable)} options"
-        return refused(state, "distract", "options", told)
+        faults = "; ".join(judged.faults) or f"{len(judged.usable)} options"
+        return refused(state, "distract", "options", faults)
     options, letter = _mixed(state, [w.text.strip() for w in judged.usable], context.seed)
     return {"options": options, "letter": letter, **by}
 
@@ -73,15 +78,15 @@ def distract(state: PairState, context: DatasetContext) -> Json:
 def _mixed(state: PairState, wrong: Sequence[str], seed: int) -> tuple[list[str], str]:
     """The options in an order that the seed and the record's id decide, and nothing else."""
     name = item_id(state["video"]["id"], state["question"], state["answer"])
-    told = hashlib.sha256(f"{seed}|{name}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}|{name}".encode()).digest()
     options = [state["answer"].strip(), *wrong]
-    random.Random(told).shuffle(options)
+    random.Random(digest).shuffle(options)
     return options, LETTERS[options.index(state["answer"].strip())]
 
 
-def write(state: PairState, context: DatasetContext) -> Json:
+def write(state: PairState, runtime: Runtime[DatasetContext]) -> Json:
     """The record, and its core frames' pictures beside the records."""
-    video = state["video"]
+    context, video = runtime.context, state["video"]
     frames = {f["id"]: f for f in state["frames"]}
     core = [
         KeyFrame(
@@ -94,7 +99,7 @@ def write(state: PairState, context: DatasetContext) -> Json:
         )
         for c in state["core"]
     ]
-    told = [{k: c[k] for k in ("text", "frame_id", "time_s")} for c in state["captions"]]
+    captions = [{k: c[k] for k in ("text", "frame_id", "time_s")} for c in state["captions"]]
     item = DatasetItem.model_validate(
         {
             "id": item_id(video["id"], state["question"], state["answer"]),
@@ -106,7 +111,7 @@ def write(state: PairState, context: DatasetContext) -> Json:
             "letter": state["letter"],
             "evidence": state["sentences"],
             "core_frames": core,
-            "captions": told,
+            "captions": captions,
             "group": state["number"],
             "verification": state["verification"],
             "seed": context.seed,
@@ -120,7 +125,9 @@ def write(state: PairState, context: DatasetContext) -> Json:
 _OF_FRAME = ("time_s", "index", "rule", "sha", "width", "height")
 _OF_VIDEO = ("path", "id", "duration_s", "fps", "width", "height")
 
-PAIR_CHAIN: tuple[Callable[[PairState, DatasetContext], dict[str, Any]], ...] = (
+PairNode = Callable[[PairState, Runtime[DatasetContext]], dict[str, Any]]
+
+PAIR_CHAIN: tuple[PairNode, ...] = (
     verify,
     annotate,
     ground_time,

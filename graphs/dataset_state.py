@@ -27,7 +27,7 @@ class Outcome(TypedDict, total=False):
 
 
 class DatasetState(State, Outcome, total=False):
-    """A video's way: the looking is the ask graph's, then its groups."""
+    """A video's way: the watch is the ask graph's, then its groups."""
 
     groups: list[Json]
     """{"number", "captions"}: `Caption`s of consecutive surviving frames."""

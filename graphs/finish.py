@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from langgraph.runtime import Runtime
+
 from videoespresso.agents.reasoner import Conclusion, choice_of
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.records import core_frames
@@ -13,8 +15,9 @@ STRANGE = "The embedded models do not know this kind of video, so they give no a
 STOPPED = "A limit was reached before there was an answer; what was found until then is kept."
 
 
-def finish(state: State, context: Context) -> dict[str, Any]:
+def finish(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     """Writes `answer`. Makes no model call, so it also ends runs that reached a limit."""
+    context = runtime.context
     core = tuple(core_frames(state))
     conclusion = Conclusion.model_validate(
         state.get("conclusion") or {"answered": False, "answer": ""}
@@ -61,7 +64,7 @@ def _doubts(state: State, answered: bool, choice: int | None) -> list[str]:
 
 def _evidence(state: State) -> tuple[EvidenceStep, ...]:
     """The reasoner's steps, and what tools found, each naming its source; in time order."""
-    found: list[Json] = [
+    findings: list[Json] = [
         {
             "text": f["text"],
             "frame_id": f.get("frame_id") or "",
@@ -71,7 +74,7 @@ def _evidence(state: State) -> tuple[EvidenceStep, ...]:
         }
         for f in state.get("findings", [])
     ]
-    steps = [EvidenceStep.model_validate(s) for s in [*state.get("steps", []), *found]]
+    steps = [EvidenceStep.model_validate(s) for s in [*state.get("steps", []), *findings]]
     return tuple(sorted(steps, key=lambda s: s.time_s))
 
 
@@ -109,8 +112,8 @@ def _silent(state: State) -> list[Gap]:
     blank = [c["time_s"] for c in captions if not c["text"].strip()]
     if not blank:
         return []
-    told = f"{len(blank)} of {len(captions)} frames have no caption, the first at {blank[0]:.1f} s"
-    return [Gap(stage="caption", reason=f"{told}: the captioner refused them or said nothing")]
+    count = f"{len(blank)} of {len(captions)} frames have no caption, the first at {blank[0]:.1f} s"
+    return [Gap(stage="caption", reason=f"{count}: the captioner refused them or said nothing")]
 
 
 def _work(state: State) -> Work:

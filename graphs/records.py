@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from videoespresso.agents import prompt_parts
+from videoespresso.errors import BudgetExceeded
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.state import Json, State
-from videoespresso.graphs.tool_use import told
-from videoespresso.types import Box, Caption, CoreFrame, FrameRef
+from videoespresso.types import Box, Caption, CoreFrame, FrameRef, Gap
 
 
 def dump(record: Any) -> Json:
@@ -16,12 +16,12 @@ def dump(record: Any) -> Json:
 
 
 def frames_of(state: State) -> list[FrameRef]:
-    """All frames that were looked at."""
+    """All frames that were sampled."""
     return [FrameRef.model_validate(f) for f in state.get("frames", [])]
 
 
 def captions_of(state: State) -> list[Caption]:
-    """What was said of them."""
+    """Their captions."""
     return [Caption.model_validate(c) for c in state.get("captions", [])]
 
 
@@ -49,6 +49,11 @@ def shown_to(context: Context, core: Sequence[CoreFrame]) -> list[prompt_parts.S
     ]
 
 
-def findings_of(state: State) -> list[tuple[str, float, str]]:
-    """What tools found, as a reasoner is told it."""
-    return told(state.get("findings", []))
+def finding_lines(findings: Sequence[Json]) -> list[tuple[str, float, str]]:
+    """Findings as a reasoner is shown them: (tool, instant in seconds, text)."""
+    return [(f["tool"], f["time_s"], f["text"]) for f in findings]
+
+
+def budget_gap(error: BudgetExceeded) -> Json:
+    """A limit that was reached, as a gap."""
+    return dump(Gap(stage="budget", reason=f"{error}. {error.hint}".strip()))

@@ -65,7 +65,7 @@ class State(Ask, total=False):
     """What tools found: {"tool", "time_s", "text", "frame_id", "boxes"}."""
     steps: list[Json]
     """`EvidenceStep`s."""
-    said: str
+    evidence_text: str
     """The evidence word for word, as stage 2 is shown it."""
     conclusion: Json
     """The reasoner's `Conclusion`."""

@@ -8,47 +8,31 @@ nodes themselves are plain functions, which LangGraph runs in threads when the g
 
 import asyncio
 
-from langgraph.graph.state import CompiledStateGraph
-
-from videoespresso.graphs.ask import build_ask_graph
-from videoespresso.graphs.chat import ChatState, Noted, Said, build_chat_graph
-from videoespresso.graphs.context import Context, open_context
-from videoespresso.graphs.dataset import build_dataset_graph
-from videoespresso.graphs.dataset_context import DatasetContext
-from videoespresso.graphs.dataset_state import DatasetState, Filmed, Outcome
-from videoespresso.graphs.state import Answered, Ask, State
-from videoespresso.memory.journal import Journals
-from videoespresso.settings import DATASET_ROLES, Settings
+from videoespresso.graphs.ask import AskGraph, ask_graph
+from videoespresso.graphs.bound import bound
+from videoespresso.graphs.chat import ChatGraph, chat_graph
+from videoespresso.graphs.context import open_context
+from videoespresso.graphs.dataset import DatasetGraph, dataset_graph
+from videoespresso.graphs.dataset_context import DatasetContext, open_dataset
+from videoespresso.settings import Settings
 
 
-async def ask() -> CompiledStateGraph[State, None, Ask, Answered]:
+async def ask() -> AskGraph:
     """The ask graph with what the settings name; every run has a budget of its own."""
-    return await asyncio.to_thread(lambda: build_ask_graph(_context()))
+    return await asyncio.to_thread(lambda: bound(ask_graph(), open_context()))
 
 
-async def chat() -> CompiledStateGraph[ChatState, None, Said, Noted]:
+async def chat() -> ChatGraph:
     """The chat graph, likewise; the runs of one thread are the questions of one chat."""
-    return await asyncio.to_thread(lambda: build_chat_graph(_context()))
+    return await asyncio.to_thread(lambda: bound(chat_graph(), open_context()))
 
 
-async def dataset() -> CompiledStateGraph[DatasetState, None, Filmed, Outcome]:
-    """The dataset graph: one video a run, resumed from a journal in the cache folder."""
-    return await asyncio.to_thread(_dataset)
+async def dataset() -> DatasetGraph:
+    """The dataset graph: one video a run, resumed from a journal in the cache folder. The graph of
+    one run owns its journals: they are let go with it."""
+    return await asyncio.to_thread(lambda: bound(dataset_graph(), _dataset_context()))
 
 
-def _dataset() -> CompiledStateGraph[DatasetState, None, Filmed, Outcome]:
-    base = open_context(Settings.load(), roles=("captioner", *DATASET_ROLES))
-    folder = base.settings.cache_dir / "dataset"
-    # the graph of one run owns its journals: they are let go with it
-    context = DatasetContext(
-        base=base,
-        keep_image=lambda f: (
-            f"frames/{base.store.keep(f['video_id'], f['sha'], folder / 'frames')}"
-        ),
-        journals=Journals(folder / "work"),
-    )
-    return build_dataset_graph(context)
-
-
-def _context() -> Context:
-    return open_context(Settings.load())
+def _dataset_context() -> DatasetContext:
+    settings = Settings.load()
+    return open_dataset(settings.cache_dir / "dataset", settings)

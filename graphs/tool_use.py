@@ -1,4 +1,5 @@
-"""Tools on a question: what a run lends them, and each perception tool once on the core frames."""
+"""Tools on a question: what a run lends them, each perception tool once on the core frames, then
+those that the reasoner calls."""
 
 import json
 import math
@@ -11,6 +12,7 @@ from PIL import Image
 from videoespresso.agents import caller, captioner, prompt_parts
 from videoespresso.errors import BudgetExceeded, ModelError
 from videoespresso.graphs.context import Context
+from videoespresso.graphs.records import budget_gap, dump, finding_lines
 from videoespresso.graphs.state import Json
 from videoespresso.models.client.errors import UnsupportedError
 from videoespresso.models.client.messages import Call, Turn
@@ -19,10 +21,14 @@ from videoespresso.tools.registry import TOOL_TIMEOUT_S, ToolResult, run_tool
 from videoespresso.tools.video import open_video
 from videoespresso.types import Box, Caption, CoreFrame, Gap, Video
 
+MOST_LOOKS = 64
+"""Frames of one look of a tool; a longer stretch is looked at evenly, at a lower rate."""
+MOST_SIDE = 1920
+"""The longer side of the largest frames a tool gets, whatever part of them it cuts out."""
 MOST_TURNS = 4
 """Turns in which tools may be called. A model that then still wants more answers without."""
 MOST_CALLS = 4
-"""Calls of one turn that are made; the others are refused, which the model is told."""
+"""Calls of one turn that are made; the others are refused, and the model is told so."""
 
 UNABLE = (
     "{spec} cannot call tools, so these were not used: {names}. "
@@ -30,135 +36,24 @@ UNABLE = (
 )
 
 
-@dataclass
-class Called:
-    """What calling tools gave: findings and gaps as state holds them, and warnings."""
-
-    findings: list[Json] = field(default_factory=list)
-    gaps: list[Json] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    stop: str = ""
-
-    def gap(self, stage: str, reason: str) -> None:
-        """Something that is not known now."""
-        self.gaps.append(Gap(stage=stage, reason=reason).model_dump(mode="json"))
-
-
-def call_tools(
+def tool_request(
     context: Context,
-    request: ToolRequest,
-    show: Callable[[], Sequence[prompt_parts.Shown[Any]]],
-    known: Sequence[Json],
-) -> Called:
-    """Lets the reasoner call the tools that have `parameters`, for at most `MOST_TURNS` turns.
-
-    show: gives the core frames; where there is no tool to call, no pixels are read. known: what
-    tools have found without being called. A model that fails leaves a gap, and a reached budget
-    ends the run with what is known.
-    """
-    called = Called()
-    offered = {
-        caller.public(tool.name): tool for tool in context.tools if _parameters(tool) is not None
-    }
-    waiting = [tool.name for tool in context.tools if tool.needs == "call"]
-    agent = context.agents["reasoner"]
-    if not offered:
-        return called
-    if not agent.can_call:
-        if waiting:
-            names = ", ".join(waiting)
-            called.warnings.append(UNABLE.format(spec=agent.spec, names=names))
-        return called
-    try:
-        _converse(context, request, show(), known, offered, called)
-    except UnsupportedError:
-        spec, names = agent.spec, ", ".join(tool.name for tool in offered.values())
-        called.warnings.append(UNABLE.format(spec=spec, names=names))
-    except ModelError as error:
-        called.gap("tools", f"{error}; no more tools were called")
-    except BudgetExceeded as error:
-        called.gap("budget", f"{error}. {error.hint}".strip())
-        called.stop = "budget"
-    return called
-
-
-def _parameters(tool: Tool) -> dict[str, Any] | None:
-    """What a tool may be called with; None for one that is not called."""
-    parameters: dict[str, Any] | None = getattr(tool, "parameters", None)
-    return parameters
-
-
-def _converse(
-    context: Context,
-    request: ToolRequest,
-    shown: Sequence[prompt_parts.Shown[Any]],
-    known: Sequence[Json],
-    offered: dict[str, Tool],
-    called: Called,
-) -> None:
-    """The turns; what they give goes into `called` as it comes."""
-    specs = [caller.offer(t.name, t.description, _parameters(t) or {}) for t in offered.values()]
-    turns = [caller.opening(request.question, shown, told(known))]
-    before: set[str] = set()
-    for _ in range(MOST_TURNS):
-        wanted = caller.choose(context.agents["reasoner"], turns, specs)
-        if not wanted.calls:
-            return
-        turns.append(Turn("assistant", (wanted.text,), calls=tuple(wanted.calls)))
-        for number, call in enumerate(wanted.calls):
-            if number >= MOST_CALLS:
-                turns.append(_refused(call, f"at most {MOST_CALLS} calls a turn", called))
-                continue
-            turns.append(_made(context, request, call, offered, before, called))
-    called.gap("tools", f"tools were still wanted after {MOST_TURNS} turns; no more were called")
-
-
-def _made(
-    context: Context,
-    request: ToolRequest,
-    call: Call,
-    offered: dict[str, Tool],
-    before: set[str],
-    called: Called,
-) -> Turn:
-    """One call, made safely; the turn that tells the model what it gave."""
-    tool = offered.get(call.name)
-    if tool is None:
-        return _refused(call, f"there is no tool {call.name!r:.80}", called)
-    if call.fault:
-        return _refused(call, call.fault, called)
-    same = json.dumps([call.name, call.arguments], sort_keys=True, default=str)
-    if same in before:
-        return caller.replied(call.id, (), "it was called with these arguments before")
-    before.add(same)
-    asked = replace(request, arguments=call.arguments)
-    ran: ToolResult = run_tool(tool, asked, timeout_s=patience(context))
-    new = [finding for finding in found(tool.name, ran) if finding not in called.findings]
-    called.findings += new
-    if ran.gap is not None:
-        called.gap(ran.gap.stage, ran.gap.reason)
-    fault = ran.gap.reason if ran.gap is not None and not ran.findings else ""
-    return caller.replied(call.id, _lines(tool, ran.findings), fault)
-
-
-def _refused(call: Call, why: str, called: Called) -> Turn:
-    called.gap("tools", f"a call was not made: {why}")
-    return caller.replied(call.id, (), why)
-
-
-def _lines(tool: Tool, findings: Sequence[Finding]) -> list[tuple[str, float, str]]:
-    return [(tool.name, finding.time_s, finding.text) for finding in findings]
-
-
-def told(findings: Sequence[Json]) -> list[tuple[str, float, str]]:
-    """Findings as the reasoner is shown them: (tool, instant, text)."""
-    return [(f["tool"], f["time_s"], f["text"]) for f in findings]
-
-
-MOST_LOOKS = 64
-"""Frames of one look of a tool; a longer stretch is looked at evenly, at a lower rate."""
-MOST_SIDE = 1920
-"""The longer side of the largest frames a tool gets, whatever part of them it cuts out."""
+    video: Video,
+    question: str,
+    frames: Sequence[CoreFrame],
+    span: tuple[float, float] | None = None,
+    arguments: Mapping[str, Any] | None = None,
+) -> ToolRequest:
+    """What the tools of this run are given."""
+    return ToolRequest(
+        question=question,
+        video=video,
+        frames=tuple(frames),
+        load=context.store.image,
+        span=span,
+        arguments=arguments or {},
+        means=means_of(context, video),
+    )
 
 
 def means_of(context: Context, video: Video) -> Means:
@@ -168,7 +63,7 @@ def means_of(context: Context, video: Video) -> Means:
         query: str, k: int, keep: Callable[[Caption], bool] = lambda _caption: True
     ) -> Sequence[Caption]:
         key = context.memory_key(video.id)
-        return [found.caption for found in context.memory.search(query, [key], k, keep)]
+        return [near.caption for near in context.memory.search(query, [key], k, keep)]
 
     def look(start_s: float, end_s: float, fps: float, scale: float = 1.0) -> Iterator[Sight]:
         side = min(MOST_SIDE, max(video.width, video.height), round(context.plan.max_side * scale))
@@ -207,24 +102,22 @@ def _sights(context: Context, video: Video, times: Sequence[float], side: int) -
                 yield Sight(picture.time_s, Image.fromarray(picture.rgb))
 
 
-def tool_request(
-    context: Context,
-    video: Video,
-    question: str,
-    frames: Sequence[CoreFrame],
-    span: tuple[float, float] | None = None,
-    arguments: Mapping[str, Any] | None = None,
-) -> ToolRequest:
-    """What the tools of this run are given."""
-    return ToolRequest(
-        question=question,
-        video=video,
-        frames=tuple(frames),
-        load=context.store.image,
-        span=span,
-        arguments=arguments or {},
-        means=means_of(context, video),
-    )
+def perceive(context: Context, request: ToolRequest) -> tuple[list[Json], list[Json]]:
+    """Every tool that waits for no call, once; findings, and gaps where one failed."""
+    findings: list[Json] = []
+    gaps: list[Json] = []
+    for tool in context.tools:
+        if tool.needs == "call":
+            continue
+        result = run_tool(tool, request, timeout_s=patience(context))
+        findings += findings_of(tool.name, result)
+        gaps += [dump(result.gap)] if result.gap else []
+    return findings, gaps
+
+
+def findings_of(name: str, result: ToolResult) -> list[Json]:
+    """Findings as state holds them, each with the tool's name."""
+    return [{"tool": name, **dump(f)} for f in result.findings]
 
 
 def patience(context: Context) -> float:
@@ -233,19 +126,121 @@ def patience(context: Context) -> float:
     return TOOL_TIMEOUT_S if left is None else min(TOOL_TIMEOUT_S, left)
 
 
-def perceive(context: Context, request: ToolRequest) -> tuple[list[Json], list[Json]]:
-    """Every tool that waits for no call, once; findings, and gaps where one failed."""
-    findings: list[Json] = []
-    gaps: list[Json] = []
-    for tool in context.tools:
-        if tool.needs == "call":
-            continue
-        ran = run_tool(tool, request, timeout_s=patience(context))
-        findings += found(tool.name, ran)
-        gaps += [ran.gap.model_dump(mode="json")] if ran.gap else []
-    return findings, gaps
+@dataclass
+class Called:
+    """What calling tools gave: findings and gaps as state holds them, and warnings."""
+
+    findings: list[Json] = field(default_factory=list)
+    gaps: list[Json] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    stop: str = ""
+
+    def gap(self, stage: str, reason: str) -> None:
+        """Something that is not known now."""
+        self.gaps.append(dump(Gap(stage=stage, reason=reason)))
 
 
-def found(name: str, ran: ToolResult) -> list[Json]:
-    """Findings as state holds them, each with the tool's name."""
-    return [{"tool": name, **f.model_dump(mode="json")} for f in ran.findings]
+def call_tools(
+    context: Context,
+    request: ToolRequest,
+    show: Callable[[], Sequence[prompt_parts.Shown[Any]]],
+    known: Sequence[Json],
+) -> Called:
+    """Lets the reasoner call the tools that have `parameters`, for at most `MOST_TURNS` turns.
+
+    show: gives the core frames; where there is no tool to call, no pixels are read. known: what
+    tools have found without being called. A model that fails leaves a gap, and a reached budget
+    ends the run with what is known.
+    """
+    called = Called()
+    offered = {
+        caller.public(tool.name): tool for tool in context.tools if _parameters(tool) is not None
+    }
+    waiting = [tool.name for tool in context.tools if tool.needs == "call"]
+    agent = context.agents["reasoner"]
+    if not offered:
+        return called
+    if not agent.can_call:
+        if waiting:
+            names = ", ".join(waiting)
+            called.warnings.append(UNABLE.format(spec=agent.spec, names=names))
+        return called
+    try:
+        _converse(context, request, show(), known, offered, called)
+    except UnsupportedError:
+        spec, names = agent.spec, ", ".join(tool.name for tool in offered.values())
+        called.warnings.append(UNABLE.format(spec=spec, names=names))
+    except ModelError as error:
+        called.gap("tools", f"{error}; no more tools were called")
+    except BudgetExceeded as error:
+        called.gaps.append(budget_gap(error))
+        called.stop = "budget"
+    return called
+
+
+def _parameters(tool: Tool) -> dict[str, Any] | None:
+    """What a tool may be called with; None for one that is not called."""
+    parameters: dict[str, Any] | None = getattr(tool, "parameters", None)
+    return parameters
+
+
+def _converse(
+    context: Context,
+    request: ToolRequest,
+    shown: Sequence[prompt_parts.Shown[Any]],
+    known: Sequence[Json],
+    offered: dict[str, Tool],
+    called: Called,
+) -> None:
+    """The turns; what they give goes into `called` as it comes."""
+    specs = [caller.offer(t.name, t.description, _parameters(t) or {}) for t in offered.values()]
+    turns = [caller.opening(request.question, shown, finding_lines(known))]
+    before: set[str] = set()
+    for _ in range(MOST_TURNS):
+        wanted = caller.choose(context.agents["reasoner"], turns, specs)
+        if not wanted.calls:
+            return
+        turns.append(Turn("assistant", (wanted.text,), calls=tuple(wanted.calls)))
+        for number, call in enumerate(wanted.calls):
+            if number >= MOST_CALLS:
+                turns.append(_refused(call, f"at most {MOST_CALLS} calls a turn", called))
+                continue
+            turns.append(_made(context, request, call, offered, before, called))
+    called.gap("tools", f"tools were still wanted after {MOST_TURNS} turns; no more were called")
+
+
+def _made(
+    context: Context,
+    request: ToolRequest,
+    call: Call,
+    offered: dict[str, Tool],
+    before: set[str],
+    called: Called,
+) -> Turn:
+    """One call, made safely; the turn that tells the model what it gave."""
+    tool = offered.get(call.name)
+    if tool is None:
+        return _refused(call, f"there is no tool {call.name!r:.80}", called)
+    if call.fault:
+        return _refused(call, call.fault, called)
+    same = json.dumps([call.name, call.arguments], sort_keys=True, default=str)
+    if same in before:
+        return caller.replied(call.id, (), "it was called with these arguments before")
+    before.add(same)
+    with_arguments = replace(request, arguments=call.arguments)
+    result = run_tool(tool, with_arguments, timeout_s=patience(context))
+    new = [finding for finding in findings_of(tool.name, result) if finding not in called.findings]
+    called.findings += new
+    if result.gap is not None:
+        called.gap(result.gap.stage, result.gap.reason)
+    fault = result.gap.reason if result.gap is not None and not result.findings else ""
+    return caller.replied(call.id, _lines(tool, result.findings), fault)
+
+
+def _refused(call: Call, why: str, called: Called) -> Turn:
+    called.gap("tools", f"a call was not made: {why}")
+    return caller.replied(call.id, (), why)
+
+
+def _lines(tool: Tool, findings: Sequence[Finding]) -> list[tuple[str, float, str]]:
+    return [(tool.name, finding.time_s, finding.text) for finding in findings]

@@ -1,19 +1,24 @@
-"""The first half of the ask graph: a video looked at, captioned, remembered; with or without a
-question."""
+"""The watch, the look before the question: a video is sampled, captioned, filtered and remembered,
+with or without a question. Then `look_again`, the closer look when the evidence does not carry.
+
+Nodes first, in the order of the graph, each with the sentence that its step prints; what they are
+made of follows. `watch` runs them without a graph.
+"""
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Literal, cast
+
+from langgraph.runtime import Runtime
 
 from videoespresso.agents import captioner
 from videoespresso.errors import ModelError, VideoError
 from videoespresso.graphs.context import Context
-from videoespresso.graphs.records import captions_of, dump, frames_of
-from videoespresso.graphs.routes import new_or_known
+from videoespresso.graphs.records import captions_of, core_frames, dump, frames_of
 from videoespresso.graphs.selection import evenly
-from videoespresso.graphs.state import State
+from videoespresso.graphs.state import Json, State
 from videoespresso.memory.downloads import Downloads
 from videoespresso.models.batch_api.collector import Deferred
 from videoespresso.tools.frame_similarity import Fingerprint, fingerprint, similar_frames
@@ -22,14 +27,168 @@ from videoespresso.tools.sampling import sample as sampled
 from videoespresso.tools.semantic_filter import semantic_filter
 from videoespresso.tools.video import VideoReader, open_video
 from videoespresso.tools.video import probe as probe_file
-from videoespresso.types import Caption, FrameRef, Video
+from videoespresso.types import Caption, CoreFrame, FrameRef, Video
 
 log = logging.getLogger(__name__)
 
+AGAIN_S = 1.5
+"""A second look goes this far to either side of a core frame."""
 COMPARED = 6
 """A frame is compared with this many earlier different ones: enough to see a cut there and back."""
-ASKED_AT_ONCE = 16
+CAPTIONED_AT_ONCE = 16
 """Frames captioned at a time, so that pixels in memory do not grow with the video."""
+DOMAIN_FRAMES = 8
+"""Frames from which the embedded models tell whether they know this kind of video."""
+
+Node = Callable[[State, Runtime[Context]], dict[str, Any]]
+"""A node: what it reads and works with -> what it writes."""
+
+
+def probe(
+    state: State, runtime: Runtime[Context], described: Callable[[str], Video] = probe_file
+) -> dict[str, Any]:
+    """What the file is. Raises VideoError where it cannot be read."""
+    context = runtime.context
+    video = described(state["path"])
+    source = Downloads(context.settings.cache_dir / "downloads").source(video.path)
+    video = video.model_copy(update={"source": source})
+    return {"video": dump(video), "warnings": list(context.warnings)}
+
+
+def probe_message(wrote: Json) -> str:
+    """The file in a line."""
+    v = wrote["video"]
+    return f"{v['duration_s']:.1f} s, {v['width']}x{v['height']}, {v['codec'] or 'unknown codec'}"
+
+
+def sample(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
+    """Frames into the store, or those of an earlier question; and whether we know such videos."""
+    context = runtime.context
+    video = Video.model_validate(state["video"])
+    key = sampling_key(context)
+    frames, decoded = context.store.sampling(video.id, key), 0
+    if frames is None:
+        with open_video(state["path"]) as reader:
+            frames = stored(context, video, pictures(reader, context))
+        context.store.record_sampling(video.id, key, frames)
+        decoded = len(frames)
+    known = _remembered(context, video)
+    remembered = [known[f.id] for f in frames if f.id in known]
+    update: dict[str, Any] = {
+        "frames": [dump(f) for f in frames],
+        "captions": [dump(c) for c in remembered],
+        "work": {"decoded": decoded, "remembered": len(remembered)},
+    }
+    return update | strange(context, frames)
+
+
+def sample_message(wrote: Json) -> str:
+    """How many frames there are, and how many of them are new."""
+    frames, work = len(wrote["frames"]), wrote["work"]
+    known = f", {work['remembered']} known from before" if work.get("remembered") else ""
+    return f"{frames} frames looked at, {work['decoded']} of them decoded now{known}"
+
+
+def new_or_known(state: State) -> Literal["caption", "filter"]:
+    """A video whose frames all have a caption in memory is not captioned again."""
+    captioned = {c["frame_id"] for c in state.get("captions", [])}
+    return "filter" if all(f["id"] in captioned for f in state.get("frames", [])) else "caption"
+
+
+def caption(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
+    """A caption for every frame; frames equal to the eye share one."""
+    context, frames = runtime.context, frames_of(state)
+    leader = leaders(context, frames)
+    captions, shown = captioned(context, frames, leader, captions_of(state))
+    return {
+        "captions": [dump(c) for c in captions],
+        "leaders": leader,
+        "work": {"captioned": shown, "shared": _shared(captions)},
+    }
+
+
+def caption_message(wrote: Json) -> str:
+    """How many captions were made."""
+    work = wrote["work"]
+    return f"{work['captioned']} frames captioned, {work['shared']} share a caption"
+
+
+def remember(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
+    """Captions into the memory, for this question's search and the next question."""
+    context = runtime.context
+    context.memory.add(context.memory_key(state["video"]["id"]), captions_of(state))
+    return {}
+
+
+def filter_(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
+    """The paper's step 3; a drop has a reason."""
+    context = runtime.context
+    result = semantic_filter(captions_of(state), context.embed, context.settings.tau)
+    return {
+        "kept": [c.frame_id for c in result.kept],
+        "filtered": [dump(d) for d in result.dropped],
+    }
+
+
+def filter_message(wrote: Json) -> str:
+    """How many frames are left."""
+    return f"{len(wrote['kept'])} frames kept, {len(wrote['filtered'])} say nothing new"
+
+
+def look_again(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
+    """Closer frames around the core frames, captioned, for a second selection.
+
+    What an earlier question has seen this closely is neither decoded nor captioned again.
+    """
+    context = runtime.context
+    video = Video.model_validate(state["video"])
+    old = frames_of(state)
+    middle = len(old) // 2
+    around = core_frames(state) or [CoreFrame(frame=f) for f in old[middle : middle + 1]]
+    times = [core.frame.time_s for core in around[:2]]
+    spans = [(max(0.0, at - AGAIN_S), at + AGAIN_S) for at in times]
+    refs, decoded = closer(context, state["path"], video, spans)
+    seen = {f.id for f in old}
+    new = [f for f in {f.id: f for f in refs}.values() if f.id not in seen]
+    known = _remembered(context, video)
+    leader = leaders(context, new)
+    before = [*captions_of(state), *(known[f.id] for f in new if f.id in known)]
+    captions, shown = captioned(context, new, leader, before)
+    return {
+        "frames": [dump(f) for f in new],
+        "captions": [dump(c) for c in captions],
+        "work": {"decoded": decoded, "captioned": shown, "shared": _shared(captions)},
+    }
+
+
+MESSAGES: Mapping[str, Callable[[Json], str]] = {
+    "probe": probe_message,
+    "sample": sample_message,
+    "caption": caption_message,
+    "filter": filter_message,
+    "look_again": caption_message,
+}
+"""Node -> the sentence that its step prints, from what it wrote; `remember` has none."""
+
+
+def watch(context: Context, path: str, question: str = "") -> State:
+    """The state as it is before core frames are selected; what is known already is not done again.
+
+    Raises VideoError for a video that the embedded models do not know, BudgetExceeded at a limit.
+    """
+    runtime = Runtime(context=context)
+    state: Any = {"path": path, "question": question, "options": []}
+    state |= probe(state, runtime)
+    state |= sample(state, runtime)
+    if state.get("stop"):
+        raise VideoError(
+            " ".join(state["warnings"]), hint="Configure real models, e.g. --profile openai."
+        )
+    if new_or_known(state) == "caption":
+        state |= caption(state, runtime)
+        state |= remember(state, runtime)
+    state |= filter_(state, runtime)
+    return cast(State, state)
 
 
 def pictures(reader: VideoReader, context: Context) -> Iterator[Sampled]:
@@ -64,6 +223,19 @@ def stored(context: Context, video: Video, seen: Iterable[Sampled]) -> list[Fram
         refs.append(context.store.put(video, picture, rule))
         context.budget.charge_frames(1)
     return refs
+
+
+def strange(context: Context, frames: Sequence[FrameRef]) -> dict[str, Any]:
+    """The pack declines videos that are unlike all it was trained on."""
+    if not context.embedded or not frames:
+        return {}
+    from videoespresso.models.embedded.domain import WARNING, strange_frames  # noqa: PLC0415 - ONNX
+
+    some = [frames[k] for k in evenly(len(frames), DOMAIN_FRAMES)]
+    flags = strange_frames([context.store.image(f) for f in some])
+    if 2 * sum(flags) <= len(flags):
+        return {}
+    return {"stop": "strange", "warnings": [WARNING.format(strange=sum(flags), n=len(flags))]}
 
 
 def closer(
@@ -111,16 +283,16 @@ def captioned(
     new = [f for f in frames if leader.get(f.id, f.id) == f.id and f.id not in texts]
     later: Deferred | None = None
     silent: list[ModelError] = []
-    for start in range(0, len(new), ASKED_AT_ONCE):
-        part = new[start : start + ASKED_AT_ONCE]
+    for start in range(0, len(new), CAPTIONED_AT_ONCE):
+        part = new[start : start + CAPTIONED_AT_ONCE]
         try:
-            said = captioner.caption(
+            new_texts = captioner.caption(
                 context.agents["captioner"], [context.store.image(f) for f in part], silent
             )
         except Deferred as deferred:  # batch mode: all frames go into the same batch
             later = deferred
             continue
-        texts |= {f.id: text for f, text in zip(part, said, strict=True)}
+        texts |= {f.id: text for f, text in zip(part, new_texts, strict=True)}
     if later is not None:
         raise later
     if silent and not any(text.strip() for text in texts.values()):
@@ -137,105 +309,12 @@ def captioned(
     return out, len(new)
 
 
-def sharing(captions: Sequence[Caption]) -> int:
+def _remembered(context: Context, video: Video) -> dict[str, Caption]:
+    """Frame id -> the caption in memory, of this video and this captioner."""
+    captions = context.memory.captions(context.memory_key(video.id))
+    return {c.frame_id: c for c in captions}
+
+
+def _shared(captions: Sequence[Caption]) -> int:
     """How many captions are another frame's."""
     return sum(c.shared_from is not None for c in captions)
-
-
-DOMAIN_FRAMES = 8
-"""Frames looked at to tell whether the embedded models know this kind of video."""
-
-Node = Callable[[State, Context], dict[str, Any]]
-
-
-def probe(
-    state: State, context: Context, described: Callable[[str], Video] = probe_file
-) -> dict[str, Any]:
-    """What the file is. Raises VideoError where it cannot be read."""
-    video = described(state["path"])
-    source = Downloads(context.settings.cache_dir / "downloads").source(video.path)
-    video = video.model_copy(update={"source": source})
-    return {"video": dump(video), "warnings": list(context.warnings)}
-
-
-def sample(state: State, context: Context) -> dict[str, Any]:
-    """Frames into the store, or those of an earlier question; and whether we know such videos."""
-    video = Video.model_validate(state["video"])
-    key = sampling_key(context)
-    frames, decoded = context.store.sampling(video.id, key), 0
-    if frames is None:
-        with open_video(state["path"]) as reader:
-            frames = stored(context, video, pictures(reader, context))
-        context.store.record_sampling(video.id, key, frames)
-        decoded = len(frames)
-    known = {c.frame_id: c for c in context.memory.captions(context.memory_key(video.id))}
-    remembered = [known[f.id] for f in frames if f.id in known]
-    update: dict[str, Any] = {
-        "frames": [dump(f) for f in frames],
-        "captions": [dump(c) for c in remembered],
-        "work": {"decoded": decoded, "remembered": len(remembered)},
-    }
-    return update | strange(context, frames)
-
-
-def strange(context: Context, frames: Sequence[FrameRef]) -> dict[str, Any]:
-    """The pack declines videos that are unlike all it was trained on."""
-    if not context.embedded or not frames:
-        return {}
-    from videoespresso.models.embedded.domain import WARNING, strange_frames  # noqa: PLC0415 - ONNX
-
-    some = [frames[k] for k in evenly(len(frames), DOMAIN_FRAMES)]
-    flags = strange_frames([context.store.image(f) for f in some])
-    if 2 * sum(flags) <= len(flags):
-        return {}
-    return {"stop": "strange", "warnings": [WARNING.format(strange=sum(flags), n=len(flags))]}
-
-
-def caption(state: State, context: Context) -> dict[str, Any]:
-    """A caption for every frame; frames equal to the eye share one."""
-    frames = frames_of(state)
-    leader = leaders(context, frames)
-    captions, shown = captioned(context, frames, leader, captions_of(state))
-    return {
-        "captions": [dump(c) for c in captions],
-        "leaders": leader,
-        "work": {"captioned": shown, "shared": sharing(captions)},
-    }
-
-
-def remember(state: State, context: Context) -> dict[str, Any]:
-    """Captions into the memory, for this question's search and the next question."""
-    context.memory.add(context.memory_key(state["video"]["id"]), captions_of(state))
-    return {}
-
-
-def filter_(state: State, context: Context) -> dict[str, Any]:
-    """The paper's step 3; a drop has a reason."""
-    result = semantic_filter(captions_of(state), context.embed, context.settings.tau)
-    return {
-        "kept": [c.frame_id for c in result.kept],
-        "filtered": [dump(d) for d in result.dropped],
-    }
-
-
-def look(context: Context, path: str, question: str = "") -> State:
-    """The state as it is before core frames are selected; what is known already is not done again.
-
-    Raises VideoError for a video that the embedded models do not know, BudgetExceeded at a limit.
-    """
-    state: dict[str, Any] = {"path": path, "question": question, "options": []}
-    state |= probe(_typed(state), context)
-    state |= sample(_typed(state), context)
-    if state.get("stop"):
-        raise VideoError(
-            " ".join(state["warnings"]), hint="Configure real models, e.g. --profile openai."
-        )
-    if new_or_known(_typed(state)) == "caption":
-        state |= caption(_typed(state), context)
-        state |= remember(_typed(state), context)
-    state |= filter_(_typed(state), context)
-    return _typed(state)
-
-
-def _typed(state: dict[str, Any]) -> State:
-    return cast(State, state)

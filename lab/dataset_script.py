@@ -7,13 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from langgraph.runtime import Runtime
+
 from videoespresso.agents import generator
 from videoespresso.graphs import watch
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.dataset import group, sifted
-from videoespresso.graphs.dataset_context import GROUP, DatasetContext, Json, Stage, reject, signed
+from videoespresso.graphs.dataset_context import GROUP, DatasetContext, Stage, reject, signed
 from videoespresso.graphs.dataset_pair import PAIR_CHAIN
 from videoespresso.graphs.dataset_state import DatasetState, PairState
+from videoespresso.graphs.state import Json
 from videoespresso.memory.journal import Journals
 from videoespresso.types import Caption
 
@@ -52,17 +55,17 @@ def looked(plain: Plain, path: str | Path) -> Looked:
     """A video up to its groups of captions. Raises VideoError, ModelError."""
     state: Looked = {"path": str(path)}
     for node in (watch.probe, watch.sample, watch.caption, watch.filter_):
-        state |= node(cast(Any, state), plain.base)
+        state |= node(cast(Any, state), Runtime(context=plain.base))
         if state.get("stop"):
             return {**state, "groups": []}
-    return state | group(cast(DatasetState, state), plain)
+    return state | group(cast(DatasetState, state), Runtime(context=plain))
 
 
 def questions(plain: Plain, seen: Looked) -> Iterator[Json]:
     """The records of a video that was looked at, one after the other."""
     frames = {f["id"]: f for f in seen["frames"]}
     agent, sha = plain.agent("generator"), generator.prompt().sha
-    looking = plain.looking()
+    looking = plain.captions_identity()
     for part in seen["groups"]:
         reply = generator.generate(agent, [Caption.model_validate(c) for c in part["captions"]])
         pairs = [p.model_dump(mode="json") for p in reply.value.pairs]
@@ -81,7 +84,7 @@ def _refuse(base: Json, pair: Json, criterion: str, reason: str) -> Json:
 
 def _record(plain: Plain, state: Json) -> Sequence[Json]:
     for node in PAIR_CHAIN:
-        state = state | node(cast(PairState, state), plain)
+        state = state | node(cast(PairState, state), Runtime(context=plain))
         if state.get("over"):
             return ()
     return tuple(state["items"])

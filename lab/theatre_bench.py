@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
 from pydantic import BaseModel
 
 import videoespresso
@@ -18,7 +19,7 @@ from lab.theatre_items import Item, digest_of
 from videoespresso.agents import prompt_parts, reasoner
 from videoespresso.agents.base import Agent, Prompt, Reply, Turn
 from videoespresso.graphs import watch
-from videoespresso.graphs.ask import build_ask_graph
+from videoespresso.graphs.ask import ask_graph
 from videoespresso.graphs.context import Context, open_context
 from videoespresso.models.embedded import PACK
 from videoespresso.settings import Settings
@@ -55,7 +56,6 @@ class Bench:
 
     context: Context
     checks: bool = True
-    _graphs: dict[str, Any] = field(default_factory=dict)
     _looked: tuple[object, Json] | None = None
     _saver: InMemorySaver = field(default_factory=InMemorySaver)
 
@@ -162,17 +162,20 @@ class Bench:
 
     def _steps(self, select: str, item: Item, path: Path) -> Iterator[tuple[str, Json]]:
         """(node, what it wrote), in the order of the run."""
-        graph, thread = self._graph(select), f"{select} {item.id}"
-        config = {"configurable": {"thread_id": thread}}
+        settings = self.context.settings.model_copy(update={"select": select})
+        context = replace(self.context, settings=settings)
+        graph, thread = ask_graph(self._saver), f"{select} {item.id}"
+        config: Any = {"configurable": {"thread_id": thread}}
         asked = {"question": item.question.text, "options": list(item.question.options)}
-        given: Json | None = {"path": str(path), **asked}
+        given: Any = {"path": str(path), **asked}
         video = (select == "keyframes", path)  # this strategy alone looks at frames of its own
         looked: Json = {}
         if self._looked is not None and self._looked[0] == video:
-            graph.update_state(config, self._looked[1] | asked, as_node="filter")
+            known: Json = self._looked[1] | asked
+            graph.update_state(config, Command(update=known, goto="select"), as_node="filter")
             given = None
         try:
-            for update in graph.stream(given, config, stream_mode="updates"):
+            for update in graph.stream(given, config, context=context, stream_mode="updates"):
                 for node, wrote in update.items():
                     if given and node in LOOKING:
                         looked |= wrote or {}
@@ -181,13 +184,6 @@ class Bench:
                     yield node, wrote or {}
         finally:
             self._saver.delete_thread(thread)
-
-    def _graph(self, select: str) -> Any:
-        if select not in self._graphs:
-            settings = self.context.settings.model_copy(update={"select": select})
-            context = replace(self.context, settings=settings)
-            self._graphs[select] = build_ask_graph(context, checkpointer=self._saver)
-        return self._graphs[select]
 
     def _at_once(
         self, item: Item, core: Sequence[CoreFrame], *, letter_counts: bool = False

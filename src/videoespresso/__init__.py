@@ -4,6 +4,7 @@ import videoespresso as ve
 answer = ve.ask("clip.mp4", "Why does the red car stop?")
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from videoespresso.api.ask import Step, aask, ask, astream, stream
@@ -33,14 +34,23 @@ from videoespresso.types import (
 
 if TYPE_CHECKING:
     from videoespresso.api.build_dataset import build_dataset
+    from videoespresso.api.chat import Chat
+    from videoespresso.graphs.ask import ask_graph
+    from videoespresso.graphs.chat import chat_graph
+    from videoespresso.graphs.context import open_context
+    from videoespresso.graphs.dataset import dataset_graph
+    from videoespresso.graphs.dataset_context import open_dataset
+    from videoespresso.tools.base import Finding, ToolRequest
 
 __all__ = [
     "Answer",
     "Box",
     "BudgetExceeded",
+    "Chat",
     "CoreFrame",
     "DatasetItem",
     "EvidenceStep",
+    "Finding",
     "FrameRef",
     "KeyItem",
     "ModelError",
@@ -50,6 +60,7 @@ __all__ = [
     "SettingsError",
     "Step",
     "ToolError",
+    "ToolRequest",
     "Usage",
     "UserError",
     "Video",
@@ -57,17 +68,39 @@ __all__ = [
     "VideoEspressoError",
     "aask",
     "ask",
+    "ask_graph",
     "ask_many",
     "astream",
     "build_dataset",
+    "chat_graph",
+    "dataset_graph",
+    "open_context",
+    "open_dataset",
     "stream",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """`build_dataset`, which imports langgraph, when it is first asked for."""
-    if name == "build_dataset":
-        from videoespresso.api.build_dataset import build_dataset  # noqa: PLC0415 - slow
+_LATER = {
+    "Chat": "api.chat",
+    "Finding": "tools.base",
+    "ToolRequest": "tools.base",
+    "ask_graph": "graphs.ask",
+    "build_dataset": "api.build_dataset",
+    "chat_graph": "graphs.chat",
+    "dataset_graph": "graphs.dataset",
+    "open_context": "graphs.context",
+    "open_dataset": "graphs.dataset_context",
+}
+"""Name -> the module it comes from when it is first used: these import langgraph, which is slow."""
 
-        return build_dataset
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"videoespresso.{_LATER[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

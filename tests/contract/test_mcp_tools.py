@@ -20,7 +20,7 @@ from tests.unit.test_from_langchain import request
 from videoespresso.cli.app import main
 from videoespresso.cli.console import Exit, err, out
 from videoespresso.errors import SettingsError, UserError
-from videoespresso.graphs.ask import build_ask_graph
+from videoespresso.graphs.ask import ask_graph
 from videoespresso.settings import McpServer, Settings
 from videoespresso.tools.base import Tool
 from videoespresso.tools.registry import load_tools, run_tool, survey
@@ -208,10 +208,10 @@ def test_one_is_used_in_an_answer_and_cited(servers: dict[str, McpServer], tmp_p
     context, chat = calling_context(tmp_path / "cache", in_turn(wanted), mcp=servers)
     video = square_video(tmp_path / "square.mp4", seconds=3)
     ask: Any = {"path": str(video), "question": "Is it sunny?", "options": []}
-    graph = build_ask_graph(context, ["mcp:weather"])
+    graph, context = ask_graph(), context.with_tools(["mcp:weather"])
     for answer in (
-        Answer.model_validate(graph.invoke(ask)["answer"]),
-        Answer.model_validate(asyncio.run(graph.ainvoke(ask))["answer"]),
+        Answer.model_validate(graph.invoke(ask, context=context)["answer"]),
+        Answer.model_validate(asyncio.run(graph.ainvoke(ask, context=context))["answer"]),
     ):
         assert answer.answered
         cited = {step.source: step.text for step in answer.evidence}

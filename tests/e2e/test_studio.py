@@ -89,7 +89,7 @@ def wait_for(url: str, process: subprocess.Popen[bytes], folder: Path) -> None:
 
 GRAPHS = {
     "ask": ({"probe", "select", "evidence", "finish"}, {"path", "question", "options"}),
-    "chat": ({"understand", "look", "note"}, {"said", "videos"}),
+    "chat": ({"understand", "ask", "note"}, {"said", "videos"}),
     "dataset": ({"caption", "group", "questions"}, {"path"}),
 }
 """Nodes and keys of the input by graph."""

@@ -3,21 +3,23 @@
 import asyncio
 import json
 import re
-import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.messages import BaseMessage
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
 from PIL.Image import Image
 from tests.helpers.scripted import film, scripted_context, story_with, text_of
 
 import videoespresso as ve
-from videoespresso.errors import SettingsError, VideoError
-from videoespresso.graphs.ask import build_ask_graph
+from videoespresso.errors import SettingsError, UserError, VideoError
+from videoespresso.graphs.ask import MESSAGES, ask_graph, build_ask_graph, message
 from videoespresso.graphs.context import Context
+from videoespresso.graphs.watch import watch
 from videoespresso.theatre import Story
 from videoespresso.tools.base import Finding, Needs, ToolRequest
 from videoespresso.types import Answer, Caption
@@ -71,10 +73,10 @@ class Truthful:
 
 
 def run(context: Context, video: Path, **given: Any) -> tuple[Answer, list[str]]:
-    graph = build_ask_graph(context, given.pop("tools", ()))
+    context = context.with_tools(given.pop("tools", ()))
     ask = {"path": str(video), "question": QUESTION, "options": [], **given}
     path: list[str] = []
-    for update in graph.stream(ask, stream_mode="updates"):  # type: ignore[arg-type]
+    for update in ask_graph().stream(ask, context=context, stream_mode="updates"):  # type: ignore[arg-type]
         path += update
         last = update
     return Answer.model_validate(last["finish"]["answer"]), path
@@ -122,9 +124,9 @@ def test_a_second_question_decodes_and_captions_nothing(video: Path, tmp_path: P
 def test_state_holds_no_pixels_and_stays_small(video: Path, tmp_path: Path) -> None:
     context, _ = scripted_context(tmp_path, Truthful().script())
     saver = InMemorySaver()
-    graph = build_ask_graph(context, checkpointer=saver)
+    graph = ask_graph(saver)
     config: Any = {"configurable": {"thread_id": "t"}}
-    graph.invoke({"path": str(video), "question": QUESTION, "options": []}, config)
+    graph.invoke({"path": str(video), "question": QUESTION, "options": []}, config, context=context)
 
     def walk(value: Any) -> Iterator[Any]:
         yield value
@@ -179,9 +181,9 @@ def test_a_selector_that_keeps_nothing_falls_back_to_retrieval(video: Path, tmp_
 
 def _sampled(cache: Path, video: Path) -> list[dict[str, Any]]:
     """The frames of a first look."""
-    graph = build_ask_graph(scripted_context(cache, Truthful().script())[0])
+    context, _ = scripted_context(cache, Truthful().script())
     ask: Any = {"path": str(video), "question": QUESTION, "options": []}
-    for update in graph.stream(ask, stream_mode="updates"):
+    for update in ask_graph().stream(ask, context=context, stream_mode="updates"):
         if "sample" in update:
             return list(update["sample"]["frames"])
     raise AssertionError
@@ -300,8 +302,8 @@ def test_a_file_that_is_no_video(tmp_path: Path) -> None:
 
 
 async def _awaited(context: Context, video: Path) -> dict[str, Any]:
-    graph = build_ask_graph(context)
-    return await graph.ainvoke({"path": str(video), "question": QUESTION, "options": []})
+    given: Any = {"path": str(video), "question": QUESTION, "options": []}
+    return await ask_graph().ainvoke(given, context=context)
 
 
 def test_it_can_be_awaited(video: Path, tmp_path: Path) -> None:
@@ -310,9 +312,59 @@ def test_it_can_be_awaited(video: Path, tmp_path: Path) -> None:
     assert answer.text == "it breaks"
 
 
+def test_a_run_without_a_context_says_what_is_missing(video: Path) -> None:
+    with pytest.raises(UserError, match="without a context") as raised:
+        ask_graph().invoke({"path": str(video), "question": QUESTION, "options": []})
+    assert "open_context" in raised.value.hint
+
+
+def test_two_contexts_share_the_graph_and_nothing_else(video: Path, tmp_path: Path) -> None:
+    """The same compiled graph, at the same time, once with room and once without."""
+    plenty, _ = scripted_context(tmp_path / "a", Truthful().script())
+    little, _ = scripted_context(tmp_path / "b", Truthful().script(), budget_calls=1)
+    with ThreadPoolExecutor() as pool:
+        answers = list(pool.map(lambda context: run(context, video)[0], (plenty, little)))
+    assert [a.answered for a in answers] == [True, False]
+    assert ask_graph() is ask_graph()
+
+
+@pytest.mark.parametrize("how", ["sync", "awaited"])
+def test_the_builder_of_before_warns_and_works(video: Path, tmp_path: Path, how: str) -> None:
+    context, _ = scripted_context(tmp_path, Truthful().script())
+    with pytest.warns(DeprecationWarning, match=r"ask_graph\(\)"):
+        graph = build_ask_graph(context, [Good()], checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "t"}}
+    given: Any = {"path": str(video), "question": QUESTION, "options": []}
+    if how == "sync":
+        graph.invoke(given, config)
+    else:
+        asyncio.run(graph.ainvoke(given, config))
+    answer = Answer.model_validate(graph.get_state(config).values["answer"])
+    assert "thermometer" in {step.source for step in answer.evidence}
+
+
+def test_a_run_can_go_on_from_a_state_that_is_given(video: Path, tmp_path: Path) -> None:
+    context, _ = scripted_context(tmp_path, Truthful().script())
+    known: Any = watch(context, str(video), QUESTION)
+    graph, config = ask_graph(InMemorySaver()), {"configurable": {"thread_id": "t"}}
+    graph.update_state(config, Command(update=known, goto="select"), as_node="filter")  # type: ignore[arg-type]
+    path = [
+        name
+        for update in graph.stream(None, config, context=context, stream_mode="updates")  # type: ignore[arg-type]
+        for name in update
+    ]
+    assert path == CHAIN
+
+
 def test_the_readme_has_the_graph() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        context, _ = scripted_context(Path(folder), Truthful().script())
-        drawn = build_ask_graph(context).get_graph().draw_mermaid(with_styles=False)
+    drawn = ask_graph().get_graph().draw_mermaid(with_styles=False)
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     assert drawn.strip() in readme, f"put this into the README:\n{drawn}"
+
+
+def test_every_node_has_a_sentence_or_needs_none() -> None:
+    nodes = set(ask_graph().get_graph().nodes) - {"__start__", "__end__"}
+    assert nodes - set(MESSAGES) == {"remember", "finish"}
+    assert message("remember", {}) == "done"
+    stopped = {"stop": "budget", "gaps": [{"stage": "budget", "reason": "2 of 2 calls made"}]}
+    assert message("evidence", stopped) == "stopped: 2 of 2 calls made"

@@ -15,7 +15,7 @@ from tests.helpers.scripted import scripted_context, text_of
 from tests.helpers.small import square_video
 
 from videoespresso.agents.base import Agent
-from videoespresso.graphs.ask import build_ask_graph
+from videoespresso.graphs.ask import ask_graph
 from videoespresso.graphs.context import Context
 from videoespresso.types import Answer
 
@@ -65,7 +65,8 @@ def calling_context(cache: Path, decide: Decide, **given: Any) -> tuple[Context,
 
 def run(context: Context, video: Path, tools: Any) -> Answer:
     ask: Any = {"path": str(video), "question": "Is it sunny?", "options": []}
-    return Answer.model_validate(build_ask_graph(context, tools).invoke(ask)["answer"])
+    values = ask_graph().invoke(ask, context=context.with_tools(tools))
+    return Answer.model_validate(values["answer"])
 
 
 def test_what_was_called_for_is_cited_and_what_failed_is_a_gap(video: Path, tmp_path: Path) -> None:
@@ -113,8 +114,8 @@ def test_an_awaited_graph_leaves_the_event_loop_free(video: Path, tmp_path: Path
                 await asyncio.sleep(0.01)
             go.set()
 
-        graph = build_ask_graph(context, [waits])
-        values, _ = await asyncio.gather(graph.ainvoke(ask), meanwhile())
+        running = ask_graph().ainvoke(ask, context=context.with_tools([waits]))
+        values, _ = await asyncio.gather(running, meanwhile())
         return Answer.model_validate(values["answer"])
 
     answer = asyncio.run(run_both())

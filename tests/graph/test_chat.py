@@ -91,8 +91,8 @@ class Looking(TypedDict, total=False):
     answer: dict[str, Any]
 
 
-def ask_graph(_context: Any, *, checkpointer: Any = None) -> Any:
-    """Two nodes of the real one's kind and weight, compiled as `look` asks for."""
+def small_ask_graph(checkpointer: Any = None) -> Any:
+    """Two nodes of the real one's kind and weight, compiled as the chat's `ask` wants it."""
 
     def sample(state: Looking) -> dict[str, Any]:
         frames = [frame(t).model_dump(mode="json") for t in range(240)]
@@ -127,7 +127,7 @@ def context(settings: Settings, _tools: Any = ()) -> Context:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat_graph, "build_ask_graph", ask_graph)
+    monkeypatch.setattr(chat_graph, "ask_graph", small_ask_graph)
     monkeypatch.setattr(api_chat, "open_context", context)
     monkeypatch.setattr(api_chat, "probe", lambda path: VIDEO.model_copy(update={"path": path}))
 

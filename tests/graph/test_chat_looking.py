@@ -69,7 +69,7 @@ def chat_on(
     script = Script(follows)
     roles = ("captioner", "selector", "reasoner", "checker", "follower")
     context, model = scripted_context(cache, {r: getattr(script, r) for r in roles}, **given)
-    return Chat(threads, threads.new_name(), [str(video)], context), model, script
+    return Chat(video, threads=threads, context=context), model, script
 
 
 def test_the_second_question_decodes_and_captions_nothing(
@@ -115,7 +115,7 @@ def test_the_answer_is_heard_before_its_step(
 def test_tools_of_the_settings_stay_once(video: Path, tmp_path: Path, threads: ThreadStore) -> None:
     given = {"cache_dir": tmp_path, "tools": ("count",)}
     context = open_context(Settings.load(given, environ={}))
-    with Chat(threads, threads.new_name(), [str(video)], context) as chat:
+    with Chat(video, threads=threads, context=context) as chat:
         chat.configure(reasoner="embedded:")
         assert [tool.name for tool in chat.context.tools] == ["count"]
         settings, tools = chat.means()

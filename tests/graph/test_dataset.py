@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import BaseMessage
+from langgraph.runtime import Runtime
 from PIL.Image import Image
 from tests.helpers.scripted import ScriptedModel, film, scripted_context, story_with, text_of
 
@@ -18,7 +19,7 @@ from videoespresso.dataset.inspect.record_measures import UNUSABLE
 from videoespresso.dataset.video_worker import Outcome, Worker
 from videoespresso.dataset_record import DatasetItem
 from videoespresso.errors import ModelError, ToolError, UserError
-from videoespresso.graphs.dataset import build_dataset_graph, fault_of, group
+from videoespresso.graphs.dataset import dataset_graph, fault_of, group
 from videoespresso.models.client.errors import RefusedError
 from videoespresso.settings import DATASET_ROLES
 from videoespresso.theatre import Story
@@ -353,14 +354,13 @@ def test_groups_have_fifteen_and_a_short_rest_joins_the_last(
     worker = Worker(Folder(tmp_path), context)
     rows = [{"frame_id": str(k), "time_s": k, "text": f"caption {k}"} for k in range(captions)]
     state: Any = {"kept": [r["frame_id"] for r in rows], "captions": rows, "video": {}}
-    found = group(state, worker.context)["groups"]
+    found = group(state, Runtime(context=worker.context))["groups"]
     assert [len(g["captions"]) for g in found] == sizes
     assert [c["frame_id"] for g in found for c in g["captions"]] == [r["frame_id"] for r in rows]
 
 
-def test_the_guide_shows_the_graph_as_it_is(tmp_path: Path) -> None:
-    context, _ = scripted_context(tmp_path, {}, roles=ROLES)
-    drawn = build_dataset_graph(Worker(Folder(tmp_path), context).context).get_graph()
+def test_the_guide_shows_the_graph_as_it_is() -> None:
+    drawn = dataset_graph().get_graph()
     guide = (Path(__file__).resolve().parents[2] / "docs/dataset.md").read_text()
     shown = guide.partition("```mermaid\n")[2].partition("```")[0]
     assert shown.strip() == drawn.draw_mermaid(with_styles=False).strip()

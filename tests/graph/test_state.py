@@ -3,8 +3,9 @@
 import itertools
 from typing import Any
 
-from videoespresso.graphs.routes import enough_or_more, new_or_known, unless_stopped
+from videoespresso.graphs.ask import enough_or_more
 from videoespresso.graphs.state import add, merge_by, union, union_texts
+from videoespresso.graphs.watch import new_or_known
 
 
 def every_order(reducer: Any, writes: list[Any], start: Any) -> list[Any]:
@@ -51,8 +52,6 @@ def test_gaps_counters_and_warnings() -> None:
 
 def test_routes() -> None:
     ask: Any = {"path": "", "question": "", "options": []}
-    assert unless_stopped("select")(ask) == "select"
-    assert unless_stopped("select")({**ask, "stop": "budget"}) == "finish"
     frames = [{"id": "a"}, {"id": "b"}]
     assert new_or_known({**ask, "frames": frames, "captions": [{"frame_id": "a"}]}) == "caption"
     both = [{"frame_id": "a"}, {"frame_id": "b"}]

@@ -1,80 +1,20 @@
-"""A chat model that follows a script: a function a role, from the messages to the reply."""
+"""Scripted models (videoespresso.testing), and small films of the theatre for them to watch."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import av
-from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
 
-from videoespresso.agents.base import Agent
-from videoespresso.graphs.context import Context, open_context
-from videoespresso.models.profiles import CHAT_ROLES
-from videoespresso.models.specs import ModelSpec
-from videoespresso.settings import DATASET_ROLES, Settings
+from videoespresso.testing import Script, ScriptedModel, scripted_context, text_of
 from videoespresso.theatre import Story, make_story
-from videoespresso.tools.base import Tool
 
-Script = Mapping[str, Callable[[list[BaseMessage]], str]]
-
-
-class ScriptedModel(BaseChatModel):
-    """Replies by role; `asked` counts the calls of each."""
-
-    script: Any
-    asked: dict[str, int] = {}  # noqa: RUF012 - pydantic copies it
-
-    @property
-    def _llm_type(self) -> str:
-        return "scripted"
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        first = str(messages[0].content).partition("\n")[0]
-        role = next(r for r in (*CHAT_ROLES, *DATASET_ROLES, "follower") if r in first)
-        self.asked[role] = self.asked.get(role, 0) + 1
-        reply = AIMessage(self.script[role](messages))
-        return ChatResult(generations=[ChatGeneration(message=reply)])
-
-
-def text_of(messages: list[BaseMessage], which: int = -1) -> str:
-    """The text of a message, images left out."""
-    content = messages[which].content
-    blocks = [content] if isinstance(content, str) else content
-    return "".join(b if isinstance(b, str) else str(b.get("text", "")) for b in blocks)
-
-
-def scripted_context(
-    cache: Path,
-    script: Script,
-    tools: tuple[Tool | str, ...] = (),
-    roles: Sequence[str] = CHAT_ROLES,
-    **given: Any,
-) -> tuple[Context, ScriptedModel]:
-    """A real context in which only the chat model is scripted."""
-    settings = Settings.load(
-        {"detector": "off", "cache_dir": cache, "dynamic_fps": 1.0, **given}, environ={}
-    )
-    context = open_context(settings, tools, roles=roles)
-    model = ScriptedModel(script=script, asked={})
-    spec = ModelSpec.parse("hf:scripted")
-    agents = {
-        role: Agent(
-            role, spec, model, usage_log=context.usage_log, budget=context.budget,
-            replies=context.agents[role].replies,
-        )
-        for role in roles
-    }  # fmt: skip
-    return replace(context, agents=agents), model
+__all__ = [
+    "Script",
+    "ScriptedModel",
+    "film",
+    "scripted_context",
+    "story_with",
+    "text_of",
+]
 
 
 def film(story: Story, path: Path, fps: int = 4) -> Path:

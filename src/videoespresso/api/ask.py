@@ -13,6 +13,9 @@ from videoespresso.settings import Settings
 from videoespresso.types import Answer, Record
 
 if TYPE_CHECKING:
+    from videoespresso.graphs.ask import AskGraph
+    from videoespresso.graphs.context import Context
+    from videoespresso.graphs.state import Ask
     from videoespresso.models.client.budget import Budget
     from videoespresso.tools.base import Given
     from videoespresso.tools.fetch.download import Local
@@ -86,9 +89,9 @@ def stream(video: str | Path, question: str, **asking: Unpack[Asking]) -> Iterat
     settings = _settings(asking)
     file = _local(video, settings, asking)
     yield from _fetched(file)
-    graph, given = _prepared(file, question, settings, asking)
-    for update in graph.stream(given, stream_mode="updates"):
-        yield from _told(update)
+    graph, given, context = _prepared(file, question, settings, asking)
+    for update in graph.stream(given, context=context, stream_mode="updates"):
+        yield from _steps(update)
 
 
 async def aask(video: str | Path, question: str, **asking: Unpack[Asking]) -> Answer:
@@ -108,10 +111,10 @@ async def astream(
     file = await asyncio.to_thread(_local, video, settings, asking)
     for step in _fetched(file):
         yield step
-    graph, given = _prepared(file, question, settings, asking)
-    async for update in graph.astream(given, stream_mode="updates"):
-        for told in _told(update):
-            yield told
+    graph, given, context = _prepared(file, question, settings, asking)
+    async for update in graph.astream(given, context=context, stream_mode="updates"):
+        for written in _steps(update):
+            yield written
 
 
 def _settings(asking: Asking) -> Settings:
@@ -136,27 +139,31 @@ def _fetched(file: "Local") -> Iterator[Step]:
         yield Step(node="fetch", text=file.fetched)
 
 
-def _prepared(file: "Local", question: str, settings: Settings, asking: Asking) -> tuple[Any, Any]:
+def _prepared(
+    file: "Local", question: str, settings: Settings, asking: Asking
+) -> "tuple[AskGraph, Ask, Context]":
     # langgraph and chromadb take seconds to import; `import videoespresso` must not
-    from videoespresso.graphs.ask import build_ask_graph  # noqa: PLC0415
+    from videoespresso.graphs.ask import ask_graph  # noqa: PLC0415
     from videoespresso.graphs.context import open_context  # noqa: PLC0415
 
     context = open_context(settings, asking.get("tools", ()), budget=asking.get("budget"))
     context = replace(context, warnings=(*context.warnings, *file.warnings))
     options = list(asking.get("options", ()))
-    return build_ask_graph(context), {"path": file.path, "question": question, "options": options}
+    return ask_graph(), {"path": file.path, "question": question, "options": options}, context
 
 
-def _told(update: dict[str, Any]) -> Iterator[Step | Answer]:
+def _steps(update: dict[str, Any]) -> Iterator[Step | Answer]:
     for node, wrote in update.items():
-        yield told(node, wrote or {})
+        yield step_of(node, wrote or {})
 
 
-def told(node: str, wrote: dict[str, Any]) -> Step | Answer:
-    """What a node of the ask graph wrote, as callers are told it; `finish` gives the answer."""
+def step_of(node: str, wrote: dict[str, Any]) -> Step | Answer:
+    """What a node of the ask graph wrote, as callers are given it; `finish` gives the answer."""
+    from videoespresso.graphs.ask import message  # noqa: PLC0415 - slow to import
+
     if node == "finish":
         return Answer.model_validate(wrote["answer"])
-    return Step(node=node, text=_sentence(node, wrote), data=_numbers(wrote))
+    return Step(node=node, text=message(node, wrote), data=_numbers(wrote))
 
 
 def _numbers(wrote: dict[str, Any]) -> dict[str, Any]:
@@ -166,40 +173,3 @@ def _numbers(wrote: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, list | dict) and key != "work":
             numbers[key] = len(value)
     return numbers
-
-
-def _sentence(node: str, wrote: dict[str, Any]) -> str:
-    if wrote.get("stop") == "budget":
-        return f"stopped: {next(g['reason'] for g in wrote['gaps'] if g['stage'] == 'budget')}"
-    n, work = _numbers(wrote), wrote.get("work", {})
-    if node == "probe":
-        v = wrote["video"]
-        return (
-            f"{v['duration_s']:.1f} s, {v['width']}x{v['height']}, {v['codec'] or 'unknown codec'}"
-        )
-    if node == "sample":
-        known = f", {work['remembered']} known from before" if work.get("remembered") else ""
-        return f"{n['frames']} frames looked at, {work['decoded']} of them decoded now{known}"
-    if node in ("caption", "look_again"):
-        return f"{work['captioned']} frames captioned, {work['shared']} share a caption"
-    if node == "filter":
-        return f"{n['kept']} frames kept, {n['filtered']} say nothing new"
-    if node == "select":
-        core = wrote["core"]
-        at = ", ".join(c["id"].rpartition("@")[2] for c in core)
-        return f"{len(core)} core frames" + (f" (at {at} ms)" if core else "")
-    if node == "ground":
-        return f"{sum(len(b) for b in wrote['boxes'].values())} boxes"
-    if node == "use_tools":
-        return f"{n['findings']} findings"
-    if node == "evidence":
-        return "; ".join(s["text"] for s in wrote["steps"]) or "no evidence in these frames"
-    if node == "answer":
-        return str(wrote["conclusion"]["answer"])
-    if node == "check":
-        return (
-            "carried"
-            if wrote["verdict"]["carried"]
-            else f"not carried: {wrote['verdict']['missing']}"
-        )
-    return "done"

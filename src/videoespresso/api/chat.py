@@ -1,21 +1,21 @@
 """`Chat`: questions about videos that may refer to each other, kept as a thread.
 
-with ThreadStore(settings.cache_dir / "chats") as threads:
-    with Chat.begin(threads, ["clip.mp4"], settings) as chat:
-        chat.ask("Who is surprised?")
-        chat.ask("and after that?")
+chat = Chat("clip.mp4")
+chat.ask("Who is surprised?")
+chat.ask("and after that?")
 """
 
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from videoespresso.api.ask import Step, ask, told
+from videoespresso.api.ask import Step, ask, step_of
 from videoespresso.errors import UserError
 from videoespresso.graphs import watch
-from videoespresso.graphs.chat import Said, build_chat_graph
+from videoespresso.graphs.chat import ChatGraph, ChatQuestion, chat_graph, understand_message
 from videoespresso.graphs.context import Context, open_context
 from videoespresso.graphs.selection import strategy
 from videoespresso.memory.threads import ThreadStore, config
@@ -29,27 +29,82 @@ from videoespresso.tools.sampling import refine
 from videoespresso.tools.video import open_video, probe
 from videoespresso.types import Answer, Caption, ChatTurn, FrameRef, Usage
 
-Heard = Callable[[Step], None]
+OnStep = Callable[[Step], None]
 LIMITS = ("budget_usd", "budget_calls", "budget_frames", "budget_seconds")
 """Settings that are limits of one question: changing them needs no model anew."""
 
 
 class Chat:
-    """An open thread. Use it in a `with` statement, or close it: another process may then open it.
+    """A thread of questions about videos: a new one, or with `thread` one that was kept.
+
+    Another process may open the thread when this one has let go of it: at the end of a `with`
+    statement, by `close`, or when nobody has the chat any more.
 
     answers: the whole answers of this session by turn, counted from 0; a resumed thread has the
     turns of before and not their answers.
     """
 
     def __init__(
-        self, threads: ThreadStore, name: str, videos: Sequence[str], context: Context
+        self,
+        videos: str | Path | Sequence[str | Path] = (),
+        *,
+        thread: str | None = None,
+        settings: Settings | None = None,
+        tools: Sequence[Given] = (),
+        threads: ThreadStore | None = None,
+        context: Context | None = None,
+        on_progress: OnProgress | None = None,
     ) -> None:
-        self.threads, self.name, self.videos = threads, name, list(videos)
-        self.context = context
+        """videos: of a new chat, files or http(s) addresses, which are fetched now. thread: the
+        name of a kept one, "" for the one used last; its videos come with it. settings: default
+        `Settings.load()`. tools: more tools than the settings name. threads: where chats are kept;
+        default the folder `chats` of the cache. context: models and stores that are open already,
+        instead of settings and tools.
+
+        Raises VideoError for a video that cannot be read, UserError for a thread that does not
+        exist or is open elsewhere, SettingsError and MemoryStoreError.
+        """
+        settings = context.settings if context else settings or Settings.load()
+        paths = [videos] if isinstance(videos, str | Path) else list(videos)
+        if bool(paths) == (thread is not None):
+            raise UserError(
+                "a chat needs a video, or the name of a kept chat, whose videos come with it",
+                hint="videoespresso chat clip.mp4",
+            )
+        strategy(settings.select)  # a wrong name is said before anything is decoded
+        files = [local(path, settings, on_progress) for path in paths]
+        self.videos = [probe(file.path).path for file in files]
         self.turns: list[ChatTurn] = []
         self.answers: dict[int, Answer] = {}
-        self._open = ExitStack()
-        self._open.enter_context(threads.hold(name))
+        with ExitStack() as stack:
+            self.threads = threads or self._own(stack, settings)
+            self.name = self.threads.new_name() if thread is None else self._kept(thread)
+            self.context = context or open_context(settings, tools)
+            more = [warning for file in files for warning in file.warnings]
+            self.context = replace(self.context, warnings=(*self.context.warnings, *more))
+            stack.enter_context(self.threads.hold(self.name))
+            if thread is not None:  # read when nobody else can write
+                values = self.threads.values(self.name)
+                self.videos = list(values["videos"])
+                self.turns = [ChatTurn.model_validate(turn) for turn in values.get("turns", [])]
+            # also at the end of a program that never closes it
+            self._release = weakref.finalize(self, stack.pop_all().close)
+
+    @staticmethod
+    def _own(stack: ExitStack, settings: Settings) -> ThreadStore:
+        threads = stack.enter_context(ThreadStore(settings.cache_dir / "chats"))
+        threads.prune()
+        return threads
+
+    def _kept(self, name: str) -> str:
+        """A kept thread's name; "" is the one used last. Raises UserError where there is none."""
+        if not name:
+            infos = self.threads.infos()
+            if not infos:
+                raise UserError("there is no chat to resume", hint="videoespresso chat clip.mp4")
+            name = infos[0].name
+        self.threads.values(name)
+        return name
 
     @classmethod
     def begin(
@@ -60,44 +115,20 @@ class Chat:
         tools: Sequence[Given] = (),
         on_progress: OnProgress | None = None,
     ) -> "Chat":
-        """A new thread about videos, files or http(s) addresses, which are fetched now.
-
-        Raises VideoError for one that cannot be read."""
-        if not videos:
-            raise UserError("a chat needs a video", hint="videoespresso chat clip.mp4")
-        strategy(settings.select)  # a wrong name is said before anything is decoded
-        files = [local(video, settings, on_progress) for video in videos]
-        paths = [probe(file.path).path for file in files]
-        context = open_context(settings, tools)
-        said = [warning for file in files for warning in file.warnings]
-        context = replace(context, warnings=(*context.warnings, *said))
-        return cls(threads, threads.new_name(), paths, context)
+        """A new thread in an open store, as the command line makes one."""
+        return cls(videos, settings=settings, tools=tools, threads=threads, on_progress=on_progress)
 
     @classmethod
     def resume(
         cls, threads: ThreadStore, name: str, settings: Settings, tools: Sequence[Given] = ()
     ) -> "Chat":
-        """A kept thread; "" is the one used last. Raises UserError where there is none."""
-        if not name:
-            infos = threads.infos()
-            if not infos:
-                raise UserError("there is no chat to resume", hint="videoespresso chat clip.mp4")
-            name = infos[0].name
-        values = threads.values(name)
-        chat = cls(threads, name, values["videos"], open_context(settings, tools))
-        try:
-            # read again now that nobody else can write
-            turns = threads.values(name).get("turns", [])
-            chat.turns = [ChatTurn.model_validate(turn) for turn in turns]
-        except BaseException:
-            chat.close()
-            raise
-        return chat
+        """A kept thread of an open store; "" is the one used last."""
+        return cls(thread=name, settings=settings, tools=tools, threads=threads)
 
     def ask(
         self,
-        said: str,
-        on_step: Heard | None = None,
+        question: str,
+        on_step: OnStep | None = None,
         *,
         options: Sequence[str] = (),
         on_words: Callable[[str], None] | None = None,
@@ -110,26 +141,30 @@ class Chat:
 
         Raises as `videoespresso.ask`. Interrupted or failed, it leaves the thread as it was.
         """
-        found: list[Answer] = []
+        answers: list[Answer] = []
 
-        def hear(node: str, wrote: dict[str, Any]) -> None:
-            step = _understood(wrote) if node == "understand" else told(node, wrote)
+        def on_update(node: str, wrote: dict[str, Any]) -> None:
+            step = _understood(wrote) if node == "understand" else step_of(node, wrote)
             if isinstance(step, Answer):
-                found.append(step)
+                answers.append(step)
             elif on_step is not None:
                 on_step(step)
 
-        context = replace(self.context.renewed(), words=on_words)
-        graph = build_chat_graph(context, checkpointer=self.threads.saver, told=hear)
+        context = replace(self.context.renewed(), on_words=on_words, on_update=on_update)
+        given: ChatQuestion = {"said": question, "videos": self.videos, "options": list(options)}
         try:
             # "exit": one checkpoint a turn, instead of one a node
-            given: Said = {"said": said, "videos": self.videos, "options": list(options)}
-            state = graph.invoke(given, config(self.name), durability="exit")
+            state = self._graph().invoke(
+                given, config(self.name), context=context, durability="exit"
+            )
         finally:
             self.threads.settle(self.name)
         self.turns = [ChatTurn.model_validate(turn) for turn in state["turns"]]
-        self.answers[len(self.turns) - 1] = found[-1]
-        return found[-1]
+        self.answers[len(self.turns) - 1] = answers[-1]
+        return answers[-1]
+
+    def _graph(self) -> ChatGraph:
+        return chat_graph(self.threads.saver)
 
     def undo(self) -> ChatTurn | None:
         """Takes the last turn back; None where there is none. What was looked at stays known."""
@@ -137,9 +172,8 @@ class Chat:
             return None
         gone = self.turns.pop()
         self.answers.pop(len(self.turns), None)
-        graph = build_chat_graph(self.context, checkpointer=self.threads.saver)
         turns = [turn.model_dump(mode="json") for turn in self.turns]
-        graph.update_state(config(self.name), {"turns": turns, "found": {}}, as_node="note")
+        self._graph().update_state(config(self.name), {"turns": turns, "turn": {}}, as_node="note")
         self.threads.settle(self.name)
         return gone
 
@@ -217,9 +251,11 @@ class Chat:
 
     def close(self) -> None:
         """Lets go of the thread; one in which nothing was answered is not kept."""
+        if not self._release.alive:
+            return
         if not self.turns:
             self.threads.saver.delete_thread(self.name)
-        self._open.close()
+        self._release()
 
     def __enter__(self) -> Self:
         return self
@@ -229,9 +265,5 @@ class Chat:
 
 
 def _understood(wrote: dict[str, Any]) -> Step:
-    """How the question was understood, where that is not how it was typed."""
-    question = wrote["question"]
-    text = "as typed" if question == wrote["said"] else question
-    if wrote.get("by_rule"):
-        text += f" (by rule: {wrote['by_rule']})"
-    return Step(node="understand", text=text, data={"video": wrote["video"] + 1})
+    data = {"video": wrote["video"] + 1}
+    return Step(node="understand", text=understand_message(wrote), data=data)

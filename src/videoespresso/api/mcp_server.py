@@ -13,6 +13,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated, Any
 
+from langgraph.runtime import Runtime
 from PIL import Image
 from pydantic import Field
 
@@ -20,7 +21,7 @@ from videoespresso.api.ask import ask
 from videoespresso.errors import UserError, VideoError, VideoEspressoError
 from videoespresso.graphs.ask import select
 from videoespresso.graphs.context import open_context
-from videoespresso.graphs.watch import look
+from videoespresso.graphs.watch import watch
 from videoespresso.settings import Settings
 from videoespresso.tools.fetch.download import local
 from videoespresso.tools.video import open_video
@@ -132,7 +133,7 @@ class VideoTools:
     ) -> list[Moment]:
         """Find the instants of a video that look like what is described, the nearest first."""
         context = open_context(self.settings)
-        state = look(context, self._file(video))
+        state = watch(context, self._file(video))
         key = context.memory_key(state["video"]["id"])
         shown = {f["id"] for f in state["frames"]}
         found = context.memory.search(query, [key], most, keep=lambda c: c.frame_id in shown)
@@ -143,17 +144,17 @@ class VideoTools:
     def list_core_frames(self, video: VideoPath, question: Asked) -> list[Seen]:
         """List the few frames of a video that matter for a question, and why."""
         context = open_context(self.settings)
-        state = look(context, self._file(video), question)
+        state = watch(context, self._file(video), question)
         times = {f["id"]: f["time_s"] for f in state["frames"]}
         said = {c["frame_id"]: c["text"] for c in state["captions"]}
         return [
             Seen(frame_id=c["id"], time_s=times[c["id"]], caption=said[c["id"]], why=c["why"])
-            for c in select(state, context)["core"]
+            for c in select(state, Runtime(context=context))["core"]
         ]
 
     def describe(self, video: VideoPath) -> Description:
         """Say what a video is and what can be seen in it, in time order."""
-        state = look(open_context(self.settings), self._file(video))
+        state = watch(open_context(self.settings), self._file(video))
         kept = set(state["kept"])
         file = state["video"]
         return Description(

@@ -256,7 +256,7 @@ def clear(session: Session, _given: str) -> Shown:
     from videoespresso.api.chat import Chat
 
     old = session.chat
-    opened = Chat(session.threads, session.threads.new_name(), old.videos, old.context)
+    opened = Chat(old.videos, threads=session.threads, context=old.context)
     old.close()
     session.chat = opened
     kept = f"; /resume {old.name} goes back" if old.turns else ""

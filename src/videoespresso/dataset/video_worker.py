@@ -11,7 +11,7 @@ from videoespresso.dataset.manifest import made_key, made_with
 from videoespresso.dataset_record import Reject, path_text
 from videoespresso.errors import BudgetExceeded, ModelError, SettingsError, UserError, VideoError
 from videoespresso.graphs.context import Context
-from videoespresso.graphs.dataset import build_dataset_graph
+from videoespresso.graphs.dataset import dataset_graph
 from videoespresso.graphs.dataset_context import GROUP, DatasetContext, Event, Stopped, reject
 from videoespresso.memory.frames import PixelsGone
 from videoespresso.memory.journal import Journals, JournalTaken
@@ -131,11 +131,11 @@ class Worker:
             tell=tell,
             seed=seed,
             group=group,
-            lets_go=False,
+            releases=False,
         )
         self.made = made_key(made_with(context, seed, group))
         self._concurrency = concurrency
-        self._graph = build_dataset_graph(self.context)
+        self._graph = dataset_graph()
 
     def _keep_image(self, frame: Json) -> str:
         frames = self._folder.frames
@@ -212,6 +212,7 @@ class Worker:
             {"path": path},
             # one more: LangGraph waits for updates in a thread of the same pool
             {"max_concurrency": self._concurrency + 1},
+            context=self.context,
             stream_mode="updates",
             subgraphs=True,
         )
