@@ -263,7 +263,9 @@ class ChromaIndex:
             # ties, what is not wanted, or the graph does not lead to all (see above): compare all
             found = collection.get(ids=list(wanted), include=["embeddings"])
             if len(found["ids"]) < len(wanted):
-                raise IndexBroken(f"{len(wanted) - len(found['ids'])} entries are missing")
+                raise IndexBroken(
+                    f"{len(wanted) - len(found['ids'])} of {len(wanted)} entries are missing"
+                )
             return _scored(found["ids"], found["embeddings"], vector)
 
         return self._run(work)

@@ -12,6 +12,7 @@ import pytest
 from tests.helpers.captions import Words, caption
 
 from videoespresso.errors import MemoryStoreError
+from videoespresso.memory.caption_index import ChromaFolder
 from videoespresso.memory.captions import CaptionMemory, CaptionMemoryWarning
 from videoespresso.memory.locks import writer_lock
 
@@ -81,6 +82,14 @@ def test_a_damaged_index_is_made_again_and_says_so(
 def test_rebuild_repairs_an_index_in_any_state(root: Path) -> None:
     damage(root, "sqlite garbage")
     assert CaptionMemory.open(root, Words(d=512)).rebuild().indexed == 1200
+
+
+def test_an_index_that_another_process_has_made_again_is_kept(tmp_path: Path) -> None:
+    where = ChromaFolder(tmp_path)
+    broken = where.version()
+    ChromaFolder(tmp_path).discard(broken)
+    where.discard(broken)
+    assert [path.name for path in tmp_path.glob("index-*")] == ["index-2"]
 
 
 def test_the_lock_says_who_waits_for_whom(tmp_path: Path) -> None:

@@ -224,6 +224,17 @@ def test_a_model_that_changed_its_width_under_one_name_is_rebuilt(
         assert texts(memory, "red car stops", [v], 1) == ["red car stops"]
 
 
+def test_entries_that_are_missing_come_back(open_memory: Open, v: str) -> None:
+    memory = open_memory()
+    memory.add(v, STREET)
+    with memory._index.where.session() as client:
+        name = memory._index.collection_name(v)
+        collection = client.get_collection(name, embedding_function=None)
+        collection.delete(ids=collection.get()["ids"][:1])
+    with pytest.warns(CaptionMemoryWarning, match="1 of 3 entries are missing"):
+        assert len(memory.search("car dog", [v], 9)) == len(STREET)
+
+
 def test_rebuild_makes_the_index_again_from_the_files(open_memory: Open, v: str) -> None:
     embed = Words()
     memory = open_memory(embed)
