@@ -2,15 +2,20 @@
 
 import os
 import shutil
-import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from videoespresso.dataset.folder import LEFT_OVER_S, DamagedShard, Folder, written
+from videoespresso.dataset.folder import (
+    LEFT_OVER_S,
+    DamagedShard,
+    Folder,
+    see_folder,
+    shown,
+    written,
+)
 from videoespresso.dataset.manifest import write_manifest
-from videoespresso.dataset.ray_engine import see_folder, shown
 from videoespresso.errors import UserError
 from videoespresso.memory import frames
 from videoespresso.report.parts import write_text
@@ -78,11 +83,25 @@ def test_hidden_files_of_others_stay(folder: Folder, place: str) -> None:
 
 
 def test_a_second_run_leaves_the_mark_of_a_running_job(folder: Folder) -> None:
-    token = uuid.uuid4().hex
-    with shown(folder.work, token):
-        age(folder.work / f".{token}")
+    with shown(folder) as token:
+        age(folder.cluster / f"{token}.token")
         folder.open()
-        see_folder(folder.work, token)
+        see_folder(folder, token)
+
+
+def test_a_folder_is_one_cluster_runs_at_a_time_and_what_a_killed_one_left_goes(
+    folder: Folder,
+) -> None:
+    folder.cluster.mkdir()
+    left = [folder.cluster / name for name in ("old.token", "rank-0-of-2.spent")]
+    replies = folder.cluster / "rank-0-of-2.sqlite"
+    for file in (*left, replies):
+        file.touch()
+    with shown(folder):
+        assert not any(file.exists() for file in left)
+        with pytest.raises(UserError, match="another command builds"), shown(folder):
+            pass
+    assert replies.exists()
 
 
 def shard(video: str, records: int = 1) -> dict[str, Any]:

@@ -168,7 +168,7 @@ def _batch(wait: bool) -> "Batch":
                 style="dim",
             )
 
-    return Batch(wait=wait, on_states=show_states)
+    return Batch(wait=wait, tell=show_states)
 
 
 def run(

@@ -16,12 +16,12 @@ from videoespresso.models.client.budget import Budget
 @dataclass(frozen=True)
 class Batch:
     """How to work with batches. wait: for their replies, asking every `poll_s` seconds; else what
-    is sent is left, and the same call goes on another day. on_states: called with how the batches
+    is sent is left, and the same call goes on another day. tell: called with how the batches
     are, whenever that was asked."""
 
     wait: bool = True
     poll_s: float = 60.0
-    on_states: Callable[[list[BatchState]], None] = lambda _states: None
+    tell: Callable[[list[BatchState]], None] = lambda _states: None
 
 
 def in_batches(once: Callable[[], Built], folder: Folder, context: Context, batch: Batch) -> Built:
@@ -42,12 +42,12 @@ def in_batches(once: Callable[[], Built], folder: Folder, context: Context, batc
     for agent in context.agents.values():
         agent.collector = collector
     try:
-        batch.on_states(collector.poll())  # replies since an earlier call
+        batch.tell(collector.poll())  # replies since an earlier call
         while True:
             result = _round(once)
             if not isinstance(result, BudgetExceeded) and not result.deferred:
                 return result
-            batch.on_states(collector.submit())
+            batch.tell(collector.submit())
             leave = not batch.wait or context.budget.seconds_left == 0
             if isinstance(result, BudgetExceeded):
                 if leave or not collector.waiting:
@@ -73,7 +73,7 @@ def _wait(collector: BatchCollector, budget: Budget, batch: Batch) -> None:
     while collector.waiting and budget.seconds_left != 0:
         left = budget.seconds_left
         time.sleep(batch.poll_s if left is None else min(batch.poll_s, left))
-        batch.on_states(collector.poll())
+        batch.tell(collector.poll())
 
 
 def _with_waiting(limit: BudgetExceeded, waiting: int) -> BudgetExceeded:

@@ -2,7 +2,6 @@
 whoever takes its rank over finds them."""
 
 import os
-from contextlib import suppress
 from pathlib import Path
 
 from videoespresso.errors import MemoryStoreError, SettingsError
@@ -52,16 +51,15 @@ class RankBudget(Budget):
 
     def __init__(self, settings: Settings, seconds: float | None, file: Path) -> None:
         super().__init__(settings.budget_usd, settings.budget_calls, None, seconds)
+        self._file = file
         try:
             lines = file.read_text().splitlines() if file.exists() else []
-            self._file = file.open("ab", buffering=0)
         except OSError as error:
-            raise _unwritable(file, error) from error
+            raise self._unusable(error) from error
         for line in lines:
-            with suppress(ValueError):  # torn; then its call was not made
+            if line.endswith(" "):  # else it is torn, and its call was not made
                 calls, usd = line.split()
                 self._counts.add(Usage(calls=int(calls), usd=float(usd)))
-        self._file.write(b"\n")  # a torn line must not be gone on from
 
     def start(self, usd: float = 0.0, *, wait: bool = False) -> bool:
         """See `Budget`."""
@@ -78,15 +76,22 @@ class RankBudget(Budget):
 
     def _write(self, calls: int, usd: float) -> None:
         try:
-            self._file.write(f"{calls} {usd!r}\n".encode())
-            os.fsync(self._file.fileno())
+            with self._file.open("ab", buffering=0) as file:
+                file.write(f"\n{calls} {usd!r} ".encode())
+                os.fsync(file.fileno())
         except OSError as error:
-            raise _unwritable(Path(self._file.name), error) from error
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> MemoryStoreError:
+        return MemoryStoreError(
+            f"{self._file} cannot be written: {error.strerror or error}",
+            hint="Free the disk; what is finished is kept, and the same command goes on.",
+        )
 
 
 class RankReplies(ReplyCache):
     """The node's store, and behind it the rank's own in the dataset's folder, where whoever takes
-    the rank over finds it. others: of runs with another number of workers; they are read only."""
+    the rank over finds it; and those of runs with another number of workers, only to be read."""
 
     def __init__(self, node: Path, own: Path) -> None:
         super().__init__(node)
@@ -116,9 +121,3 @@ class RankReplies(ReplyCache):
         """See `ReplyCache`."""
         self._own.drop(key)
         super().drop(key)
-
-
-def _unwritable(path: Path, error: OSError) -> MemoryStoreError:
-    return MemoryStoreError(
-        f"{path} cannot be written: {error.strerror or error}", hint="Choose another --out."
-    )
