@@ -142,7 +142,12 @@ def _by_langchain(
     if spec.base_url:
         options["base_url"] = spec.base_url
     if spec.provider == "ollama":
-        options |= {"num_predict": max_tokens, "client_kwargs": {"timeout": timeout_s}}
+        import httpx  # noqa: PLC0415 - only for this
+
+        # no connection outlives its call: LangChain's Ollama client is never closed
+        limits = httpx.Limits(max_keepalive_connections=0)
+        client = {"timeout": timeout_s, "limits": limits}
+        options |= {"num_predict": max_tokens, "client_kwargs": client}
     else:
         options |= {"max_tokens": max_tokens, "timeout": timeout_s, "max_retries": 0}
     try:
