@@ -69,7 +69,7 @@ def of(
 Test = Callable[[Json], bool]
 
 
-def decided(row: Json) -> bool:
+def _decided(row: Json) -> bool:
     """Whether its truth is known."""
     return bool(row["truth"] != "undecidable")
 
@@ -79,7 +79,7 @@ def _is_true(row: Json) -> bool:
 
 
 def _undecided(row: Json) -> bool:
-    return not decided(row)
+    return not _decided(row)
 
 
 def _known(row: Json) -> bool:
@@ -91,15 +91,15 @@ def _ever(row: Json) -> bool:
 
 
 def _fate(*fates: str) -> Test:
-    return lambda r: r["fate"] in fates and decided(r)
+    return lambda r: r["fate"] in fates and _decided(r)
 
 
 _TRUTH, _TIME, _OPTIONS = "Truth", "Grounding in time", "Options"
 _ACCEPTED = _fate("record", "annotate", "ground_time", "distract")
 SHARES: tuple[tuple[str, str, str, Test, Callable[[Json], float], str], ...] = (
-    (_TRUTH, "generated pairs that are true", "pairs", decided, _is_true, ""),
+    (_TRUTH, "generated pairs that are true", "pairs", _decided, _is_true, ""),
     (_TRUTH, "generated pairs that cannot be decided", "pairs", bool, _undecided, "not above"),
-    (_TRUTH, "the same from the story's own captions", "taught", decided, _is_true,
+    (_TRUTH, "the same from the story's own captions", "taught", _decided, _is_true,
      "without the captioner's errors, on the frames that the filter kept"),
     (_TRUTH, "accepted by the verifier: true", "pairs", _ACCEPTED, _is_true, ""),
     (_TRUTH, "rejected by the verifier: false", "pairs", _fate("verify"),
@@ -120,7 +120,7 @@ SHARES: tuple[tuple[str, str, str, Test, Callable[[Json], float], str], ...] = (
     (_TIME, "chance, sentences true at some time", "instants", _ever, lambda r: r["chance"], ""),
     (_TIME, "sentences that cannot be decided", "instants", bool,
      lambda r: r["undecidable"], ""),
-    (_OPTIONS, "wrong options that are true (faults)", "options", decided, _is_true, ""),
+    (_OPTIONS, "wrong options that are true (faults)", "options", _decided, _is_true, ""),
     (_OPTIONS, "wrong options that cannot be decided", "options", bool, _undecided, ""),
 )  # fmt: skip
 """Section, name, which rows, which of these count, what is counted of each, note."""

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Iterator
-from itertools import combinations, permutations
 
 import pytest
 from tests.helpers.records import video
@@ -13,7 +12,7 @@ from videoespresso.agents.distractor import distract
 from videoespresso.agents.generator import generate
 from videoespresso.dataset.inspect.blind_baselines import guesses
 from videoespresso.dataset_record import LETTERS, DatasetItem
-from videoespresso.models.embedded.teacher.distractor import Weights, drawn, evenness
+from videoespresso.models.embedded.teacher.distractor import Weights, drawn
 from videoespresso.theatre import make_story
 
 TABLE: Weights = {"dog": 20, "cat": 23, "bird": 6, "horse": 3, "cow": 1, "fox": 11}
@@ -52,29 +51,6 @@ def test_a_blind_guesser_learns_little() -> None:
     assert len(asked) > 1200
     shares = {guess.guesser: guess.value for guess in guesses(lambda: asked)}
     assert {n: shares[n] for n in LIMITS if shares[n] > LIMITS[n]} == {}
-
-
-def test_taken_as_often_as_even_every_option_is_as_likely_the_right_one() -> None:
-    """Exactly: how likely each is right, times how likely `drawn` begins with the others, in any
-    order, times how often such a set is taken."""
-
-    def begins(right: str, order: tuple[str, ...]) -> float:
-        chance, left = 1.0, sum(TABLE.values()) - TABLE[right]
-        for phrase in order:
-            chance *= TABLE[phrase] / left
-            left -= TABLE[phrase]
-        return chance
-
-    for options in combinations(TABLE, 4):
-        chances = []
-        for right in options:
-            wrong = [o for o in options if o != right]
-            taken = evenness(TABLE, right, wrong)
-            assert 0 < taken <= 1
-            chances.append(
-                TABLE[right] * sum(begins(right, o) for o in permutations(wrong)) * taken
-            )
-        assert chances == pytest.approx([chances[0]] * 4)
 
 
 def test_what_is_right_more_often_is_drawn_first_more_often() -> None:

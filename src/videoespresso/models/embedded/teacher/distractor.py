@@ -9,11 +9,11 @@ the video should not be able to guess.
 import json
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from importlib.resources import files
 from itertools import permutations, zip_longest
-from typing import Any, NamedTuple
+from typing import Any
 
 from videoespresso.models.embedded.teacher.captions import Film, kind, words
 from videoespresso.models.embedded.teacher.verifier import read_pair, verify
@@ -40,24 +40,8 @@ _SAME = (0.5, 2.0)
 """A wrong answer has between half and twice the right one's words."""
 
 
-class _Candidate(NamedTuple):
-    """An answer that may be wrong. error: what would be; new: what was put in."""
-
-    text: str
-    error: str
-    new: str = ""
-
-
-class _Pool(NamedTuple):
-    """Candidates that differ from the right answer in one place. table: what can stand there."""
-
-    candidates: list[_Candidate]
-    right: str = ""
-    table: Weights | None = None
-
-    def evenness(self, wrong: Sequence[_Candidate]) -> float:
-        """See `evenness`; an order of steps is as likely as any other."""
-        return evenness(self.table, self.right, [c.new for c in wrong]) if self.table else 1.0
+Candidate = tuple[str, str]
+"""An answer that may be wrong, and what would be wrong with it."""
 
 
 def distract(film: Film, question: str, answer: str, count: int, seed: str) -> dict[str, object]:
@@ -65,71 +49,62 @@ def distract(film: Film, question: str, answer: str, count: int, seed: str) -> d
 
     What the answer says anew is changed before what it takes from the question. All are wrong in
     the same place where one place gives enough: with errors in several places the right answer is
-    the one most like the others, and can be found without a video. Of the places one is preferred
-    where the right answer is no likelier than the wrong ones. seed: decides which of the possible
-    errors are made.
+    the one most like the others, and can be found without a video. seed: decides which of the
+    possible errors are made.
     """
     rng = random.Random(seed)
     fits = cache(partial(_wrong, film, question, answer))  # a candidate may come up twice
     pools = _pools(film, question, answer, rng)
-    best: list[_Candidate] = []
-    most = 0.0
-    for pool in pools[:_TRIED]:
-        wrong = _usable(pool.candidates, count, fits)
-        even = pool.evenness(wrong) if len(wrong) == count else 0.0
-        if even > most:
-            best, most = wrong, even
-        if rng.random() < even:
-            best = wrong
+    mixed = [c for row in zip_longest(*pools) for c in row if c]
+    for pool in (*pools[:_TRIED], mixed):
+        wrong = _usable(pool, count, fits)
+        if len(wrong) == count:
             break
-    if not best:
-        rows = zip_longest(*(pool.candidates for pool in pools))
-        best = _usable((c for row in rows for c in row if c), count, fits)
-    return {"wrong": [{"text": c.text, "error": c.error} for c in best]}
+    return {"wrong": [{"text": text, "error": error} for text, error in wrong]}
 
 
 def _usable(
-    candidates: Iterable[_Candidate], count: int, fits: Callable[[str], bool]
-) -> list[_Candidate]:
+    candidates: Sequence[Candidate], count: int, fits: Callable[[str], bool]
+) -> list[Candidate]:
     """The first `count` that are wrong and different."""
-    chosen: dict[str, _Candidate] = {}
-    for candidate in candidates:
+    chosen: dict[str, Candidate] = {}
+    for text, error in candidates:
         if len(chosen) == count:
             break
-        if candidate.text.casefold() not in chosen and fits(candidate.text):
-            chosen[candidate.text.casefold()] = candidate
+        if text.casefold() not in chosen and fits(text):
+            chosen[text.casefold()] = text, error
     return list(chosen.values())
 
 
-def _pools(film: Film, question: str, answer: str, rng: random.Random) -> list[_Pool]:
-    """Other orders of its steps, then a pool for each place where something else can stand: what
-    the question does not say first."""
+def _pools(film: Film, question: str, answer: str, rng: random.Random) -> list[list[Candidate]]:
+    """Other orders of its steps, then candidates for each place where something else can stand:
+    what the question does not say first."""
     orders = list(_orders(answer))
     asked = question.casefold()
-    swapped: list[tuple[bool, _Pool]] = []
+    swapped: list[tuple[bool, list[Candidate]]] = []
     for right, table in _swaps(film, asked, answer):
         for place in re.finditer(rf"\b{re.escape(right)}\b", answer, re.IGNORECASE):
-            found = [
-                _Candidate(_with(answer, place, new), f"{new!r} instead of {right!r}", new)
+            pool = [
+                (_with(answer, place, new), f"{new!r} instead of {right!r}")
                 for new in drawn(table, right, rng)
             ]
-            swapped.append((right in asked, _Pool(found, right, table)))
+            swapped.append((right in asked, pool))
     swapped = sorted(rng.sample(swapped, len(swapped)), key=lambda s: s[0])
-    return [_Pool(rng.sample(orders, len(orders))), *(pool for _, pool in swapped)]
+    return [rng.sample(orders, len(orders)), *(pool for _, pool in swapped)]
 
 
-def _orders(answer: str) -> Iterator[_Candidate]:
+def _orders(answer: str) -> Iterator[Candidate]:
     """The steps of an answer in other orders."""
     body = answer.rstrip(".")
     if turned := re.fullmatch(r"From (.+) to (.+)", body):
-        yield _Candidate(f"From {turned[2]} to {turned[1]}.", "the order is turned round")
+        yield f"From {turned[2]} to {turned[1]}.", "the order is turned round"
     parts = _NEXT.split(body.removeprefix("First "))
     joints = _NEXT.findall(body)
     if body.startswith("First ") and len(parts) <= 5:
         for order in permutations(parts):
             rest = "".join(j + p for j, p in zip(joints, order[1:], strict=True))
             if list(order) != parts:
-                yield _Candidate(f"First {order[0]}{rest}.", "the order is wrong")
+                yield f"First {order[0]}{rest}.", "the order is wrong"
 
 
 def _swaps(film: Film, asked: str, answer: str) -> Iterator[tuple[str, Weights]]:
@@ -194,34 +169,10 @@ def drawn(table: Weights, right: str, rng: random.Random) -> list[str]:
     return sorted(others, key=lambda phrase: rng.random() ** (1 / table[phrase]), reverse=True)
 
 
-def evenness(table: Weights, right: str, wrong: Sequence[str]) -> float:
-    """How much rarer these options come up with their least frequent one as the right one than
-    with this one, from 0 to 1. Taken only that often, a set of options is as likely with any of
-    them the right one, so that knowing the table does not help to find it. Of more than four wrong
-    ones the first four are compared."""
-    options = (right, *wrong[:4])
-    often = {a: _chance(table, a, [b for b in options if b != a]) for a in options}
-    return min(often.values()) / often[right]
-
-
-def _chance(table: Weights, right: str, wrong: Sequence[str]) -> float:
-    """How likely that is right, times how likely `drawn` begins with the wrong ones."""
-    chance, total = 0.0, sum(table.values()) - table[right]
-    for order in permutations(wrong):
-        share, left = 1.0, total
-        for phrase in order:
-            share *= table[phrase] / left
-            left -= table[phrase]
-        chance += share
-    return table[right] * chance
-
-
 def _with(answer: str, place: re.Match[str], new: str) -> str:
-    """The answer with another phrase in that place, with its article and capital mended."""
+    """The answer with another phrase in that place."""
     word = new[:1].upper() + new[1:] if place[0][:1].isupper() else new
-    text = answer[: place.start()] + word + answer[place.end() :]
-    text = re.sub(r"\b([Aa])n? (?=[aeio]|um)", r"\1n ", text)
-    return re.sub(r"\b([Aa])n (?=[^aeiou\W])", r"\1 ", text)
+    return answer[: place.start()] + word + answer[place.end() :]
 
 
 def _wrong(film: Film, question: str, answer: str, text: str) -> bool:
