@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 JOBS = 2
 """Questions at a time: decoding and the embedded models fill two cores; a server takes more."""
 
-WATCH = ("fetch", "probe", "sample", "caption")
+LOOKING = ("fetch", "probe", "sample", "caption")
 """Until these are done a second question about the same video would only do the same work again."""
 
 _WAIT_S = 0.5
@@ -196,9 +196,9 @@ class _Run:
         return planned.record(answer=answer)
 
     def _answer(self, question: Question) -> Answer:
-        """Asks. Of several questions about a video only one at a time watches it."""
-        with ExitStack() as watching:
-            watching.enter_context(self._first.setdefault(question.video, threading.Lock()))
+        """Asks. Of several questions about a video only one at a time looks at it."""
+        with ExitStack() as looking:
+            looking.enter_context(self._first.setdefault(question.video, threading.Lock()))
             return ask(
                 question.video,
                 question.question,
@@ -206,15 +206,15 @@ class _Run:
                 select=self._select,
                 settings=self._settings,
                 tools=self._tools,
-                on_step=self._steps(watching.close),
+                on_step=self._watch(looking.close),
                 budget=self._budget.part(),
             )
 
-    def _steps(self, watched: Callable[[], None]) -> Callable[[Step], None]:
+    def _watch(self, looked: Callable[[], None]) -> Callable[[Step], None]:
         def on_step(step: Step) -> None:
             if self._ended.is_set():
                 raise _Stopped
-            if step.node not in WATCH:
-                watched()
+            if step.node not in LOOKING:
+                looked()
 
         return on_step
