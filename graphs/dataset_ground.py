@@ -97,9 +97,7 @@ def ground_space(state: PairState, runtime: Runtime[DatasetContext]) -> Json:
     detector = context.base.detector
     frames = {f["id"]: FrameRef.model_validate(f) for f in state["frames"]}
     core = [frames[c["frame"]] for c in state["core"]]
-    wanted: dict[int, list[str]] = {}
-    for s in state["sentences"]:
-        wanted[s["frame"]] = list(dict.fromkeys([*wanted.get(s["frame"], []), *s["names"]]))
+    wanted = _wanted(state["sentences"])
 
     def make() -> Json:
         found: dict[str, Json] = {}
@@ -131,6 +129,14 @@ def ground_space(state: PairState, runtime: Runtime[DatasetContext]) -> Json:
     if made["faults"]:
         wrote["failures"] = [failure_of(state, "ground_space", made["faults"][0])]
     return wrote
+
+
+def _wanted(sentences: Sequence[Json]) -> dict[int, list[str]]:
+    """Position of a core frame -> the names of all key items on it, each once."""
+    wanted: dict[int, list[str]] = {}
+    for s in sentences:
+        wanted[s["frame"]] = list(dict.fromkeys([*wanted.get(s["frame"], []), *s["names"]]))
+    return wanted
 
 
 def _named(used: Detector | LabelCheck) -> list[str]:

@@ -141,6 +141,10 @@ def test_state_holds_no_pixels_and_stays_small(video: Path, tmp_path: Path) -> N
     assert not [v for v in walk(values) if isinstance(v, bytes | Image)]
     assert len(json.dumps(values)) < 100_000
     assert "base64" not in json.dumps(values)
+    kept = repr((saver.storage, saver.writes, saver.blobs))
+    assert "evidence_text" in kept, "the state is in it"
+    for part in ("Context", "ScriptedModel", "SamplingPlan", str(context.settings.cache_dir)):
+        assert part not in kept, "the context is not"
 
 
 def test_a_reached_limit_ends_with_what_is_known(video: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The chat graph and its threads, with an ask graph that answers at once and has seen much."""
 
+import gc
 import json
 import sqlite3
 import subprocess
@@ -14,15 +15,17 @@ import pytest
 from langgraph.graph import END, START, StateGraph
 from typing_extensions import TypedDict
 
+import videoespresso as ve
 from videoespresso.agents.base import Agent
 from videoespresso.api import chat as api_chat
 from videoespresso.api.chat import Chat
 from videoespresso.cli.chat_commands import Session, run
 from videoespresso.errors import ModelError, SettingsError, UserError
 from videoespresso.graphs import chat as chat_graph
+from videoespresso.graphs.chat import turn_of
 from videoespresso.graphs.context import Context
 from videoespresso.memory import threads as threads_module
-from videoespresso.memory.threads import ThreadStore
+from videoespresso.memory.threads import ThreadStore, config
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.specs import ModelSpec
@@ -82,7 +85,17 @@ def answer_to(question: str) -> Answer:
     )
 
 
-class Looking(TypedDict, total=False):
+class OldChatState(TypedDict, total=False):
+    said: str
+    videos: list[str]
+    options: list[str]
+    turns: list[dict[str, Any]]
+    question: str
+    video: int
+    found: dict[str, Any]
+
+
+class Watched(TypedDict, total=False):
     path: str
     question: str
     options: list[str]
@@ -94,17 +107,17 @@ class Looking(TypedDict, total=False):
 def small_ask_graph(checkpointer: Any = None) -> Any:
     """Two nodes of the real one's kind and weight, compiled as the chat's `ask` wants it."""
 
-    def sample(state: Looking) -> dict[str, Any]:
+    def sample(state: Watched) -> dict[str, Any]:
         frames = [frame(t).model_dump(mode="json") for t in range(240)]
         return {"frames": frames, "work": {"decoded": 240}}
 
-    def finish(state: Looking) -> dict[str, Any]:
+    def finish(state: Watched) -> dict[str, Any]:
         options = tuple(state["options"])
         choice = {"options": options, "choice": len(options) - 1 if options else None}
         answer = answer_to(state["question"]).model_copy(update=choice)
         return {"answer": answer.model_dump(mode="json")}
 
-    builder = StateGraph(Looking)
+    builder = StateGraph(Watched)
     builder.add_node("sample", sample)
     builder.add_node("finish", finish)
     builder.add_edge(START, "sample")
@@ -319,6 +332,64 @@ def test_a_setting_that_cannot_be_changes_nothing(threads: ThreadStore, settings
         assert chat.context is before
         chat.configure(budget_calls="7")
         assert chat.context.renewed().budget.max_calls == 7
+
+
+def test_the_plain_way_opens_the_store_itself_and_goes_on_by_name(settings: Settings) -> None:
+    chat = ve.Chat("/v/room.mp4", settings=settings)
+    chat.ask("Who drops it?")
+    with pytest.raises(UserError, match="open in another"):
+        ve.Chat(thread=chat.name, settings=settings)
+    chat.close()
+    chat.close()
+    with ve.Chat(thread="", settings=settings) as again:
+        assert (again.name, again.videos) == (chat.name, ["/v/room.mp4"])
+        assert again.ask("who is she?").question == "who is the woman in red?"
+
+
+def test_a_chat_that_nobody_has_any_more_lets_go_of_its_thread(settings: Settings) -> None:
+    chat = ve.Chat(["/v/room.mp4"], settings=settings)
+    chat.ask("Who drops it?")
+    name = chat.name
+    del chat
+    gc.collect()
+    ve.Chat(thread=name, settings=settings).close()
+
+
+def test_the_builder_of_before_warns_and_works(settings: Settings) -> None:
+    with pytest.warns(DeprecationWarning, match=r"chat_graph\(\)"):
+        graph = chat_graph.build_chat_graph(context(settings))
+    values = graph.invoke({"said": "Who drops it?", "videos": ["/v/room.mp4"]})
+    assert [turn["said"] for turn in values["turns"]] == ["Who drops it?"]
+
+
+@pytest.mark.parametrize("given", [{}, {"videos": "/v/room.mp4", "thread": "3f9a1c"}])
+def test_a_chat_is_about_videos_or_a_kept_one(settings: Settings, given: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="a video, or the name"):
+        ve.Chat(**given, settings=settings)
+
+
+def test_a_thread_of_the_version_before_goes_on(threads: ThreadStore, settings: Settings) -> None:
+    """It has a key `found`, and its node `ask` was called `look`."""
+    old = StateGraph(OldChatState)
+    for node in ("understand", "look", "note"):
+        old.add_node(node, lambda state: {})
+    old.add_edge(START, "understand")
+    old.add_edge("understand", "look")
+    old.add_edge("look", "note")
+    old.add_edge("note", END)
+    turn = turn_of("Who drops it?", "/v/room.mp4", answer_to("Who drops it?"))
+    kept = {
+        "said": "Who drops it?", "videos": ["/v/room.mp4"], "options": [], "found": {},
+        "question": "Who drops it?", "video": 0, "turns": [turn.model_dump(mode="json")],
+    }  # fmt: skip
+    name = threads.new_name()
+    old.compile(checkpointer=threads.saver).invoke(kept, config(name), durability="exit")  # type: ignore[arg-type]
+    with Chat.resume(threads, name, settings) as chat:
+        assert [turn.said for turn in chat.turns] == ["Who drops it?"]
+        assert chat.ask("who is she?").question == "who is the woman in red?"
+        assert len(chat.turns) == 2
+        chat.undo()
+    assert len(threads.values(name)["turns"]) == 1
 
 
 WRITER = """

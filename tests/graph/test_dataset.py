@@ -19,7 +19,7 @@ from videoespresso.dataset.inspect.record_measures import UNUSABLE
 from videoespresso.dataset.video_worker import Outcome, Worker
 from videoespresso.dataset_record import DatasetItem
 from videoespresso.errors import ModelError, ToolError, UserError
-from videoespresso.graphs.dataset import dataset_graph, fault_of, group
+from videoespresso.graphs.dataset import build_dataset_graph, dataset_graph, fault_of, group
 from videoespresso.models.client.errors import RefusedError
 from videoespresso.settings import DATASET_ROLES
 from videoespresso.theatre import Story
@@ -364,6 +364,16 @@ def test_the_guide_shows_the_graph_as_it_is() -> None:
     guide = (Path(__file__).resolve().parents[2] / "docs/dataset.md").read_text()
     shown = guide.partition("```mermaid\n")[2].partition("```")[0]
     assert shown.strip() == drawn.draw_mermaid(with_styles=False).strip()
+
+
+def test_the_builder_of_before_warns_and_works(video: Path, tmp_path: Path) -> None:
+    context, _ = scripted_context(tmp_path, {"captioner": lambda _: "a room"}, roles=ROLES)
+    worker = Worker(Folder(tmp_path / "set"), context)
+    with pytest.warns(DeprecationWarning, match=r"dataset_graph\(\)"):
+        graph = build_dataset_graph(worker.context)
+    (reject,) = graph.invoke({"path": str(video)})["rejects"]
+    assert reject["criterion"] == "too few captions"
+    worker.context.journals.release(str(video))
 
 
 def test_nothing_that_exists_is_said_before_a_folder_is_made(tmp_path: Path) -> None:
