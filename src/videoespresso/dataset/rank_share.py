@@ -56,10 +56,13 @@ class RankBudget(Budget):
             lines = file.read_text().splitlines() if file.exists() else []
         except OSError as error:
             raise self._unusable(error) from error
+        before = Usage()
         for line in lines:
             if line.endswith(" "):  # else it is torn, and its call was not made
                 calls, usd = line.split()
-                super().charge(Usage(calls=int(calls), usd=float(usd)))
+                before += Usage(calls=int(calls), usd=float(usd))
+        self.reserve(0.0, 1, made=True)
+        self.settle(0.0, before)
 
     def start(self, usd: float = 0.0, *, wait: bool = False) -> bool:
         """See `Budget`."""
@@ -73,11 +76,6 @@ class RankBudget(Budget):
         used = usage or Usage(calls=1)
         self._write(used.calls - 1, (used.usd or 0.0) - usd)
         super().finish(usd, usage)
-
-    def charge(self, usage: Usage) -> None:
-        """See `Budget`."""
-        self._write(usage.calls, usage.usd or 0.0)
-        super().charge(usage)
 
     def _write(self, calls: int, usd: float) -> None:
         try:
