@@ -56,10 +56,13 @@ class RankBudget(Budget):
             lines = file.read_text().splitlines() if file.exists() else []
         except OSError as error:
             raise self._unusable(error) from error
+        before = Usage()
         for line in lines:
             if line.endswith(" "):  # else it is torn, and its call was not made
                 calls, usd = line.split()
-                self._counts.add(Usage(calls=int(calls), usd=float(usd)))
+                before += Usage(calls=int(calls), usd=float(usd))
+        self.reserve(0.0, 1, made=True)
+        self.settle(0.0, before)
 
     def start(self, usd: float = 0.0, *, wait: bool = False) -> bool:
         """See `Budget`."""
