@@ -77,6 +77,8 @@ class Agent:
     ) -> None:
         self.role = role
         self.spec = spec
+        self._model_name = str(spec)
+        self._public_name = redact(self._model_name)
         self.model = model
         self.usage_log = usage_log
         self.replies = replies
@@ -229,7 +231,7 @@ class Agent:
                 stored = StoredReply(
                     text=parsed.raw, how=parsed.how, usage=usage.total, snapshot=usage.snapshot
                 )
-                self.replies.put(request.key, str(self.spec), self.role, stored)
+                self.replies.put(request.key, self._model_name, self.role, stored)
         return Reply(parsed.value, parsed.raw, usage.total, parsed.how, usage.total, usage.snapshot)
 
     def _cached(self, request: Request) -> Reply[Any] | None:
@@ -245,12 +247,12 @@ class Agent:
                     self.collector.unfit(request.key, fault)
                 return None
         usage, how = Usage(cached_calls=1), ("cache", *stored.how)
-        self.usage_log.record(UsageEntry(self.role, str(self.spec), usage, how=how))
+        self.usage_log.record(UsageEntry(self.role, self._model_name, usage, how=how))
         return Reply(value, stored.text, usage, how, stored.usage, stored.snapshot)
 
     def _trace(self, request: Request) -> RunnableConfig:
         """What a trace says of a call, if somebody traces."""
-        metadata = {"role": self.role, "spec": redact(str(self.spec)), "prompt": request.prompt.sha}
+        metadata = {"role": self.role, "spec": self._public_name, "prompt": request.prompt.sha}
         return {"run_name": self.role, "tags": [self.role], "metadata": metadata}
 
     # ---- what the model cannot do
@@ -259,10 +261,10 @@ class Agent:
         """What this agent saw, and what is remembered of its model."""
         known = set(self._unable)
         if self.replies is not None:
-            known |= self.replies.inabilities(str(self.spec))
+            known |= self.replies.inabilities(self._model_name)
         return known
 
     def _note_unable(self, method: Method) -> None:
         self._unable.add(method)
         if self.replies is not None:
-            self.replies.remember_inability(str(self.spec), method)
+            self.replies.remember_inability(self._model_name, method)

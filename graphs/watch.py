@@ -6,7 +6,6 @@ made of follows. `watch` runs them without a graph.
 """
 
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, cast
@@ -21,7 +20,7 @@ from videoespresso.graphs.selection import evenly
 from videoespresso.graphs.state import Json, State
 from videoespresso.memory.downloads import Downloads
 from videoespresso.models.batch_api.collector import Deferred
-from videoespresso.tools.frame_similarity import Fingerprint, fingerprint, similar_frames
+from videoespresso.tools.frame_similarity import first_of_similar
 from videoespresso.tools.sampling import Sampled, SamplingPlan, refine
 from videoespresso.tools.sampling import sample as sampled
 from videoespresso.tools.semantic_filter import semantic_filter
@@ -218,10 +217,12 @@ def _within_budget(context: Context) -> SamplingPlan:
 
 def stored(context: Context, video: Video, seen: Iterable[Sampled]) -> list[FrameRef]:
     """Puts pictures into the store as they come; only their references are kept."""
-    refs = []
-    for picture, rule in seen:
-        refs.append(context.store.put(video, picture, rule))
-        context.budget.charge_frames(1)
+    refs: list[FrameRef] = []
+    try:
+        for picture, rule in seen:
+            refs.append(context.store.put(video, picture, rule))
+    finally:  # what was decoded counts, however it ended
+        context.budget.charge_frames(len(refs))
     return refs
 
 
@@ -258,17 +259,8 @@ def closer(
 
 def leaders(context: Context, frames: Sequence[FrameRef]) -> dict[str, str]:
     """Frame id -> an earlier frame that is the same to the eye (itself where there is none)."""
-    recent: deque[tuple[str, Fingerprint]] = deque(maxlen=COMPARED)
-    found: dict[str, str] = {}
-    for frame in frames:
-        mark = fingerprint(context.store.image(frame))
-        equal = next(
-            (name for name, other in reversed(recent) if similar_frames(mark, other)), None
-        )
-        found[frame.id] = equal or frame.id
-        if equal is None:
-            recent.append((frame.id, mark))
-    return found
+    images = map(context.store.image, frames)
+    return first_of_similar(zip([f.id for f in frames], images, strict=True), COMPARED)
 
 
 def captioned(

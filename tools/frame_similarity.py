@@ -5,6 +5,8 @@ no cell differs by more than `THRESHOLD`. A 64-bit hash of the whole frame would
 and a green one the same; a comparison pixel by pixel would call codec noise a change.
 """
 
+from collections import deque
+from collections.abc import Iterable
 from typing import NewType
 
 import numpy as np
@@ -62,3 +64,22 @@ def similar_frames(a: Fingerprint, b: Fingerprint, threshold: float = THRESHOLD)
 def changed_share(a: Fingerprint, b: Fingerprint, threshold: float = THRESHOLD) -> float:
     """The share of the frame, 0-1, in which a difference can be seen."""
     return float((difference(a, b) > threshold).mean())
+
+
+def first_of_similar(
+    frames: Iterable[tuple[str, NDArray[np.uint8] | Image.Image]], compared: int
+) -> dict[str, str]:
+    """Frame id -> id of an earlier similar frame, itself where there is none.
+
+    frames: ids and pictures in time order; one picture is held at a time. compared: with how many
+    of the latest different frames each is compared, the nearest first.
+    """
+    recent: deque[tuple[str, Fingerprint]] = deque(maxlen=compared)
+    first: dict[str, str] = {}
+    for name, image in frames:
+        mark = fingerprint(image)
+        similar = (other for other, seen in reversed(recent) if similar_frames(mark, seen))
+        first[name] = next(similar, name)
+        if first[name] == name:
+            recent.append((name, mark))
+    return first
