@@ -199,7 +199,7 @@ def test_waiting_requests_are_answered_together(
     with model._lock:  # everybody waits
         pool = ThreadPoolExecutor(1)
         together = pool.submit(agent.text_batch, PROMPT, asked)
-        while len(model._asked) < agent.concurrency:
+        while len(model._waiting) < agent.concurrency:
             time.sleep(0.01)
     replies = [reply.value for reply in together.result()]
     pool.shutdown()
@@ -212,7 +212,7 @@ def test_waiting_requests_are_answered_together(
 def test_what_cannot_be_done_together_is_done_alone(
     family_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from videoespresso.models.hf import HfChatModel, _Asked  # noqa: PLC0415 - an extra
+    from videoespresso.models.hf import HfChatModel, _Request  # noqa: PLC0415 - an extra
 
     model = HfChatModel(path=str(family_folder("qwen2.5-vl")), max_tokens=4)
     _, weights = model._loaded
@@ -224,7 +224,7 @@ def test_what_cannot_be_done_together_is_done_alone(
         return generate(**inputs)
 
     monkeypatch.setattr(weights, "generate", small)
-    some = [_Asked(messages("", TURNS), {"stop": None}) for _ in range(2)]
+    some = [_Request(messages("", TURNS), {"stop": None}) for _ in range(2)]
     model._answer(some)
     assert all(one.result is not None for one in some)
 

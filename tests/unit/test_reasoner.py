@@ -2,7 +2,7 @@
 
 import pytest
 
-from videoespresso.agents.reasoner import Conclusion, Item, _as_it_grows, choice_of, written
+from videoespresso.agents.reasoner import Conclusion, Item, _answer_listener, choice_of, written
 
 OPTIONS = ("the dog", "the cat", "the bird", "the fish")
 
@@ -37,7 +37,7 @@ def test_the_answer_as_far_as_it_is_written(said: str, expected: str) -> None:
 
 def test_an_answer_is_told_when_it_grows_or_begins_anew() -> None:
     told: list[str] = []
-    hear = _as_it_grows(told.append)
+    hear = _answer_listener(told.append)
     for said in ('{"ans', '{"answer": "a', '{"answer": "a", "choice": null', "", '{"answer": "b'):
         hear(said)
     assert told == ["a", "", "b"]

@@ -66,7 +66,7 @@ class Transcript:
                 hint="pip install 'videoespresso[speech]'",
             ) from None
         try:
-            return faster_whisper.WhisperModel(self.model, device="cpu", compute_type="int8")
+            return faster_whisper.WhisperModel(self.model, device="cpu", compute_type="float32")
         except Exception as error:
             raise ToolError(
                 f"no speech model can be had: {self.model!r} is no folder with one, and the hub "
