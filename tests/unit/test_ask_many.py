@@ -232,9 +232,10 @@ def test_frames_are_each_questions_own() -> None:
         other.start(0.6)
     assert "spent" in whole.reached
     assert other.spent.usd == whole.spent.usd == 0.5
-    other.charge(Usage(calls=1, usd=0.1))
+    other.start(0.1)
+    other.finish(0.1, Usage(calls=1, usd=0.1))
     with pytest.raises(ve.BudgetExceeded):
-        one.check()
+        one.start()
     assert one.seconds_left == pytest.approx(whole.seconds_left, abs=1)
 
 
