@@ -112,7 +112,7 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_done_twice(
     draw = random.Random(seed)
     wanted, asked_once = builds.files("reference"), scene.asked_once
     kills = build = 0
-    while kills < kills_wanted:
+    while kills < kills_wanted or build < 2:  # one build may be killed again and again
         name = f"build-{build}"
         if build % 4:
             scene.warm(name)
@@ -134,7 +134,6 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_done_twice(
         check_paid_once(lives, asked_once)
         scene.forget(name)
         build += 1
-    assert build > 1
 
 
 def check_paid_once(lives: list[list[str]], all_of_them: set[str]) -> None:
