@@ -18,7 +18,7 @@ test: .venv/dev
 # The core suite in its own environment first: what the extras bring must not be what makes it pass.
 test-all: test .venv-all/dev
 	.venv/bin/python $(PYTEST) -m "slow and not extras and not network"
-	.venv-all/bin/python $(PYTEST) -m "extras and not network"
+	.venv-all/bin/python -m pytest -m "extras and not network"   # one process: torch takes all cores
 
 lint: .venv/dev
 	.venv/bin/ruff check .

@@ -23,8 +23,9 @@ from videoespresso.dataset_record import LETTERS, DatasetItem, KeyFrame, Reject,
 from videoespresso.statistics import at_least
 from videoespresso.types import Record
 
-FAULTS: Final = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What Pillow raises for a file that is no picture, or not a whole one."""
+FAULTS: Final = (OSError, SyntaxError, ValueError, ImportError, Image.DecompressionBombError)
+"""What Pillow raises for a file that is no picture, or not a whole one. ImportError: ultralytics,
+once it was imported, makes Pillow look for a package for every file that is no picture."""
 
 
 def decode(picture: Image.Image) -> None:
