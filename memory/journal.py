@@ -20,6 +20,10 @@ from videoespresso.errors import MemoryStoreError
 
 FORMAT = 2
 """Part of every key: raised when the meaning of what the stages write changes."""
+_DYING_S = 1.0
+"""How long a journal may still look taken after its process was killed: a decoder that was just
+being started has the lock until it runs. Without the wait a build that is begun again at once would
+take its own dead predecessor for another process, and end with nothing done."""
 
 
 class JournalTaken(MemoryStoreError):
@@ -54,7 +58,7 @@ class Journal:
     def __enter__(self) -> "Journal":
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=_DYING_S)
         except Timeout:
             raise JournalTaken(
                 f"another process is at work on {self.path.stem}",

@@ -83,20 +83,24 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 def kill_once(scene: Scene, name: str, draw: random.Random) -> bool:
-    """One run that is killed at some moment; False if it was over before."""
+    """One run that is killed at some moment; False if it was over before, with all its work done."""
+    status = _killed_status(scene, name, draw)
+    assert status in (0, -signal.SIGKILL), scene.builds.log.read_text()
+    return status != 0
+
+
+def _killed_status(scene: Scene, name: str, draw: random.Random) -> int:
     way = draw.choice(("time", "request", "reply", "before", "after", "torn"))
     scene.killer.arm(0, 0, False)
     if way in ("before", "after", "torn"):
-        return (
-            scene.forks.wait(scene.start(name, crash=(way, draw.randint(1, 25)))) == -signal.SIGKILL
-        )
+        return scene.forks.wait(scene.start(name, crash=(way, draw.randint(1, 25))))
     pid = scene.start(name)
     if way == "time":
         time.sleep(draw.uniform(0.05, 0.8))
         os.kill(pid, signal.SIGKILL)
     else:
         scene.killer.arm(pid, draw.randint(1, 12), way == "reply")
-    return scene.forks.wait(pid) == -signal.SIGKILL
+    return scene.forks.wait(pid)
 
 
 @pytest.mark.timeout(900)

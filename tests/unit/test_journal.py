@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,6 +91,16 @@ def hold(path: Path, ready: Any, done: Any) -> None:
     with Journal(path):
         ready.set()
         done.wait(30)
+
+
+def test_a_lock_that_outlives_its_killed_process_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    holder = Journal(tmp_path / "v.jsonl").__enter__()
+    gone = threading.Timer(0.2, holder.__exit__)
+    gone.start()
+    with journal(tmp_path / "v.jsonl") as mine:
+        mine.put("k", "stage", 1)
+    gone.join()
+    assert mine.get("k") == 1
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
