@@ -83,7 +83,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 def kill_once(scene: Scene, name: str, draw: random.Random) -> bool:
-    """One run that is killed at some moment; False if it was over before, with all its work done."""
+    """One run that is killed at some moment; False if it was done before."""
     status = _killed_status(scene, name, draw)
     assert status in (0, -signal.SIGKILL), scene.builds.log.read_text()
     return status != 0
