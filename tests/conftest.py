@@ -104,8 +104,9 @@ def _no_remote_host(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Every test gets a cache of its own."""
+    """Every test gets a cache of its own, and no weights that somebody pulled."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIDEOESPRESSO_CACHE_DIR", str(folder))
+        patch.setenv("VIDEOESPRESSO_MODELS_DIR", str(folder / "models"))
         yield folder

@@ -48,6 +48,17 @@ def cache_dir() -> Path:
     return Path(platformdirs.user_cache_path("videoespresso", appauthor=False))
 
 
+def models_dir() -> Path:
+    """The folder for pulled weights, which nobody clears by accident. It is not created here.
+
+    VIDEOESPRESSO_MODELS_DIR, else `models` in the platform's data folder (platformdirs).
+    """
+    given = os.environ.get(PREFIX + "MODELS_DIR")
+    if given:
+        return Path(given).expanduser()
+    return Path(platformdirs.user_data_path("videoespresso", appauthor=False)) / "models"
+
+
 class McpServer(Record):
     """How to reach an MCP server: the command that starts it (stdio), or the URL of one that runs.
 
@@ -96,6 +107,7 @@ class Settings(Record):
     timeout_s: how long one model call may take. concurrency: calls at a time on one model.
     requests_per_minute, tokens_per_minute: limits of each model's provider; None is no limit. What
         a server asks for in Retry-After is heard by every caller whatever is set.
+    models_dir: the folder of pulled weights (`videoespresso models pull`).
     """
 
     profile: str = ""
@@ -133,6 +145,7 @@ class Settings(Record):
     requests_per_minute: int | None = Field(default=None, ge=1)
     tokens_per_minute: int | None = Field(default=None, ge=1)
     cache_dir: Path = Field(default_factory=cache_dir)
+    models_dir: Path = Field(default_factory=models_dir)
     sources: dict[str, str] = Field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -247,8 +260,9 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _build(values: dict[str, Any], sources: dict[str, str], warnings: tuple[str, ...]) -> Settings:
     """Validates; the first value that does not fit is named with its source."""
-    if "cache_dir" in values:
-        values["cache_dir"] = Path(str(values["cache_dir"])).expanduser()
+    for key in ("cache_dir", "models_dir"):
+        if key in values:
+            values[key] = Path(str(values[key])).expanduser()
     if isinstance(values.get("tools"), str):
         names = values["tools"].split(",")
         values["tools"] = tuple(name.strip() for name in names if name.strip())

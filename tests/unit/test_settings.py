@@ -146,6 +146,18 @@ def test_the_cache_folder_is_named_and_not_made(
     assert cache_dir() == Path(os.path.expanduser("~/c"))
 
 
+def test_the_models_folder_is_named_and_not_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDEOESPRESSO_MODELS_DIR", str(tmp_path / "m"))
+    assert Settings.load().models_dir == tmp_path / "m"
+    assert not (tmp_path / "m").exists()
+    monkeypatch.delenv("VIDEOESPRESSO_MODELS_DIR")
+    data = platformdirs.user_data_path("videoespresso", appauthor=False)
+    assert Settings.load().models_dir == data / "models"
+    assert Settings.load({"models_dir": "~/m"}).models_dir == Path(os.path.expanduser("~/m"))
+
+
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         setattr(Settings(), "fps", 3.0)  # noqa: B010 - mypy refuses the plain form, as it should
