@@ -21,7 +21,7 @@ def put(settings: Settings, note: Pulled) -> Path:
 def test_nothing_was_pulled() -> None:
     settings = Settings.load()
     assert pulled(settings, "detector") is None
-    assert pulled_detector(settings) == ""
+    assert pulled_detector(settings) is None
 
 
 def test_a_folder_a_file_and_options_become_a_spec() -> None:
@@ -53,4 +53,4 @@ def test_damaged_weights_count_as_not_pulled(damage: str) -> None:
         case _:
             (where / NOTE).unlink()
     assert pulled(settings, "clip") is None
-    assert pulled_spec(settings, "clip") == ""
+    assert pulled_spec(settings, "clip") is None

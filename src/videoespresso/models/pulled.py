@@ -56,15 +56,15 @@ def pulled(settings: Settings, part: Part) -> Pulled | None:
     return found if whole else None
 
 
-def pulled_spec(settings: Settings, part: Part) -> str:
-    """The spec of what was pulled for a part, e.g. `onnx:/…/models/detector`; "" for nothing."""
+def pulled_spec(settings: Settings, part: Part) -> str | None:
+    """The spec of what was pulled for a part, e.g. `onnx:/…/models/detector`; None for nothing."""
     found = pulled(settings, part)
     if found is None:
-        return ""
+        return None
     path = folder(settings, part) / found.file
     return f"{found.kind}:{path}" + (f"?{found.options}" if found.options else "")
 
 
-def pulled_detector(settings: Settings) -> str:
-    """The spec of the pulled detector, "" where none was: then there are no boxes."""
+def pulled_detector(settings: Settings) -> str | None:
+    """The spec of the pulled detector, None where none was: then there are no boxes."""
     return pulled_spec(settings, "detector")
