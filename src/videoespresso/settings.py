@@ -25,6 +25,10 @@ FILE_NAME = "videoespresso.toml"
 DATASET_ROLES = ("generator", "verifier", "annotator", "distractor")
 """Chat roles of dataset mode only."""
 ROLES = ("captioner", "selector", "reasoner", "checker", "detector", "embedder", *DATASET_ROLES)
+MODEL_ROLES = tuple(role for role in ROLES if role not in ("detector", "embedder"))
+"""Roles filled by a chat model, of a question and of dataset mode."""
+MODEL = "model"
+"""A key that stands for all of them."""
 DEFAULT_SOURCE = "default"
 
 _SECRET = re.compile(
@@ -87,9 +91,10 @@ class McpServer(Record):
 class Settings(Record):
     """Everything that can be set, each value with where it came from (`sources`).
 
-    profile: a named set of models; "" means that nothing was configured (models/profiles.py then
-        takes the embedded pack and says so).
-    captioner ... distractor: a spec `provider:model[@base_url]`; "" means what the profile says.
+    profile: a named set of models. captioner ... distractor: a spec `provider:model[@base_url]`;
+        "" means what the profile says, and without a profile what the roles say that were set.
+        With neither nothing is configured: models/profiles.py takes the embedded pack, says so.
+        `load` takes `model`, too: every chat role that the same place does not set itself.
     label_check: of dataset mode: what checks boxes, "colors" (which "" is, too), a CLIP,
         `hf:ID_OR_PATH`, or "off".
     fps, dynamic_fps: frames a second on static and on moving stretches (paper: 1 and 2-4).
@@ -176,6 +181,7 @@ class Settings(Record):
         for source, layer in layers:
             for key, value in layer.items():
                 _check(key, value, source)
+            for key, value in _spread(layer).items():
                 values[key], sources[key] = value, source
         return _build(values, sources, warnings)
 
@@ -184,10 +190,16 @@ class Settings(Record):
         return self.sources.get(key, DEFAULT_SOURCE)
 
 
-KNOWN = tuple(key for key in Settings.model_fields if key not in ("sources", "warnings"))
+KNOWN = (MODEL, *(key for key in Settings.model_fields if key not in ("sources", "warnings")))
 
 FILE_ONLY = ("mcp",)
 """Tables, which no variable can hold well."""
+
+
+def _spread(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """What one place sets, its `model` as the roles it stands for."""
+    everybody = dict.fromkeys(MODEL_ROLES, layer[MODEL]) if layer.get(MODEL) else {}
+    return everybody | {key: value for key, value in layer.items() if key != MODEL}
 
 
 def find_file() -> Path | None:
@@ -221,7 +233,8 @@ def _from_environment(environ: Mapping[str, str]) -> tuple[dict[str, str], tuple
     """Values of known variables, and a warning for each unknown one that resembles a known one."""
     values: dict[str, str] = {}
     warnings: list[str] = []
-    for name, value in sorted(environ.items()):
+    # VIDEOESPRESSO_MODEL first: what a role's own variable says is the last word
+    for name, value in sorted(environ.items(), key=lambda one: (one[0] != PREFIX + "MODEL", *one)):
         if not name.startswith(PREFIX) or value == "":
             continue
         key = name.removeprefix(PREFIX).lower()

@@ -7,7 +7,15 @@ import platformdirs
 import pytest
 
 from videoespresso.errors import SettingsError
-from videoespresso.settings import FILE_ONLY, KNOWN, PREFIX, Settings, cache_dir, find_file
+from videoespresso.settings import (
+    FILE_ONLY,
+    KNOWN,
+    MODEL,
+    PREFIX,
+    Settings,
+    cache_dir,
+    find_file,
+)
 
 
 @pytest.fixture
@@ -34,7 +42,7 @@ def test_given_beats_environment_beats_file_beats_default(file: Path) -> None:
 def test_every_key_can_be_set_in_the_environment() -> None:
     environ = {PREFIX + key.upper(): "1" for key in KNOWN}
     settings = Settings.load(environ=environ | {"VIDEOESPRESSO_MAX_SIDE": "64"})
-    assert set(settings.sources) == set(KNOWN) - set(FILE_ONLY)
+    assert set(settings.sources) == set(KNOWN) - {*FILE_ONLY, MODEL}  # which is the roles
     assert [FILE_ONLY[0] in warning for warning in settings.warnings] == [True]
     assert settings.one_image is True
     assert settings.budget_calls == 1

@@ -8,8 +8,9 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from videoespresso.cli.console import err, say_warning
-from videoespresso.errors import UserError
-from videoespresso.settings import ROLES, Settings
+from videoespresso.errors import SettingsError, UserError
+from videoespresso.models.specs import ModelSpec
+from videoespresso.settings import MODEL, MODEL_ROLES, ROLES, Settings
 
 R = TypeVar("R")
 
@@ -22,7 +23,9 @@ Profile = Annotated[
 ]
 Model = Annotated[
     list[str] | None,
-    typer.Option("--model", "-m", metavar="ROLE=SPEC", help="A model for one role."),
+    typer.Option(
+        "--model", "-m", metavar="[ROLE=]SPEC", help="A model for every role, or for one."
+    ),
 ]
 Detector = Annotated[
     str | None,
@@ -126,14 +129,31 @@ def settings_of(
 
 
 def roles(given: Sequence[str]) -> dict[str, str]:
-    """('reasoner=openai:gpt-4o', …) as settings. Raises UserError for anything else."""
+    """('openai:gpt-4o', 'captioner=openai:gpt-4.1-nano', …) as settings: a spec alone is for every
+    chat role. Raises UserError for what is neither, and for two specs for the same."""
     specs: dict[str, str] = {}
     for text in given:
         role, equals, spec = text.partition("=")
-        if role not in ROLES or not equals or not spec:
+        if role not in ROLES or not equals:  # a spec may hold an "=" of its own
+            role, spec = MODEL, text
+        fault = _fault(role, spec)
+        if specs.setdefault(role, spec) != spec:
+            fault = f"there are two for {'every role' if role == MODEL else f'the {role}'}"
+        if fault:
             raise UserError(
-                f"--model {text!r} does not name a role and a model",
-                hint=f"Write --model ROLE=SPEC, with a role of: {', '.join(ROLES)}.",
+                f"--model {text!r}: {fault}",
+                hint="Write --model SPEC for every role, e.g. openai:gpt-4o, or --model ROLE=SPEC, "
+                f"with a role of: {', '.join(ROLES)}.",
             )
-        specs[role] = spec
     return specs
+
+
+def _fault(role: str, spec: str) -> str:
+    """What is wrong with a spec; detector and embedder read their own."""
+    if role not in (MODEL, *MODEL_ROLES):
+        return "" if spec else "no model is named"
+    try:
+        ModelSpec.parse(spec)
+    except SettingsError as error:
+        return str(error)
+    return ""

@@ -1,16 +1,19 @@
 """Profiles: named sets of specs, and which spec each role ends up with."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from videoespresso.errors import SettingsError
-from videoespresso.models.specs import ModelSpec
-from videoespresso.settings import DATASET_ROLES, ROLES, Settings
+from videoespresso.models.pulled import pulled_detector
+from videoespresso.models.specs import EMBEDDED, ModelSpec
+from videoespresso.settings import DATASET_ROLES, DEFAULT_SOURCE, MODEL_ROLES, ROLES, Settings
 
 CHAT_ROLES = ("captioner", "selector", "reasoner", "checker")
 """Roles filled by a chat model; `detector` and `embedder` have grammars of their own."""
 
 ZERO_SHOT = "hf:IDEA-Research/grounding-dino-tiny"
+EMBEDDER = "wordllama"
+PACK = f"{EMBEDDED}:"
 TEACHER = "embedded:teacher"
 """Rules on captions, for dataset mode without a key; no model."""
 _GPT_4O_TEACHES = {
@@ -32,7 +35,7 @@ class Profile:
 
 
 def _profile(name: str, about: str, note: str = "", **specs: str) -> Profile:
-    return Profile(name, about, {"detector": "off", "embedder": "wordllama", **specs}, note)
+    return Profile(name, about, {"detector": "off", "embedder": EMBEDDER, **specs}, note)
 
 
 PROFILES: dict[str, Profile] = {
@@ -115,28 +118,67 @@ def profile(name: str) -> Profile:
 
 def configured(settings: Settings) -> bool:
     """Whether anybody chose a model: a profile, or a spec for a chat role."""
-    given = (getattr(settings, role) for role in (*CHAT_ROLES, *DATASET_ROLES))
+    given = (getattr(settings, role) for role in MODEL_ROLES)
     return bool(settings.profile) or any(given)
 
 
-def resolve(settings: Settings) -> dict[str, Role]:
-    """Every role's spec: its own setting, else the profile's, else the default profile's.
+NOT_CHOSEN = "not chosen"
+"""Source of the detector `off` where nobody chose one and none was pulled."""
 
+
+def resolve(settings: Settings) -> dict[str, Role]:
+    """Every role's spec: its own setting, else the profile's; where no profile was chosen it
+    follows the roles that were set (`_following`), never the pack.
+
+    With nothing set at all that is the default profile. The pack's detector comes with the pack's
+    chat roles only; where nobody chose another one, it is the one that was pulled, else `off`.
     Raises SettingsError for an unknown profile or a chat role whose spec cannot be read.
     """
+    given = {role: getattr(settings, role) for role in ROLES}
+    own = {role: Role(role, spec, settings.source(role)) for role, spec in given.items() if spec}
+    alone = not settings.profile and configured(settings)
+    chosen = own if alone else _of_profile(settings) | own
+    roles = {role: _suited(chosen.get(role) or _following(role, chosen)) for role in MODEL_ROLES}
+    roles["embedder"] = chosen.get("embedder") or Role("embedder", EMBEDDER, DEFAULT_SOURCE)
+    roles["detector"] = own.get("detector") or _detector(settings, chosen | roles)
+    return {role: roles[role] for role in ROLES}
+
+
+def _of_profile(settings: Settings) -> dict[str, Role]:
     chosen = profile(settings.profile or DEFAULT)
     source = f"profile {chosen.name}" + ("" if settings.profile else " (default)")
-    roles: dict[str, Role] = {}
-    for role in ROLES:
-        own = getattr(settings, role)
-        roles[role] = (
-            Role(role, own, settings.source(role))
-            if own
-            else Role(role, chosen.specs[role], source)
-        )
-    for role in (*CHAT_ROLES, *DATASET_ROLES):
-        _ = roles[role].model  # a wrong spec is reported now, not after the video was decoded
-    return roles
+    return {role: Role(role, spec, source) for role, spec in chosen.specs.items()}
+
+
+def _following(role: str, chosen: Mapping[str, Role]) -> Role:
+    """The model of a role that nobody set: the selector's is the captioner's, captioner and
+    reasoner have each other's, all others the reasoner's; where neither is set, the first that is.
+    """
+    first = ["reasoner", "captioner"]
+    if role in ("captioner", "selector"):
+        first.reverse()
+    leader = next(r for r in (*first, *MODEL_ROLES) if r in chosen)
+    return Role(role, chosen[leader].spec, f"as the {leader}")
+
+
+def _suited(role: Role) -> Role:
+    """`embedded:` is the pack for a question's roles and the teacher for those of dataset mode: the
+    one cannot do the other's work. Raises SettingsError for a spec that cannot be read."""
+    if role.model.provider != EMBEDDED or role.spec not in (PACK, TEACHER):
+        return role
+    return replace(role, spec=TEACHER if role.role in DATASET_ROLES else PACK)
+
+
+def _detector(settings: Settings, roles: Mapping[str, Role]) -> Role:
+    """The detector where none was set."""
+    pack = all(roles[role].model.provider == EMBEDDED for role in CHAT_ROLES)
+    given = roles.get("detector", Role("detector", "off", "as the reasoner"))
+    if given.spec not in ("off", PACK):
+        return given
+    if pack:
+        return replace(given, spec=PACK)
+    pulled = pulled_detector(settings)
+    return Role("detector", pulled or "off", "pulled" if pulled else NOT_CHOSEN)
 
 
 ONE_IMAGE = ("llava:", "llava-phi3", "llama3.2-vision", "bakllava", "moondream", "llava-1.5")
