@@ -58,7 +58,7 @@ def _doubts(state: State, answered: bool, choice: int | None) -> list[str]:
             f"The checker is not convinced: {verdict.get('missing') or 'no reason given'}"
         )
     if answered and state.get("options") and choice is None:
-        doubts.append("The answer names none of the options.")
+        doubts.append("The model's reply is none of the options; it is given as it was written.")
     return doubts
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from videoespresso.api.question_checks import check_question
 from videoespresso.settings import Settings
 from videoespresso.types import Answer, Record
 
@@ -62,8 +63,9 @@ def ask(
     the settings, for this question alone. on_step: called as each node ends. on_progress:
     called while a video is downloaded.
 
-    Raises VideoError, SettingsError, ModelError. A reached budget is no error: the answer says so
-    and keeps what was found.
+    Raises VideoError, SettingsError, ModelError; UserError for a question that is empty and for
+    options that are no choice, before anything is looked at. A reached budget is no error: the
+    answer says so and keeps what was found.
     """
     found: Answer | None = None
     for step in stream(
@@ -86,7 +88,7 @@ def ask(
 
 def stream(video: str | Path, question: str, **asking: Unpack[Asking]) -> Iterator[Step | Answer]:
     """The steps as they happen, and the answer last. Takes what `ask` takes."""
-    settings = _settings(asking)
+    settings = _settings(question, asking)
     file = _local(video, settings, asking)
     yield from _fetched(file)
     graph, given, context = _prepared(file, question, settings, asking)
@@ -107,7 +109,7 @@ async def astream(
     video: str | Path, question: str, **asking: Unpack[Asking]
 ) -> AsyncIterator[Step | Answer]:
     """`stream`, awaited."""
-    settings = _settings(asking)
+    settings = _settings(question, asking)
     file = await asyncio.to_thread(_local, video, settings, asking)
     for step in _fetched(file):
         yield step
@@ -117,10 +119,12 @@ async def astream(
             yield written
 
 
-def _settings(asking: Asking) -> Settings:
-    """Raises SettingsError for a selection strategy that does not exist, before anything else."""
+def _settings(question: str, asking: Asking) -> Settings:
+    """Raises UserError for an unusable question and SettingsError for a selection strategy that
+    does not exist, before anything else."""
     from videoespresso.graphs.selection import strategy  # noqa: PLC0415 - slow to import
 
+    check_question(question, asking.get("options", ()))
     settings = asking.get("settings") or Settings.load()
     if (select := asking.get("select")) is not None:
         settings = settings.model_copy(update={"select": select})

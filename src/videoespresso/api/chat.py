@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from videoespresso.api.ask import Step, ask, step_of
+from videoespresso.api.question_checks import check_question
 from videoespresso.errors import UserError
 from videoespresso.graphs import watch
 from videoespresso.graphs.chat import ChatGraph, ChatQuestion, chat_graph, understand_message
@@ -141,6 +142,7 @@ class Chat:
 
         Raises as `videoespresso.ask`. Interrupted or failed, it leaves the thread as it was.
         """
+        check_question(question, options)
         answers: list[Answer] = []
 
         def on_update(node: str, wrote: dict[str, Any]) -> None:

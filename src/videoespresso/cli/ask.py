@@ -126,16 +126,18 @@ def write_report(answer: Answer, report: Path, settings: Settings) -> None:
 
 
 def code_of(answer: Answer) -> Exit:
-    """The exit code: a reached limit comes before "not answered", which it explains."""
+    """The exit code: a reached limit comes before "not answered", which it explains. A reply that
+    is none of the options does not answer a choice."""
     if any(gap.stage == "budget" for gap in answer.gaps):
         return Exit.BUDGET
-    return Exit.ANSWERED if answer.answered else Exit.NOT_ANSWERED
+    undecided = answer.options and answer.choice is None
+    return Exit.ANSWERED if answer.answered and not undecided else Exit.NOT_ANSWERED
 
 
 def show(answer: Answer, *, quiet: bool) -> None:
     """The answer for a person: text, options, evidence with instants and boxes, cost."""
     chosen = "" if answer.choice is None else f"{letter(answer.choice)}. "
-    out().print(f"{chosen}{printable(answer.text)}", style="bold" if answer.answered else "yellow")
+    out().print(f"{chosen}{printable(answer.text)}", style="yellow" if code_of(answer) else "bold")
     if quiet:
         return
     for position, option in enumerate(answer.options):

@@ -13,6 +13,7 @@ from videoespresso.errors import MemoryStoreError
 from videoespresso.report.parts import (
     DrawnBox,
     Mark,
+    apart,
     data_uri,
     draw_box,
     hues_of,
@@ -80,7 +81,7 @@ def timeline(answer: Answer) -> list[Mark]:
 
 def drawn(boxes: Sequence[Box], hues: dict[str, int]) -> tuple[DrawnBox, ...]:
     """Boxes as percentages, each once; `hues` gives a label one colour on the whole page."""
-    return tuple(
+    return apart(
         draw_box(box.label, box.score, box.xyxy, hues[box.label]) for box in dict.fromkeys(boxes)
     )
 

@@ -51,7 +51,8 @@ class Mark(NamedTuple):
 
 
 class DrawnBox(NamedTuple):
-    """A box in percent of its picture. `inside`: its label, as there is no room above."""
+    """A box in percent of its picture. `inside`: its label, as there is no room above. row: by how
+    many heights of a label its label is moved down, so that it covers no other."""
 
     label: str
     score: float | None
@@ -61,6 +62,7 @@ class DrawnBox(NamedTuple):
     height: float
     hue: int
     inside: bool
+    row: int = 0
 
 
 def draw_box(
@@ -69,6 +71,40 @@ def draw_box(
     """A box (0-1) in percent of its picture."""
     x0, y0, x1, y1 = (round(100 * v, 3) for v in xyxy)
     return DrawnBox(label, score, x0, y0, round(x1 - x0, 3), round(y1 - y0, 3), hue, inside=y0 < 9)
+
+
+def apart(boxes: Iterable[DrawnBox]) -> tuple[DrawnBox, ...]:
+    """The boxes with labels that do not cover each other, as far as the picture has room.
+
+    The page is laid out by the browser: sizes are those of the narrowest picture it may show.
+    """
+    placed: list[tuple[float, float, float]] = []
+    moved = []
+    for box in boxes:
+        width = _LETTER * (len(box.label) + 6)
+        left = box.left + box.width - width if box.left > 70 else box.left
+        top = box.top if box.inside else box.top - _ROW
+        rows = range(int((100 - top) // _ROW))
+        free = (k for k in rows if not _covers(placed, left, top + k * _ROW, width))
+        row = next(free, 0)
+        placed.append((left, top + row * _ROW, width))
+        moved.append(box._replace(row=row))
+    return tuple(moved)
+
+
+def _covers(
+    placed: Iterable[tuple[float, float, float]], left: float, top: float, width: float
+) -> bool:
+    """Whether a label there would touch one of those (left, top, width)."""
+    return any(
+        abs(top - y) < 0.95 * _ROW and left < x + other and x < left + width
+        for x, y, other in placed
+    )
+
+
+_LETTER, _ROW = 2.4, 10.0
+"""A letter's width and a label's height, in percent of a picture of 272 x 153 pixels, the smallest
+column of the dataset's page (6.5 and 15.5 pixels)."""
 
 
 def hues_of(labels: Iterable[str]) -> dict[str, int]:

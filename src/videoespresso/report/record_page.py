@@ -23,6 +23,7 @@ from videoespresso.report.parts import (
     PICTURE_SIDE,
     DrawnBox,
     Mark,
+    apart,
     data_uri,
     draw_box,
     hues_of,
@@ -80,7 +81,7 @@ def view(
     frames = []
     for k, frame in enumerate(item.core_frames[:SHOWN]):
         src, missing = _picture(folder, frame, side, quality)
-        frames.append(FrameView(k + 1, frame, src, missing, tuple(_drawn(item, k, hues))))
+        frames.append(FrameView(k + 1, frame, src, missing, apart(_drawn(item, k, hues))))
     start, end = _span(item)
     many = (item.options, item.evidence, item.core_frames, item.captions)
     return RecordView(
