@@ -6,8 +6,10 @@ imports it, and the core runs the same models from ONNX. **Safety:** a `.pt` is 
 loading one can run what its author put in it: load weights you trust.
 """
 
+import difflib
 import importlib.util
 import os
+import shutil
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +41,33 @@ def import_yolo() -> Any:
     from ultralytics import YOLO  # noqa: PLC0415 - the extra `yolo`; loads torch
 
     return YOLO
+
+
+def fetch_checkpoint(name: str, folder: Path) -> Path:
+    """A checkpoint of ultralytics' own by its name ("yolo11n"), downloaded into a folder; or a copy
+    of your own `.pt`. Raises `SettingsError` when there is none, or the download fails."""
+    yolo, own = import_yolo(), Path(name).expanduser()
+    if own.is_file():
+        return Path(shutil.copy(own, folder))
+    target = folder / f"{own.name.removesuffix('.pt')}.pt"
+    from ultralytics.utils import downloads  # noqa: PLC0415 - the extra `yolo`
+
+    if target.name not in downloads.GITHUB_ASSETS_NAMES:
+        near = difflib.get_close_matches(target.name, downloads.GITHUB_ASSETS_NAMES, n=1)
+        raise SettingsError(
+            f"ultralytics has no checkpoint {target.name}",
+            hint=f"Did you mean {near[0]}?" if near else "E.g. yolo11n, yolo26s; or give a file.",
+        )
+    try:
+        downloads.attempt_download_asset(target)
+        yolo(str(target), verbose=False)
+    except Exception as error:  # requests, ultralytics and unpickling raise anything
+        target.unlink(missing_ok=True)
+        raise SettingsError(
+            f"{target.name} could not be fetched ({type(error).__name__})",
+            hint="Is there a network? A file from elsewhere: --yolo PATH.pt",
+        ) from error
+    return target
 
 
 class UltralyticsDetector:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
+from videoespresso.cli import models_pull
 from videoespresso.cli.console import Exit, err, examples, one_line, out, say_warning, show_table
 from videoespresso.cli.options import MODELS, takes_settings
 from videoespresso.errors import VideoEspressoError
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="models",
-    help="Which model fills which role, and whether it answers.",
+    help="Which model fills which role, whether it answers; weights for this machine.",
     no_args_is_help=True,
-    epilog=examples("models list", "models test --profile openai"),
+    epilog=examples("models list", "models test --profile openai", "models pull laptop"),
 )
+models_pull.add_to(app)
 
 LONGEST_REPLY = 60
 """Characters of a reply that are shown: enough to see that it is one."""
