@@ -20,8 +20,11 @@ MAX_TOKENS = 1024
 NO_KEY = "not-needed"
 """Sent to a server on this machine when OPENAI_API_KEY is not set: the SDK insists on a key."""
 
-EXTRAS = ("anthropic", "ollama")
+EXTRAS = {"anthropic": "anthropic", "google_genai": "gemini", "ollama": "ollama"}
 """Providers that are extras of ours; any other that LangChain knows comes by its own package."""
+
+CONTEXT_TOKENS = 16384
+"""What Ollama is asked to hold: its own default of 4,096 silently cuts a request of a few frames."""
 
 
 def chat_model(
@@ -34,8 +37,7 @@ def chat_model(
     """Builds the model. No request is made; `hf:` and `embedded:` load their weights when used.
 
     The SDK's own retries are off: client/retry.py retries, so that the budget sees every call.
-    Raises SettingsError for a missing key and ModelError for a missing package, each with what
-    to do about it.
+    Raises SettingsError for a missing key or package, with what to do about it.
     """
     spec = ModelSpec.parse(spec) if isinstance(spec, str) else spec
     if spec.provider == "embedded":
@@ -87,26 +89,23 @@ def _openai(
     spec: ModelSpec, timeout_s: float, max_tokens: int, temperature: float
 ) -> "BaseChatModel":
     """OpenAI, or any server that speaks its chat completions."""
+    if not spec.name:
+        raise SettingsError(
+            f"{spec} names no model", hint="Write openai:NAME@URL; `curl URL/models` shows names."
+        )
     # imports openai: a second or two
     from langchain_openai import ChatOpenAI  # noqa: PLC0415
     from langchain_openai.chat_models.base import BaseChatOpenAI  # noqa: PLC0415
     from pydantic import SecretStr  # noqa: PLC0415 - only for this
 
     url = spec.base_url or openai_base_url()
-    key = os.environ.get("OPENAI_API_KEY")
-    if not key:
-        if not is_local(url or ""):
-            raise SettingsError(
-                f"{spec} needs a key",
-                hint="Set OPENAI_API_KEY, or choose models that need none: --profile embedded.",
-            )
-        key = NO_KEY
-    own_rules = _reasons(spec.model)
+    key = _openai_key(spec, url)
+    own_rules = _reasons(spec.name)
     # OpenAI wants `max_completion_tokens`, which ChatOpenAI sends; every imitator knows
     # `max_tokens`, and some ignore the other, so that a small model may talk for ever
     kind: type[BaseChatOpenAI] = BaseChatOpenAI if url and not own_rules else ChatOpenAI
     options: dict[str, Any] = {
-        "model": spec.model,
+        "model": spec.name,
         "base_url": url,
         "api_key": SecretStr(key),
         "timeout": timeout_s,
@@ -114,10 +113,26 @@ def _openai(
         "max_retries": 0,
         "max_tokens": max_tokens,
         "temperature": None if own_rules else temperature,
-        "use_responses_api": False if url else None,
+        "use_responses_api": False if url or spec.options else None,
     }
+    if effort := spec.options.get("effort"):
+        options["reasoning_effort"] = effort
     with model_errors(spec):
         return kind(**options)
+
+
+def _openai_key(spec: ModelSpec, url: str | None) -> str:
+    """Raises SettingsError where a key is needed and there is none."""
+    key = os.environ.get("OPENAI_API_KEY")
+    if key:
+        return key
+    if not is_local(url or ""):
+        raise SettingsError(
+            f"{spec} needs a key",
+            hint="Set OPENAI_API_KEY (a server that wants none takes any word), or choose models "
+            "that need none: `videoespresso models list`.",
+        )
+    return NO_KEY
 
 
 def _reasons(model: str) -> bool:
@@ -125,20 +140,66 @@ def _reasons(model: str) -> bool:
     return model.startswith(("o1", "o3", "o4", "gpt-5", "gpt-6")) and "chat" not in model
 
 
+_NO_TEMPERATURE = ("claude-opus-4-7", "claude-opus-4-8", "claude-sonnet-5", "claude-fable-5")
+"""Claude models that answer 400 to a request with a temperature."""
+
+
 def _by_langchain(
     spec: ModelSpec, timeout_s: float, max_tokens: int, temperature: float
 ) -> "BaseChatModel":
     """Any provider that LangChain's `init_chat_model` knows."""
     package = f"langchain-{spec.provider.replace('_', '-')}"
-    extra = f'"videoespresso[{spec.provider}]"' if spec.provider in EXTRAS else ""
+    extra = f'"videoespresso[{EXTRAS[spec.provider]}]"' if spec.provider in EXTRAS else ""
     if importlib.util.find_spec("langchain") is None:
-        raise ModelError(
+        raise SettingsError(
             f"{spec} needs the packages langchain and {package}",
             hint=f"pip install {extra or f'langchain {package}'}",
         )
     # an optional package, without which the type checker must give the same verdict
     init_chat_model = importlib.import_module("langchain.chat_models").init_chat_model
+    options = _langchain_options(spec, timeout_s, max_tokens, temperature)
+    if key_missing := missing_key(spec):
+        raise SettingsError(f"{spec} needs a key", hint=f"Set {key_missing}.")
+    try:
+        model = init_chat_model(spec.name, model_provider=spec.provider, **options)
+    except ImportError as error:  # its text names the package
+        raise SettingsError(f"{spec}: {error}", hint=f"pip install {extra or package}") from error
+    except ValueError as error:  # an unknown provider, or pydantic's word on a missing key
+        first = redact(str(error)).strip().partition("\n")[0]
+        raise SettingsError(
+            f"{spec}: {first}",
+            hint=f"Check the provider's name; keys go into {key_variable(spec.provider)}.",
+        ) from None
+    return cast("BaseChatModel", model)
+
+
+def missing_key(spec: ModelSpec) -> str:
+    """The variable in which a provider's key is not; "" where it is, or none is known to be needed.
+
+    Asked before a question, so that nobody waits for a film to be decoded to learn of it.
+    """
+    if spec.local or spec.in_process or spec.provider not in _KEYED:
+        return ""
+    if spec.provider == "openai" and is_local(spec.base_url or openai_base_url() or ""):
+        return ""
+    names = _KEYED[spec.provider]
+    return "" if any(os.environ.get(name) for name in names) else names[0]
+
+
+_KEYED = {
+    "openai": ("OPENAI_API_KEY",),
+    "anthropic": ("ANTHROPIC_API_KEY",),
+    "google_genai": ("GOOGLE_API_KEY", "GEMINI_API_KEY"),
+}
+
+
+def _langchain_options(
+    spec: ModelSpec, timeout_s: float, max_tokens: int, temperature: float
+) -> dict[str, Any]:
+    """What the provider's class takes."""
     options: dict[str, Any] = {"temperature": temperature}
+    if spec.provider == "anthropic" and spec.name.startswith(_NO_TEMPERATURE):
+        options = {}
     if spec.base_url:
         options["base_url"] = spec.base_url
     if spec.provider == "ollama":
@@ -147,17 +208,13 @@ def _by_langchain(
         # no connection outlives its call: LangChain's Ollama client is never closed
         limits = httpx.Limits(max_keepalive_connections=0)
         client = {"timeout": timeout_s, "limits": limits}
-        options |= {"num_predict": max_tokens, "client_kwargs": client}
-    else:
-        options |= {"max_tokens": max_tokens, "timeout": timeout_s, "max_retries": 0}
-    try:
-        model = init_chat_model(spec.model, model_provider=spec.provider, **options)
-    except ImportError as error:  # its text names the package
-        raise ModelError(f"{spec}: {error}", hint=f"pip install {extra or package}") from error
-    except ValueError as error:  # an unknown provider, or pydantic's word on a missing key
-        first = redact(str(error)).strip().partition("\n")[0]
-        raise SettingsError(
-            f"{spec}: {first}",
-            hint=f"Check the provider's name; keys go into {key_variable(spec.provider)}.",
-        ) from None
-    return cast("BaseChatModel", model)
+        return options | {
+            "num_predict": max_tokens,
+            "num_ctx": CONTEXT_TOKENS,
+            "client_kwargs": client,
+        }
+    if detail := spec.options.get("detail"):
+        options["media_resolution"] = f"MEDIA_RESOLUTION_{detail.upper()}"
+    if effort := spec.options.get("effort"):
+        options["thinking_level"] = effort
+    return options | {"max_tokens": max_tokens, "timeout": timeout_s, "max_retries": 0}

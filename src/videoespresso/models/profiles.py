@@ -187,5 +187,5 @@ ONE_IMAGE = ("llava:", "llava-phi3", "llama3.2-vision", "bakllava", "moondream",
 
 def takes_one_image(spec: ModelSpec) -> bool:
     """Whether several images must become one grid: known from the name (see also `one_image`)."""
-    name = spec.model.lower().rpartition("/")[2]
+    name = spec.name.lower().rpartition("/")[2]
     return name in {"llava"} or name.startswith(ONE_IMAGE)

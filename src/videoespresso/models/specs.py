@@ -1,10 +1,10 @@
-"""Model specs: `provider:model[@base_url]`, the one way a chat model is named."""
+"""Model specs: `provider:model[?options][@base_url]`, the one way a chat model is named."""
 
 import hashlib
 import os
 import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from videoespresso.errors import SettingsError
 
@@ -19,13 +19,28 @@ _EXAMPLES = (
     "openai:qwen2.5-vl@http://localhost:8000/v1."
 )
 
+OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
+    "openai": {
+        "detail": ("low", "high", "original", "auto"),
+        "effort": ("none", "minimal", "low", "medium", "high", "xhigh", "max"),
+    },
+    "google_genai": {
+        "detail": ("low", "medium", "high"),
+        "effort": ("minimal", "low", "medium", "high"),
+    },
+}
+"""What a spec of a paid provider may say after "?": `detail`, how closely an image is looked at,
+which is what it costs; `effort`, how long a model that reasons may do so. Providers that are not
+here read their own options."""
+
 
 @dataclass(frozen=True)
 class ModelSpec:
     """A chat model by name. `str(spec)` and `ModelSpec.parse` are inverse to each other.
 
-    model is "" for `embedded:` alone. base_url is "" for the provider's own address; it carries
-    no user, password or query, so that a spec can be printed anywhere.
+    model is "" for `embedded:`, and for `openai:@URL`, which is whatever that server serves
+    (models/served.py). base_url is "" for the provider's own address; it carries no user, password
+    or query, so that a spec can be printed anywhere.
     """
 
     provider: str
@@ -41,14 +56,27 @@ class ModelSpec:
             shown = text if "://" not in text else text.partition("://")[0] + "://…"
             raise SettingsError(f"not a model spec: {shown!r}", hint=_EXAMPLES)
         provider, model, url = match["provider"], match["model"].strip(), match["url"] or ""
-        if not model and provider != EMBEDDED:
+        if not model and provider != EMBEDDED and not (provider == "openai" and url):
             raise SettingsError(f"the spec {provider}: names no model", hint=_EXAMPLES)
         if url:
             _check_url(provider, url)
-        return cls(provider, model, url.rstrip("/"))
+        spec = cls(provider, model, url.rstrip("/"))
+        _check_options(spec)
+        return spec
 
     def __str__(self) -> str:
         return f"{self.provider}:{self.model}" + (f"@{self.base_url}" if self.base_url else "")
+
+    @property
+    def name(self) -> str:
+        """The model as its provider knows it: without the options of OPTIONS."""
+        return self.model.partition("?")[0] if self.provider in OPTIONS else self.model
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What stands after "?", for the providers in OPTIONS."""
+        query = self.model.partition("?")[2] if self.provider in OPTIONS else ""
+        return dict(parse_qsl(query, keep_blank_values=True))
 
     @property
     def in_process(self) -> bool:
@@ -81,6 +109,18 @@ def server_mark(spec: ModelSpec, url: str | None) -> str:
     scheme, _, rest = url.rstrip("/").partition("://")
     address = f"{scheme}://{rest.rpartition('@')[2]}"  # a new password is no new server
     return hashlib.sha256(address.encode()).hexdigest()[:12]
+
+
+def _check_options(spec: ModelSpec) -> None:
+    """Raises SettingsError for an option that there is not, or a value that it cannot have."""
+    known = OPTIONS.get(spec.provider, {})
+    for option, value in spec.options.items():
+        if value not in known.get(option, ()):
+            every = "; ".join(f"{name}={'|'.join(values)}" for name, values in known.items())
+            raise SettingsError(
+                f"{spec.provider}:{spec.name} has no option {option}={value}",
+                hint=f"After ? may stand {every}; two of them with &.",
+            )
 
 
 def _check_url(provider: str, url: str) -> None:

@@ -176,7 +176,7 @@ def key_variable(provider: str) -> str:
 
 def _status(error: Exception) -> int | None:
     """The HTTP status an exception carries, wherever its SDK keeps it."""
-    for holder in (error, getattr(error, "response", None)):
+    for holder in (error, getattr(error, "response", None), error.__cause__):
         for name in ("status_code", "status", "code"):
             value = getattr(holder, name, None)
             if isinstance(value, int) and 400 <= value < 600:

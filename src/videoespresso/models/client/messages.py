@@ -102,8 +102,11 @@ def fingerprint(turns: Sequence[Turn]) -> list[list[Any]]:
 # ---- out
 
 
-def messages(system: str, turns: Sequence[Turn]) -> list[BaseMessage]:
-    """The system message and the turns; images are encoded here and nowhere earlier."""
+def messages(system: str, turns: Sequence[Turn], detail: str = "") -> list[BaseMessage]:
+    """The system message and the turns; images are encoded here and nowhere earlier.
+
+    detail: how closely OpenAI is to look at the images; "" says nothing of it.
+    """
     sent: list[BaseMessage] = [SystemMessage(system)]
     for turn in turns:
         if turn.role == "assistant":
@@ -112,15 +115,16 @@ def messages(system: str, turns: Sequence[Turn]) -> list[BaseMessage]:
         elif turn.role == "tool":
             sent.append(ToolMessage("".join(texts_in([turn])), tool_call_id=turn.answers))
         else:
-            blocks: list[str | dict[str, Any]] = [_block(part) for part in turn.parts]
+            blocks: list[str | dict[str, Any]] = [_block(part, detail) for part in turn.parts]
             sent.append(Pictured(content=blocks))
     return sent
 
 
-def _block(part: Part) -> dict[str, Any]:
+def _block(part: Part, detail: str) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    return {"type": "image_url", "image_url": {"url": data_uri(part)}}
+    about = {"detail": detail} if detail else {}
+    return {"type": "image_url", "image_url": {"url": data_uri(part), **about}}
 
 
 class Pictured(HumanMessage):

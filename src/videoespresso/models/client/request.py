@@ -136,7 +136,8 @@ class Request:
             if text.strip():
                 turns.append(Turn("assistant", (text,)))
             turns.append(Turn("user", (complaint(fault),)))
-        return messages(system, turns)
+        detail = self.spec.options.get("detail", "") if self.spec.provider == "openai" else ""
+        return messages(system, turns, detail)
 
     def runnable(self, method: Method) -> Runnable[Any, Any]:
         """The model as this method calls it. Raises UnsupportedError if its class cannot."""
