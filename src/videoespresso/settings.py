@@ -95,6 +95,7 @@ class Settings(Record):
         "" means what the profile says, and without a profile what the roles say that were set.
         With neither nothing is configured: models/profiles.py takes the embedded pack, says so.
         `load` takes `model`, too: every chat role that the same place does not set itself.
+    server_url: the OpenAI-compatible server of profile `server`, e.g. http://localhost:8080/v1.
     label_check: of dataset mode: what checks boxes, "colors" (which "" is, too), a CLIP,
         `hf:ID_OR_PATH`, or "off".
     fps, dynamic_fps: frames a second on static and on moving stretches (paper: 1 and 2-4).
@@ -126,6 +127,7 @@ class Settings(Record):
     verifier: str = ""
     annotator: str = ""
     distractor: str = ""
+    server_url: str = ""
     label_check: str = ""
     fps: float = Field(default=1.0, gt=0, le=60)
     dynamic_fps: float = Field(default=4.0, gt=0, le=60)

@@ -32,8 +32,8 @@ class Exchange:
 
     @cached_property
     def body(self) -> Body:
-        """The request's JSON."""
-        body: Body = json.loads(self.content)
+        """The request's JSON; nothing was sent with a GET."""
+        body: Body = json.loads(self.content or b"{}")
         return body
 
     def send(
@@ -189,6 +189,28 @@ def each(*pairs: tuple[str, Behaviour], otherwise: Behaviour) -> Behaviour:
         next(chosen, otherwise)(exchange)
 
     return behave
+
+
+def by_path(*pairs: tuple[str, Behaviour], otherwise: Behaviour) -> Behaviour:
+    """By the address: the first pair with which it ends."""
+
+    def behave(exchange: Exchange) -> None:
+        chosen = (behaviour for end, behaviour in pairs if exchange.url.endswith(end))
+        next(chosen, otherwise)(exchange)
+
+    return behave
+
+
+def serves(*names: str) -> Behaviour:
+    """The list of models at /v1/models."""
+    rows = [{"id": name, "object": "model", "owned_by": "test"} for name in names]
+    return lambda exchange: exchange.send_json(200, {"object": "list", "data": rows})
+
+
+def ollama_has(*names: str) -> Behaviour:
+    """The list of models at /api/tags."""
+    rows = [{"name": name, "model": name, "size": 1} for name in names]
+    return lambda exchange: exchange.send_json(200, {"models": rows})
 
 
 def echo_key() -> Behaviour:

@@ -41,9 +41,9 @@ TABLE = {
     "a detector": ({"detector": "hf:d"}, (PACK,) * 4 + ("hf:d", WORDS) + (TEACHER,) * 4),
     "a profile": (
         {"profile": "local"},
-        ("openai:qwen2.5-vl@http://localhost:8000/v1",) * 4
+        ("openai:@http://localhost:8000/v1",) * 4
         + (OFF, WORDS)
-        + ("openai:qwen2.5-vl@http://localhost:8000/v1",) * 4,
+        + ("openai:@http://localhost:8000/v1",) * 4,
     ),
     "the pack's profile and the reasoner": (
         {"profile": "embedded", "reasoner": R},

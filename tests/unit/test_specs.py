@@ -105,7 +105,18 @@ def test_prices_by_name_snapshot_and_never_by_accident() -> None:
         ("openai:gpt-4o", (2048, 4096), 1105),
         ("openai:gpt-4.1-mini", (1024, 1024), 1659),
         ("openai:gpt-4o", (512, 288), 255),
+        ("openai:gpt-4o-mini", (640, 360), 14167),
+        ("openai:gpt-4o-mini?detail=low", (640, 360), 2833),
+        ("openai:gpt-4o?detail=low", (640, 360), 85),
+        ("openai:gpt-4o?detail=high", (512, 288), 255),
+        ("openai:gpt-4.1-nano", (640, 360), 591),
+        ("openai:gpt-4.1-nano?detail=low", (640, 360), 355),
         ("anthropic:claude-sonnet-4-5", (1000, 1000), 1334),
+        # Google's own examples: its guide "Understand and count tokens"
+        ("google_genai:gemini-2.5-flash", (384, 384), 258),
+        ("google_genai:gemini-2.5-flash", (960, 540), 1548),
+        ("google_genai:gemini-2.5-flash?detail=medium", (960, 540), 256),
+        ("google_genai:gemini-3.6-flash", (960, 540), 1120),
         ("openai:qwen2.5-vl@http://localhost:8000/v1", (280, 56), 20),
     ],
 )
@@ -135,7 +146,7 @@ def test_a_given_spec_beats_its_profile() -> None:
     roles = resolve(settings)
     assert roles["reasoner"].spec == "openai:gpt-4.1"
     assert roles["reasoner"].source == "given"
-    assert roles["selector"].spec == "openai:gpt-4o-mini"
+    assert roles["selector"].source == "profile openai"
     assert configured(settings)
 
 
@@ -224,6 +235,29 @@ def with_langchain(patch: pytest.MonkeyPatch, answer: object) -> Langchain:
     return fake
 
 
+def test_options_of_a_spec_are_not_of_the_models_name() -> None:
+    text = "openai:gpt-6-luna?detail=low&effort=none"
+    spec = ModelSpec.parse(text)
+    assert (str(spec), spec.name) == (text, "gpt-6-luna")
+    assert spec.options == {"detail": "low", "effort": "none"}
+    assert price(spec) == price(ModelSpec.parse("openai:gpt-6-luna"))
+    assert price(spec) is not None
+    assert ModelSpec.parse("hf:x/y?dtype=float16").name == "x/y?dtype=float16"
+    for wrong in ("openai:gpt-4o?detail=lowest", "openai:gpt-4o?size=3", "google_genai:g?detail="):
+        with pytest.raises(SettingsError, match="has no option") as caught:
+            ModelSpec.parse(wrong)
+        assert "detail=low" in caught.value.hint
+
+
+def test_options_reach_openai(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-12345678")
+    model = chat_model("openai:gpt-6-luna?detail=low&effort=none", max_tokens=9)
+    sent = model._get_request_payload("hi")  # type: ignore[attr-defined]
+    assert (sent["model"], sent["reasoning_effort"]) == ("gpt-6-luna", "none")
+    assert sent["max_completion_tokens"] == 9
+    assert "detail" not in sent
+
+
 def test_other_providers_go_through_langchain(monkeypatch: pytest.MonkeyPatch) -> None:
     made = object()
     fake = with_langchain(monkeypatch, made)
@@ -232,6 +266,7 @@ def test_other_providers_go_through_langchain(monkeypatch: pytest.MonkeyPatch) -
     assert fake.asked["base_url"] == "https://h/v1"
     assert (fake.asked["max_retries"], fake.asked["timeout"]) == (0, 7)
     assert chat_model("ollama:llava") is made
+    assert fake.asked["num_ctx"] == 16384
     assert "max_retries" not in fake.asked
     assert fake.asked["num_predict"] > 0
 
@@ -241,7 +276,7 @@ def test_other_providers_go_through_langchain(monkeypatch: pytest.MonkeyPatch) -
     [
         (
             ImportError("requires langchain-mistralai"),
-            ModelError,
+            SettingsError,
             "pip install langchain-mistralai",
         ),
         (ValueError("Unsupported provider\nmore"), SettingsError, "MISTRALAI_API_KEY"),
@@ -260,7 +295,8 @@ def test_what_a_provider_lacks_is_named(
 @pytest.mark.parametrize(
     ("spec", "packages"),
     [
-        ("google_genai:gemini-2.5-flash", "langchain langchain-google-genai"),
+        ("google_genai:gemini-2.5-flash", '"videoespresso[gemini]"'),
+        ("mistralai:pixtral", "langchain langchain-mistralai"),
         ("ollama:qwen2.5vl", '"videoespresso[ollama]"'),
         ("anthropic:claude-sonnet-4-5", '"videoespresso[anthropic]"'),
     ],
@@ -269,7 +305,7 @@ def test_without_langchain_what_to_install_is_given(
     spec: str, packages: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ModelError, match="langchain") as caught:
+    with pytest.raises(SettingsError, match="langchain") as caught:
         chat_model(spec)
     assert caught.value.hint == f"pip install {packages}"
 
@@ -279,7 +315,7 @@ def test_a_provider_whose_package_is_missing_is_named_by_langchain_itself() -> N
     if importlib.util.find_spec("langchain_mistralai") is not None:
         pytest.skip("it is installed")
     pytest.importorskip("langchain")
-    with pytest.raises(ModelError, match="langchain-mistralai") as caught:
+    with pytest.raises(SettingsError, match="langchain-mistralai") as caught:
         chat_model("mistralai:pixtral")
     assert caught.value.hint == "pip install langchain-mistralai"
 

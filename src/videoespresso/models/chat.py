@@ -140,8 +140,11 @@ def _reasons(model: str) -> bool:
     return model.startswith(("o1", "o3", "o4", "gpt-5", "gpt-6")) and "chat" not in model
 
 
-_NO_TEMPERATURE = ("claude-opus-4-7", "claude-opus-4-8", "claude-sonnet-5", "claude-fable-5")
-"""Claude models that answer 400 to a request with a temperature."""
+_NO_TEMPERATURE = (
+    *("claude-opus-4-7", "claude-opus-4-8", "claude-sonnet-5", "claude-fable-5"),
+    "gemini-3",
+)
+"""Models that refuse a request with a temperature (Claude: 400), or warn that it is ignored."""
 
 
 def _by_langchain(
@@ -174,10 +177,7 @@ def _by_langchain(
 
 
 def missing_key(spec: ModelSpec) -> str:
-    """The variable in which a provider's key is not; "" where it is, or none is known to be needed.
-
-    Asked before a question, so that nobody waits for a film to be decoded to learn of it.
-    """
+    """The variable in which a provider's key is not; "" where it is, or none is known to be needed."""
     if spec.local or spec.in_process or spec.provider not in _KEYED:
         return ""
     if spec.provider == "openai" and is_local(spec.base_url or openai_base_url() or ""):
@@ -198,7 +198,7 @@ def _langchain_options(
 ) -> dict[str, Any]:
     """What the provider's class takes."""
     options: dict[str, Any] = {"temperature": temperature}
-    if spec.provider == "anthropic" and spec.name.startswith(_NO_TEMPERATURE):
+    if spec.name.startswith(_NO_TEMPERATURE):
         options = {}
     if spec.base_url:
         options["base_url"] = spec.base_url
@@ -213,8 +213,6 @@ def _langchain_options(
             "num_ctx": CONTEXT_TOKENS,
             "client_kwargs": client,
         }
-    if detail := spec.options.get("detail"):
-        options["media_resolution"] = f"MEDIA_RESOLUTION_{detail.upper()}"
     if effort := spec.options.get("effort"):
         options["thinking_level"] = effort
     return options | {"max_tokens": max_tokens, "timeout": timeout_s, "max_retries": 0}

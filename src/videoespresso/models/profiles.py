@@ -26,16 +26,41 @@ another one than the generator."""
 
 @dataclass(frozen=True)
 class Profile:
-    """A spec a role, what the set is for, and what one should know before using it."""
+    """A spec a role, what the set is for, what it needs (a key, a server, a package) and downloads,
+    and what one should know before using it."""
 
     name: str
     about: str
     specs: Mapping[str, str]
     note: str = ""
+    needs: str = "nothing"
+    downloads: str = "nothing"
 
 
-def _profile(name: str, about: str, note: str = "", **specs: str) -> Profile:
-    return Profile(name, about, {"detector": "off", "embedder": EMBEDDER, **specs}, note)
+def _profile(
+    name: str, about: str, note: str = "", *, needs: str, downloads: str = "nothing", **specs: str
+) -> Profile:
+    filled = {"detector": "off", "embedder": EMBEDDER, **specs}
+    return Profile(name, about, filled, note, needs, downloads)
+
+
+def _two(small: str, large: str, verifier: str, **specs: str) -> dict[str, str]:
+    """A small model that captions and selects, a large one that reasons and teaches, and another
+    one to verify what that taught."""
+    return {
+        **dict.fromkeys(("captioner", "selector", "checker"), small),
+        **dict.fromkeys(("reasoner", "generator", "annotator", "distractor"), large),
+        "verifier": verifier,
+        **specs,
+    }
+
+
+SERVER_URL = "http://localhost:8000/v1"
+"""Where profile `server` looks when the setting `server_url` says nothing: vLLM's own port."""
+_EVERYBODY = (*CHAT_ROLES, *DATASET_ROLES)
+_SERVER = dict.fromkeys(_EVERYBODY, f"openai:@{SERVER_URL}")
+OLLAMA_MODEL = "qwen3-vl:4b-instruct"
+"""A current small model that sees, 3.3 GB; the tag without `-instruct` thinks first, at length."""
 
 
 PROFILES: dict[str, Profile] = {
@@ -45,28 +70,57 @@ PROFILES: dict[str, Profile] = {
             "embedded",
             "The models in the package: offline, no key, no torch.",
             "They know the synthetic theatre and nothing else; on other videos they say so.",
+            needs="nothing",
             **dict.fromkeys(CHAT_ROLES, "embedded:"),
             **dict.fromkeys(DATASET_ROLES, TEACHER),
             detector="embedded:",
         ),
+        # The captioner sees every frame, so it is chosen by what a frame costs
+        # (tests/unit/test_profiles.py): GPT-4o mini bills 14,167 tokens for one, $0.0021.
         _profile(
             "openai",
-            "OpenAI, small model for looking, large one for reasoning; needs OPENAI_API_KEY.",
-            f"No boxes by default; add --detector {ZERO_SHOT} (extra `local`).",
-            captioner="openai:gpt-4o-mini",
-            selector="openai:gpt-4o-mini",
-            reasoner="openai:gpt-4o",
-            checker="openai:gpt-4o-mini",
-            **_GPT_4O_TEACHES,
+            "OpenAI: a small model looks, GPT-4o reasons and generates.",
+            "OpenAI shuts GPT-4o down on 2027-01-14; -m reasoner=openai:NAME takes another.",
+            needs="OPENAI_API_KEY",
+            **_two("openai:gpt-6-luna?detail=low&effort=none", "openai:gpt-4o", "openai:gpt-4.1")
+            | {"reasoner": "openai:gpt-4o?detail=high"},
         ),
         _profile(
-            "local",
-            "Any OpenAI-compatible server on this machine (vLLM, llama.cpp, transformers serve).",
-            "Start the server first; --model reasoner=openai:NAME@URL for another name or address.",
-            **dict.fromkeys(
-                (*CHAT_ROLES, *DATASET_ROLES), "openai:qwen2.5-vl@http://localhost:8000/v1"
+            "gemini",
+            "Google Gemini: Flash-Lite looks, Flash reasons.",
+            needs="GOOGLE_API_KEY, extra `gemini`",
+            **_two(
+                "google_genai:gemini-2.5-flash-lite?detail=medium",
+                "google_genai:gemini-3.6-flash?effort=low",
+                "google_genai:gemini-3.5-flash?effort=low",
             ),
         ),
+        _profile(
+            "anthropic",
+            "Anthropic Claude: Haiku looks, Sonnet reasons.",
+            needs="ANTHROPIC_API_KEY, extra `anthropic`",
+            **_two(
+                "anthropic:claude-haiku-4-5",
+                "anthropic:claude-sonnet-5",
+                "anthropic:claude-opus-4-8",
+            ),
+        ),
+        _profile(
+            "ollama",
+            "Ollama on this machine; no key.",
+            "-m ollama:NAME takes another model; OLLAMA_HOST says where Ollama is.",
+            needs="Ollama running, extra `ollama`",
+            downloads=f"`ollama pull {OLLAMA_MODEL}`, 3.3 GB",
+            **dict.fromkeys(_EVERYBODY, f"ollama:{OLLAMA_MODEL}"),
+        ),
+        _profile(
+            "server",
+            "Any OpenAI-compatible server (vLLM, llama.cpp, LM Studio): the model that it serves.",
+            "server_url or VIDEOESPRESSO_SERVER_URL says where; or -m openai:NAME@URL.",
+            needs=f"a server at {SERVER_URL}",
+            **_SERVER,
+        ),
+        _profile("local", "The older name of `server`.", needs="as `server`", **_SERVER),
         # Paper sections 1 (InternVL2-8B captions, BGE-M3, GroundingDINO, GPT-4o) and 3
         # (InternVL2-1B + QwenLM-0.5B selects). InternVL2's own checkpoints run remote code, which
         # we never do; InternVL3 is the same line in plain transformers (its 1B is InternViT-300M
@@ -75,6 +129,8 @@ PROFILES: dict[str, Profile] = {
             "paper",
             "The paper's line-up as far as it is public; a GPU, OPENAI_API_KEY and extra `local`.",
             "InternVL3 stands in for InternVL2 and GPT-4o for the unreleased reasoner.",
+            needs="OPENAI_API_KEY, a GPU, extra `local`",
+            downloads="InternVL3-8B and -1B, GroundingDINO, BGE-M3: 21 GB",
             captioner="hf:OpenGVLab/InternVL3-8B-hf",
             selector="hf:OpenGVLab/InternVL3-1B-hf",
             reasoner="openai:gpt-4o",
@@ -147,7 +203,16 @@ def resolve(settings: Settings) -> dict[str, Role]:
 def _of_profile(settings: Settings) -> dict[str, Role]:
     chosen = profile(settings.profile or DEFAULT)
     source = f"profile {chosen.name}" + ("" if settings.profile else " (default)")
-    return {role: Role(role, spec, source) for role, spec in chosen.specs.items()}
+    specs = chosen.specs
+    if settings.server_url:
+        url = settings.server_url.rstrip("/")
+        if not url.startswith(("http://", "https://")):
+            raise SettingsError(
+                f"`server_url` ({settings.source('server_url')}) is no address: {url!r}",
+                hint=f"Write it whole, e.g. {SERVER_URL}.",
+            )
+        specs = {role: spec.replace(SERVER_URL, url) for role, spec in specs.items()}
+    return {role: Role(role, spec, source) for role, spec in specs.items()}
 
 
 def _following(role: str, chosen: Mapping[str, Role]) -> Role:

@@ -3,14 +3,14 @@ is a sentence and not the end of a long wait."""
 
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from videoespresso.errors import SettingsError
-from videoespresso.models.chat import missing_key
 from videoespresso.models.client.errors import redact
+from videoespresso.models.profiles import Role
 from videoespresso.models.specs import ModelSpec, is_local, openai_base_url
 
 OLLAMA = "http://localhost:11434"
@@ -70,13 +70,23 @@ def named(spec: ModelSpec) -> ModelSpec:
     )
 
 
+def located(roles: Mapping[str, Role], needed: Iterable[str]) -> dict[str, Role]:
+    """The roles, those that are needed with a model that has a name. Raises as `named` does."""
+    names: dict[str, str] = {}
+    for role in needed:
+        spec = roles[role].model
+        if str(spec) not in names:
+            names[str(spec)] = str(named(spec))
+    return {
+        name: replace(role, spec=names.get(role.spec, role.spec)) for name, role in roles.items()
+    }
+
+
 def check(specs: Iterable[ModelSpec]) -> None:
-    """Raises SettingsError for a spec that cannot answer: its key is missing, nothing listens at
-    its address, or Ollama does not have the model. Asked of each address once; nothing is paid."""
+    """Raises SettingsError for a spec that cannot answer: nothing listens at its address on this
+    machine, or Ollama does not have the model. Asked of each once; nothing is paid."""
     seen: set[str] = set()
     for spec in specs:
-        if variable := missing_key(spec):
-            raise SettingsError(f"{spec} needs a key", hint=f"Set {variable}.")
         if str(spec) in seen or spec.in_process:
             continue
         seen.add(str(spec))

@@ -141,6 +141,13 @@ class Request:
 
     def runnable(self, method: Method) -> Runnable[Any, Any]:
         """The model as this method calls it. Raises UnsupportedError if its class cannot."""
+        runnable, detail = self._runnable(method), self.spec.options.get("detail")
+        if self.spec.provider == "google_genai" and detail:
+            # with each call: langchain-google-genai 4.4 does not send what its class was given
+            return runnable.bind(media_resolution=f"MEDIA_RESOLUTION_{detail.upper()}")
+        return runnable
+
+    def _runnable(self, method: Method) -> Runnable[Any, Any]:
         try:
             if method == "calls":
                 return self.model.bind_tools(self.tools)
