@@ -15,8 +15,8 @@ from videoespresso.errors import UserError
 from videoespresso.memory.captions import CaptionMemory, Embedder
 from videoespresso.memory.frames import FrameStore
 from videoespresso.memory.replies import ReplyCache
-from videoespresso.models.chat import chat_model
 from videoespresso.models import served
+from videoespresso.models.chat import chat_model
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.rate_limit import RateLimits
 from videoespresso.models.client.usage import UsageLog

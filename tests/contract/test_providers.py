@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -63,12 +62,12 @@ PROVIDERS = {
 
 
 @pytest.fixture(params=PROVIDERS)
-def name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     provider = PROVIDERS[request.param]
     if importlib.util.find_spec(provider.package) is None:
         pytest.skip(f"{provider.package} is not installed")
     monkeypatch.setenv(provider.key, "AIzaPlantedPlantedPlanted123")
-    yield request.param
+    return str(request.param)
 
 
 def agent(name: str, server: fake.Server, role: str = "captioner") -> Agent:

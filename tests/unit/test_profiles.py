@@ -40,7 +40,8 @@ def candidates(provider: str) -> list[ModelSpec]:
     names = [
         name
         for name, row in table.items()
-        if not name.startswith("text-embedding") and "ends" not in row
+        if not name.startswith("text-embedding")
+        and "ends" not in row
         # a model that reasons bills what it thinks, unless it may be told not to
         and (provider != "openai" or effort or not _reasons(name))
     ]

@@ -5,7 +5,7 @@ import importlib.util
 import os
 from typing import TYPE_CHECKING, Any, cast
 
-from videoespresso.errors import ModelError, SettingsError
+from videoespresso.errors import SettingsError
 from videoespresso.models.client.errors import key_variable, model_errors, redact
 from videoespresso.models.plugins import PROVIDERS, plugin
 from videoespresso.models.specs import ModelSpec, is_local, openai_base_url
@@ -24,7 +24,7 @@ EXTRAS = {"anthropic": "anthropic", "google_genai": "gemini", "ollama": "ollama"
 """Providers that are extras of ours; any other that LangChain knows comes by its own package."""
 
 CONTEXT_TOKENS = 16384
-"""What Ollama is asked to hold: its own default of 4,096 silently cuts a request of a few frames."""
+"""What Ollama is asked to hold: its own default of 4,096 silently cuts a request of few frames."""
 
 
 def chat_model(
@@ -177,7 +177,7 @@ def _by_langchain(
 
 
 def missing_key(spec: ModelSpec) -> str:
-    """The variable in which a provider's key is not; "" where it is, or none is known to be needed."""
+    """The variable in which a provider's key is missing; "" where it is there or none is needed."""
     if spec.local or spec.in_process or spec.provider not in _KEYED:
         return ""
     if spec.provider == "openai" and is_local(spec.base_url or openai_base_url() or ""):
