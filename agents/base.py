@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
+from dataclasses import replace
 from typing import Any, Self, TypeVar
 
 from langchain_core.language_models import BaseChatModel
@@ -20,8 +21,10 @@ from videoespresso.memory.replies import ReplyCache, StoredReply
 from videoespresso.models.batch_api.collector import BatchCollector, Deferred
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.errors import redact
-from videoespresso.models.client.messages import Called, ModelReply, Turn, as_one_image
+from videoespresso.models.client.inabilities import IMAGES, OneImageError
+from videoespresso.models.client.messages import Called, Turn, as_one_image
 from videoespresso.models.client.rate_limit import RateLimit
+from videoespresso.models.client.reading import read, spoken
 from videoespresso.models.client.request import Prompt, Reply, Request
 from videoespresso.models.client.retry import Listener, Retries, Sender
 from videoespresso.models.client.structured_output import (
@@ -30,7 +33,6 @@ from videoespresso.models.client.structured_output import (
     Method,
     Parsed,
     plain_text,
-    read,
     structured_output,
     tool_calls,
 )
@@ -50,9 +52,10 @@ class Agent:
 
     replies: the cache, None to ask anew each time. budget: checked before each call, charged
     after. one_image: the model takes one image a request, so several become a labelled grid
-    (default: by the model's name). concurrency: calls at a time in `text_batch`; in-process
-    models get one, they use all cores already, or as many as they answer together. rate_limit: the
-    line before the provider, shared by all agents on it; by default nobody is waited for.
+    (default: by the model's name, or once its server said so). concurrency: calls at a time in
+    `text_batch`; in-process models get one, they use all cores already, or as many as they answer
+    together. rate_limit: the line before the provider, shared by all agents on it; by default
+    nobody is waited for.
     collector: batch mode (models/batch_api/collector.py; needs replies): what is not in the cache
     raises Deferred instead of being asked.
 
@@ -191,8 +194,10 @@ class Agent:
         schema: type[BaseModel] | None = None,
         tools: tuple[dict[str, Any], ...] = (),
     ) -> Request:
-        sent = as_one_image(turns) if self.one_image else tuple(turns)
-        return Request(self.spec, self.model, prompt, sent, schema, tools)
+        lacks = frozenset() if self.spec.in_process else frozenset(self._inabilities())
+        one_image = self.one_image or IMAGES in lacks
+        sent = as_one_image(turns) if one_image else tuple(turns)
+        return Request(self.spec, self.model, prompt, sent, schema, tools, lacks)
 
     def _methods(self) -> tuple[Method, ...]:
         """The methods worth paying for; in-process models write text and nothing else."""
@@ -202,6 +207,14 @@ class Agent:
         return tuple(method for method in METHODS if method == "prompt" or method not in unable)
 
     def _reply(self, request: Request, parse: Callable[[Ask], Parsed[V]]) -> Reply[V]:
+        """The reply; asked again with a grid of a server that turns out to take one image."""
+        try:
+            return self._once(request, parse)
+        except OneImageError:
+            self._note_unable(IMAGES)
+            return self._once(replace(request, turns=as_one_image(request.turns)), parse)
+
+    def _once(self, request: Request, parse: Callable[[Ask], Parsed[V]]) -> Reply[V]:
         """From the cache, or asked once while other askers of the same wait for the reply."""
         if self.replies is None:
             return self._ask(request, parse)
@@ -224,6 +237,7 @@ class Agent:
             retries=self.retries,
             trace=self._trace(request),
             listener=self._listener,
+            unable=self._note_unable,
         ) as sender:
             parsed, usage = parse(sender.attempt), sender.usage
             usage.how = parsed.how
@@ -238,9 +252,9 @@ class Agent:
         """The cached reply, read anew; one which no longer fits its schema is asked again."""
         if self.replies is None or (stored := self.replies.get(request.key)) is None:
             return None
-        value: Any = stored.text.strip()
+        value: Any = spoken(stored.text).strip()
         if request.schema is not None:
-            value, fault = read(request.schema, ModelReply(stored.text))
+            value, fault = read(request.schema, stored.text)
             if value is None:
                 self.replies.drop(request.key)
                 if self.collector is not None:
@@ -264,7 +278,7 @@ class Agent:
             known |= self.replies.inabilities(self._model_name)
         return known
 
-    def _note_unable(self, method: Method) -> None:
-        self._unable.add(method)
+    def _note_unable(self, what: str) -> None:
+        self._unable.add(what)
         if self.replies is not None:
-            self.replies.remember_inability(self._model_name, method)
+            self.replies.remember_inability(self._model_name, what)

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable, Sequence
+from math import isfinite
+from typing import Any
 
 from langchain_core.utils.json import parse_partial_json
 from PIL.Image import Image
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Turn
@@ -24,7 +26,7 @@ class Item(BaseModel):
     def _four_or_none(cls, value: object) -> object:
         """Anything but four numbers counts as no box: an item without a box is still an item."""
         four = value if isinstance(value, list) and len(value) == 4 else []
-        return four if all(isinstance(v, int | float) for v in four) else []
+        return four if all(isinstance(v, int | float) and isfinite(v) for v in four) else []
 
 
 class Step(BaseModel):
@@ -47,6 +49,14 @@ class Conclusion(BaseModel):
     answered: bool
     answer: str
     choice: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_answer_is_none(cls, found: Any) -> Any:
+        """Where nothing was answered there need be no answer."""
+        if isinstance(found, dict) and found.get("answered") is False and not found.get("answer"):
+            return {**found, "answer": ""}
+        return found
 
 
 Findings = Sequence[tuple[str, float, str]]

@@ -1,8 +1,9 @@
 """Is a question-answer pair borne out by the captions (paper, step 6)?"""
 
 from collections.abc import Sequence
+from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Reply, Turn
@@ -11,6 +12,8 @@ from videoespresso.types import Caption
 
 CRITERIA = ("hallucination", "accuracy", "continuity", "subjective", "single frame")
 """What a pair can violate, in the words of the prompt."""
+_NONE = ("", "none", "null", "n/a", "na", "no", "no violation", "not applicable", "accepted")
+"""Ways to write that nothing is violated."""
 
 
 class Finding(BaseModel):
@@ -19,6 +22,15 @@ class Finding(BaseModel):
     reason: str = ""
     criterion: str = ""
     accepted: bool
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_contradiction(cls, found: Any) -> Any:
+        """A pair that violates something is not accepted, whatever stands beside it."""
+        criterion = found.get("criterion") if isinstance(found, dict) else None
+        if isinstance(criterion, str) and criterion.strip(" .-").casefold() not in _NONE:
+            return {**found, "accepted": False}
+        return found
 
 
 def verify(agent: Agent, captions: Sequence[Caption], question: str, answer: str) -> Reply[Finding]:

@@ -132,8 +132,8 @@ def call(agent: Agent) -> object:
 
 CASES: dict[str, tuple[Callable[[Agent], object], tuple[str, ...]]] = {
     "captioner": (lambda a: caption(a, PICTURES), ("A dog.",)),
-    "selector": (lambda a: select(a, ASKED, CAPTIONS), ("{}",)),
-    "selector, limit": (lambda a: select(a, ASKED, CAPTIONS, 3), ("{}",)),
+    "selector": (lambda a: select(a, ASKED, CAPTIONS), ('{"core": []}',)),
+    "selector, limit": (lambda a: select(a, ASKED, CAPTIONS, 3), ('{"core": []}',)),
     "frames: evidence": (lambda a: evidence(a, ASKED, FRAMES), (SAID,)),
     "frames: evidence, findings": (lambda a: evidence(a, ASKED, FRAMES, FOUND), (SAID,)),
     "frames: conclude": (lambda a: conclude(a, ASKED, FRAMES, SAID), (CONCLUDED,)),

@@ -8,12 +8,12 @@ from pydantic import BaseModel, Field
 from videoespresso.errors import ModelError, ModelOutputError
 from videoespresso.models.client.errors import UnsupportedError
 from videoespresso.models.client.messages import ModelReply
+from videoespresso.models.client.reading import read
 from videoespresso.models.client.structured_output import (
     METHODS,
     Attempt,
     Method,
     Parsed,
-    read,
     strict_schema,
     structured_output,
 )
@@ -126,7 +126,7 @@ def test_a_request_refused_in_every_form_says_nothing_about_forms() -> None:
     ],
 )
 def test_replies_that_can_be_read(text: str, repaired: bool) -> None:
-    value, note = read(Reply, ModelReply(text))
+    value, note = read(Reply, text)
     assert value == Reply(steps=[Step(text="a")])
     assert (note == "repaired") is repaired
 
@@ -135,14 +135,14 @@ def test_replies_that_can_be_read(text: str, repaired: bool) -> None:
     "text", ["", "no", "42", "[]", "{}", '"{"', '{"steps": "a"}', "{{{", "null"]
 )
 def test_replies_that_cannot(text: str) -> None:
-    value, note = read(Reply, ModelReply(text))
+    value, note = read(Reply, text)
     assert value is None
     assert note
 
 
 def test_faults_are_short_and_do_not_repeat_the_values() -> None:
     many = json.dumps({"steps": [{"text": 1, "secret": "s3cret"}] * 50})
-    value, note = read(Reply, ModelReply(many))
+    value, note = read(Reply, many)
     assert value is None
     assert "and 45 more" in note
     assert "s3cret" not in note

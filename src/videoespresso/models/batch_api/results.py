@@ -14,7 +14,8 @@ from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.errors import model_errors, redact
 from videoespresso.models.client.messages import ModelReply, model_reply
 from videoespresso.models.client.prices import price
-from videoespresso.models.client.structured_output import json_schema, read
+from videoespresso.models.client.reading import read
+from videoespresso.models.client.structured_output import json_schema
 from videoespresso.models.client.usage import UsageEntry, UsageLog, token_usage
 from videoespresso.models.specs import ModelSpec
 from videoespresso.types import Usage
@@ -173,9 +174,11 @@ class Results:
 
     def _fault(self, row: RequestRow, reply: ModelReply) -> str:
         """What is wrong with a reply, "" when it will do."""
+        if reply.refusal:
+            return f"the model refused to answer: {reply.refusal}"
         if not reply.text.strip():
             return "the reply is empty"
         if schema := self._schemas.get(row.schema):
-            value, note = read(schema, reply)
+            value, note = read(schema, reply.text, cut=reply.cut)
             return note if value is None else ""
         return "the reply was cut at the length limit" if row.schema and reply.cut else ""

@@ -48,7 +48,26 @@ _MODERATION = (
 )
 """By what providers say, in a code or in words, that they refuse what a request holds."""
 
+_TOO_LONG = re.compile(
+    r"context.{0,20}(length|window|size)|(prompt|input|request).{0,30}too (long|large|many tokens)"
+    r"|too many (input )?tokens|reduce the length",
+    re.IGNORECASE,
+)
+"""By what servers say that a request is longer than the model can read."""
+_NO_FORM = re.compile(
+    r"grammar|--jinja|tools? (param|call|choice)|response_format|json.?schema|tool.call.parser",
+    re.IGNORECASE,
+)
+"""By what servers say, with a 5xx, that they cannot do what a form of request needs."""
+_NO_IMAGES = re.compile(
+    r"(image|vision|multi-?modal).{0,40}(not|n't) (supported|a |enabled|accept)|mmproj"
+    r"|(not|n't) (support|accept|have) (?!multiple).{0,20}(image|vision|multi-?modal)"
+    r"|not a (vision|multi-?modal)",
+    re.IGNORECASE,
+)
+
 RETRYABLE_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+_ERROR_STATUS = re.compile(r"[45]\d\d")
 _CONNECTION = ("timeout", "connection", "connecterror", "transporterror", "protocolerror")
 """Words in the class names by which SDKs say that nothing, or not all, came back."""
 
@@ -112,7 +131,8 @@ def convert(error: Exception, spec: ModelSpec) -> ModelError:
     return ModelError(
         f"{spec} failed: {name}: {text}",
         hint="See `videoespresso doctor`.",
-        retryable=bool(getattr(error, "is_retryable", False)),  # LangChain's word on its own errors
+        # LangChain's word on its own errors; the SDK's for an error inside a stream
+        retryable=bool(getattr(error, "is_retryable", name == "APIError")),
     )
 
 
@@ -151,6 +171,15 @@ def _from_status(error: Exception, spec: ModelSpec, status: int, text: str) -> M
         # a 403 may be about this one request: some gateways moderate with it
         refused = AccountError if status == 401 else ModelError
         return refused(message, hint=f"Check {key_variable(spec.provider)} and its rights.")
+    if status == 413 or (status in (400, 422, 500) and _TOO_LONG.search(text)):
+        return ModelError(
+            f"the request is too long for the model: {message}",
+            hint="Send fewer or smaller frames (--fps, max_side), or choose another model.",
+        )
+    if status in (400, 422, 500, 501) and _NO_IMAGES.search(text):
+        return ModelError(message, hint="It takes no pictures: choose a vision model.")
+    if status >= 500 and _NO_FORM.search(text):
+        return UnsupportedError(message, hint="The server does not take this form of request.")
     if status == 404:
         return ModelError(message, hint="Check the model's name and the base URL (ending in /v1).")
     if status in (400, 422, 501, 405, 415):
@@ -178,10 +207,11 @@ def _status(error: Exception) -> int | None:
     """The HTTP status an exception carries, wherever its SDK keeps it."""
     for holder in (error, getattr(error, "response", None), error.__cause__):
         for name in ("status_code", "status", "code"):
-            value = getattr(holder, name, None)
-            if isinstance(value, int) and 400 <= value < 600:
-                return value
-    return None
+            if code := _ERROR_STATUS.fullmatch(str(getattr(holder, name, None))):
+                return int(code[0])
+    body = error.args[0] if error.args else None  # an error that came with status 200
+    code = _ERROR_STATUS.fullmatch(str(body.get("code"))) if isinstance(body, dict) else None
+    return int(code[0]) if code else None
 
 
 def _moderated(error: Exception) -> bool:

@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
 
 from videoespresso.models.client.errors import redact
+from videoespresso.models.client.reading import spoken
 
 JPEG_QUALITY = 92
 """Hard to tell from the original at a tenth of a PNG's size."""
@@ -69,6 +70,7 @@ class ModelReply:
     """One reply as the model gave it. cut: it hit its length limit. Tokens are 0 when not reported.
 
     snapshot: which model the server says it was, with its fingerprint; "" when it says nothing.
+    refusal: the words in which the model, or a filter before it, refused; "" when nothing did.
     """
 
     text: str
@@ -76,6 +78,7 @@ class ModelReply:
     input_tokens: int = 0
     output_tokens: int = 0
     snapshot: str = ""
+    refusal: str = ""
 
 
 def images_in(turns: Sequence[Turn]) -> list[Image.Image]:
@@ -102,12 +105,18 @@ def fingerprint(turns: Sequence[Turn]) -> list[list[Any]]:
 # ---- out
 
 
-def messages(system: str, turns: Sequence[Turn], detail: str = "") -> list[BaseMessage]:
+def messages(
+    system: str, turns: Sequence[Turn], detail: str = "", *, system_first: bool = True
+) -> list[BaseMessage]:
     """The system message and the turns; images are encoded here and nowhere earlier.
 
-    detail: how closely OpenAI is to look at the images; "" says nothing of it.
+    detail: how closely OpenAI is to look at the images; "" says nothing of it. system_first: else
+    the server takes no system message, and its text opens the first turn.
     """
-    sent: list[BaseMessage] = [SystemMessage(system)]
+    sent: list[BaseMessage] = [SystemMessage(system)] if system_first else []
+    if not system_first and turns:
+        first = replace(turns[0], parts=(f"{system}\n\n", *turns[0].parts))
+        turns = (first, *turns[1:])
     for turn in turns:
         if turn.role == "assistant":
             calls = [ToolCall(name=c.name, args=c.arguments, id=c.id) for c in turn.calls]
@@ -174,8 +183,8 @@ def model_reply(output: Any, *, calls: bool = False) -> ModelReply:
     """
     message = output["raw"] if isinstance(output, dict) else output
     if not isinstance(message, AIMessage):
-        return ModelReply(redact(str(getattr(message, "content", message) or "")))
-    text = str(message.text)
+        return ModelReply(spoken(redact(str(getattr(message, "content", message) or ""))))
+    text = spoken(str(message.text))
     if calls:
         text = _called(message).model_dump_json()
     elif message.tool_calls:
@@ -185,6 +194,9 @@ def model_reply(output: Any, *, calls: bool = False) -> ModelReply:
     about = message.response_metadata
     stop = about.get("finish_reason") or about.get("stop_reason") or about.get("done_reason")
     tokens = message.usage_metadata
+    refusal = redact(str(message.additional_kwargs.get("refusal") or ""))
+    if stop == "content_filter" and not text.strip():
+        refusal = refusal or "a content filter held the reply back"
     return ModelReply(
         redact(text),
         cut=stop in ("length", "max_tokens", "MAX_TOKENS"),
@@ -193,6 +205,7 @@ def model_reply(output: Any, *, calls: bool = False) -> ModelReply:
         snapshot=" ".join(
             str(about[name]) for name in ("model_name", "system_fingerprint") if about.get(name)
         ),
+        refusal=refusal,
     )
 
 
@@ -210,7 +223,7 @@ def _called(message: AIMessage) -> Called:
         )
         for n, broken in enumerate(message.invalid_tool_calls)
     ]
-    return Called(text=str(message.text), calls=calls)
+    return Called(text=spoken(str(message.text)), calls=calls)
 
 
 # ---- images

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from videoespresso.memory.replies import reply_key
 from videoespresso.models.client.errors import UnsupportedError
+from videoespresso.models.client.inabilities import without
 from videoespresso.models.client.messages import Turn, fingerprint, images_in, messages, texts_in
 from videoespresso.models.client.prices import image_tokens, text_tokens
 from videoespresso.models.client.structured_output import (
@@ -71,7 +72,8 @@ class Reply(Generic[V]):
 class Request:
     """A prompt and turns for a model; turns are as sent (gridded where the model needs it).
 
-    tools: what it may call, as OpenAI writes tools, which every LangChain model takes.
+    tools: what it may call, as OpenAI writes tools, which every LangChain model takes. lacks: what
+    the server does not take (inabilities.py); no part of the key, for it is asked the same.
     """
 
     spec: ModelSpec
@@ -80,6 +82,7 @@ class Request:
     turns: tuple[Turn, ...]
     schema: type[BaseModel] | None = None
     tools: tuple[dict[str, Any], ...] = ()
+    lacks: frozenset[str] = frozenset()
 
     @cached_property
     def key(self) -> str:
@@ -137,7 +140,7 @@ class Request:
                 turns.append(Turn("assistant", (text,)))
             turns.append(Turn("user", (complaint(fault),)))
         detail = self.spec.options.get("detail", "") if self.spec.provider == "openai" else ""
-        return messages(system, turns, detail)
+        return messages(system, turns, detail, system_first="system" not in self.lacks)
 
     def runnable(self, method: Method) -> Runnable[Any, Any]:
         """The model as this method calls it. Raises UnsupportedError if its class cannot."""
@@ -148,14 +151,15 @@ class Request:
         return runnable
 
     def _runnable(self, method: Method) -> Runnable[Any, Any]:
+        model = without(self.model, self.lacks) if self.lacks else self.model
         try:
             if method == "calls":
-                return self.model.bind_tools(self.tools)
+                return model.bind_tools(self.tools)
             if self.schema is None or method in ("prompt", "text"):
-                return self.model
+                return model
             native = method == "json_schema"
             strict = {"strict": True} if native and self.spec.provider == "openai" else {}
-            bound = self.model.with_structured_output(
+            bound = model.with_structured_output(
                 strict_schema(self.schema),
                 method="json_schema" if native else "function_calling",
                 include_raw=True,

@@ -4,7 +4,7 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from types import TracebackType
@@ -16,6 +16,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from videoespresso.errors import ModelError, ModelOutputError
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.errors import BusyError, UnsupportedError, model_errors
+from videoespresso.models.client.inabilities import IMAGES, OneImageError, inability
 from videoespresso.models.client.messages import ModelReply, model_reply
 from videoespresso.models.client.rate_limit import RateLimit, Ticket
 from videoespresso.models.client.request import Request
@@ -58,6 +59,7 @@ class Sender:
     """Makes the calls of one request, one after another, while it is entered.
 
     trace: what a trace says of a call. listener: asks for streams, and is called as they come.
+    unable: called with what the server turns out not to take.
 
     Raises ModelError when the model cannot be reached or refuses, BudgetExceeded before the call
     that would pass a limit, and while waiting for a turn when the seconds are over or the run is
@@ -75,11 +77,12 @@ class Sender:
         retries: Retries,
         trace: RunnableConfig | None = None,
         listener: Listener | None = None,
+        unable: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.usage = RequestUsage(role, request, budget, usage_log)
         self._request, self._budget, self._retries = request, budget, retries
         self._limit = rate_limit
-        self._trace, self._listener = trace, listener
+        self._trace, self._listener, self._unable = trace, listener, unable
         self._answered: Ticket | None = None
 
     def __enter__(self) -> Self:
@@ -107,15 +110,24 @@ class Sender:
         return self.usage.last.input_tokens + self.usage.last.output_tokens or None
 
     def attempt(self, attempt: Attempt) -> ModelReply | UnsupportedError:
-        """Asks in one form, with retries: what came, or that the server does not take the form."""
-        messages = self._request.messages(attempt)
+        """Asks in one form, with retries: what came, or that the server does not take the form.
+        Asked again without what it says it does not take; raises OneImageError where that is more
+        than one image."""
         while True:
             try:
+                messages = self._request.messages(attempt)
                 runnable = self._request.runnable(attempt.method)
                 return self.send(partial(self._invoke, runnable, messages, attempt), attempt)
             except ModelOutputError as error:
                 return ModelReply(error.reply, cut=True)
             except UnsupportedError as error:
+                lack = inability(error)
+                if lack == IMAGES and len(self._request.sizes) > 1:
+                    raise OneImageError(str(error), hint=error.hint) from None
+                if lack and lack != IMAGES and lack not in self._request.lacks:
+                    self._request = replace(self._request, lacks=self._request.lacks | {lack})
+                    self._unable(lack)
+                    continue
                 if self._listener is None:
                     return error
                 self._listener = None  # it may be the stream that is refused, and not the form

@@ -6,7 +6,6 @@ goes on asking until a reply can be read.
 
 import copy
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,8 +14,9 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from videoespresso.errors import ModelOutputError
-from videoespresso.models.client.errors import UnsupportedError
+from videoespresso.models.client.errors import RefusedError, UnsupportedError
 from videoespresso.models.client.messages import Called, ModelReply
+from videoespresso.models.client.reading import read
 
 Method = Literal["json_schema", "tool", "prompt", "text", "calls"]
 """How a request is put to a model; "calls" offers it tools. Stored in `how` and as inabilities."""
@@ -26,9 +26,6 @@ METHODS: tuple[Method, ...] = ("json_schema", "tool", "prompt")
 T = TypeVar("T", bound=BaseModel)
 V = TypeVar("V")
 
-_FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
-_THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
-_FAULTS_SHOWN = 5
 _SCHEMAS = 64
 """JSON schemas remembered: pydantic takes a millisecond for each."""
 
@@ -79,8 +76,9 @@ def structured_output(
                 raise reply
             refused.append(method)
             continue
+        _refused(reply)
         _report(unable, refused)
-        value, note = read(schema, reply)
+        value, note = read(schema, reply.text, cut=reply.cut)
         how.append(f"{method}: {note if value is None else 'ok' + (note and f' ({note})')}")
         if value is not None:
             _report(unable, ignored)
@@ -96,6 +94,14 @@ def structured_output(
     )
 
 
+def _refused(reply: ModelReply) -> None:
+    if reply.refusal:
+        raise RefusedError(
+            f"the model refused to answer: {reply.refusal}",
+            hint="Ask otherwise, leave the frame out, or choose another model.",
+        )
+
+
 def _report(unable: Unable, methods: list[Method]) -> None:
     while methods:
         unable(methods.pop())
@@ -107,8 +113,14 @@ def plain_text(ask: Ask) -> Parsed[str]:
         reply = ask(Attempt("text"))
         if isinstance(reply, UnsupportedError):
             raise reply
+        _refused(reply)
         if reply.text.strip():
             return Parsed(reply.text.strip(), reply.text, ("text: ok",))
+        if reply.cut:  # asked again it would think as long
+            raise ModelOutputError(
+                "the reply reached its length limit before it said anything",
+                hint="Turn the model's thinking off, or choose one that thinks less.",
+            )
     raise ModelOutputError("the reply is empty", hint="Try again, or choose another model.")
 
 
@@ -118,6 +130,7 @@ def tool_calls(ask: Ask, unable: Unable) -> Parsed[Called]:
     if isinstance(reply, UnsupportedError):
         unable("calls")
         raise reply
+    _refused(reply)
     try:
         value = Called.model_validate_json(reply.text)
     except ValidationError:  # cut at the length limit
@@ -127,51 +140,6 @@ def tool_calls(ask: Ask, unable: Unable) -> Parsed[Called]:
             reply=reply.text,
         ) from None
     return Parsed(value, reply.text, ("calls: ok",))
-
-
-def read(schema: type[T], reply: ModelReply) -> tuple[T | None, str]:
-    """(value, note) or (None, what is wrong). The note is "repaired" when the JSON was mended."""
-    text = reply.text.strip()
-    if not text:
-        return None, "the reply is empty"
-    text = _THINKING.sub("", text).strip()
-    if fenced := _FENCE.search(text):
-        text = fenced[1]
-    try:
-        return schema.model_validate_json(text), ""
-    except ValidationError as error:
-        if not any(fault["type"] == "json_invalid" for fault in error.errors()):
-            return None, _faults(error)
-    if reply.cut:  # mending it would pass off the half that came as the whole
-        return None, "the reply was cut at the length limit"
-    mended = _mend(text)
-    if mended is None:
-        return None, "not JSON"
-    try:
-        return schema.model_validate_json(json.dumps(mended)), "repaired"
-    except ValidationError as error:
-        return None, _faults(error)
-
-
-def _mend(text: str) -> dict[str, Any] | list[Any] | None:
-    """The object in a reply with prose around it, single quotes, a missing end and the like."""
-    import json_repair  # noqa: PLC0415 - only broken replies need it
-
-    start = min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=-1)
-    if start < 0:
-        return None
-    mended = json_repair.loads(text[start:])
-    return mended if isinstance(mended, dict | list) and mended else None
-
-
-def _faults(error: ValidationError) -> str:
-    """What does not fit, short enough to send back; input values are left out."""
-    faults = [
-        f"{'.'.join(str(part) for part in fault['loc']) or 'reply'}: {fault['msg']}"
-        for fault in error.errors(include_url=False, include_input=False)
-    ]
-    more = f" and {len(faults) - _FAULTS_SHOWN} more" if len(faults) > _FAULTS_SHOWN else ""
-    return "; ".join(faults[:_FAULTS_SHOWN]) + more
 
 
 def instructions(schema: type[BaseModel]) -> str:

@@ -1,0 +1,244 @@
+"""Reading a reply, with good will, in one order for every role:
+
+1. thoughts and a chat template's markers are taken out (`spoken`), unless it is JSON with them;
+2. what is left is read as JSON as it stands;
+3. else its code fences are, from the last to the first: a draft comes before its correction;
+4. else the JSON in it is mended; of a reply cut at its length limit the whole items are kept.
+
+What was read is fitted to the schema (`_fitted`) where it does not fit as it is. A reply that still
+cannot be used is the next method's turn (structured_output.py).
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+T = TypeVar("T", bound=BaseModel)
+
+_FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
+_THOUGHT = r"think|thinking|thought|reasoning"
+_THOUGHT_ENDS = re.compile(rf"</(?:{_THOUGHT})>|\[/THINK\]|◁/think▷", re.IGNORECASE)
+_THOUGHT_BEGINS = re.compile(rf"<(?:{_THOUGHT})>|\[THINK\]|◁think▷", re.IGNORECASE)
+_CHANNEL = re.compile(r"<\|channel\|>\s*(\w+).*?<\|message\|>", re.DOTALL)
+_MARKER = re.compile(r"<\|[a-z_]+\|>|</?tool_call>|</s>")
+_NUMBER = re.compile(r"[^\d-]*(-?\d+)\D*")
+_FAULTS_SHOWN = 5
+_WRAPPERS = 3
+"""Objects with one key that are opened, one in the other."""
+_DEEPEST = 200
+"""Brackets in one another; the deepest schema here has 5. More is a model that repeats itself."""
+
+
+def spoken(text: str) -> str:
+    """What a reply says: without thoughts (before the last closing mark, or after an opening one
+    that is never closed), without channels other than the final one, without template markers.
+
+    A reply that is an unfinished thought says nothing: "". One without any mark is left as it is.
+    """
+    if "<" not in text and "THINK]" not in text and "think▷" not in text:
+        return text
+    channels = list(_CHANNEL.finditer(text))
+    if channels:
+        final = [c for c in channels if c[1] == "final"]
+        text = text[final[-1].end() :] if final else text[: channels[0].start()]
+    ends = list(_THOUGHT_ENDS.finditer(text))
+    rest = text[ends[-1].end() :] if ends else text
+    if begins := _THOUGHT_BEGINS.search(rest):
+        rest = rest[: begins.start()]
+    return _MARKER.sub("", rest)
+
+
+def read(schema: type[T], reply: str, *, cut: bool = False) -> tuple[T | None, str]:
+    """(value, note) or (None, what is wrong). The note says how far the reply had to be mended.
+    cut: it hit its length limit."""
+    text = reply if isinstance(_json(reply), dict | list) else spoken(reply)
+    if not text.strip():
+        return None, "the reply is empty"
+    fault = ""
+    for found in _objects(text):
+        value, why = _fitted(schema, found)
+        if value is not None:
+            return value, ""
+        fault = fault or why
+    if cut:  # mending it would pass off the half that came as the whole
+        value, kept = _whole_items(schema, text)
+        return value, kept if value is not None else "the reply was cut at the length limit"
+    if fault:
+        return None, fault
+    mended = _mend(text)
+    if mended is None:
+        return None, "not JSON"
+    value, fault = _fitted(schema, mended)
+    return value, fault if value is None else "repaired"
+
+
+def _objects(text: str) -> Iterator[Any]:
+    """The JSON of the text as it stands, else that of its fences, the last first."""
+    for part in (text, *reversed(_FENCE.findall(text))):
+        found = _json(part)
+        if isinstance(found, dict | list):
+            yield found
+
+
+def _json(text: str) -> Any:
+    if _too_deep(text):
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _mend(text: str) -> dict[str, Any] | list[Any] | None:
+    """The object in a reply with prose around it, single quotes, a missing end and the like."""
+    import json_repair  # noqa: PLC0415 - only broken replies need it
+
+    start = min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=-1)
+    if start < 0 or _too_deep(text):
+        return None
+    mended = json_repair.loads(text[start:])
+    return mended if isinstance(mended, dict | list) and mended else None
+
+
+def _too_deep(text: str) -> bool:
+    if text.count("[") + text.count("{") <= _DEEPEST:
+        return False
+    deep = deepest = 0
+    for char in text:
+        if char in "[{":
+            deep += 1
+            deepest = max(deepest, deep)
+        elif char in "]}":
+            deep -= 1
+    return deepest > _DEEPEST
+
+
+def _whole_items(schema: type[T], text: str) -> tuple[T | None, str]:
+    """Of a cut object whose list was being written: the list's items that came whole."""
+    start, ends = text.find("{"), list[int]()
+    stack, quoted, escaped = "", False, False
+    for at, char in enumerate(text[start:] if start >= 0 else "", start):
+        if quoted:
+            quoted, escaped = escaped or char != '"', char == "\\" and not escaped
+        elif char == '"':
+            quoted = True
+        elif char in "{[":
+            stack += char
+        elif char in "}]":
+            stack = stack[:-1]
+            if stack == "{[":
+                ends.append(at + 1)
+    if not ends or not (stack == "{" or stack.startswith("{[")):
+        return None, ""
+    value, _ = _fitted(schema, _json(text[start : ends[-1]] + "]}"))
+    return value, f"cut: {len(ends)} whole items kept"
+
+
+# ---- fitting to a schema
+
+
+def _fitted(schema: type[T], found: Any) -> tuple[T | None, str]:
+    """(the value, "") or (None, what does not fit), of JSON as it is, else read with good will.
+
+    An object around the object is opened; a list stands for the field that holds the list; null is
+    the default; "Frame 2" is 2; a name stands for an object that needs only a name. An object with
+    none of the schema's fields is no reply, even where all of them have defaults.
+    """
+    found = _sound(found)
+    opened = _opened(schema, found)
+    if isinstance(opened, dict) and not opened.keys() & schema.model_fields.keys():
+        return None, f"it has none of the fields {', '.join(schema.model_fields)}"
+    try:
+        return schema.model_validate_json(json.dumps(opened)), ""
+    except ValidationError as error:
+        fault = faults(error)
+    try:
+        return schema.model_validate_json(json.dumps(_willing(schema, opened))), ""
+    except ValidationError:
+        return None, fault
+
+
+def _sound(found: Any) -> Any:
+    """Without halves of characters, which no file takes."""
+    if isinstance(found, str):
+        return found.encode("utf-8", "replace").decode()
+    if isinstance(found, list):
+        return [_sound(part) for part in found]
+    if isinstance(found, dict):
+        return {_sound(key): _sound(part) for key, part in found.items()}
+    return found
+
+
+def _opened(schema: type[BaseModel], found: Any) -> Any:
+    """What lies in objects of one key (or in a call written as text), or in a bare list."""
+    fields = schema.model_fields.keys()
+    for _ in range(_WRAPPERS):
+        if not isinstance(found, dict) or found.keys() & fields:
+            break
+        inner = [part for part in found.values() if isinstance(part, dict | list)]
+        if len(inner) != 1:
+            break
+        found = inner[0]
+    if found and isinstance(found, list):
+        lists = [name for name, field in schema.model_fields.items() if _item(field.annotation)]
+        if len(lists) == 1:
+            return {lists[0]: found}
+    return found
+
+
+def _willing(schema: type[BaseModel], found: Any) -> Any:
+    """The object with each of its fields read with good will."""
+    if not isinstance(found, dict):
+        return _named(schema, found)
+    fields: Mapping[str, FieldInfo] = schema.model_fields
+    return {
+        key: _value(fields[key].annotation, part) if key in fields else part
+        for key, part in found.items()
+        if not (part is None and key in fields and not fields[key].is_required())
+    }
+
+
+def _value(kind: Any, found: Any) -> Any:
+    """A field's value, as its type would have it."""
+    if item := _item(kind):
+        alone = isinstance(found, dict) or (item is str and isinstance(found, str))
+        parts = [found] if alone else found
+        if not isinstance(parts, list):
+            return [] if found is None else found
+        return [_value(item, part) for part in parts if part is not None]
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return _willing(kind, found)
+    if kind is int and isinstance(found, str) and (number := _NUMBER.fullmatch(found)):
+        return int(number[1])
+    return found
+
+
+def _named(schema: type[BaseModel], found: Any) -> Any:
+    """A bare value as the object's only required field."""
+    needed = [name for name, field in schema.model_fields.items() if field.is_required()]
+    if len(needed) != 1 or not isinstance(found, str | int | float):
+        return found
+    return {needed[0]: _value(schema.model_fields[needed[0]].annotation, found)}
+
+
+def _item(kind: Any) -> Any:
+    """The type of a list's items; None for what is no list."""
+    if get_origin(kind) in (Union, UnionType):
+        rest = [part for part in get_args(kind) if part is not NoneType]
+        return _item(rest[0]) if len(rest) == 1 else None
+    return (get_args(kind) or (Any,))[0] if get_origin(kind) is list else None
+
+
+def faults(error: ValidationError) -> str:
+    """What does not fit, short enough to send back; input values are left out."""
+    found = [
+        f"{'.'.join(str(part) for part in fault['loc']) or 'reply'}: {fault['msg']}"
+        for fault in error.errors(include_url=False, include_input=False)
+    ]
+    more = f" and {len(found) - _FAULTS_SHOWN} more" if len(found) > _FAULTS_SHOWN else ""
+    return "; ".join(found[:_FAULTS_SHOWN]) + more

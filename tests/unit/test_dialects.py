@@ -1,0 +1,313 @@
+"""Servers and models as they are: each dialect once through every role's real schema.
+
+The server's replies are good ones, said in the way of a dialect: what an agent makes of them must
+be what it makes of the plain reply, and what a server cannot take is left out from then on.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from PIL import Image
+from pydantic import BaseModel
+from tests.helpers import chat_server as fake
+from tests.helpers.server_agent import agent
+
+from videoespresso.agents.base import Agent, Prompt, Turn
+from videoespresso.agents.checker import Verdict
+from videoespresso.agents.reasoner import Conclusion, Evidence
+from videoespresso.agents.selector import Selection
+from videoespresso.agents.verifier import Finding
+from videoespresso.errors import ModelError, ModelOutputError
+from videoespresso.memory.replies import ReplyCache
+from videoespresso.models.client.errors import BusyError, RefusedError
+from videoespresso.models.client.reading import read
+
+PROMPT = Prompt("captioner", "You are helpful.", "0" * 64)
+ASKED = (Turn("user", ("What is there?",)),)
+CAPTION = "A white bar stands at place 7."
+THOUGHT = 'A draft: {"steps": []} or ```json\n{"carried": false}\n```. Let me see.'
+DRAFT = '{"steps": [}'
+
+GOOD: dict[type[BaseModel], Any] = {
+    Selection: {"core": [{"why": "the start", "frame": 1}, {"why": "the end", "frame": 3}]},
+    Evidence: {
+        "steps": [
+            {"text": "A bar.", "frame": 1, "items": [{"name": "bar", "box": [10, 10, 50, 90]}]},
+            {"text": "It moves.", "frame": 2, "items": []},
+        ]
+    },
+    Conclusion: {"answered": True, "answer": "the white bar", "choice": None},
+    Verdict: {"carried": True, "missing": ""},
+}
+
+SAID: dict[str, Callable[[str], str]] = {
+    "plain": lambda t: t,
+    "think": lambda t: f"<think>\n{THOUGHT}\n</think>\n\n{t}",
+    "think without its opening": lambda t: f"{THOUGHT}\n</think>\n\n{t}",
+    "magistral": lambda t: f"[THINK]{THOUGHT}[/THINK]{t}",
+    "kimi": lambda t: f"◁think▷{THOUGHT}◁/think▷{t}",
+    "glm box": lambda t: f"<|begin_of_box|>{t}<|end_of_box|>",
+    "harmony": lambda t: (
+        f"<|channel|>analysis<|message|>{THOUGHT}<|end|>"
+        f"<|start|>assistant<|channel|>final<|message|>{t}"
+    ),
+    "end of turn": lambda t: f"{t}<|im_end|>",
+}
+"""Of words and of JSON alike."""
+
+WRITTEN: dict[str, Callable[[Any], str]] = {
+    "fence": lambda g: f"Sure! Here:\n```json\n{json.dumps(g)}\n```\nAnything else?",
+    "two fences": lambda g: f"Draft:\n```json\n{DRAFT}\n```\nNow:\n```\n{json.dumps(g)}\n```",
+    "wrapped": lambda g: json.dumps({"result": {"data": g}}),
+    "called in text": lambda g: (
+        f"<tool_call>{json.dumps({'name': 'f', 'arguments': g})}</tool_call>"
+    ),
+    "python": repr,
+}
+"""Of JSON only."""
+
+
+@pytest.mark.parametrize("schema", GOOD, ids=lambda s: s.__name__)
+@pytest.mark.parametrize("dialect", [*SAID, *WRITTEN])
+def test_a_typed_reply_is_read_in_every_dialect(schema: type[BaseModel], dialect: str) -> None:
+    good = GOOD[schema]
+    text = SAID[dialect](json.dumps(good)) if dialect in SAID else WRITTEN[dialect](good)
+    with fake.Server([fake.say(text)]) as server:
+        asker = agent(server)
+        assert asker.typed(PROMPT, ASKED, schema).value == schema.model_validate(good)
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("dialect", SAID)
+def test_words_come_without_thoughts_and_markers(dialect: str) -> None:
+    with fake.Server([fake.say(SAID[dialect](CAPTION))]) as server:
+        assert agent(server).text(PROMPT, ASKED).value == CAPTION
+
+
+def test_words_that_only_look_like_markers_stay() -> None:
+    text = "a sign that says <STOP> and 3 < 4"
+    with fake.Server([fake.say(text)]) as server:
+        assert agent(server).text(PROMPT, ASKED).value == text
+
+
+def test_a_listener_never_gets_a_thought() -> None:
+    heard: list[str] = []
+    with fake.Server([fake.say(SAID["think"]("so it is"))]) as server:
+        agent(server).with_listener(heard.append).text(PROMPT, ASKED)
+    assert heard[-1].strip() == "so it is"
+    assert not any("draft" in text for text in heard)
+
+
+def test_an_unfinished_thought_says_nothing_and_is_not_asked_for_twice() -> None:
+    with fake.Server([fake.say(f"<think>{THOUGHT}", finish="length")]) as server:
+        with pytest.raises(ModelOutputError, match="length limit before it said anything") as e:
+            agent(server).text(PROMPT, ASKED)
+        assert "thinking off" in (e.value.hint or "")
+        assert len(server.requests) == 1
+
+
+STEPS = GOOD[Evidence]["steps"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "found", "wanted"),
+    [
+        (Evidence, STEPS, GOOD[Evidence]),
+        (Selection, {"core": [1, 3]}, {"core": [{"frame": 1}, {"frame": 3}]}),
+        (Selection, {"core": [{"why": None, "frame": "Frame 2"}]}, {"core": [{"frame": 2}]}),
+        (
+            Evidence,
+            {"steps": [{"text": "a", "frame": 1, "items": ["bar"]}]},
+            {"steps": [{"text": "a", "frame": 1, "items": [{"name": "bar"}]}]},
+        ),
+        (
+            Evidence,
+            {"steps": [{"text": "a", "frame": 1, "items": {"name": "bar", "box": None}}]},
+            {"steps": [{"text": "a", "frame": 1, "items": [{"name": "bar"}]}]},
+        ),
+        (
+            Evidence,
+            {"steps": [{"text": "a", "frame": 1, "items": None}]},
+            {"steps": [{"text": "a", "frame": 1}]},
+        ),
+        (Verdict, {"carried": True, "missing": None}, {"carried": True}),
+        (Conclusion, {"answered": False, "answer": None}, {"answered": False, "answer": ""}),
+        (Conclusion, {"answered": False}, {"answered": False, "answer": ""}),
+        (
+            Finding,
+            {"accepted": True, "criterion": "hallucination"},
+            {"accepted": False, "criterion": "hallucination"},
+        ),
+        (
+            Finding,
+            {"accepted": True, "criterion": "None."},
+            {"accepted": True, "criterion": "None."},
+        ),
+    ],
+)  # fmt: skip
+def test_read_with_good_will(schema: type[BaseModel], found: Any, wanted: Any) -> None:
+    value, note = read(schema, json.dumps(found))
+    assert value == schema.model_validate(wanted), note
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        (Selection, "{}"),  # all its fields have defaults, and yet it is no reply
+        (Evidence, '{"thought": "hm"}'),
+        (Evidence, "[]"),
+        (Conclusion, '{"answered": true, "answer": null}'),
+        (Evidence, "[" * 100_000),
+        (Evidence, '{"steps": ' + "[" * 100_000),
+        (Evidence, '{"a":' * 100_000),
+    ],
+)
+def test_what_is_no_reply(schema: type[BaseModel], text: str) -> None:
+    value, note = read(schema, text)
+    assert value is None
+    assert note
+
+
+def test_half_a_character_does_not_reach_a_file() -> None:
+    value, _ = read(Conclusion, '{"answered": true, "answer": "a \\ud83d b"}')
+    assert value is not None
+    assert value.answer.encode() == b"a ? b"
+
+
+def test_of_a_cut_list_the_whole_items_are_kept() -> None:
+    text = json.dumps(GOOD[Evidence])
+    ends = [len(json.dumps({"steps": STEPS[:n]})) - len("]}") for n in (1, 2)]
+    for end in range(len(text)):
+        value, note = read(Evidence, text[:end], cut=True)
+        whole = sum(end >= at for at in ends)
+        assert (0 if value is None else len(value.steps)) == whole, (text[:end], note)
+
+
+# ---- servers
+
+
+def asked_twice(asker: Agent) -> None:
+    assert asker.text(PROMPT, ASKED).value == CAPTION
+    assert asker.text(PROMPT, (Turn("user", ("And now?",)),)).value == CAPTION
+
+
+def refusing(field: str, text: str) -> fake.Behaviour:
+    def behave(exchange: fake.Exchange) -> None:
+        system = exchange.body["messages"][0]["role"] == "system"
+        if field in exchange.body or (field == "system" and system):
+            fake.status(400, text)(exchange)
+        else:
+            fake.say(CAPTION)(exchange)
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("temperature", "Unsupported value: 'temperature' does not support 0.0 with this model."),
+        ("max_tokens", "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."),
+        ("system", "System role not supported"),
+    ],
+)
+def test_what_a_server_does_not_take_is_left_out_and_remembered(
+    field: str, text: str, tmp_path: Any
+) -> None:
+    replies = ReplyCache(tmp_path / "r.sqlite")
+    with fake.Server([refusing(field, text)]) as server:
+        asked_twice(agent(server, replies=replies))
+        assert len(server.requests) == 3  # refused once only
+        again = agent(server, replies=replies)  # another process, a day later
+        again.text(PROMPT, (Turn("user", ("A third?",)),))
+        assert len(server.requests) == 4
+        last = server.requests[-1]
+        if field == "max_tokens":
+            assert last["max_completion_tokens"] > 0
+        if field == "system":
+            assert "You are helpful." in json.dumps(last["messages"][0])
+
+
+def test_a_server_of_one_image_gets_the_grid_from_then_on(tmp_path: Any) -> None:
+    def behave(exchange: fake.Exchange) -> None:
+        if json.dumps(exchange.body).count('"image_url"') > 2:  # type and key: two an image
+            fake.status(400, "At most 1 image(s) may be provided in one request.")(exchange)
+        else:
+            fake.say(CAPTION)(exchange)
+
+    two = (Turn("user", (Image.new("RGB", (9, 9), "red"), Image.new("RGB", (9, 9), "blue"))),)
+    replies = ReplyCache(tmp_path / "r.sqlite")
+    with fake.Server([behave]) as server:
+        assert agent(server, replies=replies).text(PROMPT, two).value == CAPTION
+        agent(server, replies=replies).text(PROMPT, (*two, *ASKED))
+        assert len(server.requests) == 3
+
+
+def test_a_server_whose_grammar_fails_is_asked_in_words_and_that_is_remembered(
+    tmp_path: Any,
+) -> None:
+    def behave(exchange: fake.Exchange) -> None:
+        if "response_format" in exchange.body or "tools" in exchange.body:
+            fake.status(500, "failed to parse grammar")(exchange)
+        else:
+            fake.say(json.dumps(GOOD[Verdict]))(exchange)
+
+    replies = ReplyCache(tmp_path / "r.sqlite")
+    with fake.Server([behave]) as server:
+        asker = agent(server, replies=replies)
+        assert asker.typed(PROMPT, ASKED, Verdict).value.carried
+        assert len(server.requests) == 3
+        asker.typed(PROMPT, (Turn("user", ("And now?",)),), Verdict)
+        assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "kind", "words", "hint", "tries"),
+    [
+        (fake.status(413, "Request Entity Too Large"), ModelError, "too long", "fewer", 1),
+        (
+            fake.status(400, "This model's maximum context length is 4096 tokens."),
+            ModelError, "too long", "fewer", 1,
+        ),
+        (fake.status(500, "image input is not supported"), ModelError, "image", "vision model", 1),
+        (
+            lambda e: e.send_json(200, {"error": {"message": "Provider error", "code": 429}}),
+            BusyError, "429", "later", 4,
+        ),
+        (
+            lambda e: e.send_json(
+                200,
+                fake.completion(
+                    {"role": "assistant", "content": None, "refusal": "I can't help."}, "m"
+                ),
+            ),
+            RefusedError, "I can't help.", "otherwise", 1,
+        ),
+        (fake.say("", finish="content_filter"), RefusedError, "content filter", "otherwise", 1),
+    ],
+    ids=["413", "context", "no vision", "429 in a 200", "refusal", "filter"],
+)  # fmt: skip
+def test_refusals_say_what_they_are(
+    behaviour: fake.Behaviour, kind: type[ModelError], words: str, hint: str, tries: int
+) -> None:
+    with fake.Server([behaviour]) as server:
+        with pytest.raises(kind, match=words) as caught:
+            agent(server).text(PROMPT, ASKED)
+        assert hint in (caught.value.hint or "")
+        assert len(server.requests) == tries
+
+
+def test_a_stream_that_breaks_with_an_error_is_tried_again() -> None:
+    def broken(exchange: fake.Exchange) -> None:
+        exchange.start_stream()
+        head = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+        choice = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
+        exchange.event(head | {"choices": [choice]})
+        exchange.event({"error": {"message": "Provider disconnected", "code": 502}})
+
+    shown: list[str] = []
+    with fake.Server([broken, fake.say(CAPTION)]) as server:
+        reply = agent(server).with_listener(shown.append).text(PROMPT, ASKED)
+        assert reply.value == CAPTION
+        assert len(server.requests) == 2
