@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Reply, Turn
 from videoespresso.agents.prompts import load
+from videoespresso.models.client.bounds import numbers
 from videoespresso.types import Caption
 
 
@@ -31,4 +32,8 @@ def annotate(
     """What the answer stands on. Raises as the agent does."""
     shown = [(c.time_s, c.text) for c in captions]
     parts = prompt_parts.pair_parts(shown, question, answer, prompt_parts.ANNOTATE_CUE)
-    return agent.typed(load("annotator"), [Turn("user", parts)], Annotation)
+    bounds = {
+        "Annotation.core": {"maxItems": len(captions)},
+        "Sentence.core": numbers(1, len(captions)),
+    }
+    return agent.typed(load("annotator"), [Turn("user", parts)], Annotation, bounds)

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from videoespresso.errors import ModelError
 from videoespresso.memory.replies import ReplyCache, StoredReply
 from videoespresso.models.batch_api.collector import BatchCollector, Deferred
+from videoespresso.models.client.bounds import Bounds
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.errors import redact
 from videoespresso.models.client.inabilities import IMAGES, OneImageError
@@ -111,10 +112,17 @@ class Agent:
         """The model's words."""
         return self._reply(self._request(prompt, turns), plain_text)
 
-    def typed(self, prompt: Prompt, turns: Sequence[Turn], schema: type[T]) -> Reply[T]:
-        """The model's reply as a `schema`."""
+    def typed(
+        self,
+        prompt: Prompt,
+        turns: Sequence[Turn],
+        schema: type[T],
+        bounds: Bounds | None = None,
+    ) -> Reply[T]:
+        """The model's reply as a `schema`. bounds: what the turns say of it ("Step.frame": the
+        numbers of the frames that are shown), for models that are held to the schema."""
         return self._reply(
-            self._request(prompt, turns, schema),
+            self._request(prompt, turns, schema, bounds=bounds),
             lambda ask: structured_output(schema, self._methods(), ask, self._note_unable),
         )
 
@@ -193,11 +201,12 @@ class Agent:
         turns: Sequence[Turn],
         schema: type[BaseModel] | None = None,
         tools: tuple[dict[str, Any], ...] = (),
+        bounds: Bounds | None = None,
     ) -> Request:
         lacks = frozenset() if self.spec.in_process else frozenset(self._inabilities())
         one_image = self.one_image or IMAGES in lacks
         sent = as_one_image(turns) if one_image else tuple(turns)
-        return Request(self.spec, self.model, prompt, sent, schema, tools, lacks)
+        return Request(self.spec, self.model, prompt, sent, schema, tools, lacks, bounds)
 
     def _methods(self) -> tuple[Method, ...]:
         """The methods worth paying for; in-process models write text and nothing else."""

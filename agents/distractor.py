@@ -20,6 +20,10 @@ SPARE_WORDS = 3
 """... or differs by no more than this many words, so that short answers are not measured by it."""
 
 
+_BOUNDS = {"Distractors.wrong": {"minItems": WRONG, "maxItems": 2 * WRONG}}
+"""For models held to a schema: a few to spare, since some of them cannot be used."""
+
+
 class Wrong(BaseModel):
     """A wrong option, and the one thing that is wrong with it."""
 
@@ -46,7 +50,7 @@ def distract(
     """Wrong options from the core captions, (instant, text); asked a second time, with what was
     the matter, where the first are no use. Raises as the agent does."""
     turns = [Turn("user", prompt_parts.distract_parts(core, question, answer, WRONG))]
-    reply = agent.typed(load("distractor"), turns, Distractors)
+    reply = agent.typed(load("distractor"), turns, Distractors, _BOUNDS)
     faults = judge(reply.value, answer).faults
     if len(judge(reply.value, answer).usable) == WRONG:
         return reply
@@ -55,7 +59,7 @@ def distract(
         Turn("assistant", (reply.raw,)),
         Turn("user", (f"{complaint}. {prompt_parts.DISTRACT_CUE.format(count=WRONG)}",)),
     ]
-    second = agent.typed(load("distractor"), turns, Distractors)
+    second = agent.typed(load("distractor"), turns, Distractors, _BOUNDS)
     return replace(
         second,
         usage=reply.usage + second.usage,

@@ -9,6 +9,7 @@ from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Turn
 from videoespresso.agents.follow_rules import which_video
 from videoespresso.agents.prompts import load
+from videoespresso.models.client.bounds import numbers
 from videoespresso.types import ChatTurn
 
 RECALLED = 8
@@ -31,7 +32,8 @@ def follow(
     """
     lines = [line for turn in turns[-RECALLED:] for line in _lines(turn, videos)]
     parts = prompt_parts.follow_parts(question, lines, [PurePath(v).name for v in videos])
-    reply = agent.typed(load("follower"), [Turn("user", parts)], Standalone).value
+    bounds = {"Standalone.video": numbers(0, len(videos))}
+    reply = agent.typed(load("follower"), [Turn("user", parts)], Standalone, bounds).value
     known = 1 <= reply.video <= len(videos)
     position = reply.video - 1 if known else which_video(question, turns, videos)
     return reply.question.strip() or question, position

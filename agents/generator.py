@@ -46,4 +46,5 @@ def prompt() -> Prompt:
 def generate(agent: Agent, captions: Sequence[Caption]) -> Reply[Pairs]:
     """At most MOST_PAIRS pairs about a group of captions. Raises as the agent does."""
     parts = prompt_parts.generate_parts([(c.time_s, c.text) for c in captions])
-    return agent.typed(prompt(), [Turn("user", parts)], Pairs)
+    bounds = {"Pairs.pairs": {"maxItems": MOST_PAIRS}}
+    return agent.typed(prompt(), [Turn("user", parts)], Pairs, bounds)

@@ -13,6 +13,7 @@ from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Turn
 from videoespresso.agents.frame_numbers import placed
 from videoespresso.agents.prompts import load
+from videoespresso.models.client.bounds import MOST_LETTERS, Bounds, numbers, one_of
 
 
 class Item(BaseModel):
@@ -59,6 +60,9 @@ class Conclusion(BaseModel):
         return found
 
 
+_BOX = {"items": {"type": "integer", "minimum": 0, "maximum": 100}, "maxItems": 4}
+"""For models held to a schema: hundredths of the frame, or no number."""
+
 Findings = Sequence[tuple[str, float, str]]
 """What tools found: (tool, instant in seconds, text)."""
 
@@ -74,7 +78,8 @@ def evidence(
     Steps about frames that were not shown are left out. Raises as the agent does.
     """
     turn = Turn("user", prompt_parts.evidence_parts(question, frames, findings))
-    reply = agent.typed(load("reasoner"), [turn], Evidence)
+    bounds: Bounds = {"Step.frame": numbers(1, len(frames)), "Item.box": _BOX}
+    reply = agent.typed(load("reasoner"), [turn], Evidence, bounds)
     captions, steps = [f.caption for f in frames], []
     for step in reply.value.steps:
         at = placed(step.frame, step.text, captions)
@@ -103,7 +108,7 @@ def conclude(
     ]
     if words is not None:
         agent = agent.with_listener(_answer_listener(words))
-    return agent.typed(load("reasoner"), turns, Conclusion).value
+    return agent.typed(load("reasoner"), turns, Conclusion, _letters(options)).value
 
 
 def _answer_listener(words: Callable[[str], None]) -> Callable[[str], None]:
@@ -138,7 +143,16 @@ def direct(
 ) -> Conclusion:
     """One stage, no evidence: what the evaluation compares with."""
     turn = Turn("user", prompt_parts.direct_parts(question, options, frames))
-    return agent.typed(load("reasoner"), [turn], Conclusion).value
+    return agent.typed(load("reasoner"), [turn], Conclusion, _letters(options)).value
+
+
+def _letters(options: Sequence[str]) -> Bounds:
+    """A choice is the letter of an option, or null."""
+    longest = max((len(option) for option in options), default=0)
+    return {
+        "Conclusion.choice": one_of([*prompt_parts.LETTERS[: len(options)], None]),
+        "Conclusion.answer": {"maxLength": max(MOST_LETTERS, longest)},
+    }
 
 
 def choice_of(conclusion: Conclusion, options: Sequence[str]) -> int | None:

@@ -8,6 +8,7 @@ from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Turn
 from videoespresso.agents.frame_numbers import placed
 from videoespresso.agents.prompts import load
+from videoespresso.models.client.bounds import numbers
 from videoespresso.types import Caption
 
 
@@ -35,7 +36,11 @@ def select(
     Raises ModelError, ModelOutputError and BudgetExceeded as the agent does.
     """
     parts = prompt_parts.select_parts(question, [(c.time_s, c.text) for c in captions], limit)
-    reply = agent.typed(load("selector"), [Turn("user", parts)], Selection)
+    bounds = {
+        "Kept.frame": numbers(1, len(captions)),
+        "Selection.core": {"maxItems": len(captions)},
+    }
+    reply = agent.typed(load("selector"), [Turn("user", parts)], Selection, bounds)
     kept: dict[int, str] = {}
     texts = [c.text for c in captions]
     for item in reply.value.core:

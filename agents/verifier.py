@@ -8,6 +8,7 @@ from pydantic import BaseModel, model_validator
 from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Reply, Turn
 from videoespresso.agents.prompts import load
+from videoespresso.models.client.bounds import one_of
 from videoespresso.types import Caption
 
 CRITERIA = ("hallucination", "accuracy", "continuity", "subjective", "single frame")
@@ -37,4 +38,5 @@ def verify(agent: Agent, captions: Sequence[Caption], question: str, answer: str
     """The verdict on a pair. Raises as the agent does."""
     shown = [(c.time_s, c.text) for c in captions]
     parts = prompt_parts.pair_parts(shown, question, answer, prompt_parts.VERIFY_CUE)
-    return agent.typed(load("verifier"), [Turn("user", parts)], Finding)
+    bounds = {"Finding.criterion": one_of([*CRITERIA, ""])}
+    return agent.typed(load("verifier"), [Turn("user", parts)], Finding, bounds)

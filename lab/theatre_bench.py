@@ -21,6 +21,7 @@ from videoespresso.agents.base import Agent, Prompt, Reply, Turn
 from videoespresso.graphs import watch
 from videoespresso.graphs.ask import ask_graph
 from videoespresso.graphs.context import Context, open_context
+from videoespresso.models.client.bounds import Bounds
 from videoespresso.models.embedded import PACK
 from videoespresso.settings import Settings
 from videoespresso.theatre import Story, make_story
@@ -41,7 +42,13 @@ SAID = 300
 class Content(Agent):
     """A checker that is always content and costs nothing (`--no-checker`)."""
 
-    def typed(self, prompt: Prompt, turns: Sequence[Turn], schema: type[T]) -> Reply[T]:
+    def typed(
+        self,
+        prompt: Prompt,
+        turns: Sequence[Turn],
+        schema: type[T],
+        bounds: Bounds | None = None,
+    ) -> Reply[T]:
         """ "Carried", whatever is shown."""
         return Reply(schema.model_validate({"carried": True}), "", Usage(), ("not asked",))
 

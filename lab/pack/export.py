@@ -52,9 +52,9 @@ def _split(x: torch.Tensor, heads: int) -> torch.Tensor:
 
 def _places(tower: Any) -> torch.Tensor:
     """Position embeddings as the tower itself assigns them to a full image."""
-    e = tower.embeddings
-    pixels = torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE)
-    side = IMAGE_SIZE // e.patch_size
+    e, size = tower.embeddings, tower.config.image_size
+    pixels = torch.zeros(1, 3, size, size)
+    side = size // e.patch_size
     with torch.no_grad():
         whole = e(
             pixel_values=pixels, patch_attention_mask=torch.ones(1, side, side, dtype=torch.bool)
@@ -84,6 +84,13 @@ class Decoder(nn.Module):  # type: ignore[misc]  # as above
     def forward(
         self, embeds: torch.Tensor, positions: torch.Tensor, seen: torch.Tensor, cache: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        x, grown = self.hidden(embeds, positions, seen, cache)
+        return self.head(x[:, -1]), grown
+
+    def hidden(
+        self, embeds: torch.Tensor, positions: torch.Tensor, seen: torch.Tensor, cache: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the head reads, of every position (b, n, width), and the cache grown by n."""
         angle = positions.unsqueeze(-1).float() * self.frequency
         angle = torch.cat([angle, angle], -1).unsqueeze(1)
         cos, sin = angle.cos(), angle.sin()
@@ -105,7 +112,7 @@ class Decoder(nn.Module):  # type: ignore[misc]  # as above
             weights = (q @ k.transpose(-1, -2) * self.size**-0.5 + bias).softmax(-1)
             x = x + a.o_proj((weights @ v).transpose(1, 2).flatten(2))
             x = x + layer.mlp(layer.post_attention_layernorm(x))
-        return self.head(self.norm(x[:, -1])), torch.stack(grown)
+        return self.norm(x), torch.stack(grown)
 
 
 def halved(path: Path) -> None:

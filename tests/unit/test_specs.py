@@ -38,6 +38,10 @@ from videoespresso.settings import ROLES, Settings
         ("hf:C:\\models\\x", ("hf", "C:\\models\\x", "")),
         ("openai:team@model@https://[::1]:8080/v1", ("openai", "team@model", "https://[::1]:8080/v1")),
         ("google_genai:gemini-2.5-flash", ("google_genai", "gemini-2.5-flash", "")),
+        ("onnx:/m/smol?dtype=q4f16&threads=4", ("onnx", "/m/smol?dtype=q4f16&threads=4", "")),
+        ("onnx:HuggingFaceTB/SmolVLM", ("onnx", "HuggingFaceTB/SmolVLM", "")),
+        ("hf:x/y?device=cuda:1", ("hf", "x/y?device=cuda:1", "")),
+        ("ollama:odd?name=x@http://localhost/v1", ("ollama", "odd?name=x", "http://localhost/v1")),
     ],
 )  # fmt: skip
 def test_a_spec_is_read_and_written_back(text: str, parts: tuple[str, str, str]) -> None:
@@ -45,6 +49,22 @@ def test_a_spec_is_read_and_written_back(text: str, parts: tuple[str, str, str])
     assert (spec.provider, spec.model, spec.base_url) == parts
     assert str(spec) == text
     assert ModelSpec.parse(str(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["onnx:m?dtype=int3", "onnx:m?device=cpu", "onnx:m?threads=0", "hf:m?threads=2"],
+)
+def test_an_option_that_a_provider_has_not_names_those_it_has(text: str) -> None:
+    with pytest.raises(SettingsError, match="has no option") as caught:
+        ModelSpec.parse(text)
+    assert "dtype=" in caught.value.hint
+
+
+def test_options_are_read_in_their_order() -> None:
+    spec = ModelSpec.parse("onnx:m?threads=4&dtype=q4")
+    assert (spec.name, list(spec.options)) == ("m", ["threads", "dtype"])
+    assert spec.local
 
 
 @pytest.mark.parametrize(

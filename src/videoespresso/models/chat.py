@@ -40,15 +40,18 @@ def chat_model(
     Raises SettingsError for a missing key or package, with what to do about it.
     """
     spec = ModelSpec.parse(spec) if isinstance(spec, str) else spec
+    given: dict[str, Any] = dict(spec.options)
     if spec.provider == "embedded":
         return _embedded(spec)
     if spec.provider == "hf":
-        from videoespresso.models.hf import (  # noqa: PLC0415 - langchain_core is slow
-            HfChatModel,
-            options,
-        )
+        from videoespresso.models.hf import HfChatModel  # noqa: PLC0415 - langchain_core is slow
 
-        return HfChatModel(**options(spec.model), max_tokens=max_tokens, temperature=temperature)
+        return HfChatModel(path=spec.name, max_tokens=max_tokens, temperature=temperature, **given)
+    if spec.provider == "onnx":
+        # onnxruntime is slow to import
+        from videoespresso.models.onnx.chat import OnnxChatModel  # noqa: PLC0415
+
+        return OnnxChatModel(path=spec.name, max_tokens=max_tokens, **given)
     if spec.provider == "openai":
         return _openai(spec, timeout_s, max_tokens, temperature)
     made = None if spec.provider in EXTRAS else plugin(PROVIDERS, spec.provider)

@@ -3,13 +3,11 @@
 Options stand behind a question mark: hf:OpenGVLab/InternVL3-1B-hf?dtype=bfloat16&device=cuda:1
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock, Thread
 from typing import Any
-from urllib.parse import parse_qsl
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -19,7 +17,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from PIL import Image
 from pydantic import Field, PrivateAttr
 
-from videoespresso.errors import ModelError, SettingsError
+from videoespresso.errors import ModelError
 from videoespresso.models.client.messages import from_data_uri
 from videoespresso.models.weights import weights_identity
 
@@ -29,32 +27,6 @@ MAX_PIXELS = 1024 * 1024
 
 BATCH = 4
 """Requests that are answered together when so many wait: on a GPU nearly as fast as one of them."""
-
-_OPTIONS = {
-    "dtype": re.compile("auto|float32|float16|bfloat16"),
-    "device": re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d+)?"),
-    "max_pixels": re.compile(r"[1-9]\d{2,8}"),
-    "batch": re.compile(r"[1-9]\d{0,2}"),
-}
-
-
-def options(model: str) -> dict[str, Any]:
-    """`PATH_OR_ID?dtype=float16&batch=8` as what `HfChatModel` takes.
-
-    Raises SettingsError for an option that there is not, or a value that it cannot have.
-    """
-    path, mark, query = model.rpartition("?")
-    if not mark:
-        return {"path": model}
-    given = dict(parse_qsl(query, keep_blank_values=True))
-    for name, value in given.items():
-        if name not in _OPTIONS or not _OPTIONS[name].fullmatch(value):
-            raise SettingsError(
-                f"hf:{path} has no option {name}={value}",
-                hint="dtype=float16 (bfloat16, float32), device=cuda:0 (cpu, mps), "
-                "max_pixels=262144, batch=8; several with &.",
-            )
-    return {"path": path, **given}
 
 
 @dataclass(eq=False)

@@ -9,29 +9,34 @@ from urllib.parse import parse_qsl, urlsplit
 from videoespresso.errors import SettingsError
 
 EMBEDDED = "embedded"
-IN_PROCESS = (EMBEDDED, "hf")
+IN_PROCESS = (EMBEDDED, "hf", "onnx")
 """Providers that run in this process: no key, no price, text out only."""
 
 _SPEC = re.compile(r"(?P<provider>[a-z][a-z0-9_-]*):(?P<model>.*?)(?:@(?P<url>https?://\S+))?")
 _LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1", "0.0.0.0", "host.docker.internal"}
 _EXAMPLES = (
-    "Write provider:model, e.g. embedded:, openai:gpt-4o, hf:OpenGVLab/InternVL3-1B-hf or "
-    "openai:qwen2.5-vl@http://localhost:8000/v1."
+    "Write provider:model, e.g. embedded:, openai:gpt-4o, hf:OpenGVLab/InternVL3-1B-hf, "
+    "onnx:FOLDER?dtype=q4f16 or openai:qwen2.5-vl@http://localhost:8000/v1."
 )
 
-OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
+_NUMBER = r"[1-9]\d*"
+OPTIONS: dict[str, dict[str, str]] = {
     "openai": {
-        "detail": ("low", "high", "original", "auto"),
-        "effort": ("none", "minimal", "low", "medium", "high", "xhigh", "max"),
+        "detail": "low|high|original|auto",
+        "effort": "none|minimal|low|medium|high|xhigh|max",
     },
-    "google_genai": {
-        "detail": ("low", "medium", "high"),
-        "effort": ("minimal", "low", "medium", "high"),
+    "google_genai": {"detail": "low|medium|high", "effort": "minimal|low|medium|high"},
+    "hf": {
+        "dtype": "auto|float32|float16|bfloat16",
+        "device": r"auto|cpu|mps|cuda|cuda:\d+|xpu|xpu:\d+",
+        "max_pixels": _NUMBER,
+        "batch": _NUMBER,
     },
+    "onnx": {"dtype": "fp32|fp16|q4|q4f16|int8|uint8|quantized|bnb4", "threads": _NUMBER},
 }
-"""What a spec of a paid provider may say after "?": `detail`, how closely an image is looked at,
-which is what it costs; `effort`, how long a model that reasons may do so. Providers that are not
-here read their own options."""
+"""What a spec may say after "?", as regular expressions. `detail`, how closely an image is looked
+at, which is what it costs; `effort`, how long a model that reasons may do so; the others are those
+of models/hf.py and models/onnx/. Of providers that are not here the mark belongs to the name."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +120,17 @@ def _check_options(spec: ModelSpec) -> None:
     """Raises SettingsError for an option that there is not, or a value that it cannot have."""
     known = OPTIONS.get(spec.provider, {})
     for option, value in spec.options.items():
-        if value not in known.get(option, ()):
-            every = "; ".join(f"{name}={'|'.join(values)}" for name, values in known.items())
+        if option not in known or not re.fullmatch(known[option], value):
+            every = "; ".join(f"{name}={_shown(kind)}" for name, kind in known.items())
             raise SettingsError(
                 f"{spec.provider}:{spec.name} has no option {option}={value}",
                 hint=f"After ? may stand {every}; two of them with &.",
             )
+
+
+def _shown(kind: str) -> str:
+    """The values of an option for a person."""
+    return kind.replace(_NUMBER, "N").replace(r"\d+", "N")
 
 
 def _check_url(provider: str, url: str) -> None:

@@ -11,6 +11,7 @@ from langchain_core.runnables import Runnable, RunnableParallel, RunnableSequenc
 from pydantic import BaseModel
 
 from videoespresso.memory.replies import reply_key
+from videoespresso.models.client.bounds import Bounds, bounded
 from videoespresso.models.client.errors import UnsupportedError
 from videoespresso.models.client.inabilities import without
 from videoespresso.models.client.messages import Turn, fingerprint, images_in, messages, texts_in
@@ -73,7 +74,8 @@ class Request:
     """A prompt and turns for a model; turns are as sent (gridded where the model needs it).
 
     tools: what it may call, as OpenAI writes tools, which every LangChain model takes. lacks: what
-    the server does not take (inabilities.py); no part of the key, for it is asked the same.
+    the server does not take (inabilities.py); no part of the key, for it is asked the same. bounds:
+    what the turns say of the reply, for models that are held to the schema (`guided`).
     """
 
     spec: ModelSpec
@@ -83,6 +85,7 @@ class Request:
     schema: type[BaseModel] | None = None
     tools: tuple[dict[str, Any], ...] = ()
     lacks: frozenset[str] = frozenset()
+    bounds: Bounds | None = None
 
     @cached_property
     def key(self) -> str:
@@ -132,7 +135,8 @@ class Request:
     def messages(self, attempt: Attempt) -> list[BaseMessage]:
         """What an attempt sends. Schema instructions go into the system message only."""
         system, turns = self.prompt.text, list(self.turns)
-        if attempt.method == "prompt" and self.schema is not None:
+        told = getattr(self.model, "schema_in_prompt", True)
+        if attempt.method == "prompt" and self.schema is not None and told:
             system += instructions(self.schema)
         if attempt.again is not None:
             text, fault = attempt.again
@@ -156,7 +160,9 @@ class Request:
             if method == "calls":
                 return model.bind_tools(self.tools)
             if self.schema is None or method in ("prompt", "text"):
-                return model
+                if self.schema is None or not getattr(model, "guided", False):
+                    return model
+                return model.bind(json_schema=bounded(self.schema, self.bounds))
             native = method == "json_schema"
             strict = {"strict": True} if native and self.spec.provider == "openai" else {}
             bound = model.with_structured_output(

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -33,10 +33,12 @@ _ONE_AT_A_TIME = threading.Lock()  # ONNX Runtime uses all cores for one call al
 
 
 class PackChatModel(BaseChatModel):
-    """Text out, images in, greedy. No tools, no JSON mode: JSON is what it was taught to write."""
+    """Text out, images in, greedy. No tools. JSON is what it was taught to write, and what it is
+    held to where a schema is bound."""
 
     folder: Path = PACK_LVLM
     max_tokens: int = 512
+    guided: ClassVar[bool] = True
 
     @property
     def _llm_type(self) -> str:
@@ -68,9 +70,9 @@ class PackChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         """One reply. `stop` is not supported: the pack ends its own replies."""
-        prompt = self._prompt(messages)
+        prompt, schema = self._prompt(messages), kwargs.get("json_schema")
         with _ONE_AT_A_TIME:
-            text = runtime(self.folder).generate([prompt], self.max_tokens)[0]
+            text = runtime(self.folder).generate([prompt], self.max_tokens, schema)[0]
         message = AIMessage(text, usage_metadata=self._usage(prompt, text))
         return ChatResult(generations=[ChatGeneration(message=message)])
 
@@ -82,9 +84,9 @@ class PackChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         """Pieces of one reply, the last one with the usage."""
-        prompt, reply = self._prompt(messages), ""
+        prompt, schema, reply = self._prompt(messages), kwargs.get("json_schema"), ""
         with _ONE_AT_A_TIME:
-            for piece in runtime(self.folder).stream(prompt, self.max_tokens):
+            for piece in runtime(self.folder).stream(prompt, self.max_tokens, schema):
                 reply += piece
                 if run_manager:
                     run_manager.on_llm_new_token(piece)

@@ -24,6 +24,7 @@ from tokenizers import Tokenizer
 from videoespresso.errors import ModelError
 from videoespresso.models.embedded import PACK_LVLM
 from videoespresso.models.embedded.guide import guide
+from videoespresso.models.guidance import Vocabulary
 
 Floats = NDArray[np.float32]
 
@@ -54,6 +55,7 @@ class PackRuntime:
             self.facts: dict[str, Any] = json.loads((folder / "pack.json").read_text())
             self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             template = (folder / "chat_template.jinja").read_text()
+            self._tokenizer_json = (folder / "tokenizer.json").read_text()
         except (OSError, ValueError) as error:
             raise ModelError(
                 f"the embedded pack is not in {folder}",
@@ -61,7 +63,7 @@ class PackRuntime:
             ) from error
         self.template = jinja2.Environment(autoescape=False).from_string(template)
         self._recent: OrderedDict[bytes, Floats] = OrderedDict()
-        self.end = self.tokenizer.token_to_id("<|end|>")
+        self.end = int(self.tokenizer.token_to_id("<|end|>") or 0)
         self.image_id = self.tokenizer.token_to_id("<image>")
 
     @cached_property
@@ -76,6 +78,10 @@ class PackRuntime:
     def _embeddings(self) -> Floats:
         table: Floats = np.load(self.folder / "embeddings.npy").astype(np.float32)
         return table
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        return Vocabulary(self._tokenizer_json, len(self._embeddings), [self.end])
 
     def _session(self, name: str) -> Any:
         options = onnxruntime.SessionOptions()
@@ -141,30 +147,37 @@ class PackRuntime:
         """Tokens of a text."""
         return len(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def generate(self, prompts: Sequence[Prompted], max_tokens: int) -> list[str]:
-        """Replies to several prompts at once."""
+    def generate(
+        self, prompts: Sequence[Prompted], max_tokens: int, schema: dict[str, Any] | None = None
+    ) -> list[str]:
+        """Replies to several prompts at once. schema: what each of them must fit."""
         rows: list[list[int]] = [[] for _ in prompts]
-        for step in self._steps(prompts, max_tokens):
+        for step in self._steps(prompts, max_tokens, schema):
             for row, token in zip(rows, step, strict=True):
                 if token is not None:
                     row.append(token)
         return [self.tokenizer.decode(row) for row in rows]
 
-    def stream(self, prompt: Prompted, max_tokens: int) -> Iterator[str]:
+    def stream(
+        self, prompt: Prompted, max_tokens: int, schema: dict[str, Any] | None = None
+    ) -> Iterator[str]:
         """The reply to one prompt, piece by piece."""
         ids: list[int] = []
         text = ""
-        for (token,) in self._steps([prompt], max_tokens):
+        for (token,) in self._steps([prompt], max_tokens, schema):
             if token is not None:
                 ids.append(token)
                 longer = self.tokenizer.decode(ids)
                 yield longer[len(text) :]
                 text = longer
 
-    def _steps(self, prompts: Sequence[Prompted], max_tokens: int) -> Iterator[list[int | None]]:
+    def _steps(
+        self, prompts: Sequence[Prompted], max_tokens: int, schema: dict[str, Any] | None
+    ) -> Iterator[list[int | None]]:
         """One list of tokens a step, None for rows that have ended; prompts are left-padded."""
         embeds = [self._embed(p) for p in prompts]
         guides = [guide(p.text, self.tokenizer) for p in prompts]
+        forms = [self._vocabulary.guidance(schema, max_tokens) for _ in prompts if schema]
         generated: list[list[int]] = [[] for _ in prompts]
         n, longest = len(embeds), max(len(e) for e in embeds)
         width = self.facts["width"]
@@ -186,10 +199,14 @@ class PackRuntime:
                 if found.at_choice(generated[i]):
                     state = logits[i], cache[:, :, [i]], seen[[i]], int(positions[i, -1])
                     forced[i].extend(self._likeliest(found.rests(), *state))
+            for row, form in zip(logits, forms, strict=False):  # no forms without a schema
+                row[:] = form.masked(row)
             best = logits.argmax(-1)
             tokens = np.array([f.popleft() if f else b for f, b in zip(forced, best, strict=True)])
             for row, token in zip(generated, tokens, strict=True):
                 row.append(int(token))
+            for form, token in zip(forms, tokens, strict=False):
+                form.consume(int(token))
             alive &= tokens != self.end
             if not alive.any():
                 return
