@@ -262,7 +262,7 @@ def test_options_of_a_spec_are_not_of_the_models_name() -> None:
     assert spec.options == {"detail": "low", "effort": "none"}
     assert price(spec) == price(ModelSpec.parse("openai:gpt-6-luna"))
     assert price(spec) is not None
-    assert ModelSpec.parse("hf:x/y?dtype=float16").name == "x/y?dtype=float16"
+    assert ModelSpec.parse("hf:x/y?dtype=float16").name == "x/y"
     for wrong in ("openai:gpt-4o?detail=lowest", "openai:gpt-4o?size=3", "google_genai:g?detail="):
         with pytest.raises(SettingsError, match="has no option") as caught:
             ModelSpec.parse(wrong)
