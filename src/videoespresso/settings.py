@@ -206,9 +206,12 @@ def _spread(layer: Mapping[str, Any]) -> dict[str, Any]:
 
 def find_file() -> Path | None:
     """`videoespresso.toml` in the current folder, else in the user's config folder, else None."""
-    config = platformdirs.user_config_path("videoespresso", appauthor=False)
-    candidates = (Path.cwd() / FILE_NAME, Path(config) / FILE_NAME)
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in (Path.cwd() / FILE_NAME, user_file()) if path.is_file()), None)
+
+
+def user_file() -> Path:
+    """`videoespresso.toml` in the user's config folder, whether or not it is there."""
+    return Path(platformdirs.user_config_path("videoespresso", appauthor=False)) / FILE_NAME
 
 
 def _from_file(path: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from videoespresso.cli import (
     chat,
     dataset,
     doctor,
+    init,
     mcp,
     memory,
     models,
@@ -64,6 +65,7 @@ app = typer.Typer(
         'ask clip.mp4 "Who is first?" --option Ann --option Bo --report r.html',
         "chat clip.mp4",
         "ask-many questions.jsonl --out answers.jsonl",
+        "init",
         "doctor",
         codes=True,
     ),
@@ -76,6 +78,7 @@ ask.add_to(app)
 ask_many.add_to(app)
 chat.add_to(app)
 doctor.add_to(app)
+init.add_to(app)
 mcp.add_to(app)
 for part in (models, tools, cache, memory, theatre, dataset):
     app.add_typer(part.app)
