@@ -91,9 +91,7 @@ def _settle(target: Path, choice: Choice, *, ask: bool) -> None:
 # ---- the questions
 
 
-def _choose(
-    profile: str | None, server: str | None, max_usd: float | None, *, ask: bool
-) -> Choice:
+def _choose(profile: str | None, server: str | None, max_usd: float | None, *, ask: bool) -> Choice:
     """From the options, else from three questions. Raises UserError where neither says it."""
     from videoespresso.models.profiles import profile as known
 
@@ -148,7 +146,7 @@ def _on_this_machine() -> dict[str, str]:
 
 
 def _which_server() -> str:
-    """"ollama", or an address; those of the usual ports that answer come first."""
+    """ "ollama", or an address; those of the usual ports that answer come first."""
     from videoespresso.models.served import model_names, ollama_names, ollama_url
 
     there: dict[str, str] = {}
