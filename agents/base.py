@@ -156,13 +156,15 @@ class Agent:
         prompt: Prompt,
         list_of_turns: Iterable[Sequence[Turn]],
         instead: Callable[[ModelError], Reply[str]] | None = None,
+        on_reply: Callable[[], None] | None = None,
     ) -> list[Reply[str]]:
         """`text` for each, `concurrency` at a time, in the given order.
 
         instead: gives the reply of a request that failed, or raises. Turns are taken as they are
         needed, so a generator of them keeps few images in memory. After a failure no further
         request is started, those under way are finished and cached, and the first failure is
-        raised. In batch mode all are asked for before Deferred is raised.
+        raised. In batch mode all are asked for before Deferred is raised. on_reply: called in this
+        thread as each reply is taken.
         """
         replies: list[Reply[str] | Deferred] = []
         waiting: deque[Future[Reply[str] | Deferred]] = deque()
@@ -177,14 +179,20 @@ class Agent:
                     raise
                 return instead(error)
 
+        def take() -> None:
+            replies.append(waiting.popleft().result())
+            if on_reply is not None:
+                on_reply()
+
         with ThreadPoolExecutor(self.concurrency) as pool:
             try:
                 for turns in list_of_turns:
                     context = copy_context()  # tracing and callbacks follow into the thread
                     waiting.append(pool.submit(context.run, ask, turns))
                     if len(waiting) > 2 * self.concurrency:
-                        replies.append(waiting.popleft().result())
-                replies += [future.result() for future in waiting]
+                        take()
+                while waiting:
+                    take()
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise

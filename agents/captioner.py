@@ -1,6 +1,6 @@
 """Frame -> caption (paper, section 1 step 2)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from PIL.Image import Image
 
@@ -13,12 +13,16 @@ from videoespresso.types import Usage
 
 
 def caption(
-    agent: Agent, images: Sequence[Image], silent: list[ModelError] | None = None
+    agent: Agent,
+    images: Sequence[Image],
+    silent: list[ModelError] | None = None,
+    on_caption: Callable[[], None] | None = None,
 ) -> list[str]:
     """One caption a frame, in order; the calls run side by side.
 
     silent: where given, a frame that the model refuses, or of which it says nothing, gets a blank
     caption, and why is added here; without it, and for whatever is not about the frame, it raises.
+    on_caption: called as each frame is done.
     Raises ModelError when the model cannot be reached and BudgetExceeded at a limit; captions made
     until then are in the reply cache and are not paid again.
     """
@@ -31,5 +35,5 @@ def caption(
         silent.append(error)
         return Reply("", "", Usage(), ())
 
-    replies = agent.text_batch(prompt, turns, instead=blank)
+    replies = agent.text_batch(prompt, turns, instead=blank, on_reply=on_caption)
     return [" ".join(reply.value.split()) for reply in replies]

@@ -104,8 +104,15 @@ def note(state: ChatState) -> dict[str, Any]:
 def turn_of(typed: str, path: str, answer: Answer) -> ChatTurn:
     """What of an answer is worth remembering."""
     frames = tuple(
-        SeenFrame(id=f.id, video_id=f.video_id, time_s=f.time_s, sha=f.sha)
-        for f in (core.frame for core in answer.core_frames)
+        SeenFrame(
+            id=core.frame.id,
+            video_id=core.frame.video_id,
+            time_s=core.frame.time_s,
+            sha=core.frame.sha,
+            caption=core.caption,
+            why=core.why,
+        )
+        for core in answer.core_frames
     )
     return ChatTurn(
         said=typed,

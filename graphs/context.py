@@ -28,6 +28,7 @@ from videoespresso.tools.detectors.base import Detector
 from videoespresso.tools.grounding import detector
 from videoespresso.tools.registry import load_tools
 from videoespresso.tools.sampling import SamplingPlan
+from videoespresso.types import Progress
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Context:
 
     on_words: called with the answer as far as it is written, while the model writes it. on_update:
     called by the chat graph with a node's name and what it wrote, as soon as it has: its own
-    `understand` and every node of the ask graph.
+    `understand` and every node of the ask graph. on_progress: called with what is under way, one
+    call at a time, from the thread of the node.
     """
 
     settings: Settings
@@ -53,6 +55,7 @@ class Context:
     warnings: tuple[str, ...] = ()
     on_words: Callable[[str], None] | None = None
     on_update: Callable[[str, dict[str, Any]], None] | None = None
+    on_progress: Callable[[Progress], None] | None = None
 
     @property
     def embedded(self) -> bool:

@@ -40,6 +40,7 @@ def finish(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
         core_frames=core,
         dropped=_dropped(state),
         video=Video.model_validate(state["video"]),
+        videos=tuple(Video.model_validate(v) for v in state.get("videos", [])),
         work=_work(state),
         usage=context.usage_log.by_role(),
         settings=context.described(),
@@ -63,7 +64,8 @@ def _doubts(state: State, answered: bool, choice: int | None) -> list[str]:
 
 
 def _evidence(state: State) -> tuple[EvidenceStep, ...]:
-    """The reasoner's steps, and what tools found, each naming its source; in time order."""
+    """The reasoner's steps, and what tools found, each naming its source; in the order of
+    the videos, and in time order."""
     findings: list[Json] = [
         {
             "text": f["text"],
@@ -71,11 +73,13 @@ def _evidence(state: State) -> tuple[EvidenceStep, ...]:
             "time_s": f["time_s"],
             "items": [{"name": b["label"], "boxes": [b]} for b in f.get("boxes", [])],
             "source": f["tool"],
+            "video": f.get("video", ""),
         }
         for f in state.get("findings", [])
     ]
     steps = [EvidenceStep.model_validate(s) for s in [*state.get("steps", []), *findings]]
-    return tuple(sorted(steps, key=lambda s: s.time_s))
+    paths = [v["path"] for v in state.get("videos", [])]
+    return tuple(sorted(steps, key=lambda s: (paths.index(s.video) if s.video else 0, s.time_s)))
 
 
 def _dropped(state: State) -> tuple[DroppedFrame, ...]:

@@ -47,6 +47,8 @@ class State(Ask, total=False):
 
     video: Json
     """`Video`."""
+    videos: list[Json]
+    """All of them, where one question is about several."""
     frames: Annotated[list[Json], merge_by("id")]
     """`FrameRef`s that were looked at, in time order."""
     leaders: dict[str, str]

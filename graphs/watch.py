@@ -14,6 +14,7 @@ from langgraph.runtime import Runtime
 
 from videoespresso.agents import captioner
 from videoespresso.errors import ModelError, VideoError
+from videoespresso.graphs import progress
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.records import captions_of, core_frames, dump, frames_of
 from videoespresso.graphs.selection import evenly
@@ -74,6 +75,8 @@ def sample(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
         decoded = len(frames)
     known = _remembered(context, video)
     remembered = [known[f.id] for f in frames if f.id in known]
+    if len(remembered) == len(frames):
+        progress.to_come(context, frames, 0)
     update: dict[str, Any] = {
         "frames": [dump(f) for f in frames],
         "captions": [dump(c) for c in remembered],
@@ -99,6 +102,9 @@ def caption(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     """A caption for every frame; frames equal to the eye share one."""
     context, frames = runtime.context, frames_of(state)
     leader = leaders(context, frames)
+    known = {c.frame_id for c in captions_of(state)}
+    new = sum(first == frame and frame not in known for frame, first in leader.items())
+    progress.to_come(context, frames, new)
     captions, shown = captioned(context, frames, leader, captions_of(state))
     return {
         "captions": [dump(c) for c in captions],
@@ -219,9 +225,11 @@ def _within_budget(context: Context) -> SamplingPlan:
 def stored(context: Context, video: Video, seen: Iterable[Sampled]) -> list[FrameRef]:
     """Puts pictures into the store as they come; only their references are kept."""
     refs: list[FrameRef] = []
+    count = progress.counting(context, "sample")
     try:
         for picture, rule in seen:
             refs.append(context.store.put(video, picture, rule))
+            count()
     finally:  # what was decoded counts, however it ended
         context.budget.charge_frames(len(refs))
     return refs
@@ -276,11 +284,12 @@ def captioned(
     new = [f for f in frames if leader.get(f.id, f.id) == f.id and f.id not in texts]
     later: Deferred | None = None
     silent: list[ModelError] = []
+    count = progress.counting(context, "caption", len(new))
     for start in range(0, len(new), CAPTIONED_AT_ONCE):
         part = new[start : start + CAPTIONED_AT_ONCE]
         try:
             new_texts = captioner.caption(
-                context.agents["captioner"], [context.store.image(f) for f in part], silent
+                context.agents["captioner"], [context.store.image(f) for f in part], silent, count
             )
         except Deferred as deferred:  # batch mode: all frames go into the same batch
             later = deferred

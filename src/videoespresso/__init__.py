@@ -7,6 +7,7 @@ answer = ve.ask("clip.mp4", "Why does the red car stop?")
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from videoespresso.api.answer import Answer, CoreFrame
 from videoespresso.api.ask import Step, aask, ask, astream, stream
 from videoespresso.api.ask_many import ask_many
 from videoespresso.api.ask_many_records import Question, QuestionResult
@@ -22,12 +23,11 @@ from videoespresso.errors import (
 )
 from videoespresso.settings import Settings
 from videoespresso.types import (
-    Answer,
     Box,
-    CoreFrame,
     EvidenceStep,
     FrameRef,
     KeyItem,
+    Progress,
     Usage,
     Video,
 )
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from videoespresso.graphs.context import open_context
     from videoespresso.graphs.dataset import dataset_graph
     from videoespresso.graphs.dataset_context import open_dataset
+    from videoespresso.report.progress_bar import ProgressBar
     from videoespresso.tools.base import Finding, ToolRequest
 
 __all__ = [
@@ -54,6 +55,8 @@ __all__ = [
     "FrameRef",
     "KeyItem",
     "ModelError",
+    "Progress",
+    "ProgressBar",
     "Question",
     "QuestionResult",
     "Settings",
@@ -83,6 +86,7 @@ __all__ = [
 _LATER = {
     "Chat": "api.chat",
     "Finding": "tools.base",
+    "ProgressBar": "report.progress_bar",
     "ToolRequest": "tools.base",
     "ask_graph": "graphs.ask",
     "build_dataset": "api.build_dataset",
@@ -91,7 +95,7 @@ _LATER = {
     "open_context": "graphs.context",
     "open_dataset": "graphs.dataset_context",
 }
-"""Name -> the module it comes from when it is first used: these import langgraph, which is slow."""
+"""Name -> the module it comes from when it is first used: these import what is slow."""
 
 
 def __getattr__(name: str) -> Any:

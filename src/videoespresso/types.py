@@ -100,13 +100,17 @@ class KeyItem(Record):
 
 
 class EvidenceStep(Record):
-    """One sentence of evidence, tied to a core frame. `source` is the reasoner or a tool's name."""
+    """One sentence of evidence, tied to a core frame. `source` is the reasoner or a tool's name.
+
+    video: the path of the video that it is in, where several were asked at once; else "".
+    """
 
     text: str
     frame_id: str
     time_s: float
     items: tuple[KeyItem, ...] = ()
     source: str = "reasoner"
+    video: str = ""
 
 
 class CoreFrame(Record):
@@ -190,7 +194,8 @@ class Answer(Record):
     choice: 0-based position among the options, None for a free question or when undecided.
     answered: False when the evidence does not carry an answer. checked: the checker agreed.
     settings: model spec a role, prompts hash, selection strategy, fps, pixels - what a number
-    computed from this answer depends on.
+    computed from this answer depends on. video: the one that was asked; of several the first, and
+    `videos` has all of them.
     """
 
     question: str
@@ -203,6 +208,7 @@ class Answer(Record):
     core_frames: tuple[CoreFrame, ...] = ()
     dropped: tuple[DroppedFrame, ...] = ()
     video: Video
+    videos: tuple[Video, ...] = ()
     work: Work = Work()
     usage: dict[str, Usage] = Field(default_factory=dict)
     settings: dict[str, str] = Field(default_factory=dict)
@@ -217,6 +223,8 @@ class SeenFrame(Record):
     video_id: str
     time_s: float
     sha: str
+    caption: str = ""
+    why: str = ""
 
 
 class ChatTurn(Record):
@@ -239,6 +247,32 @@ class ChatTurn(Record):
     evidence: tuple[EvidenceStep, ...] = ()
     work: Work = Work()
     usage: Usage = Usage()
+
+
+class Progress(NamedTuple):
+    """What a question is doing now; `str()` is a line: 'captioning 17 of 52 · 0:20 left'.
+
+    step: the node under way; before them "fetch", a download in MB (10^6 bytes); "plan", whose
+    text says what is to come; "done", the last of all, also after an error. done, total: the parts
+    that are counted, None where none are. left_s: seconds to go at the rate so far.
+    """
+
+    step: str
+    text: str
+    done: float | None = None
+    total: float | None = None
+    left_s: float | None = None
+
+    def __str__(self) -> str:
+        digits = 1 if self.step == "fetch" else 0
+        line = self.text
+        if self.done is not None:
+            whole = "" if self.total is None else f" of {self.total:.{digits}f}"
+            line += f" {self.done:.{digits}f}{whole}{' MB' if digits else ''}"
+        if self.left_s is not None:
+            minutes, seconds = divmod(round(self.left_s), 60)
+            line += f" · {minutes}:{seconds:02} left"
+        return line
 
 
 class Picture(NamedTuple):

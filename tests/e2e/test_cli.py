@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -37,7 +38,7 @@ def run(*arguments: str | Path, cwd: Path, **more: str) -> subprocess.CompletedP
 def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, subprocess.CompletedProcess[str]]:
     """The first question on the sample video: the cache it filled, and what it showed."""
     folder = tmp_path_factory.mktemp("warm")
-    done = run("ask", SAMPLE, QUESTION, cwd=folder, VIDEOESPRESSO_CACHE_DIR=str(folder))
+    done = run("ask", SAMPLE, QUESTION, "-v", cwd=folder, VIDEOESPRESSO_CACHE_DIR=str(folder))
     assert done.returncode == 0, done.stdout + done.stderr
     return str(folder), done
 
@@ -82,6 +83,32 @@ def test_a_question_is_answered_with_its_evidence(warm: str, tmp_path: Path) -> 
     assert answer.work.decoded == 0, "the second question on a video decodes nothing"
     page = (tmp_path / "r.html").read_text()
     assert page.count("data:image/jpeg;base64,") == len(answer.core_frames)
+
+
+def test_what_it_will_take_is_said_before_the_first_caption(
+    first: tuple[str, subprocess.CompletedProcess[str]],
+) -> None:
+    lines = first[1].stderr.splitlines()
+    (plan,) = [
+        k
+        for k, line in enumerate(lines)
+        if re.fullmatch(r"31 frames, about \d+ calls, \$0.00", line)
+    ]
+    assert plan < next(k for k, line in enumerate(lines) if line.startswith("caption "))
+    assert re.search(r"\d\.\d s, of which models \d+\.\d s", first[1].stdout)
+
+
+def test_without_a_terminal_little_is_said_and_nothing_with_quiet(
+    warm: str, tmp_path: Path
+) -> None:
+    done = run("ask", SAMPLE, QUESTION, "--json", cwd=tmp_path, VIDEOESPRESSO_CACHE_DIR=warm)
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("note: ")]
+    assert lines[0] == "31 frames, all known from before, about 4 calls, $0.00"
+    assert len(lines) < 4, "a line every ten seconds at most"
+    quiet = run("ask", SAMPLE, QUESTION, "--json", "-q", cwd=tmp_path, VIDEOESPRESSO_CACHE_DIR=warm)
+    assert quiet.stderr == ""
+    one, other = map(Answer.model_validate_json, (done.stdout, quiet.stdout))
+    assert one.model_copy(update={"usage": {}}) == other.model_copy(update={"usage": {}})
 
 
 def test_steps_are_shown_as_they_happen_and_not_in_the_answer(

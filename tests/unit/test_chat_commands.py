@@ -14,15 +14,16 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops
 from rich.console import Console
+from tests.unit.test_report import answer as an_answer
 
 from videoespresso.api.ask import Step
 from videoespresso.cli import chat
 from videoespresso.cli.chat_commands import COMMANDS, LIMITS, Session, Still, instant, run
 from videoespresso.cli.chat_terminal import completions
-from videoespresso.cli.pictures import drawn, protocol, sixels
+from videoespresso.cli.pictures import blocks, drawn, protocol, sixels
 from videoespresso.errors import UserError
 from videoespresso.settings import Settings
-from videoespresso.types import Box, ChatTurn, EvidenceStep, KeyItem, SeenFrame, Usage
+from videoespresso.types import Answer, Box, ChatTurn, EvidenceStep, KeyItem, SeenFrame, Usage
 
 FRAME = SeenFrame(id="ab@12000", video_id="ab", time_s=12.0, sha="cd")
 BOX = Box(label="person", xyxy=(0.1, 0.2, 0.3, 0.4), score=0.9)
@@ -109,6 +110,10 @@ def test_the_commands_that_were_promised_are_there() -> None:
 
 def test_frames_come_with_their_place_and_instant() -> None:
     assert shown("/frames", TURN) == [Still(Path("/frames/ab/cd.jpg"), "0:12.0")]
+    seen = TURN.frames[0].model_copy(update={"caption": "A woman waves.", "why": "the greeting"})
+    line = "0:12.0  A woman waves. (kept: the greeting)"
+    turn = TURN.model_copy(update={"frames": (seen,)})
+    assert shown("/frames", turn) == [Still(Path("/frames/ab/cd.jpg"), line)]
 
 
 def test_evidence_is_listed_and_one_step_shows_its_frame() -> None:
@@ -155,27 +160,32 @@ def test_a_video_is_not_written_over(tmp_path: Path, command: str) -> None:
     assert video.read_bytes() == b"film"
 
 
-def test_the_answer_grows_on_its_line(
+def test_an_answer_is_said_once_however_it_grew(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    screen = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    """What is shown while it is written goes away again."""
+    screen = Console(
+        stderr=True, force_terminal=True, highlight=False, soft_wrap=True, markup=False, width=80
+    )
     monkeypatch.setattr(chat, "err", lambda: screen)
-    with chat.StepPrinter() as told:
-        for text in ("", "the", "the m", "the man", "a cat\x1b[2J", "a cat\x1b[2J sleeps"):
-            told.words(text)
-        told.step(Step(node="answer", text="a cat\x1b[2J sleeps"))
-        told.step(Step(node="check", text="not carried"))
-        told.words("a d")
-        told.step(Step(node="answer", text="a dog"))
-        told.words("stopped he")
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "answer     the man"
-    assert lines[1].startswith("answer     a cat")
-    assert lines[1].endswith(" sleeps")
-    assert "\x1b" not in lines[1]
-    assert lines[2:] == [
-        "check      not carried", "answer     a d", "answer     a dog", "answer     stopped he"
-    ]  # fmt: skip
+    opened = session(TURN)
+
+    def ask(_text: str, on_step: Any, *, options: Any, on_words: Any) -> Answer:
+        on_step(Step(node="understand", text="Who waves?"))
+        for words in ("the", "the wom", "the woman\x1b[2J in red"):
+            on_words(words)
+        on_step(Step(node="answer", text="the woman in red"))
+        return an_answer(text="the woman in red", options=(), choice=None)
+
+    monkeypatch.setattr(opened.chat, "ask", ask, raising=False)
+    chat.question(opened, "and who?", "line", as_json=False)
+    shown = capsys.readouterr()
+    assert "the woman in red" in shown.out
+    left = re.sub(r"\x1b\[\?25[hl]", "", shown.err)
+    left = re.sub(r"[^\n]*\n?\r?(\x1b\[1A)?\x1b\[2K", "", left)
+    assert "the woman in red" not in left
+    assert "understand Who waves?" in left
+    assert "\x1b[2J" not in shown.err
 
 
 def test_seek_and_look() -> None:
@@ -391,3 +401,17 @@ def test_a_picture_arrives_whole(tmp_path: Path) -> None:
     assert base64.b64decode(inline.partition(":")[2].removesuffix("\a")) == data
     assert drawn(tmp_path / "gone.jpg", "kitty") == ""
     assert drawn(file, "") == ""
+
+
+def test_a_picture_of_half_blocks(tmp_path: Path) -> None:
+    file = tmp_path / "frame.png"
+    picture = Image.new("RGB", (100, 50), (255, 0, 0))
+    picture.paste((0, 0, 255), (0, 25, 100, 50))
+    picture.save(file)
+    text = blocks(file, 40)
+    assert text is not None
+    rows = text.plain.splitlines()
+    assert rows == ["▀" * 40] * 10
+    assert str(text.spans[0].style) == "rgb(255,0,0) on rgb(255,0,0)"
+    assert str(text.spans[-1].style) == "rgb(0,0,255) on rgb(0,0,255)"
+    assert blocks(tmp_path / "gone.png", 40) is None

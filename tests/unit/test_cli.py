@@ -79,7 +79,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answer | BaseException]
 
 def test_steps_go_to_stderr_and_the_answer_to_stdout(script: Any, capsys: Any) -> None:
     script(ANSWER)
-    assert main(["ask", "clip.mp4", "Who?", "--profile", "openai"]) == 0
+    assert main(["ask", "clip.mp4", "Who?", "--profile", "openai", "-v"]) == 0
     shown = capsys.readouterr()
     assert shown.err == "sample    37 frames looked at [31m\n"
     assert shown.out.splitlines() == [
@@ -93,7 +93,8 @@ def test_steps_go_to_stderr_and_the_answer_to_stdout(script: Any, capsys: Any) -
         "            dog: not found",
         "",
         "core frames: none (0 of 0 looked at) · checked",
-        "2 model calls (0 from cache), 1,500 + 20 tokens, 3 images, $0.0100, 0.0 s",
+        "2 model calls (0 from cache), 1,500 + 20 tokens, 3 images, $0.0100",
+        "0.0 s, of which models 0.0 s",
     ]
 
 
@@ -111,7 +112,7 @@ def test_everything_given_arrives(script: Any, capsys: Any) -> None:
     line += " --detector off --tool count --fps 2 --max-usd 1.5 --max-calls 9 --max-frames 99"
     assert main([*line.split(), "--max-seconds", "60", "--quiet", "--", "-c.mp4", "-Who?"]) == 0
     settings = called["settings"]
-    assert (called["video"], called["question"]) == ("-c.mp4", "-Who?")
+    assert (called["video"], called["question"]) == (["-c.mp4"], "-Who?")
     assert (called["options"], called["tools"]) == (("Ann", "Bo"), ("count",))
     assert (called["select"], called["on_step"]) == ("uniform:8", None)
     assert (settings.profile, settings.reasoner) == ("openai", "openai:x")

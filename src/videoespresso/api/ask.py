@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING, Any, Unpack
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from videoespresso.api.answer import Answer
 from videoespresso.api.question_checks import check_question
+from videoespresso.errors import UserError
 from videoespresso.settings import Settings
-from videoespresso.types import Answer, Record
+from videoespresso.types import Progress, Record
 
 if TYPE_CHECKING:
-    from videoespresso.graphs.ask import AskGraph
     from videoespresso.graphs.context import Context
-    from videoespresso.graphs.state import Ask
     from videoespresso.models.client.budget import Budget
     from videoespresso.tools.base import Given
     from videoespresso.tools.fetch.download import Local
-    from videoespresso.tools.fetch.transfer import Progress
+    from videoespresso.tools.fetch.transfer import OnProgress as OnBytes
+
+Videos = str | Path | Sequence[str | Path]
+"""A path or an http(s) address, or several for one question."""
+OnProgress = Callable[[Progress], None]
 
 
 class Step(Record):
@@ -39,11 +43,11 @@ class Asking(TypedDict, total=False):
     settings: Settings | None
     tools: "Sequence[Given]"
     budget: "Budget | None"
-    on_progress: "Callable[[Progress], None] | None"
+    on_progress: OnProgress | None
 
 
 def ask(
-    video: str | Path,
+    video: Videos,
     question: str,
     *,
     options: Sequence[str] = (),
@@ -52,16 +56,17 @@ def ask(
     tools: "Sequence[Given]" = (),
     budget: "Budget | None" = None,
     on_step: Callable[[Step], None] | None = None,
-    on_progress: "Callable[[Progress], None] | None" = None,
+    on_progress: OnProgress | None = None,
 ) -> Answer:
     """Answers a question about a video, with core frames, evidence and boxes.
 
-    video: a path or an http(s) address (tools/fetch/download.py). options: possible answers; the
-    answer's `choice` is the position of one of them. select: the selection strategy (paper,
+    video: a path or an http(s) address (tools/fetch/download.py), or several of them: then each is
+    looked at by itself, and the evidence names the video of each step. options: possible answers;
+    the answer's `choice` is the position of one of them. select: the selection strategy (paper,
     retrieval, uniform:K, keyframes, all). settings: default `Settings.load()`. tools: more
     tools than the settings name. budget: limits shared with other questions; default those of
     the settings, for this question alone. on_step: called as each node ends. on_progress:
-    called while a video is downloaded.
+    called with what is under way, e.g. `ve.ProgressBar()`.
 
     Raises VideoError, SettingsError, ModelError; UserError for a question that is empty and for
     options that are no choice, before anything is looked at. A reached budget is no error: the
@@ -86,17 +91,20 @@ def ask(
     return found
 
 
-def stream(video: str | Path, question: str, **asking: Unpack[Asking]) -> Iterator[Step | Answer]:
+def stream(video: Videos, question: str, **asking: Unpack[Asking]) -> Iterator[Step | Answer]:
     """The steps as they happen, and the answer last. Takes what `ask` takes."""
     settings = _settings(question, asking)
-    file = _local(video, settings, asking)
-    yield from _fetched(file)
-    graph, given, context = _prepared(file, question, settings, asking)
-    for update in graph.stream(given, context=context, stream_mode="updates"):
-        yield from _steps(update)
+    try:
+        files = [_local(one, settings, asking) for one in _each(video)]
+        yield from _fetched(files)
+        context = _context(files, settings, asking)
+        for update in _updates(files, question, asking, context):
+            yield from _steps(update, context)
+    finally:
+        _done(asking)
 
 
-async def aask(video: str | Path, question: str, **asking: Unpack[Asking]) -> Answer:
+async def aask(video: Videos, question: str, **asking: Unpack[Asking]) -> Answer:
     """`ask`, awaited; the nodes run in threads."""
     found: Answer | None = None
     async for step in astream(video, question, **asking):
@@ -106,17 +114,20 @@ async def aask(video: str | Path, question: str, **asking: Unpack[Asking]) -> An
 
 
 async def astream(
-    video: str | Path, question: str, **asking: Unpack[Asking]
+    video: Videos, question: str, **asking: Unpack[Asking]
 ) -> AsyncIterator[Step | Answer]:
     """`stream`, awaited."""
     settings = _settings(question, asking)
-    file = await asyncio.to_thread(_local, video, settings, asking)
-    for step in _fetched(file):
-        yield step
-    graph, given, context = _prepared(file, question, settings, asking)
-    async for update in graph.astream(given, context=context, stream_mode="updates"):
-        for written in _steps(update):
-            yield written
+    try:
+        files = [await asyncio.to_thread(_local, one, settings, asking) for one in _each(video)]
+        for step in _fetched(files):
+            yield step
+        context = _context(files, settings, asking)
+        async for update in _aupdates(files, question, asking, context):
+            for written in _steps(update, context):
+                yield written
+    finally:
+        _done(asking)
 
 
 def _settings(question: str, asking: Asking) -> Settings:
@@ -132,41 +143,112 @@ def _settings(question: str, asking: Asking) -> Settings:
     return settings
 
 
+def _each(video: Videos) -> list[str | Path]:
+    """The videos one by one. Raises UserError where there is none."""
+    videos = [video] if isinstance(video, str | Path) else list(video)
+    if not videos:
+        raise UserError("no video was given", hint='ve.ask("clip.mp4", "Who wins?")')
+    return videos
+
+
 def _local(video: str | Path, settings: Settings, asking: Asking) -> "Local":
     from videoespresso.tools.fetch.download import local  # noqa: PLC0415 - slow to import
 
-    return local(video, settings, asking.get("on_progress"))
+    return local(video, settings, fetched_by(asking.get("on_progress")))
 
 
-def _fetched(file: "Local") -> Iterator[Step]:
-    if file.fetched:
-        yield Step(node="fetch", text=file.fetched)
+def fetched_by(listen: OnProgress | None) -> "OnBytes | None":
+    """A listener to a download that says how far it is as all other progress is said."""
+    if listen is None:
+        return None
+    return lambda p: listen(
+        Progress(
+            "fetch",
+            "fetching",
+            p.received / 1e6,
+            None if p.total is None else p.total / 1e6,
+            p.left_s,
+        )
+    )
 
 
-def _prepared(
-    file: "Local", question: str, settings: Settings, asking: Asking
-) -> "tuple[AskGraph, Ask, Context]":
+def _fetched(files: "Sequence[Local]") -> Iterator[Step]:
+    for file in files:
+        if file.fetched:
+            yield Step(node="fetch", text=file.fetched)
+
+
+def _context(files: "Sequence[Local]", settings: Settings, asking: Asking) -> "Context":
     # langgraph and chromadb take seconds to import; `import videoespresso` must not
-    from videoespresso.graphs.ask import ask_graph  # noqa: PLC0415
     from videoespresso.graphs.context import open_context  # noqa: PLC0415
 
     context = open_context(settings, asking.get("tools", ()), budget=asking.get("budget"))
-    context = replace(context, warnings=(*context.warnings, *file.warnings))
+    more = (warning for file in files for warning in file.warnings)
+    return replace(
+        context,
+        warnings=(*context.warnings, *more),
+        on_progress=asking.get("on_progress"),
+    )
+
+
+def _updates(
+    files: "Sequence[Local]", question: str, asking: Asking, context: "Context"
+) -> Iterator[dict[str, Any]]:
+    """What nodes wrote, by name, as the graph gives it."""
+    from videoespresso.graphs.ask import ask_graph  # noqa: PLC0415 - slow to import
+
     options = list(asking.get("options", ()))
-    return ask_graph(), {"path": file.path, "question": question, "options": options}, context
+    if len(files) > 1:
+        yield from _several(files, question, options, context)
+        return
+    given: Any = {"path": files[0].path, "question": question, "options": options}
+    yield from ask_graph().stream(given, context=context, stream_mode="updates")
 
 
-def _steps(update: dict[str, Any]) -> Iterator[Step | Answer]:
+def _several(
+    files: "Sequence[Local]", question: str, options: list[str], context: "Context"
+) -> Iterator[dict[str, Any]]:
+    from videoespresso.graphs.several import several  # noqa: PLC0415 - slow to import
+
+    for node, wrote in several(context, [file.path for file in files], question, options):
+        yield {node: wrote}
+
+
+async def _aupdates(
+    files: "Sequence[Local]", question: str, asking: Asking, context: "Context"
+) -> AsyncIterator[dict[str, Any]]:
+    """`_updates`, awaited."""
+    from videoespresso.graphs.ask import ask_graph  # noqa: PLC0415 - slow to import
+
+    options = list(asking.get("options", ()))
+    if len(files) > 1:
+        updates = _several(files, question, options, context)
+        while (update := await asyncio.to_thread(next, updates, None)) is not None:
+            yield update
+        return
+    given: Any = {"path": files[0].path, "question": question, "options": options}
+    async for update in ask_graph().astream(given, context=context, stream_mode="updates"):
+        yield update
+
+
+def _done(asking: Asking) -> None:
+    """Tells the listener that nothing more comes, also after an error."""
+    if (listen := asking.get("on_progress")) is not None:
+        listen(Progress("done", "done"))
+
+
+def _steps(update: dict[str, Any], context: "Context") -> Iterator[Step | Answer]:
     for node, wrote in update.items():
-        yield step_of(node, wrote or {})
+        yield step_of(node, wrote or {}, context.store.root)
 
 
-def step_of(node: str, wrote: dict[str, Any]) -> Step | Answer:
-    """What a node of the ask graph wrote, as callers are given it; `finish` gives the answer."""
+def step_of(node: str, wrote: dict[str, Any], frames: Path) -> Step | Answer:
+    """What a node of the ask graph wrote, as callers are given it; `finish` gives the answer.
+    frames: the frame store's folder."""
     from videoespresso.graphs.ask import message  # noqa: PLC0415 - slow to import
 
     if node == "finish":
-        return Answer.model_validate(wrote["answer"])
+        return Answer.of(wrote["answer"], frames)
     return Step(node=node, text=message(node, wrote), data=_numbers(wrote))
 
 

@@ -2,12 +2,14 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from videoespresso.api.ask import Step, ask
+from videoespresso.api.answer import Answer
+from videoespresso.api.ask import OnProgress, Step, ask
 from videoespresso.api.ask_many_records import Failure, Planned, Question, QuestionResult, plan
 from videoespresso.errors import (
     BudgetExceeded,
@@ -17,7 +19,7 @@ from videoespresso.errors import (
     VideoEspressoError,
 )
 from videoespresso.settings import Settings
-from videoespresso.types import Answer
+from videoespresso.types import Progress
 
 if TYPE_CHECKING:
     from videoespresso.api.ask_many_file import AnswersFile
@@ -45,6 +47,7 @@ def ask_many(
     settings: Settings | None = None,
     tools: "Sequence[Given]" = (),
     stop: threading.Event | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Iterator[QuestionResult]:
     """Asks many questions, `jobs` at a time, and gives each result as soon as it is done.
 
@@ -56,6 +59,7 @@ def ask_many(
     earlier one was stopped. retry_errors: ask again what ended in an error.
     stop: when it is set, calls under way are finished, no other is made, and the results end. The
     replies are in the reply cache, so that asking the rest later pays for nothing twice.
+    on_progress: called in the caller's thread as each new result comes, e.g. `ve.ProgressBar()`.
 
     The settings' limits in dollars, calls and seconds are those of the whole run; `budget_frames`
     is each question's. Raises BudgetExceeded when a limit leaves questions unasked, SettingsError
@@ -74,7 +78,23 @@ def ask_many(
     if out is not None and isinstance(questions, str | Path) and _same(questions, out):
         raise UserError("the answers would replace the questions", hint="Give another --out.")
     run = _Run(select, settings, tools, Budget.of(settings), retry_errors, stop)
-    return run.results(planned, None if out is None else Path(out), jobs)
+    results = run.results(planned, None if out is None else Path(out), jobs)
+    return results if on_progress is None else _counted(results, len(planned), on_progress)
+
+
+def _counted(
+    results: Iterator[QuestionResult], total: int, listen: OnProgress
+) -> Iterator[QuestionResult]:
+    """The results, and how many there are; the time left is that of new ones."""
+    begun, new = time.monotonic(), 0
+    try:
+        for done, result in enumerate(results, 1):
+            new += not result.known
+            left = (time.monotonic() - begun) / new * (total - done) if new else None
+            listen(Progress("ask_many", "answering", done, total, left))
+            yield result
+    finally:
+        listen(Progress("done", "done"))
 
 
 def _same(a: str | Path, b: str | Path) -> bool:

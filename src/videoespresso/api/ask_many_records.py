@@ -8,9 +8,10 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
+from videoespresso.api.answer import Answer
 from videoespresso.errors import UserError, VideoEspressoError
 from videoespresso.tools.fetch.addresses import is_address, shown
-from videoespresso.types import Answer, Record
+from videoespresso.types import Record
 
 EXPECTED = (
     'A line is {"video": "clip.mp4", "question": "Who?"}, with "options" and "id" if you like.'

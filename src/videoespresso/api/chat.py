@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from videoespresso.api.ask import Step, ask, step_of
+from videoespresso.api.answer import Answer
+from videoespresso.api.ask import OnProgress, Step, ask, fetched_by, step_of
 from videoespresso.api.question_checks import check_question
 from videoespresso.errors import UserError
 from videoespresso.graphs import watch
@@ -20,15 +21,14 @@ from videoespresso.graphs.chat import ChatGraph, ChatQuestion, chat_graph, under
 from videoespresso.graphs.context import Context, open_context
 from videoespresso.graphs.selection import strategy
 from videoespresso.memory.threads import ThreadStore, config
-from videoespresso.report.text import clock
+from videoespresso.report.text import clock, file_name
 from videoespresso.settings import Settings
 from videoespresso.tools.base import Given, Tool
 from videoespresso.tools.fetch.download import local
-from videoespresso.tools.fetch.transfer import OnProgress
 from videoespresso.tools.registry import load_tools
 from videoespresso.tools.sampling import refine
 from videoespresso.tools.video import open_video, probe
-from videoespresso.types import Answer, Caption, ChatTurn, FrameRef, Usage
+from videoespresso.types import Caption, ChatTurn, FrameRef, Progress, Usage
 
 OnStep = Callable[[Step], None]
 LIMITS = ("budget_usd", "budget_calls", "budget_frames", "budget_seconds")
@@ -60,7 +60,8 @@ class Chat:
         name of a kept one, "" for the one used last; its videos come with it. settings: default
         `Settings.load()`. tools: more tools than the settings name. threads: where chats are kept;
         default the folder `chats` of the cache. context: models and stores that are open already,
-        instead of settings and tools.
+        instead of settings and tools. on_progress: called with what is under way, while a video is
+        fetched and a question is answered, e.g. `ve.ProgressBar()`.
 
         Raises VideoError for a video that cannot be read, UserError for a thread that does not
         exist or is open elsewhere, SettingsError and MemoryStoreError.
@@ -73,8 +74,9 @@ class Chat:
                 hint="videoespresso chat clip.mp4",
             )
         strategy(settings.select)  # a wrong name is said before anything is decoded
-        files = [local(path, settings, on_progress) for path in paths]
+        files = [local(path, settings, fetched_by(on_progress)) for path in paths]
         self.videos = [probe(file.path).path for file in files]
+        self.on_progress = on_progress
         self.turns: list[ChatTurn] = []
         self.answers: dict[int, Answer] = {}
         with ExitStack() as stack:
@@ -144,15 +146,21 @@ class Chat:
         """
         check_question(question, options)
         answers: list[Answer] = []
+        frames = self.context.store.root
 
         def on_update(node: str, wrote: dict[str, Any]) -> None:
-            step = _understood(wrote) if node == "understand" else step_of(node, wrote)
+            step = _understood(wrote) if node == "understand" else step_of(node, wrote, frames)
             if isinstance(step, Answer):
                 answers.append(step)
             elif on_step is not None:
                 on_step(step)
 
-        context = replace(self.context.renewed(), on_words=on_words, on_update=on_update)
+        context = replace(
+            self.context.renewed(),
+            on_words=on_words,
+            on_update=on_update,
+            on_progress=self.on_progress,
+        )
         given: ChatQuestion = {"said": question, "videos": self.videos, "options": list(options)}
         try:
             # "exit": one checkpoint a turn, instead of one a node
@@ -161,6 +169,8 @@ class Chat:
             )
         finally:
             self.threads.settle(self.name)
+            if self.on_progress is not None:
+                self.on_progress(Progress("done", "done"))
         self.turns = [ChatTurn.model_validate(turn) for turn in state["turns"]]
         self.answers[len(self.turns) - 1] = answers[-1]
         return answers[-1]
@@ -246,6 +256,32 @@ class Chat:
         means.memory.add(key, captions)
         pairs = zip(refs, captions, strict=True)
         return [(ref, caption) for ref, caption in pairs if caption.shared_from is None]
+
+    def __str__(self) -> str:
+        names = ", ".join(file_name(video) for video in self.videos)
+        lines = [line for t in self.turns for line in (f"> {t.said}", t.answer)]
+        return "\n".join([f"chat {self.name}: {names}", *lines])
+
+    def __repr__(self) -> str:
+        return f"<Chat {self.name!r}, {len(self.turns)} questions>"
+
+    def _repr_html_(self) -> str:
+        """The cards that a notebook shows, one a question."""
+        from videoespresso.report.card import render  # noqa: PLC0415 - imports jinja2
+
+        return render(self.turns, self.context.store.file)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the chat as one page that holds its pictures; returns its path. Raises UserError
+        where it cannot be written, or would replace a video."""
+        from videoespresso.report.card import page  # noqa: PLC0415 - imports jinja2
+        from videoespresso.report.parts import check_target, write_text  # noqa: PLC0415
+
+        target = Path(path)
+        check_target(target, self.videos)
+        text = page(str(self).partition("\n")[0], self.turns, self.context.store.file)
+        write_text(text, target, flag="save()")
+        return target
 
     def spent(self) -> Usage:
         """Over all turns of the thread."""

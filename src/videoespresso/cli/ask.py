@@ -1,7 +1,7 @@
-"""`videoespresso ask`: the steps on stderr as they happen, the answer on stdout."""
+"""`videoespresso ask`: what is under way on stderr, the answer on stdout."""
 
+import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,23 +11,32 @@ from videoespresso.cli.console import (
     Exit,
     err,
     examples,
-    fetching,
     one_line,
     out,
     say_warning,
     write_json,
 )
-from videoespresso.cli.options import QUESTION, Quiet, Tool, note_unconfigured, takes_settings
+from videoespresso.cli.options import (
+    QUESTION,
+    How,
+    Quiet,
+    Tool,
+    Verbose,
+    how_shown,
+    note_unconfigured,
+    takes_settings,
+)
 from videoespresso.errors import UserError
-from videoespresso.report.text import clock, letter, money, printable, total
+from videoespresso.report.text import clock, file_name, letter, money, printable, total
 from videoespresso.settings import Settings
-from videoespresso.types import Answer
+from videoespresso.types import Answer, CoreFrame
 
 if TYPE_CHECKING:
     from videoespresso.api.ask import Step
 
 EPILOG = examples(
     'ask clip.mp4 "Why does the red car stop?"',
+    'ask before.mp4 after.mp4 "What was taken away?"',
     'ask clip.mp4 "Who wins?" --option Ann --option Bo --select uniform:16',
     'ask clip.mp4 "What falls?" --model reasoner=openai:gpt-4o --max-usd 1',
     'ask clip.mp4 "What falls?" --json --quiet > answer.json',
@@ -44,10 +53,14 @@ def add_to(app: typer.Typer) -> None:
 
 @takes_settings(QUESTION)
 def ask(
-    video: Annotated[
-        str, typer.Argument(help="The video file, or an http(s) address.", show_default=False)
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="VIDEO... QUESTION",
+            help="The video file, or an http(s) address, or several; what you want to know, last.",
+            show_default=False,
+        ),
     ],
-    question: Annotated[str, typer.Argument(help="What you want to know.", show_default=False)],
     option: Annotated[
         list[str] | None,
         typer.Option("--option", "-o", help="A possible answer; give it once for each."),
@@ -58,63 +71,78 @@ def ask(
     json: Annotated[bool, typer.Option("--json", help="Print the typed answer, only.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write an HTML page of the evidence.")] = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Ask a video a question and see the evidence: core frames, timestamps, boxes."""
+    """Ask a video a question and see the evidence: core frames, timestamps, boxes.
+
+    Several videos may be asked at once: the evidence then names the video of each step.
+    """
+    videos, question = split(words)
     if report is not None:
-        check_report(report, video)
-    answer = run(video, question, option or (), tool or (), settings, quiet=quiet)
+        check_report(report, videos)
+    begun = time.monotonic()
+    how = how_shown(quiet=quiet, verbose=verbose)
+    answer = run(videos, question, option or (), tool or (), settings, how)
+    elapsed_s = time.monotonic() - begun
     if report is not None:
         write_report(answer, report, settings)
     if json:
         write_json(answer)
     else:
-        show(answer, quiet=quiet)
+        show(answer, quiet=quiet, elapsed_s=elapsed_s)
     show_doubts(answer)
     if report is not None and not quiet:
         err().print(f"report: {printable(str(report))}")
     raise typer.Exit(code_of(answer))
 
 
+def split(words: Sequence[str]) -> tuple[list[str], str]:
+    """The videos and the question. Raises UserError where one of them is missing."""
+    *videos, question = words
+    if not videos or Path(question).is_file():
+        missing = "a video" if not videos and not Path(question).is_file() else "the question"
+        raise UserError(
+            f"{missing} is missing: {one_line(question)!r} is all, or the last, that was given",
+            hint='videoespresso ask clip.mp4 "Why does the red car stop?"',
+        )
+    return videos, question
+
+
 def run(
-    video: str,
+    videos: Sequence[str],
     question: str,
     options: Sequence[str],
     tools: Sequence[str],
     settings: Settings,
-    *,
-    quiet: bool,
+    how: How,
 ) -> Answer:
-    """Asks, and shows each step as it happens; on a terminal with a sign of life between them."""
+    """Asks, and shows what is under way."""
     from videoespresso.api.ask import ask as ask_video
+    from videoespresso.report.progress_bar import ProgressBar
 
-    note_unconfigured(settings, quiet=quiet)
-    with err().status("looking at the video") if not quiet else nullcontext() as status:
+    note_unconfigured(settings, quiet=how is None)
 
-        def on_step(step: "Step") -> None:
-            err().print(f"{step.node:<9} {one_line(step.text)}", style="dim")
-            if status is not None:
-                status.update(f"{step.node} done")
+    def on_step(step: "Step") -> None:
+        err().print(f"{step.node:<9} {one_line(step.text)}", style="dim")
 
-        return ask_video(
-            video,
-            question,
-            options=tuple(options),
-            select=settings.select,
-            settings=settings,
-            tools=tuple(tools),
-            on_step=None if quiet else on_step,
-            on_progress=None if status is None else fetching(status.update),
-        )
+    return ask_video(
+        list(videos),
+        question,
+        options=tuple(options),
+        select=settings.select,
+        settings=settings,
+        tools=tuple(tools),
+        on_step=on_step if how == "steps" else None,
+        on_progress=None if how is None else ProgressBar(err()),
+    )
 
 
-def check_report(report: Path, video: str) -> None:
+def check_report(report: Path, videos: Sequence[str]) -> None:
     """Raises UserError where the report cannot go, before anything is paid for."""
     from videoespresso.report.parts import check_target
     from videoespresso.tools.fetch.addresses import is_address
 
-    check_target(report)
-    if not is_address(video) and report.resolve() == Path(video).resolve():
-        raise UserError("the report would replace the video", hint="Give --report another name.")
+    check_target(report, [video for video in videos if not is_address(video)])
 
 
 def write_report(answer: Answer, report: Path, settings: Settings) -> None:
@@ -134,7 +162,7 @@ def code_of(answer: Answer) -> Exit:
     return Exit.ANSWERED if answer.answered and not undecided else Exit.NOT_ANSWERED
 
 
-def show(answer: Answer, *, quiet: bool) -> None:
+def show(answer: Answer, *, quiet: bool, elapsed_s: float) -> None:
     """The answer for a person: text, options, evidence with instants and boxes, cost."""
     chosen = "" if answer.choice is None else f"{letter(answer.choice)}. "
     out().print(f"{chosen}{printable(answer.text)}", style="yellow" if code_of(answer) else "bold")
@@ -146,13 +174,14 @@ def show(answer: Answer, *, quiet: bool) -> None:
     if answer.evidence:
         out().print("\nEvidence", style="bold")
     for step in answer.evidence:
-        out().print(f"  {clock(step.time_s):>8}  {one_line(step.text)}")
+        where = f"{one_line(file_name(step.video))}  " if step.video else ""
+        out().print(f"  {clock(step.time_s):>8}  {where}{one_line(step.text)}")
         for item in step.items:
             boxes = ", ".join(
                 f"[{' '.join(f'{v:.2f}' for v in box.xyxy)}] {box.score:.2f}" for box in item.boxes
             )
             out().print(f"            {one_line(item.name)}: {boxes or 'not found'}", style="dim")
-    out().print(f"\n{footer(answer)}", style="dim")
+    out().print(f"\n{footer(answer, elapsed_s)}", style="dim")
 
 
 def show_doubts(answer: Answer) -> None:
@@ -163,15 +192,22 @@ def show_doubts(answer: Answer) -> None:
         say_warning(f"not known ({gap.stage}): {gap.reason}")
 
 
-def footer(answer: Answer) -> str:
-    """The core frames, whether the checker agrees, and what the question cost."""
+def footer(answer: Answer, elapsed_s: float) -> str:
+    """The core frames, whether the checker agrees, and what the question cost. Calls side by side
+    make the models' seconds more than those that passed."""
     spent = total(answer.usage.values())
     candidates = len(answer.core_frames) + len(answer.dropped)
-    instants = ", ".join(clock(core.frame.time_s) for core in answer.core_frames) or "none"
+    paths = {video.id: video.path for video in answer.videos}
+
+    def at(core: CoreFrame) -> str:
+        where = paths.get(core.frame.video_id, "")
+        return f"{one_line(file_name(where))} {clock(core.frame.time_s)}".strip()
+
+    instants = ", ".join(map(at, answer.core_frames)) or "none"
     return (
         f"core frames: {instants} ({len(answer.core_frames)} of {candidates} looked at) · "
         f"{'checked' if answer.checked else 'not confirmed by the checker'}\n"
         f"{spent.calls} model calls ({spent.cached_calls} from cache), "
         f"{spent.input_tokens:,} + {spent.output_tokens:,} tokens, {spent.images} images, "
-        f"{money(spent.usd)}, {spent.seconds:.1f} s"
+        f"{money(spent.usd)}\n{elapsed_s:.1f} s, of which models {spent.seconds:.1f} s"
     )

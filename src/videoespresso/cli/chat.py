@@ -1,27 +1,38 @@
 """`videoespresso chat`: questions about videos, one after the other, on a terminal or a pipe."""
 
+import functools
 import sys
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from videoespresso.cli.ask import code_of, show, show_doubts
-from videoespresso.cli.chat_commands import Session, Still, run
+from videoespresso.cli.chat_commands import Session, Still, run, thread_lines
 from videoespresso.cli.console import (
     Exit,
     err,
     examples,
     exit_code,
-    fetching,
     one_line,
     out,
     say_error,
     write_json,
 )
-from videoespresso.cli.options import QUESTION, Quiet, Tool, note_unconfigured, takes_settings
+from videoespresso.cli.options import (
+    QUESTION,
+    How,
+    Quiet,
+    Tool,
+    Verbose,
+    how_shown,
+    note_unconfigured,
+    takes_settings,
+)
 from videoespresso.errors import UserError, VideoEspressoError
 from videoespresso.settings import Settings
+from videoespresso.types import Progress
 
 if TYPE_CHECKING:
     from videoespresso.api.ask import Step
@@ -32,6 +43,7 @@ STOPPED = "stopped; what was seen and paid for so far is kept, and the chat is a
 EPILOG = examples(
     "chat clip.mp4",
     "chat before.mp4 after.mp4 --profile openai",
+    "chat --list",
     "chat --resume",
     "chat --resume 3f9a1c",
     "chat clip.mp4 --json < questions.txt",
@@ -60,17 +72,25 @@ def chat(
     settings: Settings,
     tool: Tool = None,
     json: Annotated[bool, typer.Option("--json", help="One typed answer a line, only.")] = False,
+    kept: Annotated[
+        bool, typer.Option("--list", help="Show the chats that are kept, and leave.")
+    ] = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Ask videos questions that may refer to each other; the chat is kept and can be resumed."""
     from videoespresso.memory.threads import ThreadStore
 
     with ThreadStore(settings.cache_dir / "chats") as threads:
         threads.prune()
+        if kept:
+            _list(threads)
+            return
         opened = _opened(threads, videos or [], settings, tool or [], resume=resume)
         session = Session(threads, opened)
         try:
-            code = _talk(session, settings, quiet=quiet, as_json=json)
+            how = how_shown(quiet=quiet, verbose=verbose)
+            code = _talk(session, settings, how, as_json=json)
         finally:
             session.chat.close()
     raise typer.Exit(code)
@@ -85,10 +105,11 @@ def _opened(
     resume: bool,
 ) -> "Chat":
     from videoespresso.api.chat import Chat
+    from videoespresso.report.progress_bar import ProgressBar
 
     if not resume:
-        with err().status("opening") as status:
-            return Chat.begin(threads, videos, settings, tools, fetching(status.update))
+        with ProgressBar(err()) as bar:
+            return Chat.begin(threads, videos, settings, tools, bar)
     if len(videos) > 1:
         raise UserError(
             "--resume takes one chat, and its videos come with it",
@@ -97,11 +118,19 @@ def _opened(
     return Chat.resume(threads, videos[0] if videos else "", settings, tools)
 
 
-def _talk(session: Session, settings: Settings, *, quiet: bool, as_json: bool) -> Exit:
+def _list(threads: "ThreadStore") -> None:
+    """The chats that are kept, the one used last first."""
+    for line in thread_lines(threads):
+        out().print(line)
+    if not threads.infos():
+        err().print("no chat is kept; videoespresso chat clip.mp4 begins one", style="dim")
+
+
+def _talk(session: Session, settings: Settings, how: How, *, as_json: bool) -> Exit:
     """On a terminal until Ctrl-D; on a pipe line by line, and then the first code that is not 0."""
-    note_unconfigured(settings, quiet=quiet)
+    note_unconfigured(settings, quiet=how is None)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        codes = [turn(session, line, quiet, as_json) for line in sys.stdin if line.strip()]
+        codes = [turn(session, line, how, as_json) for line in sys.stdin if line.strip()]
         return next((code for code in codes if code), Exit.ANSWERED)
     from videoespresso.cli.chat_terminal import INTRODUCTION, lines
 
@@ -110,7 +139,7 @@ def _talk(session: Session, settings: Settings, *, quiet: bool, as_json: bool) -
     for line in lines(session, settings.cache_dir / "chats" / "history"):
         if line.strip():
             try:
-                turn(session, line, quiet, as_json)
+                turn(session, line, how, as_json)
             except KeyboardInterrupt:
                 err().print(STOPPED, style="yellow")
     err().print(f"chat {session.chat.name}: videoespresso chat --resume {session.chat.name}")
@@ -124,78 +153,60 @@ def _show_turns(session: Session) -> None:
         out().print(one_line(past.answer), style="bold" if past.answered else "yellow")
 
 
-def turn(session: Session, line: str, quiet: bool, as_json: bool) -> Exit:
+def turn(session: Session, line: str, how: How, as_json: bool) -> Exit:
     """One line: a command or a question. A known error is shown, and the chat goes on."""
     try:
         if line.startswith("/"):
             show_lines(run(session, line.strip()), to_err=as_json)
             return Exit.ANSWERED
-        return question(session, line.strip(), quiet=quiet, as_json=as_json)
+        return question(session, line.strip(), how, as_json=as_json)
     except VideoEspressoError as error:
         say_error(error)
         return exit_code(error)
 
 
-def question(session: Session, text: str, *, quiet: bool, as_json: bool) -> Exit:
-    """Asks; the steps on stderr as they happen, the answer on stdout."""
-    if quiet:
-        answer = session.chat.ask(text, options=session.options)
+def question(session: Session, text: str, how: How, *, as_json: bool) -> Exit:
+    """Asks; what is under way on stderr, the answer on stdout."""
+    from videoespresso.report.progress_bar import ProgressBar
+
+    begun, chat = time.monotonic(), session.chat
+    if how is None:
+        chat.on_progress = None
+        answer = chat.ask(text, options=session.options)
     else:
-        with StepPrinter() as steps:
-            words = steps.words if err().is_terminal else None
-            answer = session.chat.ask(text, steps.step, options=session.options, on_words=words)
+        with ProgressBar(err()) as bar:
+            chat.on_progress = bar
+            answer = chat.ask(
+                text,
+                functools.partial(_step, every=how == "steps"),
+                options=session.options,
+                on_words=lambda words: bar(Progress("answer", one_line(words)[-WORDS:])),
+            )
     session.options = ()
     if as_json:
         write_json(answer, indent=None)
     else:
-        show(answer, quiet=quiet)
+        show(answer, quiet=how is None, elapsed_s=time.monotonic() - begun)
     show_doubts(answer)
     return code_of(answer)
 
 
-class StepPrinter:
-    """Prints the steps of a question on stderr; the answer's line grows as the model writes it."""
+WORDS = 70
+"""Letters of an answer shown while it is written: the end of it, on one line of a terminal."""
 
-    def __init__(self) -> None:
-        self._line = ""
 
-    def words(self, text: str) -> None:
-        """The answer as far as it is written. One that begins anew gets a new line."""
-        line = one_line(text)
-        if self._line and not line.startswith(self._line):
-            self.end()
-        if not self._line and line:
-            err().print(f"{'answer':<10} ", style="dim", end="")
-        err().print(line.removeprefix(self._line), style="dim", end="")
-        self._line = line
-
-    def step(self, step: "Step") -> None:
-        """A line; not again for an answer that is on the terminal already."""
-        text = one_line(step.text)
-        shown = step.node == "answer" and text == self._line
-        self.end()
-        if not shown:
-            err().print(f"{step.node:<10} {text}", style="dim")
-
-    def end(self) -> None:
-        """Ends a line that is being written."""
-        if self._line:
-            err().print()
-        self._line = ""
-
-    def __enter__(self) -> "StepPrinter":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.end()
+def _step(step: "Step", *, every: bool) -> None:
+    """A line; without `every` only how a question was understood, where that is not as typed."""
+    if every or (step.node == "understand" and step.text != "as typed"):
+        err().print(f"{step.node:<10} {one_line(step.text)}", style="dim")
 
 
 def show_lines(shown: Iterable[str | Still], *, to_err: bool) -> None:
-    """Lines, and frames as pictures where the terminal shows them, else as paths.
+    """Lines, and frames as pictures on a terminal, else as paths.
 
     to_err: stdout belongs to the answers.
     """
-    from videoespresso.cli.pictures import drawn, protocol
+    from videoespresso.cli.pictures import blocks, drawn, protocol
 
     console = err() if to_err else out()
     how = protocol() if console.is_terminal else ""
@@ -203,11 +214,14 @@ def show_lines(shown: Iterable[str | Still], *, to_err: bool) -> None:
         if isinstance(piece, str):
             console.print(_safe_line(piece))
             continue
-        picture = drawn(piece.file, how)
-        if picture:
-            console.file.write(f"{picture}\n")
         line = _safe_line(piece.line)
-        console.print(line if picture else f"{line}  {piece.file}")
+        if picture := drawn(piece.file, how):
+            console.file.write(f"{picture}\n")
+        elif console.color_system and (rows := blocks(piece.file, console.width)):
+            console.print(rows)
+        else:
+            line = f"{line}  {piece.file}"
+        console.print(line)
 
 
 def _safe_line(line: str) -> str:

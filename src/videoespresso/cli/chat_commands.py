@@ -19,7 +19,7 @@ from videoespresso.settings import DATASET_ROLES, ROLES
 if TYPE_CHECKING:
     from videoespresso.api.chat import Chat
     from videoespresso.memory.threads import ThreadStore
-    from videoespresso.types import ChatTurn, Usage
+    from videoespresso.types import ChatTurn, SeenFrame, Usage
 
 LIMITS = ("usd", "calls", "frames", "seconds")
 QUESTION_ROLES = tuple(role for role in ROLES if role not in DATASET_ROLES)
@@ -71,7 +71,7 @@ def help_(_session: Session, _given: str) -> Shown:
 def frames(session: Session, _given: str) -> Shown:
     turn = session.last()
     for frame in turn.frames:
-        yield Still(session.chat.context.store.file(frame.video_id, frame.sha), clock(frame.time_s))
+        yield _still(session, frame)
     if not turn.frames:
         yield "the last answer has no core frames"
 
@@ -90,10 +90,16 @@ def evidence(session: Session, given: str) -> Shown:
             yield f"   {item.name}: {boxes or 'not found'}"
         for frame in turn.frames:
             if given and frame.id == step.frame_id:
-                file = session.chat.context.store.file(frame.video_id, frame.sha)
-                yield Still(file, clock(frame.time_s))
+                yield _still(session, frame)
     if not steps:
         yield "the last answer has no evidence"
+
+
+def _still(session: Session, frame: "SeenFrame") -> Still:
+    """A core frame, its caption, and why it was kept."""
+    line = clock(frame.time_s) + (f"  {frame.caption}" if frame.caption else "")
+    why = f" (kept: {frame.why})" if frame.why and frame.why != frame.caption else ""
+    return Still(session.chat.context.store.file(frame.video_id, frame.sha), line + why)
 
 
 def seek(session: Session, given: str) -> Shown:
@@ -188,7 +194,7 @@ def report(session: Session, given: str) -> Shown:
     from videoespresso.report.parts import check_target
 
     path = _target(session, given, "report.html")
-    check_target(path)
+    check_target(path, session.chat.videos)
     session.last()
     write(session.chat.answer(len(session.chat.turns) - 1), path, session.chat.context.store.image)
     yield f"report: {path}"
@@ -223,8 +229,13 @@ def _markdown(turn: "ChatTurn") -> Iterator[str]:
 
 
 def threads(session: Session, _given: str) -> Shown:
-    for info in session.threads.infos():
-        mark = "*" if info.name == session.chat.name else " "
+    return thread_lines(session.threads, session.chat.name)
+
+
+def thread_lines(threads: "ThreadStore", opened: str = "") -> Iterator[str]:
+    """The chats that are kept, a line each; the open one is marked."""
+    for info in threads.infos():
+        mark = "*" if info.name == opened else " "
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.used_s))
         names = ", ".join(PurePath(video).name for video in info.videos)
         yield f"{mark} {info.name}  {when}  {info.turns:>3} turns  {names}  {info.last}"

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -52,7 +52,16 @@ Tool = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME", help="A tool, or package.module:name; may be repeated."),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Do not show the steps.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Do not show what is under way.")]
+How = Literal["line", "steps"] | None
+"""What is under way is a line that goes away again, or the steps stay, too; None shows nothing."""
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Keep a line for each step.")]
+
+
+def how_shown(*, quiet: bool, verbose: bool) -> How:
+    """What the two flags mean together."""
+    return None if quiet else ("steps" if verbose else "line")
+
 
 MODELS: dict[str, Any] = {"profile": Profile, "model": Model, "detector": Detector}
 """Options of commands that only need the models: parameter of `settings_of` -> option."""

@@ -1,8 +1,8 @@
-"""Pictures in the terminal, where it can show them: kitty's protocol, iTerm2's, and sixels.
+"""Pictures in the terminal: kitty's protocol, iTerm2's, sixels, and on all others half blocks.
 
 No library yet does this for us: textual-image asks the terminal when it is imported and sends
 kitty's pictures to stdout, where answers may be; term-image needs Pillow below 11; rich-pixels has
-none of the three protocols.
+none of the three protocols; blocks are a dozen lines on rich, which knows a terminal's colours.
 """
 
 import base64
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from rich.text import Text
 
 Protocol = Literal["kitty", "iterm", "sixel", ""]
 
@@ -106,6 +107,38 @@ def drawn(file: Path, how: Protocol) -> str:
         f"{data[k : k + _CHUNK]}\x1b\\"
         for k in range(0, len(data), _CHUNK)
     )
+
+
+COLUMNS = 72
+"""Of a picture of blocks at most: with two pixels a letter, enough to tell who is where."""
+
+
+def blocks(file: Path, width: int) -> "Text | None":
+    """A picture in letters: each is two pixels, the upper its colour, the lower its background.
+    rich has the colours that the terminal has. None where the file is gone or is no picture."""
+    from PIL import Image
+    from rich.text import Text
+
+    try:
+        with Image.open(file) as picture:
+            small = picture.convert("RGB")
+    except (OSError, SyntaxError, ValueError):
+        return None
+    columns = min(COLUMNS, width)
+    rows = max(2, round(columns * small.height / small.width / 2) * 2)
+    small = small.resize((columns, rows))
+    text = Text(no_wrap=True)
+    for y in range(0, rows, 2):
+        for x in range(columns):
+            upper, lower = (small.getpixel((x, row)) for row in (y, y + 1))
+            text.append("▀", f"rgb({_rgb(upper)}) on rgb({_rgb(lower)})")
+        text.append("\n" if y + 2 < rows else "")
+    return text
+
+
+def _rgb(pixel: object) -> str:
+    assert isinstance(pixel, tuple), "the picture is RGB"
+    return ",".join(map(str, pixel))
 
 
 _SIXEL_COLOURS = 255

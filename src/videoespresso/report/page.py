@@ -6,7 +6,7 @@ run or load anything. The pictures come out of the frame store when the page is 
 
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from videoespresso.errors import MemoryStoreError
@@ -22,8 +22,8 @@ from videoespresso.report.parts import (
     ticks,
     write_text,
 )
-from videoespresso.report.text import clock, printable, total
-from videoespresso.types import Answer, Box, CoreFrame, DroppedFrame, FrameRef
+from videoespresso.report.text import clock, file_name, names_of, printable, total
+from videoespresso.types import Answer, Box, CoreFrame, DroppedFrame, FrameRef, Video
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,11 +33,13 @@ ROWS = 1000
 
 
 class Picture(NamedTuple):
-    """A core frame as drawn; `src` is None when its pixels are gone, `missing` says why."""
+    """A core frame as drawn; `src` is None when its pixels are gone, `missing` says why. video: its
+    file's name, where there are several."""
 
     core: CoreFrame
     src: str | None
     missing: str
+    video: str
     boxes: tuple[DrawnBox, ...]
 
 
@@ -50,10 +52,13 @@ def render(answer: Answer, image: "Callable[[FrameRef], Image]") -> str:
     hues = _hues(answer)
     return template("page.html").render(
         answer=answer,
-        name=printable(PurePath(answer.video.path).name),
+        name=printable(names_of(answer)),
+        videos=answer.videos or (answer.video,),
         pictures=[_picture(core, answer, image, hues) for core in answer.core_frames],
-        marks=timeline(answer),
-        ticks=ticks(0.0, answer.video.duration_s),
+        tracks=[
+            (file_name(video.path), timeline(answer, video), ticks(0.0, video.duration_s))
+            for video in answer.videos or (answer.video,)
+        ],
         dropped=answer.dropped[:ROWS],
         left_out=max(0, len(answer.dropped) - ROWS),
         counts=_counts(answer.dropped),
@@ -67,15 +72,25 @@ def write(answer: Answer, path: Path, image: "Callable[[FrameRef], Image]") -> N
     write_text(render(answer, image), path, flag="--report")
 
 
-def timeline(answer: Answer) -> list[Mark]:
-    """Every frame that was looked at, kept or not, in time order."""
+def timeline(answer: Answer, video: Video | None = None) -> list[Mark]:
+    """Every frame of a video that was looked at, kept or not, in time order. video: default the
+    first."""
+    video = video or answer.video
 
     def mark(time_s: float, stage: str, what: str, why: str) -> tuple[float, Mark]:
-        at = place(time_s, answer.video.duration_s)
-        return time_s, Mark(at, stage, _title(what, time_s, why))
+        return time_s, Mark(place(time_s, video.duration_s), stage, _title(what, time_s, why))
 
-    kept = [mark(c.frame.time_s, "core", "kept", c.why) for c in answer.core_frames]
-    gone = [mark(d.time_s, d.stage, f"dropped by {d.stage}", d.reason) for d in answer.dropped]
+    def its(frame_id: str) -> bool:
+        return not answer.videos or video.id.startswith(frame_id.partition("@")[0])
+
+    kept = [
+        mark(c.frame.time_s, "core", "kept", c.why) for c in answer.core_frames if its(c.frame.id)
+    ]
+    gone = [
+        mark(d.time_s, d.stage, f"dropped by {d.stage}", d.reason)
+        for d in answer.dropped
+        if its(d.frame_id)
+    ]
     return [mark for _, mark in sorted(gone + kept, key=lambda pair: (pair[0], pair[1].stage))]
 
 
@@ -100,10 +115,12 @@ def _picture(
         for box in item.boxes
     ]
     boxes = drawn([*core.boxes, *cited], hues)
+    paths = {video.id: video.path for video in answer.videos}
+    video = file_name(paths.get(core.frame.video_id, ""))
     try:
-        return Picture(core, data_uri(image(core.frame)), "", boxes)
+        return Picture(core, data_uri(image(core.frame)), "", video, boxes)
     except MemoryStoreError as error:
-        return Picture(core, None, f"{error}. {error.hint}".strip(), boxes)
+        return Picture(core, None, f"{error}. {error.hint}".strip(), video, boxes)
 
 
 def _hues(answer: Answer) -> dict[str, int]:

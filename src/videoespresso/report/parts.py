@@ -17,6 +17,7 @@ from videoespresso.errors import UserError
 from videoespresso.report.text import (
     clip,
     clock,
+    file_name,
     instant,
     letter,
     money,
@@ -141,9 +142,12 @@ def ticks(start_s: float, end_s: float) -> list[Mark]:
     ]
 
 
-def check_target(path: Path) -> None:
-    """Raises UserError where a report cannot go; called before a model is paid."""
+def check_target(path: Path, videos: Iterable[str] = ()) -> None:
+    """Raises UserError where a report cannot go, or would replace one of those videos; called
+    before a model is paid."""
     folder = path.parent
+    if any(_same_file(path, Path(video)) for video in videos):
+        raise UserError("the report would replace the video", hint="Give it another name.")
     if path.is_dir():
         raise UserError(
             f"the report {path} is a folder", hint=f"Name a file: {path / 'report.html'}"
@@ -157,6 +161,14 @@ def check_target(path: Path) -> None:
         raise UserError(
             f"the report's folder cannot be written to: {folder}", hint="Choose another folder."
         )
+
+
+def _same_file(a: Path, b: Path) -> bool:
+    """Also by a link, or another spelling of the path."""
+    try:
+        return a.samefile(b)
+    except OSError:  # one is not there
+        return a.resolve() == b.resolve()
 
 
 def write_text(page: str, path: Path, *, flag: str) -> None:
@@ -191,6 +203,6 @@ def template(name: str) -> jinja2.Template:
         lstrip_blocks=True,
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
-    shown = (clip, clock, instant, letter, money, number, percent)
+    shown = (clip, clock, file_name, instant, letter, money, number, percent)
     environment.filters |= {how.__name__: how for how in shown}
     return environment.get_template(name)

@@ -3,9 +3,10 @@
 import math
 import string
 from collections.abc import Iterable
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from videoespresso.types import Usage
+from videoespresso.types import Answer, Usage
 
 if TYPE_CHECKING:
     from videoespresso.dataset.inspect.blind_baselines import Guess
@@ -66,6 +67,16 @@ def letter(position: int) -> str:
         position, rest = divmod(position - 1, 26)
         name = string.ascii_uppercase[rest] + name
     return name
+
+
+def file_name(path: str) -> str:
+    """The file's name alone."""
+    return PurePath(path).name
+
+
+def names_of(answer: Answer) -> str:
+    """The names of the files that an answer is about."""
+    return ", ".join(file_name(video.path) for video in answer.videos or (answer.video,))
 
 
 def total(usages: Iterable[Usage]) -> Usage:

@@ -1,0 +1,146 @@
+"""One question about several videos: each is looked at by itself, with core frames of its own; the
+evidence, the answer and the check are about all of them.
+
+The nodes are those of the ask graph; there is no second look. What a model is shown of a frame, and
+what the checker reads, begins with the video it is in; records keep the words as they were.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
+from typing import Any, cast, get_type_hints
+
+from langgraph.runtime import Runtime
+
+from videoespresso.errors import BudgetExceeded, UserError
+from videoespresso.graphs import ask, progress, watch
+from videoespresso.graphs.context import Context
+from videoespresso.graphs.finish import finish
+from videoespresso.graphs.records import budget_gap
+from videoespresso.graphs.state import Json, State
+from videoespresso.graphs.watch import Node
+
+Update = tuple[str, Json]
+"""A node's name and what it wrote."""
+
+REDUCERS: dict[str, Any] = {
+    key: hint.__metadata__[0]
+    for key, hint in get_type_hints(State, include_extras=True).items()
+    if hasattr(hint, "__metadata__")
+}
+"""What LangGraph does with a key that several nodes write."""
+
+_OF_ONE = ("path", "video", "question", "options", "round", "leaders", "stop")
+"""Keys of a video's own state that say nothing about all of them."""
+
+
+def several(
+    context: Context, paths: Sequence[str], question: str, options: Sequence[str]
+) -> Iterator[Update]:
+    """The nodes as they end, and `finish` last. Raises what the ask graph raises, and UserError for
+    the same film twice."""
+    runtime = Runtime(context=context)
+    whole: Json = {"path": paths[0], "question": question, "options": list(options), "videos": []}
+    try:
+        for path in paths:
+            own: Json = {"path": path, "question": question, "options": list(options)}
+            try:
+                yield from _looked_at(own, runtime, whole["videos"])
+            finally:  # a limit keeps what was found until then
+                if "video" in own:
+                    _join(whole, own)
+            if whole.get("stop"):
+                break
+        else:
+            yield from _concluded(whole, runtime)
+    except BudgetExceeded as error:
+        wrote = {"stop": "budget", "gaps": [budget_gap(error)]}
+        whole = merged(whole, wrote)
+        yield "select", wrote
+    yield "finish", finish(cast(State, whole), runtime)
+
+
+def _looked_at(own: Json, runtime: Runtime[Context], videos: list[Json]) -> Iterator[Update]:
+    """A video's own nodes; what they write goes into `own`, and the video to the others."""
+
+    def run(node: Node) -> Update:
+        return _run(node, own, own, runtime)
+
+    yield run(watch.probe)
+    if twice := next((v for v in videos if v["id"] == own["video"]["id"]), None):
+        raise UserError(
+            f"{own['path']} is the same film as {twice['path']}", hint="Name each video once."
+        )
+    videos.append(own["video"])
+    yield run(watch.sample)
+    if own.get("stop"):
+        return
+    if watch.new_or_known(cast(State, own)) == "caption":
+        yield run(watch.caption)
+        yield run(watch.remember)
+    for node in (watch.filter_, ask.select, ask.ground, ask.use_tools):
+        yield run(node)
+        if own.get("stop"):
+            return
+
+
+def _concluded(whole: Json, runtime: Runtime[Context]) -> Iterator[Update]:
+    """Evidence, answer and check, on what models are shown: words that name their video."""
+    name, wrote = _run(ask.evidence, whole, _labelled(whole), runtime)
+    for step in whole["steps"]:
+        step["video"] = _video_of(step["frame_id"], whole)["path"]
+    yield name, wrote
+    yield _run(ask.answer, whole, _labelled(whole), runtime)
+    yield _run(ask.check, whole, _labelled(whole), runtime)
+
+
+def _run(node: Node, into: Json, given: Json, runtime: Runtime[Context]) -> Update:
+    progress.begin(runtime.context, node.__name__)
+    wrote = node(cast(State, given), runtime)
+    into.update(merged(into, wrote))
+    return node.__name__.rstrip("_"), wrote
+
+
+def merged(state: Json, wrote: Json) -> Json:
+    """The state after a node, as the graph would have it."""
+    return state | {
+        key: REDUCERS[key](state[key], value) if key in REDUCERS and key in state else value
+        for key, value in wrote.items()
+    }
+
+
+def _join(whole: Json, own: Json) -> None:
+    """A video's state into that of all: lists one behind the other, in the order of the videos."""
+    whole.setdefault("video", own["video"])
+    name = PurePath(own["path"]).name
+    if own.get("stop"):
+        whole["stop"] = own["stop"]
+        own["warnings"] = [f"{name}: {warning}" for warning in own.get("warnings", [])]
+    own["findings"] = [f | {"video": own["path"]} for f in own.get("findings", [])]
+    for key, value in own.items():
+        if key in _OF_ONE:
+            continue
+        if key in whole and key not in REDUCERS:
+            value = whole[key] | value if isinstance(value, dict) else whole[key] + value
+        whole.update(merged(whole, {key: value}))
+
+
+def _labelled(whole: Json) -> Any:
+    """The state with words that begin with their video."""
+    labels = {
+        video["path"]: f"video {number} ({PurePath(video['path']).name})"
+        for number, video in enumerate(whole["videos"], 1)
+    }
+
+    def begun(record: Json, path: str, key: str = "text") -> Json:
+        return record | {key: f"{labels[path]}: {record[key]}"}
+
+    captions = [begun(c, _video_of(c["frame_id"], whole)["path"]) for c in whole["captions"]]
+    findings = [begun(f, f["video"]) for f in whole.get("findings", [])]
+    steps = [begun(s, s["video"]) for s in whole.get("steps", [])]
+    return whole | {"captions": captions, "findings": findings, "steps": steps}
+
+
+def _video_of(frame_id: str, whole: Json) -> Json:
+    """A frame's id begins with that of its video."""
+    start = frame_id.partition("@")[0]
+    return next(video for video in whole["videos"] if video["id"].startswith(start))
