@@ -71,7 +71,7 @@ def summary(results: Sequence[QuestionResult], right: dict[str, int], settings: 
         f"95 %, Wilson), n = {share.n}; by chance 25 %",
         *(f"  {clip}: {good[clip]} of {n}" for clip, n in asked.items()),
         *(f"  failed, counted as wrong: {n} {kind}" for kind, n in failed.items()),
-        f"cost: {sum((u.calls for u in usage))} calls, {money(sum(usage, Usage()).usd)}",
+        f"cost: {sum(u.calls for u in usage)} calls, {money(sum(usage, Usage()).usd)}",
         *(f"  {key}: {value}" for key, value in used.items()),
     ]
     if settings.profile:
@@ -85,8 +85,8 @@ def _right(result: QuestionResult, right: dict[str, int]) -> bool:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Asks what was not asked yet, and prints the summary."""
-    parser = argparse.ArgumentParser(prog="python -m lab.real_film", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    how = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m lab.real_film", None, __doc__, formatter_class=how)
     parser.add_argument("--profile", help="a named set of models")
     parser.add_argument("-m", "--model", action="append", help="SPEC, or ROLE=SPEC; repeatable")
     parser.add_argument("--max-usd", type=float, help="dollars for all questions together")

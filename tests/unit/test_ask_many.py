@@ -12,12 +12,13 @@ import pytest
 
 import videoespresso as ve
 from videoespresso.api import ask_many
+from videoespresso.api.answer import Answer
 from videoespresso.api.ask import Step
 from videoespresso.api.ask_many_file import AnswersFile
 from videoespresso.api.ask_many_records import plan
 from videoespresso.graphs import context
 from videoespresso.models.client.budget import Budget
-from videoespresso.types import Answer, Gap, Usage, Video
+from videoespresso.types import Gap, Usage, Video
 
 VIDEO = Video(id="ab" * 32, path="a.mp4", duration_s=9, fps=Fraction(25), width=64, height=36)
 Script = Callable[..., Answer]

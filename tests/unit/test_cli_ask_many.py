@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from videoespresso import errors
+from videoespresso.api.answer import Answer
 from videoespresso.api.ask_many_records import Failure, QuestionResult
 from videoespresso.cli.app import main
 from videoespresso.cli.ask_many import from_old_name
 from videoespresso.cli.console import Exit, err, out
-from videoespresso.types import Answer, Usage, Video
+from videoespresso.types import Usage, Video
 
 VIDEO = Video(id="ab" * 32, path="a.mp4", duration_s=9, fps=Fraction(25), width=64, height=36)
 

@@ -1,4 +1,4 @@
-"""`python -m lab.real_film` runs, counts and goes on; how right a model is, only a model can say."""
+"""`python -m lab.real_film` runs, counts and goes on; how right models are, only they can say."""
 
 import json
 import re
@@ -24,7 +24,8 @@ def by_role(letter: str) -> Behaviour:
         text = json.dumps(exchange.body["messages"])
         role = re.search(r"You are the (\w+)", text)
         assert role is not None
-        last = conclusion if "(A)" in text.rpartition('"role"')[2] or "A. " in text else evidence
+        concluding = "Conclusion" in json.dumps(exchange.body.get("response_format", {}))
+        last = conclusion if concluding else evidence
         say(replies.get(role[1], last))(exchange)
 
     return behave
@@ -74,9 +75,9 @@ def test_the_command_asks_counts_and_goes_on(
         assert re.search(r"bikes\.mp4: \d+ of 10", shown.out)
         assert f"reasoner: openai:x@{server.url}" in shown.out
         assert "30 of 30" in shown.err
-        asked = len(server.exchanges)
+        asked = len(server.requests)
         assert real_film.main(line) == 0
-        assert len(server.exchanges) == asked, "what is in the file is not asked again"
+        assert len(server.requests) == asked, "what is in the file is not asked again"
     assert len(out.read_text().splitlines()) == 30
 
 
