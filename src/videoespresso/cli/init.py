@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -314,8 +315,9 @@ def _answer(video: str | None, question: str, settings: Settings, *, ask: bool) 
     if video is None:
         video, question = sample(settings)
     err().print(f"asking {video}: {question}")
-    answer = run(video, question, (), (), settings, quiet=False)
-    show(answer, quiet=False)
+    begun = time.monotonic()
+    answer = run([video], question, (), (), settings, "line")
+    show(answer, quiet=False, elapsed_s=time.monotonic() - begun)
     show_doubts(answer)
     raise typer.Exit(code_of(answer))
 
