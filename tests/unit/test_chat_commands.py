@@ -206,7 +206,7 @@ def test_tools_are_listed_and_chosen() -> None:
 def test_a_model_for_a_role() -> None:
     lines = shown("/model reasoner openai:gpt-5@http://localhost:1/v1", TURN)
     assert "reasoner   openai:gpt-5@http://localhost:1/v1" in lines
-    assert "captioner  openai:gpt-4o-mini" in lines
+    assert any(line.startswith("captioner  openai:") for line in lines)
 
 
 def test_cost_is_summed() -> None:
