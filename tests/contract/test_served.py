@@ -9,8 +9,10 @@ from tests.helpers.llama_server import llama_server, missing
 from videoespresso.agents.base import Agent, Prompt, Turn
 from videoespresso.models import served
 from videoespresso.models.chat import chat_model
+from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.profiles import resolve
+from videoespresso.models.proof import MOST_CALLS, MOST_TOKENS, Proof
 from videoespresso.models.specs import ModelSpec
 from videoespresso.settings import Settings
 
@@ -44,3 +46,15 @@ def test_it_is_asked_for_its_model_and_answers(url: str) -> None:
     reply = agent.typed(prompt, [Turn("user", ("What colour is the sky?",))], Colour)
     assert reply.value.colour
     assert reply.usage.usd == 0.0
+
+
+def test_the_doctor_says_that_it_does_not_see(url: str) -> None:
+    spec = ModelSpec.parse(f"openai:smollm2@{url}")
+    model = chat_model(spec, max_tokens=MOST_TOKENS)
+    proof = Proof(spec, model, usage_log=UsageLog(), budget=Budget(max_calls=MOST_CALLS))
+    found = {finding.name: finding for finding in proof.findings()}
+    assert found["sees"].result == "fail"
+    assert "not supported" in found["sees"].detail
+    assert "vision model" in found["sees"].remedy
+    assert found["JSON schema"].result == "pass"
+    assert found["streaming"].result == "pass"

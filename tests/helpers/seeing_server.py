@@ -75,6 +75,8 @@ class Seer:
             return {"answered": True, "answer": "a square moves", "choice": None}
         if images(body):
             return {"pictures": self.pictures(body)}
+        if "response_format" in body or "tools" in body:
+            return {"colour": "blue"}
         return "one two three four five six"
 
     def pictures(self, body: fake.Body) -> list[dict[str, Any]]:

@@ -5,22 +5,25 @@ import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from videoespresso.cli.console import Exit, examples
 from videoespresso.cli.models import Check, attempt, drawn_street, role_checks, show_checks
-from videoespresso.cli.options import MODELS, takes_settings
-from videoespresso.errors import MemoryStoreError, VideoError
+from videoespresso.cli.options import MODELS, MaxUsd, takes_settings
+from videoespresso.errors import MemoryStoreError, VideoError, VideoEspressoError
 from videoespresso.settings import Settings, find_file
 
 if TYPE_CHECKING:
+    from videoespresso.models.client.budget import Budget
+    from videoespresso.models.specs import ModelSpec
     from videoespresso.tools.video import Backend
 
 EPILOG = examples(
     "doctor",
-    "doctor --profile openai --detector hf:google/owlv2-base-patch16",
+    "doctor --profile server",
+    "doctor --profile openai --max-usd 0.05 --json",
     codes=True,
 )
 
@@ -33,15 +36,24 @@ def add_to(app: typer.Typer) -> None:
     app.command("doctor", epilog=EPILOG)(doctor)
 
 
-@takes_settings(MODELS)
-def doctor(*, settings: Settings) -> None:
-    """Check decoders, cache and pack, and make one real request to each role's model."""
-    if not show_checks(checks(settings)):
+@takes_settings({**MODELS, "max_usd": MaxUsd})
+def doctor(
+    *,
+    settings: Settings,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
+) -> None:
+    """Check this machine, make one real request a role, and prove each server with made pictures.
+
+    Whether pictures arrive, all of them, in order and with their instants, whether the model sees,
+    what one question costs; what does not work is said with a remedy."""
+    if not show_checks(checks(settings), as_json=as_json):
         raise typer.Exit(Exit.FAILED)
 
 
 def checks(settings: Settings) -> Iterator[Check]:
     """Everything, cheapest first."""
+    from videoespresso.models.client.budget import Budget
+
     file = find_file()
     yield Check(
         "settings", True, f"from {file}" if file else "no videoespresso.toml, and none needed"
@@ -53,7 +65,69 @@ def checks(settings: Settings) -> Iterator[Check]:
         for backend in backends():
             yield attempt(backend, partial(_decode, video, backend))
     yield attempt("pack", _pack)
-    yield from role_checks(settings)
+    budget = Budget.of(settings)
+    yield from _announced(settings)
+    yield from role_checks(settings, budget)
+    yield from _proofs(settings, budget)
+
+
+def _looking(settings: Settings) -> "list[ModelSpec]":
+    """The models that look at pictures and are asked through a server; each once. Raises
+    SettingsError where a server does not say which model it serves."""
+    from videoespresso.models import served
+    from videoespresso.models.profiles import resolve
+
+    roles = served.located(resolve(settings), ("captioner", "reasoner"))
+    specs = dict.fromkeys(roles[name].model for name in ("captioner", "reasoner"))
+    return [spec for spec in specs if not spec.in_process]
+
+
+def _announced(settings: Settings) -> Iterator[Check]:
+    """How many requests follow and what they may cost, before the first of them."""
+    from videoespresso.models.costs import FORMULA, question_usd
+    from videoespresso.models.profiles import CHAT_ROLES, resolve
+    from videoespresso.models.proof import CALLS, MOST_CALLS, most_usd
+
+    try:
+        specs = _looking(settings)
+    except VideoEspressoError:
+        return  # said by the checks of the roles
+    if not specs:
+        return
+    low, high = (len(CHAT_ROLES) + len(specs) * n for n in (CALLS, MOST_CALLS))
+    prices = [most_usd(spec) for spec in specs]
+    usd = sum(price for price in prices if price is not None)
+    cost = "a price that is not known" if None in prices else (f"${usd:.4f}" if usd else "nothing")
+    names = ", ".join(str(spec) for spec in specs)
+    yield Check("requests", True, f"{low} to {high} follow, for {cost} at most: {names}")
+    question = question_usd(resolve(settings))
+    if question is None:
+        hint = "Set limits in calls or seconds: a limit in dollars cannot be kept."
+        yield Check("question", None, "what one costs is not known", hint)
+    else:
+        told = f"about ${question:.4f}" if question else "free"
+        yield Check("question", True, f"{told}; {FORMULA}")
+
+
+def _proofs(settings: Settings, budget: "Budget") -> Iterator[Check]:
+    """What each of those models can really do."""
+    from videoespresso.models.chat import chat_model
+    from videoespresso.models.client.usage import UsageLog
+    from videoespresso.models.proof import MOST_TOKENS, Proof
+
+    try:
+        specs = _looking(settings)
+    except VideoEspressoError:
+        return
+    for spec in specs:
+        try:
+            model = chat_model(spec, timeout_s=settings.timeout_s, max_tokens=MOST_TOKENS)
+            proof = Proof(spec, model, usage_log=UsageLog(), budget=budget)
+            for found in proof.findings():
+                ok = {"pass": True, "fail": False}.get(found.result)
+                yield Check(found.name, ok, f"{found.detail} · {spec.name}", found.remedy)
+        except VideoEspressoError as error:
+            yield Check("proof", False, str(error), error.hint)
 
 
 def _cache(folder: Path) -> str:

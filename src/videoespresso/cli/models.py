@@ -3,20 +3,31 @@
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
+from pydantic import BaseModel
 
 from videoespresso.cli import models_pull
-from videoespresso.cli.console import Exit, err, examples, one_line, out, say_warning, show_table
+from videoespresso.cli.console import (
+    Exit,
+    err,
+    examples,
+    one_line,
+    out,
+    say_warning,
+    show_table,
+    write_json,
+)
 from videoespresso.cli.options import MODELS, takes_settings
-from videoespresso.errors import VideoEspressoError
+from videoespresso.errors import BudgetExceeded, VideoEspressoError
 from videoespresso.settings import Settings
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from videoespresso.agents.base import Agent
+    from videoespresso.models.client.budget import Budget
     from videoespresso.models.profiles import Role
 
 app = typer.Typer(
@@ -32,31 +43,112 @@ LONGEST_REPLY = 60
 
 
 class Check(NamedTuple):
-    """One thing that was tried. `hint` says what to do when it is not ok."""
+    """One thing that was tried. ok: None where it is not known. `hint` says what to do about it."""
 
     name: str
-    ok: bool
+    ok: bool | None
     detail: str
     hint: str = ""
+
+    @property
+    def result(self) -> str:
+        """For JSON: pass, fail or unknown."""
+        return "unknown" if self.ok is None else ("pass" if self.ok else "fail")
 
 
 @app.command(
     "list",
-    epilog=examples("models list", "models list --model reasoner=openai:gpt-4o"),
+    epilog=examples("models list", "models list -m openai:gpt-4o", "models list --json"),
 )
 @takes_settings(MODELS)
-def list_models(*, settings: Settings) -> None:
-    """Show the model of each role with where it was set, and the profiles there are."""
-    from videoespresso.models.profiles import PROFILES, UNCONFIGURED, configured, resolve
+def list_models(
+    *,
+    settings: Settings,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, only.")] = False,
+) -> None:
+    """Show the model of each role, and what each profile needs, costs and downloads."""
+    from videoespresso.models.costs import FORMULA
+    from videoespresso.models.profiles import UNCONFIGURED, configured, resolve
 
     resolved = resolve(settings)
-    rows = [(role.role, role.spec, role.source) for role in resolved.values()]
+    profiles = [_described(name) for name in _profiles()]
+    if as_json:
+        roles = {r.role: {"spec": r.spec, "set_by": r.source} for r in resolved.values()}
+        write_json(Listed(roles=roles, profiles=profiles, question_formula=FORMULA))
+        return
+    rows = [(r.role, r.spec + _until(r), r.source) for r in resolved.values()]
     show_table("Role", "Model", "Set by", rows=rows)
-    notes = [(p.name, f"{p.about} {p.note}".strip()) for p in PROFILES.values()]
     out().print()
-    show_table("Profile", "What it is", rows=notes)
+    show_table(
+        *("Profile", "Needs", "Downloads", "A frame", "A question*", "What it is"),
+        rows=[
+            (p["name"], p["needs"], p["downloads"], *_usd(p), f"{p['about']} {p['note']}".strip())
+            for p in profiles
+        ],
+    )
+    out().print(f"\n* estimate for {FORMULA}. Prices: {_as_of()}.", style="dim")
     if not configured(settings):
         say_warning(UNCONFIGURED)
+
+
+class Listed(BaseModel):
+    """What `models list --json` prints. Dollars are null where a price is not known."""
+
+    roles: dict[str, dict[str, str]]
+    profiles: list[dict[str, Any]]
+    question_formula: str
+
+
+def _profiles() -> list[str]:
+    from videoespresso.models.profiles import PROFILES
+
+    return list(PROFILES)
+
+
+def _described(name: str) -> dict[str, Any]:
+    """A profile with what it costs, whatever else is set."""
+    from videoespresso.models.client.prices import image_formula
+    from videoespresso.models.costs import frame_usd, question_usd
+    from videoespresso.models.profiles import PROFILES, resolve
+
+    profile, roles = PROFILES[name], resolve(Settings(profile=name))
+    captioner = roles["captioner"].model
+    return {
+        "name": name,
+        "about": profile.about,
+        "note": profile.note,
+        "needs": profile.needs,
+        "downloads": profile.downloads,
+        "frame_usd": frame_usd(captioner),
+        "frame_formula": image_formula(captioner),
+        "question_usd": question_usd(roles),
+    }
+
+
+def _usd(described: dict[str, Any]) -> tuple[str, str]:
+    """The two costs for a person."""
+    frame, question = described["frame_usd"], described["question_usd"]
+    if frame is None or question is None:
+        return "not known", "not known"
+    return ("free", "free") if not question else (f"${frame:.5f}", f"${question:.4f}")
+
+
+def _until(role: "Role") -> str:
+    """The day on which its provider shuts the role's model down, where one is known."""
+    from videoespresso.models.client.prices import ends
+
+    if role.role in ("detector", "embedder"):
+        return ""
+    day = ends(role.model)
+    return f" (until {day})" if day else ""
+
+
+def _as_of() -> str:
+    from videoespresso.models.client.prices import price
+    from videoespresso.models.specs import ModelSpec
+
+    known = price(ModelSpec("openai", "gpt-4o"))
+    return f"of {known.as_of} or later" if known and known.as_of else "your server's own"
 
 
 @app.command(
@@ -70,28 +162,53 @@ def try_models(*, settings: Settings) -> None:
         raise typer.Exit(Exit.FAILED)
 
 
-def show_checks(checks: Iterator[Check]) -> bool:
-    """Prints each check as it is done; returns whether all were ok."""
-    all_ok = True
+def show_checks(checks: Iterator[Check], *, as_json: bool = False) -> bool:
+    """Prints each check as it is done, or all as one list; returns whether none failed."""
+    done: list[Check] = []
     for check in checks:
-        all_ok = all_ok and check.ok
-        mark, style = ("ok  ", "green") if check.ok else ("FAIL", "bold red")
+        done.append(check)
+        if as_json:
+            continue
+        mark, style = _MARKS[check.result]
         out().print(mark, style=style, end=" ")
         out().print(f"{check.name:<10} {one_line(check.detail)}")
         if check.hint:
             out().print(f"                {one_line(check.hint)}", style="yellow")
-    return all_ok
+    if as_json:
+        write_json(Checked(checks=[_row(check) for check in done]))
+    return all(check.ok is not False for check in done)
 
 
-def role_checks(settings: Settings) -> Iterator[Check]:
+_MARKS = {"pass": ("ok  ", "green"), "fail": ("FAIL", "bold red"), "unknown": ("?   ", "yellow")}
+
+
+class Checked(BaseModel):
+    """What `doctor --json` prints: name, result (pass, fail, unknown), detail, remedy of each."""
+
+    checks: list[dict[str, str]]
+
+
+def _row(check: Check) -> dict[str, str]:
+    detail, remedy = check.detail, check.hint
+    return {"name": check.name, "result": check.result, "detail": detail, "remedy": remedy}
+
+
+def role_checks(settings: Settings, budget: "Budget | None" = None) -> Iterator[Check]:
     """One real request a role, in the very form in which the role asks; nothing from the cache."""
+    from videoespresso.models import served
     from videoespresso.models.profiles import CHAT_ROLES, resolve
 
     resolved = resolve(settings)
+    try:
+        resolved = served.located(resolved, CHAT_ROLES)
+    except VideoEspressoError as error:
+        yield Check("server", False, str(error), error.hint)
     picture = drawn_street()
     for role in CHAT_ROLES:
+        if not (resolved[role].model.model or resolved[role].model.in_process):
+            continue  # its server does not say which model it serves
         with err().status(f"asking the {role}: {resolved[role].spec}"):
-            check = attempt(role, partial(_chat, resolved[role], picture, settings))
+            check = attempt(role, partial(_chat, resolved[role], picture, settings, budget))
         yield check
     with err().status("looking with the detector"):
         check = attempt("detector", partial(_detect, resolved["detector"].spec, picture))
@@ -106,25 +223,21 @@ def attempt(name: str, work: Callable[[], str]) -> Check:
     started = time.monotonic()
     try:
         detail = work()
+    except BudgetExceeded as error:
+        return Check(name, None, str(error), "Raise --max-usd.")
     except VideoEspressoError as error:
         return Check(name, False, str(error), error.hint)
     return Check(name, True, f"{detail} · {time.monotonic() - started:.1f} s")
 
 
 def drawn_street() -> "Image":
-    """A drawn street scene, 320 × 180: for test requests."""
-    from PIL import Image, ImageDraw
+    """A drawn street scene with a red car, 320 × 180: for test requests."""
+    from videoespresso.models.proof import street
 
-    picture = Image.new("RGB", (320, 180), (150, 190, 225))
-    draw = ImageDraw.Draw(picture)
-    draw.rectangle((0, 120, 320, 180), fill=(95, 95, 100))
-    draw.rounded_rectangle((60, 95, 160, 140), radius=10, fill=(200, 40, 40))
-    draw.ellipse((75, 128, 99, 152), fill=(20, 20, 20))
-    draw.ellipse((121, 128, 145, 152), fill=(20, 20, 20))
-    return picture
+    return street()
 
 
-def _chat(role: "Role", picture: "Image", settings: Settings) -> str:
+def _chat(role: "Role", picture: "Image", settings: Settings, budget: "Budget | None") -> str:
     """A small made-up case through the role itself: its prompt, its typed reply; no cache."""
     from videoespresso.agents.base import Agent
     from videoespresso.models.chat import chat_model
@@ -132,7 +245,12 @@ def _chat(role: "Role", picture: "Image", settings: Settings) -> str:
 
     model = chat_model(role.model, timeout_s=settings.timeout_s)
     agent = Agent(
-        role.role, role.model, model, usage_log=UsageLog(), one_image=settings.one_image or None
+        role.role,
+        role.model,
+        model,
+        usage_log=UsageLog(),
+        budget=budget,
+        one_image=settings.one_image or None,
     )
     reply = one_line(_case(role.role, agent, picture))
     return f"{role.spec} {reply if len(reply) <= LONGEST_REPLY else reply[:LONGEST_REPLY] + '…'}"
