@@ -86,7 +86,9 @@ def list_models(
             for p in profiles
         ],
     )
-    out().print(f"\n* estimate for {FORMULA}. Prices: {_as_of()}.", style="dim")
+    counted = "; ".join(f"{p['name']} {p['frame_formula']}" for p in profiles if p["frame_usd"])
+    out().print(f"\n* estimate for {FORMULA}.", style="dim")
+    out().print(f"Tokens of an image: {counted}. Prices: {_as_of()}.", style="dim")
     if not configured(settings):
         say_warning(UNCONFIGURED)
 
@@ -125,12 +127,10 @@ def _described(name: str) -> dict[str, Any]:
     }
 
 
-def _usd(described: dict[str, Any]) -> tuple[str, str]:
+def _usd(described: dict[str, Any]) -> Iterator[str]:
     """The two costs for a person."""
-    frame, question = described["frame_usd"], described["question_usd"]
-    if frame is None or question is None:
-        return "not known", "not known"
-    return ("free", "free") if not question else (f"${frame:.5f}", f"${question:.4f}")
+    for usd in (described["frame_usd"], described["question_usd"]):
+        yield "not known" if usd is None else (f"${usd:.2g}" if usd else "free")
 
 
 def _until(role: "Role") -> str:
