@@ -15,6 +15,7 @@ from videoespresso import errors
 from videoespresso.cli import cache
 from videoespresso.cli.app import main
 from videoespresso.cli.console import Exit, err, exit_code, fetching, out
+from videoespresso.models.profiles import PROFILES
 from videoespresso.tools.fetch.transfer import Progress
 from videoespresso.types import Answer, Box, EvidenceStep, Gap, KeyItem, Usage, Video
 
