@@ -52,7 +52,8 @@ def probe(
     video = described(state["path"])
     source = Downloads(context.settings.cache_dir / "downloads").source(video.path)
     video = video.model_copy(update={"source": source})
-    return {"video": dump(video), "warnings": list(context.warnings)}
+    notes = [video.note] if video.note else []
+    return {"video": dump(video), "warnings": [*context.warnings, *notes]}
 
 
 def probe_message(wrote: Json) -> str:

@@ -211,6 +211,7 @@ def _video(path: str, sha: str, facts: dict[str, Any]) -> Video:
         rotation=facts["rotation"],
         has_audio=facts["has_audio"],
         codec=facts["codec"],
+        note=facts["note"],
     )
 
 

@@ -32,7 +32,8 @@ class Record(BaseModel):
 class Video(Record):
     """A video file. `id` is the sha256 of its bytes; size is as displayed, after rotation.
 
-    source: the address it was fetched from, without login and keys; "" for a file of yours.
+    source: the address it was fetched from, without login and keys; "" for a file of yours. note:
+    what a person should know of the file (HDR shown as SDR, instants that are assumed), or "".
     """
 
     id: str
@@ -45,6 +46,7 @@ class Video(Record):
     has_audio: bool = False
     codec: str = ""
     source: str = ""
+    note: str = ""
 
 
 class FrameRef(Record):

@@ -9,10 +9,12 @@ from typing import BinaryIO
 
 _EBML = b"\x1a\x45\xdf\xa3"
 _SEGMENT = b"\x18\x53\x80\x67"
+_NEEDED = frozenset({b"moov", b"mdat", b"moof"})
+"""Boxes of an mp4 without which a decoder misses something."""
 
 
 def looks_like(path: str) -> str:
-    """ "mp4", "mkv/webm", "avi", "text" or "" by the first bytes."""
+    """ "mp4", "mkv/webm", "avi", "animated webp", "text" or "" by the first bytes."""
     with open(path, "rb") as file:
         head = file.read(512)
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide"):
@@ -21,6 +23,8 @@ def looks_like(path: str) -> str:
         return "mkv/webm"
     if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
         return "avi"
+    if head.startswith(b"RIFF") and head[8:16] == b"WEBPVP8X" and head[20] & 0b10:
+        return "animated webp"
     printable = sum(32 <= b < 127 or b in b"\t\r\n" for b in head)
     return "text" if head and printable >= 0.95 * len(head) else ""
 
@@ -39,11 +43,16 @@ def missing_bytes(path: str) -> int:
 
 
 def _mp4_end(file: BinaryIO, size: int) -> int:
-    """Where the last top-level box ends; a box is a 4-byte size, a name, perhaps a long size."""
-    at = 0
+    """Where the last top-level box that a decoder needs ends; a box is a 4-byte size, a name,
+    perhaps a long size. Once index and pictures are whole, what follows is no loss: line ends and
+    form boundaries of an upload, a box of metadata that was cut. In fragments more may be due."""
+    at, seen = 0, set[bytes]()
     while at < size:
         file.seek(at)
         head = file.read(16)
+        name, whole = head[4:8], {b"moov", b"mdat"} <= seen
+        if whole and name not in _NEEDED and (b"moof" not in seen or head[0] != 0):
+            return size
         if len(head) < 8:
             return at + 8
         length = int.from_bytes(head[:4], "big")
@@ -52,6 +61,7 @@ def _mp4_end(file: BinaryIO, size: int) -> int:
         if length < 8:  # 0: to the end of the file; anything else below 8 is no box
             return size
         at += length
+        seen.add(name)
     return at
 
 

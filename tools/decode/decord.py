@@ -15,8 +15,9 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
+from videoespresso.tools.decode.picture import reduced
 from videoespresso.tools.decode.probe import Beat, Facts, open_stream, packets_of
-from videoespresso.tools.decode.pyav import EPSILON_S, Decoded, reduced
+from videoespresso.tools.decode.pyav import EPSILON_S, Decoded
 
 _KNOWN_CONTAINERS = frozenset({"mov", "matroska", "avi"})
 
@@ -129,6 +130,8 @@ def fits(path: str, facts: Facts, beat: Beat) -> Decord | None:
     import decord  # noqa: PLC0415 - optional: it has no wheel on every platform
 
     if facts.counted or not _KNOWN_CONTAINERS & set(facts.container.split(",")):
+        return None
+    if facts.transfer or facts.interlaced or not (facts.alone and facts.orientation.a_rotation):
         return None
     table = Table(path, facts, beat)
     try:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,16 @@ from av.video.stream import VideoStream
 
 from videoespresso.errors import VideoError
 from videoespresso.tools.decode.bytes import looks_like, missing_bytes
+from videoespresso.tools.decode.picture import TRANSFERS, Orientation, displayed, orientation
 
 Beat = Callable[[], None]
 """Called whenever the decoding makes progress. The watchdog ends a process without any."""
 
 PLAYLISTS = frozenset({"tty", "concat", "hls", "dash", "image2", "sdp"})
 """FFmpeg "formats" that are text or name other files, which the user did not give to be read."""
+
+BARE = frozenset({"h264", "hevc", "vvc", "mpegvideo", "m4v", "vc1", "cavsvideo", "dirac", "av1"})
+"""FFmpeg's "formats" that are a coded stream without a container: no instants, no length."""
 
 _NOMINAL = Fraction(1, 50)
 """An average rate within 2 % of the nominal one is the nominal one: the average only counts the
@@ -34,8 +38,10 @@ _CONVERT = "convert it: ffmpeg -i INPUT -c:v libx264 -pix_fmt yuv420p OUTPUT.mp4
 class Facts:
     """A video stream, as displayed. `start` is in units of `time_base`; instants count from it.
 
-    counted: the container stores no display times (AVI with B-frames), so a frame's instant is its
-    number over the rate and only reading from the start gives it.
+    counted: the container stores no display times (AVI with B-frames, bare streams), so a frame's
+    instant is its number over the rate and only reading from the start gives it. orientation,
+    aspect, transfer: what makes a stored frame a picture (picture.py). alone: there is no other
+    video stream. note: what a person should know of the file, "" for nothing.
     """
 
     start: int
@@ -49,6 +55,12 @@ class Facts:
     codec: str
     container: str
     counted: bool
+    orientation: Orientation = field(default_factory=Orientation)
+    aspect: Fraction = Fraction(1)
+    transfer: str = ""
+    interlaced: bool = False
+    alone: bool = True
+    note: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values; fractions as "num/den"."""
@@ -56,7 +68,8 @@ class Facts:
 
 
 def open_stream(path: str) -> tuple[InputContainer, VideoStream]:
-    """The container and its moving picture (cover art does not count).
+    """The container and its moving picture (cover art does not count): of several the one that is
+    marked as default, then the largest, as FFmpeg chooses.
 
     Only the file itself is opened: "file:" keeps names with a colon from being taken for a
     protocol, and the whitelist keeps a playlist from reaching the network. Raises `VideoError`.
@@ -73,9 +86,11 @@ def open_stream(path: str) -> tuple[InputContainer, VideoStream]:
         raise VideoError(
             f"{name} is a text file or a playlist, not a video", hint="give the video file itself"
         )
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            return container, stream
+    if streams := moving(container):
+        return container, max(
+            streams,
+            key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height),
+        )
     has_audio = bool(container.streams.audio)
     container.close()
     if has_audio:
@@ -83,6 +98,11 @@ def open_stream(path: str) -> tuple[InputContainer, VideoStream]:
             f"{name} has sound but no pictures", hint="give a file with a video stream in it"
         )
     raise VideoError(f"{name} holds no pictures: no video stream", hint=_again())
+
+
+def moving(container: InputContainer) -> list[VideoStream]:
+    """The video streams but for cover art."""
+    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
 
 
 def frames_of(packet: "Packet[VideoStream]") -> list[VideoFrame]:
@@ -145,9 +165,10 @@ def _facts(
     path: str, container: InputContainer, stream: VideoStream, first: VideoFrame, beat: Beat
 ) -> Facts:
     is_avi = container.format.name == "avi"
-    counted = is_avi and stream.codec_context.has_b_frames
-    rotation = round(-first.rotation / 90) * 90 % 360
-    width, height = _displayed(first, stream.sample_aspect_ratio, rotation)
+    bare = container.format.name in BARE and first.pts is None
+    counted = bare or (is_avi and stream.codec_context.has_b_frames)
+    way, aspect = orientation(first), stream.sample_aspect_ratio or Fraction(1)
+    width, height = displayed(first, aspect, way)
     start = stream.start_time
     if start is None or is_avi:  # AVI stores no display times; FFmpeg's begin at 0 or 1
         start = 0 if counted else first.pts or 0
@@ -156,7 +177,10 @@ def _facts(
     if not duration or fps is None:
         frames, seconds = _measured(path, beat)
         fps = fps or Fraction(max(frames, 1)) / (seconds or 1)
-        duration = duration or float(seconds or 1 / fps)
+        duration = duration or float(seconds or max(frames, 1) / fps)
+    transfer = TRANSFERS.get(int(first.color_trc), "")
+    assumed = f"the file stores no instants: counted at {float(fps):g} frames a second"
+    notes = [f"HDR ({transfer}), shown as SDR" if transfer else "", assumed if bare else ""]
     return Facts(
         start=start,
         time_base=1 / fps if counted else time_base,
@@ -164,22 +188,18 @@ def _facts(
         fps=fps,
         width=width,
         height=height,
-        rotation=rotation,
+        rotation=round(-first.rotation / 90) * 90 % 360,
         has_audio=bool(container.streams.audio),
         codec=stream.codec_context.name,
         container=container.format.name,
         counted=counted,
+        orientation=way,
+        aspect=aspect,
+        transfer=transfer,
+        interlaced=bool(first.interlaced_frame),
+        alone=len(moving(container)) == 1,
+        note="; ".join(note for note in notes if note),
     )
-
-
-def _displayed(first: VideoFrame, aspect: Fraction | None, rotation: int) -> tuple[int, int]:
-    """Square pixels, upright. A pixel that is not square is stretched, never shrunk."""
-    width, height = first.width, first.height
-    if aspect is not None and aspect > 1:
-        width = round(width * aspect)
-    elif aspect is not None and 0 < aspect < 1:
-        height = round(height / aspect)
-    return (height, width) if rotation in (90, 270) else (width, height)
 
 
 def _rate(stream: VideoStream) -> Fraction | None:

@@ -11,10 +11,10 @@ from fractions import Fraction
 import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from videoespresso.tools.decode.picture import picture
 from videoespresso.tools.decode.probe import Beat, Facts, drain, frames_of, open_stream, packets_of
 
 EPSILON_S = Fraction(1, 1_000_000)
@@ -40,12 +40,6 @@ class Shown:
     pts: int
     index: int
     frame: VideoFrame
-
-
-def reduced(width: int, height: int, max_side: int) -> tuple[int, int]:
-    """The size with the longer side at most `max_side`; never enlarged, never below one pixel."""
-    scale = min(1.0, max_side / max(width, height))
-    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 class Source:
@@ -140,16 +134,8 @@ class Source:
 
     def rgb(self, frame: VideoFrame, max_side: int) -> NDArray[np.uint8]:
         """(height, width, 3), upright, square pixels, the longer side at most `max_side`."""
-        width, height = reduced(self.facts.width, self.facts.height, max_side)
-        turned = self.facts.rotation in (90, 270)
-        small = frame.reformat(
-            width=height if turned else width,
-            height=width if turned else height,
-            format="rgb24",
-            interpolation=Interpolation.AREA,  # means over the pixels it replaces: no aliasing
-        )
-        upright = np.rot90(small.to_ndarray(), -self.facts.rotation // 90)
-        return np.ascontiguousarray(upright, dtype=np.uint8)
+        facts = self.facts
+        return picture(frame, max_side, facts.aspect, facts.orientation, facts.transfer)
 
 
 def _apart(shown: Iterator[Shown], gap: int) -> Iterator[Shown]:

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Protocol
 
 from videoespresso.errors import VideoError
 from videoespresso.tools.decode.decord import Decord, fits
+from videoespresso.tools.decode.pillow import Animation, animation
 from videoespresso.tools.decode.probe import Facts, declared, read_facts
 from videoespresso.tools.decode.pyav import At, Decoded, KeyFrames
 
@@ -46,7 +47,7 @@ class Worker:
         self._streams: dict[int, Pictures] = {}
         self._path = ""
         self._facts: Facts | None = None
-        self._decord: Decord | None = None
+        self._other: Decord | Animation | None = None
 
     def ready(self) -> None:
         """Says that everything is loaded; the deadline for progress counts from here."""
@@ -72,15 +73,19 @@ class Worker:
     def _open(self, path: str, backend: str, digest: bool) -> None:
         self._path = path
         sha = self._sha256(path) if digest else ""
+        if (found := animation(path, self._beat)) is not None:
+            self._other, self._facts = found, found.facts
+            self._say(facts=self._facts.as_json(), sha=sha, backend="pillow")
+            return
         self._facts = read_facts(path, self._beat)
         if backend == "decord":
             try:
-                self._decord = fits(path, self._facts, self._beat)
+                self._other = fits(path, self._facts, self._beat)
             except ImportError as error:
                 raise VideoError(
                     f"decord cannot be loaded: {error}", hint='pip install decord, or use "auto"'
                 ) from error
-        used = "decord" if self._decord else "pyav"
+        used = "decord" if self._other else "pyav"
         self._say(facts=self._facts.as_json(), sha=sha, backend=used)
 
     def _sha256(self, path: str) -> str:
@@ -93,10 +98,10 @@ class Worker:
 
     def _start(self, stream: int, kind: str, max_side: int, min_gap_s: float) -> None:
         assert self._facts is not None
-        if self._decord and kind == "keyframes":
-            made: Pictures = self._decord.keyframes(max_side, min_gap_s)
-        elif self._decord:
-            made = self._decord.at(max_side)
+        if self._other and kind == "keyframes":
+            made: Pictures = self._other.keyframes(max_side, min_gap_s)
+        elif self._other:
+            made = self._other.at(max_side)
         elif kind == "keyframes":
             made = KeyFrames(self._path, self._facts, self._beat, max_side, min_gap_s)
         else:

@@ -1,0 +1,234 @@
+"""Videos as cameras, editors, uploads and browsers leave them: each stands for a kind."""
+
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from tests.helpers.videos import CORNERS, RECIPES, card, encode, read_corners, read_number
+
+from videoespresso.errors import VideoError
+from videoespresso.tools.decode.picture import tone_mapped
+from videoespresso.tools.video import Backend, open_video
+
+FULL = 10_000
+PLAIN = next(r for r in RECIPES if r.name == "rotated-90.mp4")
+PLAIN = replace(PLAIN, name="plain.mp4", rotation=0)
+ONE = 0x10000
+
+
+def first(path: Path, backend: Backend = "auto") -> NDArray[np.uint8]:
+    with open_video(path, backend=backend) as reader:
+        return next(iter(reader.at([0.0], FULL))).rgb
+
+
+# ---- display matrices
+
+
+@pytest.mark.parametrize("backend", ["pyav", "decord"])
+@pytest.mark.parametrize(
+    ("matrix", "stored_as"),
+    [
+        ((1, 0, 0, 1), lambda rgb: rgb),
+        ((-1, 0, 0, 1), lambda rgb: rgb[:, ::-1]),
+        ((1, 0, 0, -1), lambda rgb: rgb[::-1]),
+        ((-1, 0, 0, -1), lambda rgb: rgb[::-1, ::-1]),
+        ((0, 1, 1, 0), lambda rgb: rgb.swapaxes(0, 1)),
+        ((0, 1, -1, 0), lambda rgb: np.rot90(rgb, 1)),
+        ((0, -1, 1, 0), lambda rgb: np.rot90(rgb, -1)),
+        ((0, -1, -1, 0), lambda rgb: rgb[::-1, ::-1].swapaxes(0, 1)),
+    ],
+    ids=["none", "hflip", "vflip", "180", "transpose", "90", "270", "anti-transpose"],
+)
+def test_all_eight_display_matrices(
+    tmp_path: Path,
+    matrix: tuple[int, int, int, int],
+    stored_as: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    backend: Backend,
+) -> None:
+    a, b, c, d = matrix
+    width, height = (72, 128) if b else (128, 72)
+    path = encode(
+        tmp_path / "m.mp4", PLAIN, lambda i: np.ascontiguousarray(stored_as(card(i, width, height)))
+    )
+    data = bytearray(path.read_bytes())
+    at = data.find(b"tkhd") + 4 + 4 + 20 + 16
+    data[at : at + 36] = struct.pack(">9i", a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    with open_video(path, backend=backend) as reader:
+        assert (reader.video.width, reader.video.height) == (width, height)
+    for seen, wanted in zip(read_corners(first(path, backend)), CORNERS, strict=True):
+        assert np.allclose(seen, wanted, atol=45), (seen, wanted)
+
+
+# ---- what stands after a whole file
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [b"\n", b"\r\n------WebKitFormBoundaryabc--\r\n", b"\0" * 5, b"\0\0\1\0free", b"x" * 900],
+)  # fmt: skip
+def test_bytes_after_a_whole_file_are_no_loss(tmp_path: Path, tail: bytes) -> None:
+    path = encode(tmp_path / "t.mp4", PLAIN)
+    path.write_bytes(path.read_bytes() + tail)
+    with open_video(path) as reader:
+        last = [read_number(p.rgb) for p in reader.at([100.0], FULL)]
+    assert last == [len(PLAIN.pts) - 1]
+
+
+@pytest.mark.parametrize("options", [{}, {"movflags": "+frag_keyframe+empty_moov"}])
+def test_what_a_decoder_misses_is_still_noticed(tmp_path: Path, options: dict[str, str]) -> None:
+    path = encode(tmp_path / "t.mp4", PLAIN, container_options=options)
+    data = path.read_bytes()
+    end = data.rfind(b"moof") if options else data.rfind(b"moov")
+    for cut in (end + 2, end + 40):
+        path.write_bytes(data[:cut])
+        with pytest.raises(VideoError, match=r"cut off|holds no pictures"), open_video(path):
+            pass
+
+
+# ---- bare streams
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec", "options"),
+    [
+        ("h264", "libx264", {"x264-params": "bframes=2:keyint=12"}),
+        ("hevc", "libx265", {"x265-params": "log-level=none:keyint=12"}),
+        ("m4v", "mpeg4", {}),
+    ],
+)
+def test_a_bare_stream_is_counted_and_says_so(
+    tmp_path: Path, kind: str, codec: str, options: dict[str, str]
+) -> None:
+    recipe = replace(PLAIN, codec=codec, options=options, fps=Fraction(25))
+    path = encode(tmp_path / f"raw.{kind}", recipe)
+    frames = len(PLAIN.pts)
+    with open_video(path) as reader:
+        assert reader.video.duration_s == pytest.approx(frames / 25)
+        assert ("no instants" in reader.video.note) == (kind != "m4v")  # which counts its ticks
+        seen = [(p.time_s, read_number(p.rgb)) for p in reader.at([0.0, 0.4, 1.0], FULL)]
+    assert seen == [(0.0, 0), (pytest.approx(0.4), 10), (pytest.approx(1.0), 25)]
+
+
+# ---- several streams
+
+
+@pytest.mark.parametrize("marked", [True, False])
+@pytest.mark.parametrize("backend", ["pyav", "decord"])
+def test_of_several_streams_the_default_or_the_largest(
+    tmp_path: Path, marked: bool, backend: Backend
+) -> None:
+    path = tmp_path / "two.mkv"
+    with av.open(str(path), "w") as out:
+        streams = []
+        for size in ((64, 36), (128, 72)):
+            stream = out.add_stream("libx264", rate=25, options={"crf": "18"})
+            stream.width, stream.height = size
+            stream.pix_fmt = "yuv420p"
+            streams.append(stream)
+        if marked:
+            streams[0].disposition = 0
+            streams[1].disposition = av.stream.Disposition.default
+        for i in range(30):
+            for stream, number in zip(streams, (2000, i), strict=True):
+                rgb = card(number, stream.width, stream.height)
+                frame = av.VideoFrame.from_ndarray(rgb, "rgb24")
+                frame.pts, frame.time_base = i, Fraction(1, 25)
+                out.mux(stream.encode(frame))
+        for stream in streams:
+            out.mux(stream.encode(None))
+    with open_video(path, backend=backend) as reader:
+        assert reader.video.width == 128
+        assert [read_number(p.rgb) for p in reader.at([0.0, 0.4], FULL)] == [0, 10]
+
+
+# ---- HDR
+
+
+def test_pq_white_is_white_and_the_probe_says_hdr(tmp_path: Path) -> None:
+    path = tmp_path / "hdr.mp4"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(
+            "libx265",
+            rate=25,
+            options={
+                "x265-params": "log-level=none:colorprim=bt2020:transfer=smpte2084:"
+                "colormatrix=bt2020nc:hdr10=1"
+            },
+        )
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p10le"
+        for i in range(5):
+            frame = av.VideoFrame(64, 64, "yuv420p10le")
+            for plane, value in zip(frame.planes, (571, 512, 512), strict=True):
+                plane.update(np.full(plane.buffer_size // 2, value, np.uint16).tobytes())
+            frame.pts, frame.time_base = i, Fraction(1, 25)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    with open_video(path) as reader:
+        assert "HDR (PQ)" in reader.video.note
+    assert first(path).min() >= 200
+
+
+@pytest.mark.parametrize("transfer", ["PQ", "HLG"])
+def test_the_tone_curve_grows_and_keeps_grey_grey(transfer: str) -> None:
+    ramp = np.repeat(np.linspace(0, 65535, 512).astype(np.uint16)[None, :, None], 3, 2)
+    mapped = tone_mapped(ramp, transfer)[0].astype(int)
+    assert (np.diff(mapped, axis=0) >= 0).all()
+    assert np.abs(mapped - mapped[:, :1]).max() <= 2
+    assert mapped[0].max() == 0
+    assert mapped[-1].min() == 255
+
+
+# ---- pictures that change on the way
+
+
+def test_a_size_that_changes_on_the_way_keeps_its_shape(tmp_path: Path) -> None:
+    parts = []
+    for n, size in enumerate(((128, 72), (72, 128))):
+        recipe = replace(PLAIN, size=size, options={"crf": "18", "bf": "0"}, fps=Fraction(25))
+        parts.append(encode(tmp_path / f"{n}.h264", recipe).read_bytes())
+    path = tmp_path / "both.h264"
+    path.write_bytes(b"".join(parts))
+    with open_video(path) as reader:
+        shapes = [p.rgb.shape[:2] for p in reader.at([0.0, 1.8], FULL)]
+    assert shapes == [(72, 128), (128, 72)]
+
+
+def test_an_interlaced_frame_is_no_comb(tmp_path: Path) -> None:
+    """The second field shows another moment: white, where the first is black."""
+
+    def comb(_: int) -> NDArray[np.uint8]:
+        rgb = np.zeros((72, 128, 3), np.uint8)
+        rgb[1::2] = 255
+        return rgb
+
+    options = {"crf": "1", "x264-params": "tff=1"}
+    path = encode(tmp_path / "i.mp4", replace(PLAIN, options=options, pix_fmt="yuv444p"), comb)
+    assert first(path).max() < 60
+
+
+# ---- animated pictures
+
+
+def test_animated_webp(tmp_path: Path) -> None:
+    path = tmp_path / "a.webp"
+    images = [Image.fromarray(card(i, 128, 72)) for i in range(20)]
+    images[0].save(
+        path, save_all=True, append_images=images[1:], duration=100, loop=0, lossless=True
+    )
+    with open_video(path) as reader:
+        assert reader.video.duration_s == pytest.approx(2.0)
+        assert (reader.video.width, reader.video.height, reader.video.fps) == (128, 72, 10)
+        seen = [(p.time_s, read_number(p.rgb)) for p in reader.at([0.0, 0.55, 9.0], FULL)]
+        assert seen == [(0.0, 0), (0.5, 5), (1.9, 19)]
+        assert len(list(reader.keyframes(64, min_gap_s=0.5))) == 4
+    path.write_bytes(path.read_bytes()[:-400])
+    with pytest.raises(VideoError), open_video(path):
+        pass
