@@ -3,7 +3,8 @@
 Knows no graph, no model that talks, no file but a detector's weights. A spec names a detector:
 
     embedded:        the pack's small YOLO (the theatre's objects), onnxruntime
-    onnx:PATH        a YOLO exported to ONNX by ultralytics, onnxruntime
+    onnx:PATH        D-FINE, RT-DETR, RF-DETR, DETR ... or an ultralytics YOLO in ONNX: a file, a
+                     folder, or a repository in the Hugging Face cache (detectors/onnx.py)
     yolo:PATH.pt     any ultralytics checkpoint (extra `yolo`; ultralytics is AGPL-3.0)
     hf:ID_OR_PATH    zero-shot by name: GroundingDINO, OWLv2 ... (extra `local`)
     off              finds nothing
@@ -54,7 +55,7 @@ def _embedded(where: str) -> Detector:
 def _onnx(where: str) -> Detector:
     from videoespresso.tools.detectors.onnx import OnnxDetector  # noqa: PLC0415 - onnxruntime
 
-    return OnnxDetector(Path(where))
+    return OnnxDetector(where)
 
 
 def _yolo(where: str) -> Detector:

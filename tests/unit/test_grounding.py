@@ -9,7 +9,7 @@ from PIL import Image
 from videoespresso.errors import SettingsError, ToolError
 from videoespresso.theatre import LABELS, make_story
 from videoespresso.tools.detectors.base import CONFIDENCE, MAX_BOXES, OVERLAP, Raw, tidy
-from videoespresso.tools.detectors.onnx import decode, letterbox, overlaps, suppress
+from videoespresso.tools.detectors.onnx_yolo import decode, letterbox, overlaps, suppress
 from videoespresso.tools.grounding import detector, match_items
 from videoespresso.tools.object_names import KINDS, label_fit, name_words, singular
 from videoespresso.types import Box
