@@ -352,7 +352,7 @@ def test_weights_that_are_missing_or_wrong_are_your_error(spec: str, tmp_path: P
 
 def test_a_failing_model_is_a_tool_error(monkeypatch: pytest.MonkeyPatch) -> None:
     broken: Any = detector("onnx:" + str(WEIGHTS / "detector.onnx"))
-    monkeypatch.setattr(broken, "_input", "no_such_input")
+    monkeypatch.setattr(broken, "_session", None)
     with pytest.raises(ToolError, match="failed on a picture"):
         broken.detect(noise(64, 64))
 
