@@ -12,7 +12,7 @@ from videoespresso.models.chat import chat_model
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.profiles import resolve
-from videoespresso.models.proof import MOST_CALLS, MOST_TOKENS, Proof
+from videoespresso.models.proof import MOST_CALLS, Proof
 from videoespresso.models.specs import ModelSpec
 from videoespresso.settings import Settings
 
@@ -50,7 +50,7 @@ def test_it_is_asked_for_its_model_and_answers(url: str) -> None:
 
 def test_the_doctor_says_that_it_does_not_see(url: str) -> None:
     spec = ModelSpec.parse(f"openai:smollm2@{url}")
-    model = chat_model(spec, max_tokens=MOST_TOKENS)
+    model = chat_model(spec, max_tokens=40)
     proof = Proof(spec, model, usage_log=UsageLog(), budget=Budget(max_calls=MOST_CALLS))
     found = {finding.name: finding for finding in proof.findings()}
     assert found["sees"].result == "fail"

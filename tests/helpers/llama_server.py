@@ -46,8 +46,8 @@ def _serve() -> None:
     params.model.path = str(Path(found.origin).with_name(GGUF))
     params.model_alias = {"smollm2"}
     params.hostnames, params.port = ["127.0.0.1"], 0
-    params.n_ctx, params.n_parallel = 4096, 1
-    params.cpuparams.n_threads = 2
+    params.n_ctx, params.n_parallel = 2048, 1
+    params.cpuparams.n_threads = 1  # several wait for each other on a busy machine
     server = xllamacpp.Server(params)
     print(f"{server.listening_address}/v1", flush=True)  # noqa: T201 - its only output
     sys.stdin.read()

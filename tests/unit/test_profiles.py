@@ -9,6 +9,7 @@ from tests.helpers import chat_server as fake
 from tests.helpers.small import square_video
 
 import videoespresso as ve
+from videoespresso.cli.app import main
 from videoespresso.errors import SettingsError
 from videoespresso.models import served
 from videoespresso.models.chat import _reasons
@@ -189,3 +190,14 @@ def test_an_empty_and_an_absent_ollama(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_where_ollama_is(host: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", host)
     assert served.ollama_url() == url
+
+
+def test_a_dry_run_without_a_key_says_why_it_needs_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["dataset", "build", "clip.mp4", "--out", str(tmp_path / "set"), "--dry-run"]
+    assert main([*line, "--profile", "openai"]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "really makes up to 3 videos" in told
+    assert "needs OPENAI_API_KEY" in told
+    assert not (tmp_path / "set").exists()

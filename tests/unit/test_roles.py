@@ -10,7 +10,7 @@ from videoespresso.models.profiles import NOT_CHOSEN, resolve
 from videoespresso.models.pulled import NOTE, Pulled
 from videoespresso.settings import ROLES, Settings
 
-C, R, X = "openai:c@http://h/v1", "openai:r@http://h/v1", "hf:some/model?dtype=q4f16"
+C, R, X = "openai:c@http://h/v1", "openai:r@http://h/v1", "onnx:some/model?dtype=q4f16"
 PACK, TEACHER, OFF, WORDS = "embedded:", "embedded:teacher", "off", "wordllama"
 
 TABLE = {

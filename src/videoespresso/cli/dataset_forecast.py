@@ -16,12 +16,29 @@ from videoespresso.cli.console import (
     show_table,
     write_json,
 )
-from videoespresso.errors import BudgetExceeded, ModelError, UserError
+from videoespresso.errors import BudgetExceeded, ModelError, SettingsError, UserError
 from videoespresso.report.text import money
 from videoespresso.settings import Settings
 
 if TYPE_CHECKING:
     from videoespresso.dataset.forecast import Forecast
+
+
+def _check_keys(settings: Settings, sample: int) -> None:
+    """Raises SettingsError where a model has no key: a forecast is measured, not guessed."""
+    from videoespresso.models.chat import missing_key
+    from videoespresso.models.profiles import resolve
+    from videoespresso.settings import DATASET_ROLES
+
+    roles = resolve(settings)
+    specs = [roles[name].model for name in ("captioner", *DATASET_ROLES)]
+    missing = sorted({missing_key(spec) for spec in specs} - {""})
+    if missing:
+        raise SettingsError(
+            f"--dry-run really makes up to {sample} videos, to measure what all will cost, and so "
+            f"needs {' and '.join(missing)} as the run itself does",
+            hint=f"Set {missing[0]}, and --max-usd for what the sample may cost at most.",
+        )
 
 
 def dry_run(
@@ -37,6 +54,8 @@ def dry_run(
 ) -> None:
     """Forecasts, and prints it."""
     from videoespresso.dataset.forecast import forecast_dataset
+
+    _check_keys(settings, sample)
 
     def on_video(path: str) -> None:
         if not quiet:
