@@ -282,5 +282,5 @@ def test_the_doctor_says_what_is_wrong(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 4
     failed = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("FAIL")]
-    assert failed == ["cache", "reasoner", "detector"]
+    assert failed == ["cache", "captioner", "selector", "reasoner", "checker", "detector"]
     assert "OPENAI_API_KEY" in done.stdout
