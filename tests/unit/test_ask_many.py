@@ -195,13 +195,22 @@ def test_what_is_wrong_with_the_run_ends_it(asker: Asker, tmp_path: Path) -> Non
         ve.ask_many(tmp_path / "none.jsonl")
 
 
-def test_an_unknown_error_is_not_swallowed(asker: Asker) -> None:
-    def broken(*given: Any) -> Answer:
-        raise ZeroDivisionError("a bug of ours")
+def test_an_unexpected_error_is_a_record_and_the_others_go_on(asker: Asker) -> None:
+    plain = asker.reply
 
+    def broken(video: str, question: str, on_step: Any, budget: Budget) -> Answer:
+        if question == questions[0]["question"]:
+            raise ZeroDivisionError("a bug of ours")
+        return plain(video, question, on_step, budget)
+
+    questions = some(3)
     asker.reply = broken  # type: ignore[method-assign]
-    with pytest.raises(ZeroDivisionError, match="a bug of ours"):
-        list(ve.ask_many(some(2)))
+    results = {r.question: r for r in ve.ask_many(questions)}
+    failed = results.pop(questions[0]["question"]).error
+    assert failed is not None
+    assert "ZeroDivisionError: a bug of ours" in failed.text
+    assert len(results) == 2
+    assert all(r.answer for r in results.values())
 
 
 def test_a_limit_is_of_the_whole_run_and_the_rest_is_asked_later(

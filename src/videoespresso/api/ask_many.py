@@ -52,7 +52,8 @@ def ask_many(
     """Asks many questions, `jobs` at a time, and gives each result as soon as it is done.
 
     questions: a file of JSON lines {"video", "question", "options", "id"}, the last two optional,
-    or the questions themselves. A line that cannot be read and a video that cannot be opened
+    a JSON list, CSV, Parquet, a folder of these, or the questions themselves; further columns are
+    carried through to the results. A line that cannot be read and a video that cannot be opened
     become results with an `error`; they stop nothing.
     out: a file of JSON lines; each result is in it before it is given here. Results that it holds
     already come first, marked `known`, and are not asked again: the same call goes on where an
@@ -214,6 +215,10 @@ class _Run:
             return None
         except VideoEspressoError as error:
             return planned.result(error=Failure.of(error))
+        except _Stopped:
+            raise
+        except Exception as error:  # noqa: BLE001 - one question must not end those of all others
+            return planned.result(error=Failure.unexpected(error))
         if self._budget.reached and any(gap.stage == "budget" for gap in answer.gaps):
             return None
         return planned.result(answer=answer)

@@ -3,13 +3,16 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from videoespresso.api.answer import Answer
-from videoespresso.errors import UserError, VideoEspressoError
+from videoespresso.api.question_files import missing, read
+from videoespresso.errors import VideoEspressoError
+from videoespresso.models.client.errors import redact
 from videoespresso.tools.fetch.addresses import is_address, shown
 from videoespresso.types import Record
 
@@ -25,17 +28,54 @@ def _not_empty(text: str) -> str:
     return text
 
 
+def _whole(text: str) -> str:
+    """A model, and a file of answers, take whole characters only."""
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise ValueError("holds half a character")
+    return text
+
+
+def _path(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("no path holds a NUL")
+    return text
+
+
+def _id(value: object) -> object:
+    """An id as text; a table with missing values makes 1.0 of 1."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if type(value) is int else value
+
+
 _NotEmpty = Annotated[str, AfterValidator(_not_empty)]
-_Id = Annotated[str, BeforeValidator(lambda v: str(v) if type(v) is int else v)]
+_Text = Annotated[str, AfterValidator(_whole)]
+_Id = Annotated[_Text, BeforeValidator(_id)]
 
 
 class Question(Record):
-    """One question of a file. `id` is the user's; without one the content names the question."""
+    """One question of a file. `id` is the user's; without one the content names the question.
+    extra: the other columns of its line, carried through to the result."""
 
-    video: _NotEmpty
-    question: _NotEmpty
-    options: tuple[str, ...] = ()
+    video: Annotated[_NotEmpty, AfterValidator(_path)]
+    question: Annotated[_NotEmpty, AfterValidator(_whole)]
+    options: tuple[_Text, ...] = ()
     id: _Id = ""
+    extra: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _columns(cls, found: Any) -> Any:
+        """Missing values are left out, and columns that we do not know are kept as they are, but
+        for one that looks like a slip of the pen."""
+        if not isinstance(found, Mapping):
+            return found
+        row = {str(k): v for k, v in found.items() if not missing(v)}
+        more = {k: row.pop(k) for k in [*row] if k not in cls.model_fields}
+        for name in more:
+            if near := get_close_matches(name, cls.model_fields.keys() - row, n=1, cutoff=0.85):
+                raise ValueError(f"`{name}` is not known; did you mean `{near[0]}`?")
+        return {**row, "extra": {**row.get("extra", {}), **more}} if more else row
 
     def key(self) -> str:
         """Names the question in the answers file: another text under the same id is another."""
@@ -55,6 +95,16 @@ class Failure(Record):
         """The error as a record."""
         return cls(kind=type(error).__name__, text=str(error), hint=error.hint)
 
+    @classmethod
+    def unexpected(cls, error: Exception) -> "Failure":
+        """An error that is none of ours: a fault of the program."""
+        text = redact(f"{type(error).__name__}: {error}")
+        return cls(
+            kind="VideoEspressoError",
+            text=f"unexpected: {text}",
+            hint="Please report it with the question's line; --retry-errors asks it again.",
+        )
+
 
 class QuestionResult(Record):
     """The result of a line: an answer, or an error. `line` counts from 1.
@@ -69,6 +119,7 @@ class QuestionResult(Record):
     video: str = ""
     question: str
     options: tuple[str, ...] = ()
+    extra: dict[str, Any] = Field(default_factory=dict)
     answer: Answer | None = None
     error: Failure | None = None
     known: bool = Field(default=False, exclude=True)
@@ -96,10 +147,10 @@ class Planned(NamedTuple):
 def plan(questions: str | Path | Iterable[Question | Mapping[str, Any]]) -> list[Planned]:
     """The lines to ask, each once. Raises UserError for a file that cannot be read.
 
-    questions: a file of JSON lines (blank ones are skipped), or the questions themselves.
+    questions: a file as in question_files.py, or the questions themselves.
     """
     given: Iterable[tuple[int, Any]] = (
-        _lines(Path(questions))
+        read(Path(questions))
         if isinstance(questions, str | Path)
         else enumerate(questions, start=1)
     )
@@ -110,21 +161,10 @@ def plan(questions: str | Path | Iterable[Question | Mapping[str, Any]]) -> list
     return list(planned.values())
 
 
-def _lines(path: Path) -> list[tuple[int, bytes]]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read: {error.strerror}", hint="Check the path and its permissions."
-        ) from error
-    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")  # some editors mark UTF-8 so
-    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
-
-
 def _planned(line: int, raw: Any) -> Planned:
     try:
         question = _question(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         text = raw.decode("utf-8", "replace").strip() if isinstance(raw, bytes) else repr(raw)
         key = _sha(f"line {text}")
         failure = Failure(kind="UserError", text=f"line {line}: {_first(error)}", hint=EXPECTED)
@@ -141,7 +181,7 @@ def _question(raw: Any) -> Question:
     return Question.model_validate(json.loads(raw) if isinstance(raw, bytes) else raw)
 
 
-def _first(error: ValueError) -> str:
+def _first(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return f"not JSON: {error}"
     first = error.errors()[0]

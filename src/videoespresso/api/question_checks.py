@@ -8,6 +8,9 @@ _OPTIONS = (
     'Give each possible answer by itself: options=["Ann", "Bo"], or --option Ann --option Bo.'
 )
 
+MOST_OPTIONS = 26
+"""An option is a letter to the models."""
+
 
 def check_question(question: str, options: Sequence[str]) -> None:
     """Raises UserError for an empty question, and for options between which nothing can be chosen:
@@ -22,6 +25,11 @@ def check_question(question: str, options: Sequence[str]) -> None:
         raise UserError(
             f"one option is no choice: {options[0]!r}",
             hint="Give two or more, or none for a free answer.",
+        )
+    if len(options) > MOST_OPTIONS:
+        raise UserError(
+            f"{len(options)} options are more than there are letters",
+            hint=f"Give at most {MOST_OPTIONS}.",
         )
     names = [" ".join(option.split()).casefold() for option in options]
     if not all(names):

@@ -24,6 +24,7 @@ EPILOG = examples(
     "ask-many questions.jsonl --out answers.jsonl",
     "ask-many questions.jsonl --out answers.jsonl --profile openai --max-usd 5 --jobs 8",
     "ask-many questions.jsonl --out answers.jsonl --retry-errors",
+    "ask-many questions.csv --out answers.jsonl     # also .json, .parquet, a folder of files",
     codes=True,
 )
 FINISHING = "finishing the calls under way; Ctrl-C again leaves at once"
@@ -116,7 +117,7 @@ def ask_many(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="JSON lines: video, question, and if you like options, id.",
+            help="JSON lines, JSON, CSV, Parquet or a folder: video, question; also options, id.",
             show_default=False,
         ),
     ],

@@ -1,0 +1,115 @@
+"""Questions as people have them: exported tables, spreadsheets' encodings, damaged lines."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from videoespresso.api.ask_many_records import plan
+from videoespresso.api.question_checks import check_question
+from videoespresso.errors import UserError
+
+ROW = {"video": "a.mp4", "question": "Who wins?"}
+
+
+def planned(path: Path) -> list[Any]:
+    return [p.question for p in plan(path)]
+
+
+@pytest.mark.parametrize(
+    ("more", "options", "name"),
+    [
+        ({"options": None, "id": None}, (), ""),
+        ({"id": 1.0}, (), "1"),
+        ({"id": 1}, (), "1"),
+        ({"options": float("nan"), "id": float("nan")}, (), ""),
+        ({"options": ["Ann", "Bo"]}, ("Ann", "Bo"), ""),
+    ],
+)
+def test_missing_values_of_exported_tables(
+    tmp_path: Path, more: dict[str, Any], options: tuple[str, ...], name: str
+) -> None:
+    path = tmp_path / "q.jsonl"
+    path.write_text(json.dumps(ROW | more) + "\n")
+    (question,) = planned(path)
+    assert (question.options, question.id) == (options, name)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("form", ["lines", "list", "table"])
+def test_encodings_of_spreadsheets(tmp_path: Path, encoding: str, form: str) -> None:
+    path = tmp_path / ("q.csv" if form == "table" else "q.jsonl")
+    text = {
+        "lines": json.dumps(ROW | {"question": "Qui gagne à Noël?"}, ensure_ascii=False) + "\n",
+        "list": json.dumps([ROW | {"question": "Qui gagne à Noël?"}], indent=1, ensure_ascii=False),
+        "table": "video,question\na.mp4,Qui gagne à Noël?\n",
+    }[form]
+    path.write_bytes(text.encode(encoding))
+    assert [q.question for q in planned(path)] == ["Qui gagne à Noël?"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"video": "a\\u0000.mp4", "question": "Who?"}',
+        '{"video": "a.mp4", "question": "Who \\ud83d?"}',
+        "[" * 200_000,
+        '{"video": ' + "[" * 200_000,
+        '{"video": "a.mp4"}',
+        "\x00",
+    ],
+    ids=["nul", "surrogate", "deep", "deep field", "no question", "binary"],
+)
+def test_a_damaged_line_is_a_record_and_the_others_are_asked(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "q.jsonl"
+    path.write_text("\n".join([json.dumps(ROW), line, json.dumps(ROW | {"question": "Why?"})]))
+    first, damaged, last = plan(path)
+    assert first.question is not None
+    assert last.question is not None
+    assert damaged.unreadable is not None
+    assert damaged.unreadable.error is not None
+    assert "line 2" in damaged.unreadable.error.text
+
+
+def test_further_columns_are_carried_through_and_do_not_name_the_question(tmp_path: Path) -> None:
+    path = tmp_path / "q.csv"
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["video", "question", "options", "split", "author"])
+        table.writerow(["a.mp4", "Who wins?", "Ann | Bo", "test", ""])
+        table.writerow(["a.mp4", "Why?", '["a", "b|c"]', "", "me"])
+    one, two = planned(path)
+    assert (one.options, one.extra) == (("Ann", "Bo"), {"split": "test"})
+    assert (two.options, two.extra) == (("a", "b|c"), {"author": "me"})
+    plain = plan([{"video": "a.mp4", "question": "Who wins?", "options": ["Ann", "Bo"]}])[0]
+    assert plan(path)[0].key == plain.key
+    assert plan(path)[0].result().extra == {"split": "test"}
+
+
+def test_a_folder_is_the_files_in_it(tmp_path: Path) -> None:
+    (tmp_path / "b.csv").write_text("video,question\nb.mp4,Why?\n")
+    (tmp_path / "a.jsonl").write_text(json.dumps(ROW))
+    (tmp_path / "notes.txt").write_text("not a question")
+    assert [q.video for q in planned(tmp_path)] == ["a.mp4", "b.mp4"]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(UserError, match="no file of questions"):
+        plan(empty)
+
+
+def test_parquet(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet  # noqa: PLC0415 - an extra
+
+    path = tmp_path / "q.parquet"
+    rows = [ROW | {"id": 1.0, "options": ["a", "b"]}, ROW | {"id": None, "options": None}]
+    pyarrow.parquet.write_table(pa.Table.from_pylist(rows), path)
+    assert [(q.id, q.options) for q in planned(path)] == [("1", ("a", "b")), ("", ())]
+
+
+def test_more_options_than_letters_are_refused_before_anything_is_decoded() -> None:
+    check_question("Who?", [f"person {n}" for n in range(26)])
+    with pytest.raises(UserError, match="27 options"):
+        check_question("Who?", [f"person {n}" for n in range(27)])
