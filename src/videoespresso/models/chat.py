@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from videoespresso.errors import SettingsError
 from videoespresso.models.client.errors import key_variable, model_errors, redact
+from videoespresso.models.client.http import client
 from videoespresso.models.plugins import PROVIDERS, plugin
 from videoespresso.models.specs import ModelSpec, is_local, openai_base_url
 
@@ -113,6 +114,7 @@ def _openai(
         "api_key": SecretStr(key),
         "timeout": timeout_s,
         "stream_chunk_timeout": timeout_s,
+        "http_client": client(timeout_s),
         "max_retries": 0,
         "max_tokens": max_tokens,
         "temperature": None if own_rules else temperature,

@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from videoespresso.errors import ModelError, ModelOutputError, VideoEspressoError
+from videoespresso.models.client.http import ReplyTooLargeError
 from videoespresso.models.specs import ModelSpec
 
 
@@ -115,6 +116,15 @@ def convert(error: Exception, spec: ModelSpec) -> ModelError:
             f"{spec} refused what the request holds: HTTP {status}: {text}",
             hint="Ask otherwise, leave the frame out, or choose another model.",
         )
+    if too_large := next((e for e in _chain(error) if isinstance(e, ReplyTooLargeError)), None):
+        return ModelError(
+            f"{spec}: {too_large}", hint="Check that the base URL belongs to a chat server."
+        )
+    if 300 <= (getattr(error, "status_code", None) or 0) < 400:
+        return ModelError(
+            f"{spec} answered with a redirect, which is not followed: {text}",
+            hint="Give the address it leads to in the spec, if you trust it with frames and key.",
+        )
     if status is not None:
         return _from_status(error, spec, status, text)
     if isinstance(error, TimeoutError | ConnectionError) or any(
@@ -134,6 +144,13 @@ def convert(error: Exception, spec: ModelSpec) -> ModelError:
         # LangChain's word on its own errors; the SDK's for an error inside a stream
         retryable=bool(getattr(error, "is_retryable", name == "APIError")),
     )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and those it came from."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _cut(error: Exception, spec: ModelSpec) -> CutError:

@@ -16,6 +16,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from videoespresso.errors import ModelError, ModelOutputError
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.errors import BusyError, UnsupportedError, model_errors
+from videoespresso.models.client.http import within
 from videoespresso.models.client.inabilities import IMAGES, OneImageError, inability
 from videoespresso.models.client.messages import ModelReply, model_reply
 from videoespresso.models.client.rate_limit import RateLimit, Ticket
@@ -208,7 +209,8 @@ class Sender:
     def _counted(self, ticket: Ticket, usd: float, tried: int) -> Iterator[None]:
         """Around the call itself. A busy server's gate is closed before the ticket is free."""
         try:
-            with self.usage.call(usd), model_errors(self._request.spec):
+            ends = within(self._budget.seconds_left)
+            with self.usage.call(usd), model_errors(self._request.spec), ends:
                 yield
         except BaseException as error:
             if isinstance(error, BusyError):
