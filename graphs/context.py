@@ -3,8 +3,9 @@
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 from langgraph.runtime import Runtime
@@ -18,10 +19,12 @@ from videoespresso.memory.replies import ReplyCache
 from videoespresso.models import served
 from videoespresso.models.chat import chat_model
 from videoespresso.models.client.budget import Budget
+from videoespresso.models.client.prices import ends
 from videoespresso.models.client.rate_limit import RateLimits
 from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.paid_embedder import charging, within_limits
 from videoespresso.models.profiles import CHAT_ROLES, resolve
+from videoespresso.models.specs import ModelSpec
 from videoespresso.settings import Settings
 from videoespresso.tools.base import Given, Tool
 from videoespresso.tools.detectors.base import Detector
@@ -199,5 +202,15 @@ def open_context(
             dynamic_fps=max(settings.fps, settings.dynamic_fps),
             max_side=settings.max_side,
         ),
-        warnings=loaded.warnings,
+        warnings=(*loaded.warnings, *_ended(named)),
     )
+
+
+def _ended(specs: Iterable[ModelSpec]) -> list[str]:
+    """A warning for each model that its provider has shut down by now."""
+    days = {str(spec): ends(spec) for spec in specs}
+    return [
+        f"{spec} was shut down by its provider on {day}; `videoespresso models list` shows others"
+        for spec, day in sorted(days.items())
+        if day and day <= date.today().isoformat()
+    ]

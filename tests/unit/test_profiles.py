@@ -85,6 +85,17 @@ def test_a_model_that_ends_says_when() -> None:
     assert prices.ends(ModelSpec.parse("nobody:x")) == ""
 
 
+def test_a_model_that_was_shut_down_is_warned_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-12345678")
+    given = {"model": "openai:gpt-4.1-nano", "cache_dir": tmp_path}  # ended on 2026-10-23
+    with_nano = ve.open_context(Settings.load(given, environ={}))
+    assert any("shut down by its provider on 2026-10-23" in w for w in with_nano.warnings)
+    given |= {"model": "openai:gpt-6-luna"}
+    assert not ve.open_context(Settings.load(given, environ={})).warnings
+
+
 # ---- a server
 
 

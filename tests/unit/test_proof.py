@@ -76,6 +76,12 @@ def test_what_a_server_cannot_do_is_found(seer: Seer, changed: dict[str, str]) -
         assert f"uniform:{seer.most_images}" in room.remedy
 
 
+def test_a_refused_parameter_is_left_out_from_then_on() -> None:
+    found, requests = proved(fake.without("temperature", then=SEER))
+    assert {name: f.result for name, f in found.items()} == GOOD
+    assert requests == CALLS + 1
+
+
 def test_a_server_of_one_picture_is_proved_with_one() -> None:
     found, requests = proved(Seer(most_images=1))
     assert found["pictures"].result == "fail"

@@ -19,7 +19,7 @@ from videoespresso.models.profiles import (
     resolve,
     takes_one_image,
 )
-from videoespresso.models.specs import ModelSpec, server_mark
+from videoespresso.models.specs import ModelSpec, is_private, server_mark
 from videoespresso.settings import ROLES, Settings
 
 
@@ -207,6 +207,27 @@ def test_a_local_server_needs_no_key_and_gets_ours_never(monkeypatch: pytest.Mon
     assert model.max_retries == 0  # type: ignore[attr-defined]
     monkeypatch.setenv("OPENAI_API_KEY", "sk-mine-12345678")
     assert "sk-mine" not in repr(chat_model("openai:m@http://localhost:9/v1"))
+
+
+@pytest.mark.parametrize(
+    ("url", "private"),
+    [
+        ("http://192.168.1.5:8000/v1", True),
+        ("http://gpubox:8000/v1", True),
+        ("http://gpubox.local/v1", True),
+        ("http://[::1]:8000/v1", True),
+        ("https://api.reseller.example/v1", False),
+        ("http://8.8.8.8/v1", False),
+        ("", False),
+    ],
+)
+def test_a_server_of_ones_own_network_needs_no_key(url: str, private: bool) -> None:
+    assert is_private(url) is private
+    if url and private:
+        assert chat_model(f"openai:m@{url}")
+    elif url:
+        with pytest.raises(SettingsError, match="needs a key"):
+            chat_model(f"openai:m@{url}")
 
 
 def test_the_sdk_variables_for_a_base_url_are_heard(monkeypatch: pytest.MonkeyPatch) -> None:

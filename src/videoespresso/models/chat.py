@@ -9,7 +9,7 @@ from videoespresso.errors import SettingsError
 from videoespresso.models.client.errors import key_variable, model_errors, redact
 from videoespresso.models.client.http import client
 from videoespresso.models.plugins import PROVIDERS, plugin
-from videoespresso.models.specs import ModelSpec, is_local, openai_base_url
+from videoespresso.models.specs import ModelSpec, is_private, openai_base_url
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -19,7 +19,7 @@ MAX_TOKENS = 1024
 """Enough for the longest reply a role is asked for; a runaway reply is cut, and that is noticed."""
 
 NO_KEY = "not-needed"
-"""Sent to a server on this machine when OPENAI_API_KEY is not set: the SDK insists on a key."""
+"""Sent to a server of your own when OPENAI_API_KEY is not set: the SDK insists on a key."""
 
 EXTRAS = {"anthropic": "anthropic", "google_genai": "gemini", "ollama": "ollama"}
 """Providers that are extras of ours; any other that LangChain knows comes by its own package."""
@@ -131,7 +131,7 @@ def _openai_key(spec: ModelSpec, url: str | None) -> str:
     key = os.environ.get("OPENAI_API_KEY")
     if key:
         return key
-    if not is_local(url or ""):
+    if not is_private(url or ""):
         raise SettingsError(
             f"{spec} needs a key",
             hint="Set OPENAI_API_KEY (a server that wants none takes any word), or choose models "
@@ -185,7 +185,7 @@ def missing_key(spec: ModelSpec) -> str:
     """The variable in which a provider's key is missing; "" where it is there or none is needed."""
     if spec.local or spec.in_process or spec.provider not in _KEYED:
         return ""
-    if spec.provider == "openai" and is_local(spec.base_url or openai_base_url() or ""):
+    if spec.provider == "openai" and is_private(spec.base_url or openai_base_url() or ""):
         return ""
     names = _KEYED[spec.provider]
     return "" if any(os.environ.get(name) for name in names) else names[0]

@@ -2,7 +2,8 @@
 
 Four pictures of a car, each of another colour and each said to be of another instant, go out in one
 request: whether all arrived, in order, with their instants, and whether the model sees, is in what
-comes back. Four requests to most servers, MOST_CALLS to the most awkward.
+comes back. Four requests to most servers, MOST_CALLS to an awkward one; one more for each parameter
+that it refuses, and where it was busy.
 """
 
 import re
@@ -128,6 +129,7 @@ class Proof:
         self._spec, self._model = spec, model
         self._usage_log, self._budget = usage_log, budget
         self._sees = self._one = False
+        self._lacks: set[str] = set()
 
     def findings(self) -> Iterator[Finding]:
         """One after another, as they are known."""
@@ -261,7 +263,8 @@ class Proof:
         heard: list[str] | None = None,
     ) -> ModelReply | UnsupportedError:
         tools = (_WEATHER,) if method == "calls" else ()
-        request = Request(self._spec, self._model, _PROMPT, tuple(turns), schema, tools)
+        lacks = frozenset(self._lacks)
+        request = Request(self._spec, self._model, _PROMPT, tuple(turns), schema, tools, lacks)
         with Sender(
             "doctor",
             request,
@@ -270,6 +273,7 @@ class Proof:
             rate_limit=RateLimit(),
             retries=Retries(tries=2),
             listener=None if heard is None else heard.append,
+            unable=self._lacks.add,
         ) as sender:
             return sender.attempt(Attempt(method))
 

@@ -1,6 +1,7 @@
 """Model specs: `provider:model[?options][@base_url]`, the one way a chat model is named."""
 
 import hashlib
+import ipaddress
 import os
 import re
 from dataclasses import dataclass
@@ -99,6 +100,18 @@ class ModelSpec:
 def is_local(url: str) -> bool:
     """Whether a URL points at this machine, judged by its host's name alone."""
     return bool(url) and (urlsplit(url).hostname or "") in _LOCAL_HOSTS
+
+
+def is_private(url: str) -> bool:
+    """Whether a URL points at this machine or into a private network, by its host's name alone:
+    what is there is somebody's own, and no provider with keys."""
+    host = urlsplit(url).hostname or "" if url else ""
+    if is_local(url) or host.endswith((".local", ".lan", ".internal")):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return bool(host) and "." not in host
 
 
 def openai_base_url() -> str | None:
