@@ -68,7 +68,7 @@ def tokenizer(special: list[str], pad: str, end: str, **more: Any) -> Any:
     )
 
 
-def _keep(model: Any, processor: Any, folder: Path) -> Path:
+def keep(model: Any, processor: Any, folder: Path) -> Path:
     """Saved as on a hub; a model without sense may still only say letters."""
     import torch  # noqa: PLC0415 - an extra
 
@@ -119,7 +119,7 @@ def smolvlm(folder: Path) -> Path:
     images = hf.Idefics3ImageProcessor(**SMOL_SIZES)
     processor = hf.Idefics3Processor(images, tok, image_seq_len=4, chat_template=SMOL)
     config = hf.Idefics3Config(**_smol_config(tok))
-    return _keep(hf.Idefics3ForConditionalGeneration(config), processor, folder)
+    return keep(hf.Idefics3ForConditionalGeneration(config), processor, folder)
 
 
 def smolvlm2(folder: Path) -> Path:
@@ -133,7 +133,7 @@ def smolvlm2(folder: Path) -> Path:
     videos = hf.SmolVLMVideoProcessor(**SMOL_SIZES)
     processor = hf.SmolVLMProcessor(images, tok, videos, image_seq_len=4, chat_template=SMOL)
     config = hf.SmolVLMConfig(**_smol_config(tok))
-    return _keep(hf.SmolVLMForConditionalGeneration(config), processor, folder)
+    return keep(hf.SmolVLMForConditionalGeneration(config), processor, folder)
 
 
 def qwen(folder: Path) -> Path:
@@ -174,7 +174,7 @@ def qwen(folder: Path) -> Path:
     processor = hf.Qwen2_5_VLProcessor(
         images, tok, hf.Qwen2VLVideoProcessor(), chat_template=template
     )
-    return _keep(hf.Qwen2_5_VLForConditionalGeneration(config), processor, folder)
+    return keep(hf.Qwen2_5_VLForConditionalGeneration(config), processor, folder)
 
 
 def internvl(folder: Path) -> Path:
@@ -206,7 +206,7 @@ def internvl(folder: Path) -> Path:
     processor = hf.InternVLProcessor(
         images, tok, videos, image_seq_length=4, chat_template=template
     )
-    return _keep(hf.InternVLForConditionalGeneration(config), processor, folder)
+    return keep(hf.InternVLForConditionalGeneration(config), processor, folder)
 
 
 def onevision(folder: Path) -> Path:
@@ -237,7 +237,7 @@ def onevision(folder: Path) -> Path:
         num_image_tokens=16, vision_feature_select_strategy="full",
         chat_template=CHATML.replace("IMAGE", "'<image>\n'"),
     )  # fmt: skip
-    return _keep(hf.LlavaOnevisionForConditionalGeneration(config), processor, folder)
+    return keep(hf.LlavaOnevisionForConditionalGeneration(config), processor, folder)
 
 
 def interleave(folder: Path) -> Path:
@@ -262,7 +262,7 @@ def interleave(folder: Path) -> Path:
         images, tok, patch_size=14, vision_feature_select_strategy="full",
         num_additional_image_tokens=0, chat_template=CHATML.replace("IMAGE", "'<image>'"),
     )  # fmt: skip
-    return _keep(hf.LlavaForConditionalGeneration(config), processor, folder)
+    return keep(hf.LlavaForConditionalGeneration(config), processor, folder)
 
 
 FAMILIES: dict[str, Callable[[Path], Path]] = {

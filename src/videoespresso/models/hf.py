@@ -1,13 +1,14 @@
 """`hf:PATH_OR_ID`: a transformers image-text-to-text model, in this process.
 
-Options stand behind a question mark: hf:OpenGVLab/InternVL3-1B-hf?dtype=bfloat16&device=cuda:1
+Options stand behind a question mark: hf:OpenGVLab/InternVL3-1B-hf?dtype=bfloat16&device=cuda:1;
+a LoRA adapter behind a plus: hf:BASE+ADAPTER.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock, Thread
-from typing import Any
+from typing import Any, ClassVar
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -17,9 +18,9 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from PIL import Image
 from pydantic import Field, PrivateAttr
 
-from videoespresso.errors import ModelError
+from videoespresso.models import hf_weights
 from videoespresso.models.client.messages import from_data_uri
-from videoespresso.models.weights import weights_identity
+from videoespresso.models.guidance import GuidedLogits, Vocabulary
 
 MAX_PIXELS = 1024 * 1024
 """Larger images are reduced to this area first: encoders tile, and memory grows with area."""
@@ -42,7 +43,8 @@ class _Request:
 class HfChatModel(BaseChatModel):
     """A local or hub model through AutoModelForImageTextToText and AutoProcessor.
 
-    path: a folder or a hub id; a hub id is downloaded at first use, and remote code is never run.
+    path: a folder or a hub id, BASE+ADAPTER, or an adapter's folder (hf_weights.py); a hub id is
+    downloaded at first use, and remote code is never run.
     dtype: "auto" (as saved, float32 on a CPU) or a torch dtype's name. device: "auto" (cuda, mps,
     cpu), or a torch device. One generation at a time, the weights are shared: requests that wait
     meanwhile are answered together, at most `batch` of them.
@@ -56,6 +58,10 @@ class HfChatModel(BaseChatModel):
     temperature: float = 0.0
     batch_size: int = Field(default=BATCH, ge=1, alias="batch")
 
+    guided: ClassVar[bool] = True
+    """`json_schema=` may be bound: replies fit it."""
+
+    _vocabularies: dict[int, Vocabulary] = PrivateAttr(default_factory=dict)
     _lock: Lock = PrivateAttr(default_factory=Lock)
     _waiting: list[_Request] = PrivateAttr(default_factory=list)
     _waiting_lock: Lock = PrivateAttr(default_factory=Lock)
@@ -67,51 +73,19 @@ class HfChatModel(BaseChatModel):
     @property
     def identity(self) -> str:
         """Names the weights for the reply cache."""
-        return weights_identity(self.path)
+        return hf_weights.identity(self.path)
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
         """(processor, model in eval mode), loaded at first use."""
-        try:
-            import torch  # noqa: PLC0415 - an optional extra
-            from transformers import (  # noqa: PLC0415 - an optional extra
-                AutoModelForImageTextToText,
-                AutoProcessor,
-            )
-        except ImportError as error:
-            raise ModelError(
-                f"hf:{self.path} needs torch and transformers ({error.name} is missing)",
-                hint="pip install 'videoespresso[local]'",
-            ) from error
-        device = self.device
-        if device == "auto":
-            mps = torch.backends.mps.is_available()
-            device = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
-        # half precision is slow or missing on CPUs
-        dtype = "float32" if self.dtype == "auto" and device == "cpu" else self.dtype
-        try:
-            processor = AutoProcessor.from_pretrained(self.path)
-            model = AutoModelForImageTextToText.from_pretrained(self.path, dtype=dtype)
-        except (OSError, ValueError) as error:
-            first = str(error).strip().partition("\n")[0]
-            raise ModelError(
-                f"hf:{self.path} cannot be loaded: {first}",
-                hint="Check the folder or the hub id, and that transformers knows its type.",
-            ) from error
-        except ImportError as error:  # a processor's own requirement, named in its error
-            first = str(error).strip().partition("\n")[0]
-            raise ModelError(
-                f"hf:{self.path} cannot be loaded: {first}", hint="Install what it names."
-            ) from error
-        tokenizer = processor.tokenizer
-        tokenizer.padding_side = "left"  # what is generated follows the prompt at once
-        if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        return processor, model.to(device).eval()
+        return hf_weights.load(self.path, self.dtype, self.device)
 
     def _inputs(self, conversations: Sequence[Sequence[BaseMessage]]) -> Any:
         """The messages through the model's own chat template, on its device."""
         processor, model = self._loaded
+        if not hf_weights.converses(processor):
+            inputs = hf_weights.caption_inputs(self.path, processor, model, conversations)
+            return inputs.to(model.device, dtype=model.dtype)
         inputs = processor.apply_chat_template(
             [[_message(message, self.max_pixels) for message in one] for one in conversations],
             add_generation_prompt=True,
@@ -130,7 +104,29 @@ class HfChatModel(BaseChatModel):
             options["temperature"] = self.temperature
         if stop:
             options |= {"stop_strings": stop, "tokenizer": processor.tokenizer}
+        if schema := kwargs.get("json_schema"):
+            options["logits_processor"] = self._guided_logits(schema, options["max_new_tokens"])
         return options
+
+    def _guided_logits(self, schema: dict[str, Any], budget: int) -> list[GuidedLogits]:
+        """What holds replies to the schema. Raises ModelError for a model that only captions."""
+        processor, model = self._loaded
+        if not hf_weights.converses(processor):
+            raise hf_weights.cannot_converse(self.path)
+        backend = getattr(processor.tokenizer, "backend_tokenizer", None)
+        if backend is None:  # a tokenizer in Python alone; the schema is in the prompt, too
+            return []
+        ends = model.generation_config.eos_token_id
+        ends = processor.tokenizer.eos_token_id if ends is None else ends
+        return [
+            GuidedLogits(
+                self._vocabularies,
+                backend.to_str(),
+                ends if isinstance(ends, list) else [ends],
+                schema,
+                budget,
+            )
+        ]
 
     def _generate(
         self,
@@ -179,15 +175,15 @@ class HfChatModel(BaseChatModel):
         inputs = self._inputs(conversations)
         options = self._options(given["stop"], given)
         outputs = model.generate(**inputs, **options)
-        length = inputs["input_ids"].shape[1]
+        length = _prompt_length(model, inputs)
         results = []
-        for output, mask in zip(outputs, inputs["attention_mask"], strict=True):
+        for k, output in enumerate(outputs):
             new = _until_end(output[length:].tolist(), model.generation_config.eos_token_id)
             cut = len(new) >= options["max_new_tokens"]
             message = AIMessage(
                 processor.decode(new, skip_special_tokens=True).strip(),
                 response_metadata={"finish_reason": "length" if cut else "stop"},
-                usage_metadata=_usage(int(mask.sum()), len(new)),
+                usage_metadata=_usage(_read(inputs, k), len(new)),
             )
             results.append(ChatResult(generations=[ChatGeneration(message=message)]))
         return results
@@ -217,8 +213,8 @@ class HfChatModel(BaseChatModel):
             thread.join()
         if failed:
             raise failed[0]
-        length = inputs["input_ids"].shape[1]
-        yield ChatGenerationChunk(message=_last(len(made[0]) - length, length, options))
+        new = len(made[0]) - _prompt_length(model, inputs)
+        yield ChatGenerationChunk(message=_last(new, _read(inputs, 0), options))
 
 
 def _generate_into(
@@ -230,6 +226,21 @@ def _generate_into(
     except BaseException as error:  # noqa: BLE001 - raised again by the reader
         failed.append(error)
         options["streamer"].end()
+
+
+def _prompt_length(model: Any, inputs: Any) -> int:
+    """How much of an output comes before the reply: the prompt, or what an encoder-decoder begins
+    with, which may be the very token that ends a reply."""
+    if getattr(model.config, "is_encoder_decoder", False):
+        return 1
+    if "input_ids" not in inputs:
+        return 0
+    return int(inputs["input_ids"].shape[1])
+
+
+def _read(inputs: Any, row: int) -> int:
+    """Tokens of a row's prompt, padding left out; 0 for a captioner that is given none."""
+    return int(inputs["attention_mask"][row].sum()) if "attention_mask" in inputs else 0
 
 
 def _last(new: int, length: int, options: dict[str, Any]) -> AIMessageChunk:

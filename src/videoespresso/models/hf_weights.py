@@ -1,0 +1,154 @@
+"""Weights for `hf:`: a model, a LoRA adapter on a base, and captioners that cannot converse."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+
+from videoespresso.errors import ModelError
+from videoespresso.models.client.messages import from_data_uri
+from videoespresso.models.weights import weights_identity
+
+ADAPTER = "adapter_config.json"
+"""The file by which peft's adapters are known."""
+_PROCESSORS = ("processor_config.json", "preprocessor_config.json")
+
+_TASKS = {"florence2": "<DETAILED_CAPTION>", "paligemma": "<image>caption en"}
+"""What these models want to read when they shall caption a picture (their model cards); others
+without a chat template (BLIP, GIT) caption what they are shown without a word."""
+
+
+def parts(path: str) -> tuple[str, str]:
+    """(base, adapter) of `BASE`, `BASE+ADAPTER` or a folder with an adapter, "" for none.
+
+    A folder whose own name has a plus is a folder. Raises ModelError for an adapter without a base.
+    """
+    folder = Path(path).expanduser()
+    if (folder / ADAPTER).is_file():
+        try:
+            base = json.loads((folder / ADAPTER).read_text()).get("base_model_name_or_path")
+        except ValueError:
+            base = None
+        if not isinstance(base, str) or not base:
+            raise ModelError(
+                f"hf:{path} is an adapter whose {ADAPTER} names no base",
+                hint=f"Name it: hf:BASE+{path}",
+            )
+        return base, path
+    base, plus, adapter = path.rpartition("+")
+    return (base, adapter) if plus and base and adapter and not folder.is_dir() else (path, "")
+
+
+def identity(path: str) -> str:
+    """Names the weights for keys: those of the base, and of the adapter if there is one."""
+    base, adapter = parts(path)
+    return weights_identity(base) + (f"+{weights_identity(adapter)}" if adapter else "")
+
+
+def load(path: str, dtype: str, device: str) -> tuple[Any, Any]:
+    """(processor, model in eval mode). device "auto": cuda, mps or cpu; dtype "auto": as saved,
+    float32 on a CPU. An adapter is merged into its base, so that it costs nothing.
+
+    Raises ModelError for a missing package, and for weights that are not there or not known.
+    """
+    base, adapter = parts(path)
+    try:
+        import torch  # noqa: PLC0415 - an optional extra
+        from transformers import (  # noqa: PLC0415 - an optional extra
+            AutoModelForImageTextToText,
+            AutoProcessor,
+        )
+    except ImportError as error:
+        raise ModelError(
+            f"hf:{path} needs torch and transformers ({error.name} is missing)",
+            hint="pip install 'videoespresso[local]'",
+        ) from error
+    if device == "auto":
+        mps = torch.backends.mps.is_available()
+        device = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+    # half precision is slow or missing on CPUs
+    dtype = "float32" if dtype == "auto" and device == "cpu" else dtype
+    try:
+        own = adapter and any((Path(adapter).expanduser() / p).is_file() for p in _PROCESSORS)
+        processor = AutoProcessor.from_pretrained(adapter if own else base)
+        model = AutoModelForImageTextToText.from_pretrained(base, dtype=dtype)
+        if adapter:
+            model = _adapted(model, path, adapter)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"hf:{path} cannot be loaded: {_first(error)}",
+            hint="Check the folder or the hub id, and that transformers knows its type.",
+        ) from error
+    except ImportError as error:  # a processor's own requirement, named in its error
+        raise ModelError(
+            f"hf:{path} cannot be loaded: {_first(error)}", hint="Install what it names."
+        ) from error
+    tokenizer = processor.tokenizer
+    tokenizer.padding_side = "left"  # what is generated follows the prompt at once
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return processor, model.to(device).eval()
+
+
+def _adapted(model: Any, path: str, adapter: str) -> Any:
+    try:
+        from peft import PeftModel  # noqa: PLC0415 - an optional extra
+    except ImportError as error:
+        raise ModelError(
+            f"hf:{path} has an adapter: peft is missing", hint="pip install peft"
+        ) from error
+    try:
+        return PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    except (RuntimeError, KeyError, TypeError) as error:  # shapes or modules of another base
+        raise ModelError(
+            f"hf:{path}: the adapter does not fit its base: {_first(error)}",
+            hint="Name the base it was trained on: hf:BASE+ADAPTER",
+        ) from error
+
+
+def _first(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+# ---- captioners
+
+
+def converses(processor: Any) -> bool:
+    """Whether there is a chat template; without one a model can only caption a picture."""
+    return bool(getattr(processor, "chat_template", None))
+
+
+def caption_inputs(
+    path: str, processor: Any, model: Any, conversations: Sequence[Sequence[BaseMessage]]
+) -> Any:
+    """For a model without a chat template: one picture each, and the words that ask for a caption.
+
+    Raises ModelError for a conversation that is not one picture to caption.
+    """
+    images = []
+    for messages in conversations:
+        shown = [
+            block["image_url"]["url"]
+            for message in messages
+            if not isinstance(message.content, str)
+            for block in message.content
+            if isinstance(block, dict) and block.get("type") == "image_url"
+        ]
+        if len(shown) != 1 or any(message.type == "ai" for message in messages):
+            raise cannot_converse(path)
+        images.append(from_data_uri(shown[0]))
+    kind = str(getattr(model.config, "model_type", ""))
+    text = [_TASKS[kind]] * len(images) if kind in _TASKS else None
+    given = {"text": text, "padding": True} if text else {}
+    return processor(images=images, return_tensors="pt", **given)
+
+
+def cannot_converse(path: str) -> ModelError:
+    """The error of a model that was asked for more than a caption."""
+    return ModelError(
+        f"hf:{path} has no chat template: it captions one picture and can do nothing else",
+        hint=f"Use it as captioner only, beside another model: -m captioner=hf:{path} "
+        "-m reasoner=SPEC",
+    )

@@ -1,0 +1,120 @@
+"""`hf:` with an adapter, with a captioner that cannot converse, and with a schema."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from pydantic import BaseModel
+
+from videoespresso.agents import prompt_parts
+from videoespresso.agents.base import Agent, Prompt, Turn
+from videoespresso.errors import ModelError
+from videoespresso.models.chat import chat_model
+from videoespresso.models.client.usage import UsageLog
+from videoespresso.models.hf_weights import identity, parts
+from videoespresso.models.specs import ModelSpec
+
+PROMPT = Prompt("captioner", "You are the captioner.\nDescribe the frame.", "")
+
+
+class Verdict(BaseModel):
+    reason: str
+    sure: bool
+
+
+def agent_on(path: str, max_tokens: int = 8) -> Agent:
+    spec = ModelSpec.parse(f"hf:{path}")
+    model = chat_model(spec, max_tokens=max_tokens)
+    return Agent("captioner", spec, model, usage_log=UsageLog())
+
+
+def picture(colour: str = "red") -> Image.Image:
+    image = Image.linear_gradient("L").resize((120, 80)).convert("RGB")
+    image.paste(colour, (5, 5, 60, 60))
+    return image
+
+
+def turns(count: int = 1) -> tuple[Turn, ...]:
+    return (Turn("user", (*(picture() for _ in range(count)), prompt_parts.CAPTION_CUE)),)
+
+
+# ---- without torch
+
+
+def test_a_plus_parts_a_base_from_its_adapter(tmp_path: Path) -> None:
+    assert parts("org/base") == ("org/base", "")
+    assert parts("org/base+me/lora") == ("org/base", "me/lora")
+    odd = tmp_path / "c++"
+    odd.mkdir()
+    assert parts(str(odd)) == (str(odd), "")
+    (odd / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base"}')
+    assert parts(str(odd)) == ("org/base", str(odd))
+    assert identity(str(odd)).startswith("org/base+")
+    assert identity("org/base") == "org/base"
+    for broken in ("{}", "no json"):
+        (odd / "adapter_config.json").write_text(broken)
+        with pytest.raises(ModelError, match="names no base") as caught:
+            parts(str(odd))
+        assert "hf:BASE+" in caught.value.hint
+
+
+# ---- with torch
+
+
+@pytest.mark.extras
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of peft about transformers
+def test_an_adapter_is_loaded_on_its_base(tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    from tests.helpers.tiny_captioners import adapter  # noqa: PLC0415 - an extra
+    from tests.helpers.tiny_models import smolvlm  # noqa: PLC0415 - an extra
+
+    base = smolvlm(tmp_path / "base")
+    lora = adapter(base, tmp_path / "lora")
+    plain, both, alone = (
+        agent_on(path).text(PROMPT, turns()) for path in (str(base), f"{base}+{lora}", str(lora))
+    )
+    assert both.value == alone.value
+    assert both.value != plain.value, "noise of this size changes what is said"
+    assert both.snapshot == alone.snapshot != plain.snapshot
+    config = json.loads((lora / "adapter_config.json").read_text())
+    (lora / "adapter_config.json").write_text(json.dumps({**config, "r": 3}))
+    with pytest.raises(ModelError, match="does not fit its base"):
+        agent_on(f"{base}+{lora}").text(PROMPT, turns())
+
+
+@pytest.mark.extras
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of transformers about numpy
+@pytest.mark.parametrize("name", ["paligemma", "florence2", "blip"])
+def test_a_captioner_without_a_chat_template_captions_and_says_what_it_cannot(
+    name: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    from tests.helpers.tiny_captioners import CAPTIONERS  # noqa: PLC0415 - an extra
+
+    agent = agent_on(str(CAPTIONERS[name](tmp_path)))
+    reply = agent.text(PROMPT, turns())
+    assert reply.value
+    assert 0 < reply.usage.output_tokens <= 9
+    pieces: list[str] = []
+    assert agent.with_listener(pieces.append).text(PROMPT, turns()).value == reply.value
+    assert [r.value for r in agent.text_batch(PROMPT, [turns(), turns()])] == [reply.value] * 2
+    for wrong in (turns(0), turns(2)):
+        with pytest.raises(ModelError, match="no chat template") as caught:
+            agent.text(PROMPT, wrong)
+        assert "-m captioner=hf:" in caught.value.hint
+    with pytest.raises(ModelError, match="no chat template"):
+        agent.typed(PROMPT, turns(), Verdict)
+
+
+@pytest.mark.extras
+@pytest.mark.parametrize("family", ["smolvlm", "qwen2.5-vl", "internvl", "llava-interleave"])
+def test_a_typed_reply_is_right_in_form(family: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from tests.helpers.tiny_models import FAMILIES  # noqa: PLC0415 - an extra
+
+    agent = agent_on(str(FAMILIES[family](tmp_path)), max_tokens=80)
+    reply = agent.typed(PROMPT, turns(), Verdict)
+    assert reply.how == ("prompt: ok",)
+    streamed = agent.with_listener(lambda _: None).typed(PROMPT, turns(), Verdict)
+    assert streamed.value == reply.value
