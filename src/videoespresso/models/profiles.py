@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from videoespresso.errors import SettingsError
-from videoespresso.models.pulled import pulled_detector
+from videoespresso.models.pull.catalogue import WEIGHTS
+from videoespresso.models.pulled import pulled_detector, pulled_spec
 from videoespresso.models.specs import EMBEDDED, ModelSpec
 from videoespresso.settings import DATASET_ROLES, DEFAULT_SOURCE, MODEL_ROLES, ROLES, Settings
 
@@ -61,6 +62,9 @@ _EVERYBODY = (*CHAT_ROLES, *DATASET_ROLES)
 _SERVER = dict.fromkeys(_EVERYBODY, f"openai:@{SERVER_URL}")
 OLLAMA_MODEL = "qwen3-vl:4b-instruct"
 """A current small model that sees, 3.3 GB; the tag without `-instruct` thinks first, at length."""
+
+LAPTOP_VLM = f"onnx:{WEIGHTS['vlm'].repo}?dtype={WEIGHTS['vlm'].graphs['decoder_model_merged']}"
+"""What `models pull laptop` fetches. Where anything was pulled as the `vlm`, it is used instead."""
 
 
 PROFILES: dict[str, Profile] = {
@@ -119,6 +123,14 @@ PROFILES: dict[str, Profile] = {
             "server_url or VIDEOESPRESSO_SERVER_URL says where; or -m openai:NAME@URL.",
             needs=f"a server at {SERVER_URL}",
             **_SERVER,
+        ),
+        _profile(
+            "laptop",
+            "This machine alone, two cores and no key: SmolVLM2 looks and answers, D-FINE finds.",
+            "A small model: it is often wrong. Minutes for a minute of film (docs/laptop.md).",
+            needs="`videoespresso models pull laptop`",
+            downloads="about 0.9 GB, which `models pull laptop` says exactly before it asks",
+            **dict.fromkeys(_EVERYBODY, LAPTOP_VLM),
         ),
         _profile("local", "The older name of `server`.", needs="as `server`", **_SERVER),
         # Paper sections 1 (InternVL2-8B captions, BGE-M3, GroundingDINO, GPT-4o) and 3
@@ -212,6 +224,8 @@ def _of_profile(settings: Settings) -> dict[str, Role]:
                 hint=f"Write it whole, e.g. {SERVER_URL}.",
             )
         specs = {role: spec.replace(SERVER_URL, url) for role, spec in specs.items()}
+    if LAPTOP_VLM in specs.values() and (vlm := pulled_spec(settings, "vlm")):
+        specs = {role: vlm if spec == LAPTOP_VLM else spec for role, spec in specs.items()}
     return {role: Role(role, spec, source) for role, spec in specs.items()}
 
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from videoespresso.errors import SettingsError
+from videoespresso.errors import ModelError, SettingsError
 from videoespresso.models.client.errors import redact
+from videoespresso.models.onnx.files import export_files
 from videoespresso.models.profiles import Role
 from videoespresso.models.specs import ModelSpec, is_local, openai_base_url
 
@@ -84,16 +85,26 @@ def located(roles: Mapping[str, Role], needed: Iterable[str]) -> dict[str, Role]
 
 def check(specs: Iterable[ModelSpec]) -> None:
     """Raises SettingsError for a spec that cannot answer: nothing listens at its address on this
-    machine, or Ollama does not have the model. Asked of each once; nothing is paid."""
+    machine, Ollama does not have the model, or there are no such weights. Asked of each once;
+    nothing is paid."""
     seen: set[str] = set()
     for spec in specs:
-        if str(spec) in seen or spec.in_process:
+        if str(spec) in seen:
             continue
         seen.add(str(spec))
-        if spec.provider == "ollama":
+        if spec.provider == "onnx":
+            _check_files(spec)
+        elif spec.provider == "ollama":
             _check_ollama(spec)
         elif url := _own_server(spec):
             _check_port(url)
+
+
+def _check_files(spec: ModelSpec) -> None:
+    try:
+        export_files(spec.name, spec.options.get("dtype", ""))
+    except ModelError as error:  # here nothing has failed yet: it was never there
+        raise SettingsError(str(error), hint=error.hint) from error
 
 
 def _own_server(spec: ModelSpec) -> str:
