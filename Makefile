@@ -1,4 +1,4 @@
-# make demo | test | test-all | lint | pack — what CI runs, and what a stranger runs
+# make demo | test | test-all | lint | pack | release — what CI runs, and what a stranger runs
 PYTHON ?= python3
 SAMPLE ?= examples/videos/room.mp4
 QUESTION ?= Who is surprised?
@@ -7,7 +7,7 @@ JOBS ?= auto
 PYTEST = -m pytest --numprocesses $(JOBS) --dist loadfile
 PIP = -m pip --disable-pip-version-check
 
-.PHONY: demo test test-all lint pack constraints clean
+.PHONY: demo test test-all lint pack constraints release clean
 
 demo: .venv/core
 	.venv/bin/videoespresso ask $(SAMPLE) "$(QUESTION)" --report demo-report.html
@@ -60,6 +60,10 @@ constraints:
 	{ echo "# Versions known to work together: the core and the tools. Written by make constraints."; \
 	  .venv-constraints/bin/python $(PIP) freeze --exclude-editable; } > constraints.txt
 	rm -rf .venv-constraints
+
+# Builds and tries what would be uploaded, then asks once.
+release:
+	PYTHON=$(PYTHON) .ci/release
 
 clean:
 	rm -rf .venv .venv-all build dist demo-report.html demo-dataset .*_cache
