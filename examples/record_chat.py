@@ -1,8 +1,8 @@
-"""Records the chat in the README: `python examples/record_chat.py` from the checkout.
+"""Records the chat in docs/chat.md: `python examples/record_chat.py` from the checkout.
 
 The real command runs on a pseudo-terminal with a new cache, and the questions are typed into it.
 Of the steps only those are kept that say how a question was understood and what was decoded for
-it. The block under the marker in README.md is replaced.
+it. The block under the marker in docs/chat.md is replaced.
 """
 
 import os
@@ -29,12 +29,15 @@ SAID = (
 )
 LEFT_OUT = re.compile(
     r"(?:probe|caption|remember|filter|select|ground|use_tools|evidence|answer|check|look_again) +"
-    r"\S|note: "
+    r"\S|note: |\d+ frames, "
 )
 PROMPT = b"\x1b[?2004h"
 """What the prompt sends when it is ready: pasted text is to be marked."""
 WHERE = b"\x1b[6n"
 """The terminal is asked where its cursor is."""
+WIPED = re.compile(r"[^\n]*\n?\r*(?:\x1b\[1A)?\x1b\[2K")
+"""A line that went away again: what was under way."""
+HIDDEN = re.compile(r"\x1b\[\?25[hl]")
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\r")
 LONGEST_S = 600
 
@@ -49,7 +52,8 @@ def shown(terminal: int) -> str:
         if WHERE in piece:
             os.write(terminal, b"\x1b[1;1R")
         seen += piece
-    return CONTROL.sub("", seen.partition(PROMPT)[0].decode())
+    text = HIDDEN.sub("", seen.partition(PROMPT)[0].decode())
+    return CONTROL.sub("", WIPED.sub("", text))
 
 
 def recorded() -> Iterator[str]:
@@ -58,7 +62,7 @@ def recorded() -> Iterator[str]:
     termios.tcsetwinsize(theirs, (50, 200))
     with tempfile.TemporaryDirectory() as cache:
         environment = os.environ | {"VIDEOESPRESSO_CACHE_DIR": cache, "TERM": "xterm"}
-        command = [sys.executable, "-m", "videoespresso", "chat", *VIDEOS]
+        command = [sys.executable, "-m", "videoespresso", "chat", "-v", *VIDEOS]
         chat = subprocess.Popen(
             command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=ROOT
         )
@@ -81,15 +85,15 @@ def recorded() -> Iterator[str]:
 
 
 def main() -> int:
-    """Puts the recording into the README."""
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
+    """Puts the recording into the guide."""
+    guide = ROOT / "docs/chat.md"
+    text = guide.read_text(encoding="utf-8")
     block = re.compile(rf"({re.escape(MARKER)}\n```text\n).*?(\n```\n)", re.DOTALL)
     if not block.search(text):
-        sys.stderr.write(f"README.md has no block under {MARKER}\n")
+        sys.stderr.write(f"docs/chat.md has no block under {MARKER}\n")
         return 1
     chat = "\n".join(recorded()).rstrip()
-    readme.write_text(block.sub(lambda m: f"{m[1]}{chat}{m[2]}", text), encoding="utf-8")
+    guide.write_text(block.sub(lambda m: f"{m[1]}{chat}{m[2]}", text), encoding="utf-8")
     return 0
 
 

@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
+CHAT = ROOT / "docs/chat.md"
 EXCUSE = re.compile(r"<!-- not run: (\S.*?) -->")
 
 pytestmark = pytest.mark.timeout(1200)  # `make demo` may have to install the core first
@@ -86,7 +87,7 @@ def test_the_recorded_chat_is_one_of_today() -> None:
     assert spec.loader is not None
     recorder = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(recorder)
-    recorded = README.read_text().partition(f"{recorder.MARKER}\n```text\n")[2].partition("```")[0]
+    recorded = CHAT.read_text().partition(f"{recorder.MARKER}\n```text\n")[2].partition("```")[0]
     told = re.compile("> |sample ")
     today = [line for line in recorder.recorded() if told.match(line)]
     assert len(today) == 2 * len(recorder.SAID) == 10

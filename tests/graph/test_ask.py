@@ -362,8 +362,8 @@ def test_a_run_can_go_on_from_a_state_that_is_given(video: Path, tmp_path: Path)
 
 def test_the_readme_has_the_graph() -> None:
     drawn = ask_graph().get_graph().draw_mermaid(with_styles=False)
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    assert drawn.strip() in readme, f"put this into the README:\n{drawn}"
+    guide = (Path(__file__).parents[2] / "docs/graph.md").read_text()
+    assert drawn.strip() in guide, f"put this into docs/graph.md:\n{drawn}"
 
 
 def test_every_node_has_a_sentence_or_needs_none() -> None:
