@@ -36,7 +36,7 @@ pack: .venv-all/dev
 
 .venv/core: .venv/bin/python pyproject.toml constraints.txt
 	@echo "Installing the core into .venv: once, about a minute."
-	.venv/bin/python $(PIP) install --quiet -c constraints.txt -e .
+	.venv/bin/python $(PIP) install --quiet --no-compile -c constraints.txt -e .
 	touch $@
 
 .venv/dev: .venv/core
