@@ -6,7 +6,9 @@ import pytest
 from tests.e2e.test_readme import Block, blocks, run_block
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-GUIDES = {name: blocks((DOCS / name).read_text()) for name in ("python.md", "dataset.md", "chat.md")}
+GUIDES = {
+    name: blocks((DOCS / name).read_text()) for name in ("python.md", "dataset.md", "chat.md")
+}
 RUN = [
     pytest.param(block, id=f"{name} line {block.line}")
     for name, found in GUIDES.items()
@@ -23,5 +25,10 @@ def test_it_does_what_it_says(block: Block) -> None:
 
 
 def test_every_block_is_known_and_nearly_all_are_run() -> None:
-    assert {b.language for found in GUIDES.values() for b in found} == {"python", "mermaid", "bash", "text"}
+    assert {b.language for found in GUIDES.values() for b in found} == {
+        "python",
+        "mermaid",
+        "bash",
+        "text",
+    }
     assert len(RUN) >= 7
