@@ -1,27 +1,27 @@
 """Settings: what you gave beats the environment, which beats the file, which beats the default.
 
-The file is `videoespresso.toml`, in the current folder or else in the user's config folder. The
-environment variables are the field names in capitals behind `VIDEOESPRESSO_`. Keys and passwords
-are not settings: they stay in the variables their providers define (OPENAI_API_KEY, ...), and a
-value that carries one is refused.
+The file is `videoespresso.toml` in the user's config folder, and above it the one in the current
+folder, as far as it is harmless or trusted (settings_file.py). The environment variables are the
+field names in capitals behind `VIDEOESPRESSO_`. Keys and passwords are not settings: they stay in
+the variables their providers define (OPENAI_API_KEY, ...), and a value that carries one is refused.
 """
 
 import difflib
 import os
 import re
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 from pydantic import Field, ValidationError, model_validator
 
+from videoespresso import settings_file
 from videoespresso.errors import SettingsError
+from videoespresso.settings_file import FILE_NAME
 from videoespresso.types import Record
 
 PREFIX = "VIDEOESPRESSO_"
-FILE_NAME = "videoespresso.toml"
 DATASET_ROLES = ("generator", "verifier", "annotator", "distractor")
 """Chat roles of dataset mode only."""
 ROLES = ("captioner", "selector", "reasoner", "checker", "detector", "embedder", *DATASET_ROLES)
@@ -29,6 +29,15 @@ MODEL_ROLES = tuple(role for role in ROLES if role not in ("detector", "embedder
 """Roles filled by a chat model, of a question and of dataset mode."""
 MODEL = "model"
 """A key that stands for all of them."""
+CHAT_ROLES = ("captioner", "selector", "reasoner", "checker")
+"""Those of a question."""
+HARMLESS = frozenset(
+    {"fps", "dynamic_fps", "max_side", "tau", "select", "one_image", "timeout_s", "concurrency"}
+    | {"requests_per_minute", "tokens_per_minute"}
+)
+"""Keys that count from a file nobody trusted: they send nothing elsewhere and run nothing."""
+LOWER_ONLY = ("budget_", "download_")
+"""Limits, which count from there where they are lower."""
 DEFAULT_SOURCE = "default"
 
 _SECRET = re.compile(
@@ -164,20 +173,29 @@ class Settings(Record):
         file: Path | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> "Settings":
-        """Reads file, environment and what was given; a None in `given` counts as not given.
+        """Reads files, environment and what was given; a None in `given` counts as not given.
+
+        file: the only one that is read, as trusted; default the user's, and above it the one in the
+        current folder, of which without `videoespresso trust` only harmless keys count.
 
         Raises SettingsError for an unknown key (with the nearest known one), a value that does
-        not fit, a file that is not TOML, and a secret in a value.
+        not fit, a file that is not TOML, a secret in a value, and a role whose model a file named
+        that nobody trusted.
         """
         environ = os.environ if environ is None else environ
-        path = file or find_file()
-        layers: list[tuple[str, dict[str, Any]]] = []
-        if path is not None:
-            layers.append((str(path), _from_file(path)))
-        in_environment, warnings = _from_environment(environ)
-        layers += [(PREFIX + key.upper(), {key: value}) for key, value in in_environment.items()]
+        layers, warnings, ignored = _from_files(file, environ)
+        in_environment, unknown = _from_environment(environ)
+        above = [(PREFIX + key.upper(), {key: value}) for key, value in in_environment.items()]
         asked = {key: value for key, value in (given or {}).items() if value is not None}
-        layers.append(("given", asked))
+        above.append(("given", asked))
+        chosen = {key: value for _, layer in above for key, value in _spread(layer).items()}
+        if lost := _without_its_model(ignored, chosen):
+            raise SettingsError(
+                f"`{lost}` is set by a file that nobody trusted: {settings_file.local_file()}",
+                hint="Read it, then: videoespresso trust "
+                f"{settings_file.local_file()}; or choose the models by -m or --profile.",
+            )
+        layers += above
         values: dict[str, Any] = {}
         sources: dict[str, str] = {}
         for source, layer in layers:
@@ -185,7 +203,7 @@ class Settings(Record):
                 _check(key, value, source)
             for key, value in _spread(layer).items():
                 values[key], sources[key] = value, source
-        return _build(values, sources, warnings)
+        return _build(values, sources, (*warnings, *unknown))
 
     def source(self, key: str) -> str:
         """Where the value came from: a file, a variable, "given" or "default"."""
@@ -204,34 +222,55 @@ def _spread(layer: Mapping[str, Any]) -> dict[str, Any]:
     return everybody | {key: value for key, value in layer.items() if key != MODEL}
 
 
-def find_file() -> Path | None:
-    """`videoespresso.toml` in the current folder, else in the user's config folder, else None."""
-    return next((path for path in (Path.cwd() / FILE_NAME, user_file()) if path.is_file()), None)
+def _from_files(
+    file: Path | None, environ: Mapping[str, str]
+) -> tuple[list[tuple[str, dict[str, Any]]], tuple[str, ...], tuple[str, ...]]:
+    """What the files say, the user's first, then that of the current folder, which is all there is
+    if `file` is given; a warning for each key that does not count; and these keys."""
+    if file is not None:
+        return [(str(file), settings_file.read(file)[0])], (), ()
+    layers: list[tuple[str, dict[str, Any]]] = []
+    if (own := settings_file.user_file()).is_file():
+        layers.append((str(own), settings_file.read(own)[0]))
+    here = settings_file.local_file()
+    if not here.is_file() or (own.exists() and here.samefile(own)):
+        return layers, (), ()
+    found, sha = settings_file.read(here)
+    for key, value in found.items():
+        _check(key, value, str(here))
+    before = layers[0][1] if layers else {}
+    kept = {
+        key: value
+        for key, value in found.items()
+        if settings_file.trusted(sha, environ) or _harmless(key, value, before)
+    }
+    ignored = tuple(key for key in found if key not in kept)
+    warnings = tuple(
+        f"`{key}` of {here} does not count, because nobody trusted that file. Read it, then: "
+        f"videoespresso trust {here}"
+        for key in ignored
+    )
+    return [*layers, (str(here), kept)], warnings, ignored
 
 
-def user_file() -> Path:
-    """`videoespresso.toml` in the user's config folder, whether or not it is there."""
-    return Path(platformdirs.user_config_path("videoespresso", appauthor=False)) / FILE_NAME
+def _harmless(key: str, value: Any, before: Mapping[str, Any]) -> bool:
+    """Whether a key may come from a file that nobody trusted: one of `HARMLESS`, or a limit that is
+    lower than the one that holds without it."""
+    if key in HARMLESS:
+        return True
+    if not key.startswith(LOWER_ONLY):
+        return False
+    limit = before.get(key, Settings.model_fields[key].default)
+    return limit is None or (isinstance(value, int | float) and value <= limit)
 
 
-def _from_file(path: Path) -> dict[str, Any]:
-    """Reads the file; `[budget] usd = 1` and `budget_usd = 1` are the same, and [download] too."""
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}", hint="Fix the file.") from error
-    except OSError as error:
-        raise SettingsError(
-            f"{path} cannot be read: {error.strerror}", hint="Check the path and its permissions."
-        ) from error
-    for name, example in (("budget", "usd = 1"), ("download", "timeout_s = 600")):
-        table = data.pop(name, {})
-        if not isinstance(table, dict):
-            raise SettingsError(
-                f"{path}: `{name}` is a table", hint=f"Write [{name}] and under it {example}."
-            )
-        data |= {f"{name}_{key}": value for key, value in table.items()}
-    return data
+def _without_its_model(ignored: Sequence[str], values: Mapping[str, Any]) -> str:
+    """The first role whose model was named by a file that nobody trusted, and by nothing that beats
+    a file; "" for none."""
+    named = [k for k in ignored if k in (MODEL, "profile", "server_url", *ROLES, "label_check")]
+    chosen = "profile" in values or all(values.get(role) for role in CHAT_ROLES)
+    covered = {*values} | ({MODEL, "profile", "server_url", *MODEL_ROLES} if chosen else set())
+    return next((key for key in named if key not in covered), "")
 
 
 def _from_environment(environ: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:

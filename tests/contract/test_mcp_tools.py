@@ -17,6 +17,7 @@ from tests.helpers.calling import calls, in_turn
 from tests.helpers.small import square_video
 from tests.unit.test_from_langchain import request
 
+from videoespresso import settings_file
 from videoespresso.cli.app import main
 from videoespresso.cli.console import Exit, err, out
 from videoespresso.errors import SettingsError, UserError
@@ -229,6 +230,7 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = ["[mcp.gone]", 'command = "/no/such/program"']
     (tmp_path / "videoespresso.toml").write_text("\n".join(["[mcp.weather]", *lines, *broken]))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(settings_file, "trusted", lambda sha, environ: True)
     out.cache_clear()
     err.cache_clear()
 

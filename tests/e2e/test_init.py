@@ -16,7 +16,8 @@ from videoespresso.cli import init as init_command
 from videoespresso.cli.app import main
 from videoespresso.cli.init import Choice, text_of, write
 from videoespresso.errors import SettingsError
-from videoespresso.settings import Settings, user_file
+from videoespresso.settings import Settings
+from videoespresso.settings_file import user_file
 
 LONG_S = 120
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
+from videoespresso import settings_file
 from videoespresso.errors import SettingsError
 from videoespresso.settings import (
     FILE_ONLY,
@@ -14,7 +15,6 @@ from videoespresso.settings import (
     PREFIX,
     Settings,
     cache_dir,
-    find_file,
 )
 
 
@@ -24,6 +24,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "videoespresso.toml"
     path.write_text("")
+    monkeypatch.setattr(settings_file, "trusted", lambda sha, environ: True)
     return path
 
 
@@ -134,11 +135,11 @@ def test_the_file_here_beats_the_one_in_the_config_folder(
     config.mkdir()
     monkeypatch.setattr(platformdirs, "user_config_path", lambda *a, **k: config)
     (config / "videoespresso.toml").write_text("fps = 3")
-    assert find_file() == file
+    assert settings_file.find_file() == file
     file.unlink()
     assert Settings.load(environ={}).fps == 3.0
     (config / "videoespresso.toml").unlink()
-    assert find_file() is None
+    assert settings_file.find_file() is None
 
 
 def test_the_cache_folder_is_named_and_not_made(

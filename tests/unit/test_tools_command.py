@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.helpers.small import square_video
 
+from videoespresso import settings_file
 from videoespresso.cli.app import main
 from videoespresso.cli.console import Exit, err, out
 from videoespresso.cli.tools import AROUND_S, FRAMES, instants
@@ -59,6 +60,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "tried_plugin.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(settings_file, "trusted", lambda sha, environ: True)
     Path("videoespresso.toml").write_text('tools = ["tried_plugin:Echo", "nowhere_at_all:Tool"]\n')
     entries = [
         EntryPoint("bright", "tried_plugin:Bright", GROUP),

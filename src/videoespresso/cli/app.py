@@ -22,6 +22,7 @@ from videoespresso.cli import (
     models,
     theatre,
     tools,
+    trust,
 )
 from videoespresso.cli.console import Exit, err, examples, exit_code, say_error
 from videoespresso.errors import VideoEspressoError
@@ -80,6 +81,7 @@ chat.add_to(app)
 doctor.add_to(app)
 init.add_to(app)
 mcp.add_to(app)
+trust.add_to(app)
 for part in (models, tools, cache, memory, theatre, dataset):
     app.add_typer(part.app)
 app.add_typer(theatre.app, name="synthetic", hidden=True)  # what it was called; until 1.0

@@ -13,7 +13,8 @@ from videoespresso.cli.console import Exit, examples
 from videoespresso.cli.models import Check, attempt, drawn_street, role_checks, show_checks
 from videoespresso.cli.options import MODELS, MaxUsd, takes_settings
 from videoespresso.errors import MemoryStoreError, VideoError, VideoEspressoError
-from videoespresso.settings import Settings, find_file
+from videoespresso.settings import Settings
+from videoespresso.settings_file import find_file
 
 if TYPE_CHECKING:
     from videoespresso.models.client.budget import Budget

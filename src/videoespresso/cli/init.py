@@ -15,7 +15,8 @@ import typer
 
 from videoespresso.cli.console import Exit, err, examples, one_line, say_warning
 from videoespresso.errors import SettingsError, UserError
-from videoespresso.settings import FILE_NAME, Settings, find_file, user_file
+from videoespresso.settings import Settings
+from videoespresso.settings_file import FILE_NAME, find_file, user_file
 
 if TYPE_CHECKING:
     from videoespresso.models.profiles import Role

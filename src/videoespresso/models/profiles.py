@@ -7,10 +7,16 @@ from videoespresso.errors import SettingsError
 from videoespresso.models.pull.catalogue import WEIGHTS
 from videoespresso.models.pulled import pulled_detector, pulled_spec
 from videoespresso.models.specs import EMBEDDED, ModelSpec
-from videoespresso.settings import DATASET_ROLES, DEFAULT_SOURCE, MODEL_ROLES, ROLES, Settings
-
-CHAT_ROLES = ("captioner", "selector", "reasoner", "checker")
-"""Roles filled by a chat model; `detector` and `embedder` have grammars of their own."""
+from videoespresso.settings import (
+    CHAT_ROLES as CHAT_ROLES,  # part of what a profile is
+)
+from videoespresso.settings import (
+    DATASET_ROLES,
+    DEFAULT_SOURCE,
+    MODEL_ROLES,
+    ROLES,
+    Settings,
+)
 
 ZERO_SHOT = "hf:IDEA-Research/grounding-dino-tiny"
 EMBEDDER = "wordllama"
