@@ -85,7 +85,7 @@ def _looking(settings: Settings) -> "list[ModelSpec]":
 
 def _announced(settings: Settings) -> Iterator[Check]:
     """How many requests follow and what they may cost, before the first of them."""
-    from videoespresso.models.costs import FORMULA, question_usd
+    from videoespresso.models.costs import question_usd
     from videoespresso.models.profiles import CHAT_ROLES, resolve
     from videoespresso.models.proof import CALLS, MOST_CALLS, most_usd
 
@@ -107,7 +107,8 @@ def _announced(settings: Settings) -> Iterator[Check]:
         yield Check("question", None, "what one costs is not known", hint)
     else:
         told = f"about ${question:.4f}" if question else "free"
-        yield Check("question", True, f"{told}; {FORMULA}")
+        told += " for the first about a minute of film; `models list` says how it is counted"
+        yield Check("question", True, told)
 
 
 def _proofs(settings: Settings, budget: "Budget") -> Iterator[Check]:

@@ -171,9 +171,9 @@ def show_checks(checks: Iterator[Check], *, as_json: bool = False) -> bool:
             continue
         mark, style = _MARKS[check.result]
         out().print(mark, style=style, end=" ")
-        out().print(f"{check.name:<10} {one_line(check.detail)}")
+        out().print(f"{check.name:<18} {one_line(check.detail)}")
         if check.hint:
-            out().print(f"                {one_line(check.hint)}", style="yellow")
+            out().print(f"                        {one_line(check.hint)}", style="yellow")
     if as_json:
         write_json(Checked(checks=[_row(check) for check in done]))
     return all(check.ok is not False for check in done)
