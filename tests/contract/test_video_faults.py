@@ -234,3 +234,29 @@ def test_memory_does_not_grow_with_length(folder: Path, backend: Backend) -> Non
     assert whole - third < 8 * 1024
     assert whole_here - third_here < 1024
     assert whole_here < 8 * 1024
+
+
+# --- what a file may take -------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="only Linux shows a limit")
+def test_the_decoding_process_has_a_memory_limit_and_no_keys(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "planted-12345678")
+    with open_video(made(folder, "rotated-90.mp4")) as reader:
+        limits = Path(f"/proc/{reader.pid}/limits").read_text()
+        environ = Path(f"/proc/{reader.pid}/environ").read_bytes()
+    address_space = next(line for line in limits.splitlines() if "address space" in line)
+    assert address_space.split()[3].isdigit()
+    assert b"planted" not in environ
+
+
+def test_a_frame_above_8k_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "huge.png"
+    from PIL import Image  # noqa: PLC0415 - only here
+
+    Image.new("1", (9000, 4400)).save(path)
+    with pytest.raises(VideoError, match="larger than 8K") as caught, open_video(path):
+        pass
+    assert "scale" in caught.value.hint

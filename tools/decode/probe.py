@@ -24,6 +24,8 @@ Beat = Callable[[], None]
 PLAYLISTS = frozenset({"tty", "concat", "hls", "dash", "image2", "sdp"})
 """FFmpeg "formats" that are text or name other files, which the user did not give to be read."""
 
+MOST_PIXELS = 8192 * 4320
+"""Pixels of a frame: 8K, as films have it. A larger one is rather an attack than a film."""
 BARE = frozenset({"h264", "hevc", "vvc", "mpegvideo", "m4v", "vc1", "cavsvideo", "dirac", "av1"})
 """FFmpeg's "formats" that are a coded stream without a container: no instants, no length."""
 
@@ -149,6 +151,11 @@ def read_facts(path: str, beat: Beat) -> Facts:
         if context is None:
             raise VideoError(
                 f"{name} uses a codec that this build of FFmpeg cannot decode", hint=_CONVERT
+            )
+        if stream.width * stream.height > MOST_PIXELS:
+            raise VideoError(
+                f"{name} is {stream.width}x{stream.height}, larger than 8K",
+                hint="convert it: ffmpeg -i INPUT -vf scale=1920:-2 OUTPUT.mp4",
             )
         first = _first_frame(path, container, stream, beat)
         return _facts(path, container, stream, first, beat)

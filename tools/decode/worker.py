@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from videoespresso.errors import VideoError
@@ -26,6 +27,9 @@ BEAT_S = 0.1
 """At most ten signs of life a second: enough for any deadline, too few to cost anything."""
 
 _CHUNK = 1 << 20
+
+MORE_MEMORY = 4 << 30
+"""Bytes that decoding may take beside what is loaded: 2 GB, and 16 pictures of 8K in planes."""
 
 
 class Pictures(Protocol):
@@ -146,10 +150,26 @@ def _read(requests: "queue.SimpleQueue[str]") -> None:
     os._exit(0)  # the reader is gone; the main thread may be stuck in a decoder
 
 
+def _limit_memory() -> None:
+    """A file of a few kB can ask for any memory; where the system can, it is refused."""
+    try:
+        import resource  # noqa: PLC0415 - not on Windows
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except (ImportError, OSError, ValueError):
+        return
+    limit = pages * resource.getpagesize() + MORE_MEMORY
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+
+
 def main() -> None:
     """Serves until stdin closes. Whatever a library prints goes to stderr, not into the answers."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    _limit_memory()
     requests: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(requests,), daemon=True).start()
     worker = Worker(out)

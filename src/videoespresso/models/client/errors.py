@@ -270,12 +270,17 @@ _SHORTEST = 8
 """Shorter values ("EMPTY", "dummy") guard nothing and would blot out ordinary words."""
 
 
+def is_secret(name: str) -> bool:
+    """Whether an environment variable of that name holds a key or a password."""
+    return _NAMES.search(name) is not None
+
+
 def redact(text: str) -> str:
     """The text without keys: values of secret-named variables, and what looks like a key.
 
     Image data is cut as well: servers echo requests in their errors.
     """
     for name, value in os.environ.items():
-        if len(value) >= _SHORTEST and _NAMES.search(name):
+        if len(value) >= _SHORTEST and is_secret(name):
             text = text.replace(value, "***")
     return _DATA_URI.sub(r"\1…", _LOOKS_SECRET.sub("***", text))
