@@ -12,7 +12,7 @@ import videoespresso as ve
 from videoespresso.cli.app import main
 from videoespresso.errors import SettingsError
 from videoespresso.models import served
-from videoespresso.models.chat import _reasons
+from videoespresso.models.chat import _reasons, chat_model
 from videoespresso.models.client import prices
 from videoespresso.models.client.prices import image_tokens, price
 from videoespresso.models.profiles import PROFILES, resolve
@@ -133,6 +133,21 @@ def test_what_cannot_be_taken_is_a_sentence(
     with fake.Server([behaviour]) as server, pytest.raises(SettingsError, match=error) as caught:
         served.named(ModelSpec.parse(f"openai:@{server.url}"))
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("key", "sent"), [("sk-proj-planted-12345678", False), ("word-for-vllm", True)]
+)
+def test_a_key_that_only_openai_gives_out_reaches_no_server_of_ones_own(
+    key: str, sent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    behaviour = fake.by_path(("/models", fake.serves("m")), otherwise=fake.say("hi"))
+    with fake.Server([behaviour]) as server:
+        chat_model(served.named(ModelSpec.parse(f"openai:@{server.url}"))).invoke("hi")
+        headers = [str(one.get("authorization")) for one in server.headers]
+    assert len(headers) == 2
+    assert [key in header for header in headers] == [sent, sent]
 
 
 def test_an_adapter_is_not_the_model() -> None:

@@ -128,8 +128,7 @@ def _openai(
 
 def _openai_key(spec: ModelSpec, url: str | None) -> str:
     """Raises SettingsError where a key is needed and there is none."""
-    key = os.environ.get("OPENAI_API_KEY")
-    if key:
+    if key := openai_key(url):
         return key
     if not is_private(url or ""):
         raise SettingsError(
@@ -138,6 +137,17 @@ def _openai_key(spec: ModelSpec, url: str | None) -> str:
             "that need none: `videoespresso models list`.",
         )
     return NO_KEY
+
+
+_OPENAIS_OWN = ("sk-proj-", "sk-svcacct-", "sk-admin-")
+"""How keys begin that OpenAI alone gives out."""
+
+
+def openai_key(url: str | None) -> str:
+    """OPENAI_API_KEY for a server; "" where there is none, and where it is OpenAI's own and the
+    server somebody's on this machine or in a private network, which has no business with it."""
+    key = os.environ.get("OPENAI_API_KEY", "")
+    return "" if is_private(url or "") and key.startswith(_OPENAIS_OWN) else key
 
 
 def _reasons(model: str) -> bool:

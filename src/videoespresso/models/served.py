@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from videoespresso.errors import ModelError, SettingsError
+from videoespresso.models.chat import openai_key
 from videoespresso.models.client.errors import redact
 from videoespresso.models.onnx.files import export_files
 from videoespresso.models.profiles import Role
@@ -27,7 +28,7 @@ def model_names(url: str) -> tuple[str, ...]:
 
     Raises SettingsError when nothing answers there, or something that is no such server.
     """
-    key = os.environ.get("OPENAI_API_KEY")
+    key = openai_key(url)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     rows = _get(f"{url}/models", "data", headers)
     rows = sorted(rows, key=lambda row: bool(row.get("parent")))
