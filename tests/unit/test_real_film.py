@@ -9,6 +9,8 @@ from lab import real_film
 from tests.helpers.chat_server import Behaviour, Exchange, Server, say
 from tests.helpers.small import square_video
 
+pytestmark = pytest.mark.timeout(900)  # thirty questions, maybe on a busy machine
+
 
 def by_role(letter: str) -> Behaviour:
     """A server that plays every role, and always chooses the same letter."""
