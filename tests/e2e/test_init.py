@@ -192,6 +192,12 @@ def test_a_server_of_several_models_is_a_choice(
     assert "serves 2 models: small, large" in capsys.readouterr().err
 
 
+def test_this_machine_says_what_to_fetch(here: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "--profile", "laptop", "--yes"]) == 0
+    assert "videoespresso models pull laptop" in capsys.readouterr().err
+    assert Settings.load().profile == "laptop"
+
+
 def test_the_pack_is_asked_about_the_theatre_only(
     here: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:

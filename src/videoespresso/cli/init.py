@@ -285,10 +285,18 @@ def write(target: Path, text: str) -> None:
 
 def _ready(settings: Settings) -> bool:
     """Whether a question can be asked now; what is missing is said."""
+    from videoespresso.models import served
     from videoespresso.models.chat import missing_key
     from videoespresso.models.profiles import resolve
 
-    missing = {missing_key(role.model) for role in _chat(resolve(settings))} - {""}
+    specs = [role.model for role in _chat(resolve(settings))]
+    try:
+        served.check(spec for spec in specs if spec.provider == "onnx")
+    except SettingsError:
+        err().print("now fetch the models, sizes are said first: videoespresso models pull laptop")
+        err().print('then ask: videoespresso ask VIDEO "What happens?"')
+        return False
+    missing = {missing_key(spec) for spec in specs} - {""}
     for variable in sorted(missing):
         err().print(f"now put your key into the environment: export {variable}=...")
     if missing:
