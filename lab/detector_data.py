@@ -1,18 +1,21 @@
-"""Frames of the theatre with their boxes, and a YOLO dataset made of them."""
+"""Frames of the theatre with their boxes, and the arrays that a detector is trained on."""
 
 import io
 import json
 import random
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from videoespresso.theatre import LABELS, SPLITS, Scene, make_story
 from videoespresso.theatre.style import Rgb, Style, StyleFamily
+from videoespresso.tools.detectors.onnx import letterbox
 from videoespresso.types import Box
 
 BALANCED = 2 / 3
@@ -94,42 +97,49 @@ def jittered(style: Style, rng: random.Random) -> Style:
     )
 
 
-def write_dataset(folder: Path, images: int, validation: int) -> Path:
-    """A dataset in ultralytics' layout; returns its data.yaml. Kept if it is already complete.
+class Table(NamedTuple):
+    """Training frames as the network sees them.
 
-    images/{train,val}/SEED_K.jpg and labels/{train,val}/SEED_K.txt with a line "class x y w h" a
-    box, centre and size in 0-1. Raises `OSError` when the disk is full.
+    pixels: (n, 3, height, width) uint8, letterboxed. boxes: (n, most, 5) float32, the label's place
+    in `LABELS` and the corners xyxy in the network's pixels; the label is -1 where there is none.
     """
-    recipe = {"images": images, "validation": validation, "labels": list(LABELS)}
+
+    pixels: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+
+
+def frame_table(folder: Path, n: int, height: int, width: int) -> Table:
+    """`n` training frames, kept in `folder` and drawn only where they are not there yet.
+
+    8,000 frames of 320 x 192 take 1.5 GB of disk. Raises `OSError` when it is full.
+    """
+    recipe = {"frames": n, "height": height, "width": width, "labels": list(LABELS)}
     done = folder / "complete.json"
-    if done.is_file() and json.loads(done.read_text()) == recipe:
-        return folder / "data.yaml"
-    shutil.rmtree(folder, ignore_errors=True)
-    _write_split(folder, "train", training_frames(images))
-    _write_split(folder, "val", split_frames(validation, "validation"))
-    where = json.dumps(str(folder.resolve()))  # JSON is YAML
-    (folder / "data.yaml").write_text(
-        f"path: {where}\ntrain: images/train\nval: images/val\n"
-        f"names: {json.dumps(dict(enumerate(LABELS)))}\n"
+    if not done.is_file() or json.loads(done.read_text()) != recipe:
+        done.unlink(missing_ok=True)
+        _draw_table(folder, n, height, width)
+        done.write_text(json.dumps(recipe))
+    pixels = np.load(folder / "pixels.npy", mmap_mode="r")
+    return Table(pixels, np.load(folder / "boxes.npy"))
+
+
+def _draw_table(folder: Path, n: int, height: int, width: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    pixels = np.lib.format.open_memmap(
+        folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=(n, 3, height, width)
     )
-    done.write_text(json.dumps(recipe))
-    return folder / "data.yaml"
-
-
-def _write_split(folder: Path, split: str, frames: Iterator[Labelled]) -> None:
-    images, labels = folder / "images" / split, folder / "labels" / split
-    images.mkdir(parents=True)
-    labels.mkdir(parents=True)
-    for k, frame in enumerate(frames):
-        name = f"{frame.seed}_{k}"
-        frame.image.save(images / f"{name}.jpg", quality=95)
-        (labels / f"{name}.txt").write_text("".join(_line(box) for box in frame.boxes))
-
-
-def _line(box: Box) -> str:
-    x0, y0, x1, y1 = box.xyxy
-    numbers = ((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0)
-    return f"{LABELS.index(box.label)} {' '.join(f'{v:.5f}' for v in numbers)}\n"
+    rows = []
+    for k, frame in enumerate(training_frames(n)):
+        boxed = letterbox(frame.image, height, width)
+        pixels[k] = np.rint(boxed.pixels[0] * 255)
+        size = np.array(frame.image.size * 2) * boxed.scale
+        shift = np.array([boxed.left, boxed.top] * 2)
+        rows.append([(LABELS.index(b.label), *(b.xyxy * size + shift)) for b in frame.boxes])
+    pixels.flush()
+    boxes = np.full((n, max(map(len, rows)), 5), -1, np.float32)
+    for k, row in enumerate(rows):
+        boxes[k, : len(row)] = np.reshape(row, (-1, 5))
+    np.save(folder / "boxes.npy", boxes)
 
 
 def _rarity(scene: Scene, seen: Counter[str]) -> float:
