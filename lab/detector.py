@@ -1,6 +1,6 @@
 """Trains the pack's detector: a small network for the theatre's objects, in plain torch.
 
-    python -m lab.detector --out runs/yolo
+    python -m lab.detector --out runs/detector
 
 Draws frames, trains from scratch, exports to ONNX, scores what was exported on test frames. Stopped
 anywhere, the same command goes on where it was, to the same weights. Needs the extra `train`. On a
@@ -10,6 +10,7 @@ machine that does other things set OMP_NUM_THREADS=1: threads that wait for each
 import argparse
 import json
 import logging
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -34,6 +35,12 @@ log = logging.getLogger(__name__)
 OPSET = 17
 """Understood by every onnxruntime the core allows (>= 1.20)."""
 
+WARM, COOL = 100, 0.4
+"""Steps in which the learning rate rises, and the share of the last ones in which it falls."""
+
+PARTS = ("network", "average", "optimizer")
+"""What a checkpoint holds of a run, beside its step."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -41,14 +48,19 @@ class Recipe:
     what the averaged weights, which are exported, keep of themselves a step."""
 
     frames: int = 8000
-    steps: int = 1200
-    batch: int = 16
+    steps: int = 1800
+    batch: int = 8
     imgsz: int = 320
     width: int = 40
-    rate: float = 3e-3
+    rate: float = 2e-3
     average: float = 0.998
     checkpoint: int = 100
     test: int = 1000
+
+    @property
+    def taught(self) -> dict[str, Any]:
+        """What the weights depend on."""
+        return {k: v for k, v in asdict(self).items() if k not in ("checkpoint", "test")}
 
     @property
     def height(self) -> int:
@@ -82,9 +94,10 @@ class Run:
         rows = order.permutation(len(table.boxes))[places % len(table.boxes)]
         drawn = [varied(table.pixels[row], table.boxes[row]) for row in rows]
         pixels = torch.stack([picture for picture, _ in drawn]).to(self.device).float() / 255
-        warm, spent = (self.step + 1) / 100, self.step / self.recipe.steps
+        warm, left = (self.step + 1) / WARM, 1 - self.step / self.recipe.steps
+        cool = (1 - math.cos(math.pi * min(1.0, left / COOL))) / 2
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.rate * min(warm, (1 + np.cos(np.pi * spent)) / 2)
+            group["lr"] = self.recipe.rate * min(warm, cool)
         self.network.train()
         logits, corners = self.network(pixels)
         lost = loss(logits, corners, [truth.to(self.device) for _, truth in drawn], at)
@@ -99,22 +112,18 @@ class Run:
     def save(self, path: Path) -> None:
         """Whole or not at all."""
         part = path.with_suffix(".part")
-        torch.save(self._parts() | {"step": self.step, "recipe": asdict(self.recipe)}, part)
+        states = {name: getattr(self, name).state_dict() for name in PARTS}
+        torch.save({"step": self.step, "recipe": self.recipe.taught, **states}, part)
         part.replace(path)
 
     def load(self, path: Path) -> None:
         """Goes on from a checkpoint of the same recipe. Raises `ValueError` for another's."""
         kept = torch.load(path, map_location=self.device, weights_only=True)
-        if kept["recipe"] != asdict(self.recipe):
+        if kept["recipe"] != self.recipe.taught:
             raise ValueError(f"{path} is of another recipe: {kept['recipe']}")
         self.step = kept["step"]
-        self.network.load_state_dict(kept["network"])
-        self.average.load_state_dict(kept["average"])
-        self.optimizer.load_state_dict(kept["optimizer"])
-
-    def _parts(self) -> dict[str, Any]:
-        parts = ("network", "average", "optimizer")
-        return {name: getattr(self, name).state_dict() for name in parts}
+        for name in PARTS:
+            getattr(self, name).load_state_dict(kept[name])
 
 
 def train(recipe: Recipe, out: Path) -> Network:
@@ -183,7 +192,7 @@ def measure(detector: Detector, recipe: Recipe) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; 0 when the detector is trained, exported and scored."""
     parser = argparse.ArgumentParser(prog="lab.detector", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("runs/yolo"))
+    parser.add_argument("--out", type=Path, default=Path("runs/detector"))
     parser.add_argument("--pack", type=Path, help="also put the result into this folder")
     for name, value in asdict(Recipe()).items():
         parser.add_argument(f"--{name}", type=type(value), default=value)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from videoespresso.theatre import LABELS, SPLITS, Scene, make_story
 from videoespresso.theatre.style import Rgb, Style, StyleFamily
-from videoespresso.tools.detectors.onnx import letterbox
+from videoespresso.tools.detectors.onnx_yolo import letterbox
 from videoespresso.types import Box
 
 BALANCED = 2 / 3

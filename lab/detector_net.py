@@ -19,7 +19,7 @@ from torchvision import tv_tensors
 from torchvision.ops import Conv2dNormActivation, box_iou, complete_box_iou_loss
 from torchvision.transforms import v2 as transforms
 
-from videoespresso.tools.detectors.onnx import PAD
+from videoespresso.tools.detectors.onnx_yolo import PAD
 
 STRIDE = 8
 """Pixels between the centres of two cells. The smallest things of the theatre are 8 pixels wide."""
@@ -28,8 +28,8 @@ COARSEST = 32
 """What a picture's sides must be multiples of."""
 
 TOP, ALPHA, BETA = 10, 0.5, 6.0
-"""Cells a thing may take, and the powers of score and overlap by which it chooses them: TOOD's 13
-less three, because the map is small, with its alpha; its beta is 6."""
+"""Cells a thing may take, and the powers of score and overlap by which it chooses them. TOOD's own
+are 13, 1 and 6; here things are small and scores young when it matters."""
 
 BOX_WEIGHT = 5.0
 """The boxes' loss beside the labels'."""

@@ -85,7 +85,7 @@ class Bench:
             told[f"{role} weights"] = str(getattr(agent.model, "identity", ""))
             told[f"{role} max_tokens"] = str(getattr(agent.model, "max_tokens", ""))
         if self.context.detector.name == "embedded:":
-            told["detector weights"] = digest_of([PACK / "yolo" / "detector.onnx"])
+            told["detector weights"] = digest_of([PACK / "detector" / "detector.onnx"])
         here = Path(videoespresso.__file__).parent
         code = [file for room in ROOMS for file in (here / room).rglob("*.py")]
         told["code"] = digest_of(code)

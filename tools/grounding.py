@@ -49,7 +49,7 @@ def _embedded(where: str) -> Detector:
     from videoespresso.models.embedded import PACK  # noqa: PLC0415 - the pack is optional
     from videoespresso.tools.detectors.onnx import OnnxDetector  # noqa: PLC0415 - onnxruntime
 
-    return OnnxDetector(Path(PACK) / "yolo" / "detector.onnx", name="embedded:")
+    return OnnxDetector(Path(PACK) / "detector" / "detector.onnx", name="embedded:")
 
 
 def _onnx(where: str) -> Detector:

@@ -1,6 +1,7 @@
 """The detector's recipe, end to end and very small: train, be killed, go on, export, score."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,54 +9,57 @@ import pytest
 from videoespresso.theatre import LABELS
 from videoespresso.tools.grounding import detector
 
-TINY = "--images 8 --epochs 2 --imgsz 64 --width 0.0625 --batch 4 --validation 2 --test 3".split()  # noqa: SIM905 - as one types it
+TINY = "--frames 12 --steps 40 --checkpoint 20 --imgsz 64 --width 10 --batch 4 --test 3".split()  # noqa: SIM905 - as one types it
 
 
 class Killed(BaseException):
-    """Stands for kill -9 between two epochs."""
+    """Stands for kill -9 after a checkpoint."""
 
 
 @pytest.mark.extras
-@pytest.mark.filterwarnings("ignore")  # torch and ultralytics, while they train and export
-def test_train_be_killed_go_on_and_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ultralytics")
+@pytest.mark.filterwarnings("ignore")  # torch, while it exports
+def test_train_be_killed_go_on_and_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("torchvision")
     pytest.importorskip("onnx")
-    from lab.detector import main  # noqa: PLC0415 - after the skips
-    from ultralytics.utils.callbacks import base  # noqa: PLC0415 - the extra `yolo`
+    monkeypatch.setitem(sys.modules, "ultralytics", None)  # importing it would fail
+    from lab import detector as lab  # noqa: PLC0415 - after the skips
 
-    monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path / "config"))
-    command = ["--out", str(tmp_path / "run"), "--pack", str(tmp_path / "pack"), *TINY]
+    def command(name: str) -> list[str]:
+        return ["--out", str(tmp_path / name), "--pack", str(tmp_path / name / "pack"), *TINY]
 
-    def die(trainer: object) -> None:
-        raise Killed
+    caplog.set_level("INFO")
+    assert lab.main(command("whole")) == 0
+    first, last = (float(r.getMessage().split("loss ")[1]) for r in caplog.records[:2])
+    assert last < first * 0.8, "it learns"
+
+    step = lab.Run.learn
+
+    def die(run: lab.Run, *given: object) -> float:
+        if run.step == 27:
+            raise Killed
+        return step(run, *given)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setitem(base.default_callbacks, "on_model_save", [die])
+        patch.setattr(lab.Run, "learn", die)
         with pytest.raises(Killed):
-            main(command)
-    rows = tmp_path / "run" / "train" / "results.csv"
-    assert len(rows.read_text().splitlines()) == 1 + 1
+            lab.main(command("run"))
+    caplog.clear()
+    assert lab.main(command("run")) == 0
+    steps = [r.getMessage() for r in caplog.records if "step" in r.getMessage()]
+    assert [line.split(",")[0] for line in steps] == ["step 40 of 40"], "it went on from step 20"
 
-    assert main(command) == 0
-    assert len(rows.read_text().splitlines()) == 1 + 2, "it went on with the second epoch"
-    last = tmp_path / "run" / "train" / "weights" / "last.pt"
-    trained = last.stat().st_mtime_ns
+    one, other = (tmp_path / name / "pack" / "detector.onnx" for name in ("whole", "run"))
+    assert one.read_bytes() == other.read_bytes(), "and came to the same weights"
+    caplog.clear()
+    assert lab.main(command("run")) == 0
+    assert not any("step" in r.getMessage() for r in caplog.records), "nothing is trained twice"
 
-    assert main(command) == 0
-    assert last.stat().st_mtime_ns == trained, "a finished run is not trained again"
-
-    pack = tmp_path / "pack"
-    assert {path.name for path in pack.iterdir()} == {
-        "detector.onnx",
-        "detector.pt",
-        "scores.json",
-        "LICENSE",
-    }
-    for name in ("detector.onnx", "detector.pt"):
-        assert str(tmp_path).encode() not in (pack / name).read_bytes()
-    scores = json.loads((pack / "scores.json").read_text())
-    assert scores["test"]["frames"] == 3
-    assert scores["recipe"]["epochs"] == 2
-    for spec in (f"onnx:{pack / 'detector.onnx'}", f"yolo:{pack / 'detector.pt'}"):
-        assert detector(spec).labels == LABELS
-    assert "AGPL-3.0" in (pack / "LICENSE").read_text()
+    assert {path.name for path in other.parent.iterdir()} == {"detector.onnx", "scores.json"}
+    assert str(tmp_path).encode() not in other.read_bytes()
+    scores = json.loads((other.parent / "scores.json").read_text())
+    assert (scores["test"]["frames"], scores["recipe"]["steps"]) == (3, 40)
+    assert detector(f"onnx:{other}").labels == LABELS
+    with pytest.raises(ValueError, match="another recipe"):
+        lab.main([*command("run"), "--steps", "41"])

@@ -1,24 +1,25 @@
 """What the detector learns from, and how it is scored."""
 
-import json
 import random
 from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 from lab.detector_data import (
     Labelled,
+    frame_table,
     jittered,
     split_frames,
     training_frames,
-    write_dataset,
 )
 from lab.detector_score import Tally, compare, iou, score
 from PIL import Image
 
 from videoespresso.theatre import LABELS, SPLITS, make_story
+from videoespresso.tools.detectors.onnx_yolo import letterbox
 from videoespresso.tools.grounding import detector
 from videoespresso.types import Box
 
@@ -103,34 +104,28 @@ def test_jitter_changes_grounds_but_not_what_things_look_like() -> None:
     assert other.color("red") == style.color("red")
 
 
-def test_the_dataset_says_where_things_are(tmp_path: Path) -> None:
-    data = write_dataset(tmp_path / "data", images=4, validation=2)
-    assert json.loads(data.read_text().split("names: ")[1]) == {
-        str(k): label for k, label in enumerate(LABELS)
-    }
-    truth = next(iter(training_frames(1)))
-    lines = (data.parent / "labels" / "train" / f"{truth.seed}_0.txt").read_text().splitlines()
-    assert len(lines) == len(truth.boxes) > 0
-    for line, true in zip(lines, truth.boxes, strict=True):
-        kind, *numbers = line.split()
-        x, y, w, h = map(float, numbers)
-        corners = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
-        assert LABELS[int(kind)] == true.label
-        assert corners == pytest.approx(true.xyxy, abs=2e-5)
-    image = data.parent / "images" / "train" / f"{truth.seed}_0.jpg"
-    with Image.open(image) as opened:
-        assert opened.size == truth.image.size
+def test_the_table_says_where_things_are(tmp_path: Path) -> None:
+    """A row is the frame as the product's detector sees it, its boxes on the same things."""
+    table = frame_table(tmp_path / "data", 4, 192, 320)
+    assert table.pixels.shape == (4, 3, 192, 320)
+    for frame, pixels, boxes in zip(training_frames(4), table.pixels, table.boxes, strict=True):
+        seen = letterbox(frame.image, 192, 320)
+        assert np.abs(pixels / 255 - seen.pixels[0]).max() < 1e-6
+        known = boxes[boxes[:, 0] >= 0]
+        assert [LABELS[int(label)] for label in known[:, 0]] == [b.label for b in frame.boxes]
+        size = np.array(frame.image.size * 2)
+        back = (known[:, 1:] - [seen.left, seen.top] * 2) / (size * seen.scale)
+        assert back == pytest.approx(np.array([b.xyxy for b in frame.boxes]), abs=1e-5)
+    assert (table.boxes[..., 0] >= 0).any(axis=1).all()
 
 
-def test_a_complete_dataset_is_kept_and_a_broken_one_made_again(tmp_path: Path) -> None:
-    data = write_dataset(tmp_path / "data", images=2, validation=1)
-    witness = data.parent / "witness"
-    witness.touch()
-    write_dataset(tmp_path / "data", images=2, validation=1)
-    assert witness.exists()
-    write_dataset(tmp_path / "data", images=3, validation=1)
-    assert not witness.exists()
-    (data.parent / "complete.json").unlink()
-    (data.parent / "images" / "train" / "half.jpg").touch()
-    write_dataset(tmp_path / "data", images=3, validation=1)
-    assert len(list((data.parent / "images" / "train").iterdir())) == 3
+def test_a_complete_table_is_kept_and_a_broken_one_made_again(tmp_path: Path) -> None:
+    boxes, done = tmp_path / "boxes.npy", tmp_path / "complete.json"
+    frame_table(tmp_path, 2, 32, 64)
+    made = boxes.stat().st_mtime_ns
+    frame_table(tmp_path, 2, 32, 64)
+    assert boxes.stat().st_mtime_ns == made
+    assert len(frame_table(tmp_path, 3, 32, 64).pixels) == 3, "another recipe"
+    done.unlink()
+    boxes.write_bytes(b"half")
+    assert len(frame_table(tmp_path, 3, 32, 64).boxes) == 3
