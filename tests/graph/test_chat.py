@@ -25,6 +25,7 @@ from videoespresso.graphs import chat as chat_graph
 from videoespresso.graphs.chat import turn_of
 from videoespresso.graphs.context import Context
 from videoespresso.memory import threads as threads_module
+from videoespresso.memory.frames import FrameStore
 from videoespresso.memory.threads import ThreadStore, config
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.usage import UsageLog
@@ -133,8 +134,8 @@ def context(settings: Settings, _tools: Any = ()) -> Context:
         "reasoner", ModelSpec.parse("embedded:"), nothing, usage_log=usage_log, budget=budget
     )
     return Context(
-        settings=settings, agents={"reasoner": agent}, store=nothing, memory=nothing,
-        embed=nothing, detector=nothing, tools=(), budget=budget, usage_log=usage_log, plan=nothing,
+        settings=settings, agents={"reasoner": agent}, memory=nothing,
+        store=FrameStore(settings.cache_dir / "frames"), embed=nothing, detector=nothing, tools=(), budget=budget, usage_log=usage_log, plan=nothing,
     )  # fmt: skip
 
 
