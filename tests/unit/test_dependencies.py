@@ -12,7 +12,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ROOMS = ("src/videoespresso", "agents", "graphs", "memory", "tools")
-OTHERS = {"langchain": "another provider's package is asked for by name (models/chat.py)"}
+OTHERS = {
+    "langchain": "another provider's package is asked for by name (models/chat.py)",
+    "IPython": "asked for only inside a notebook, which has it (report/progress_bar.py)",
+}
 """Imported only where the user named something that needs it; its absence is told."""
 
 COMES_WITH = {"openai": "langchain-openai", "httpcore": "httpx", "typing-extensions": "pydantic"}
