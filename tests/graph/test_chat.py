@@ -135,7 +135,8 @@ def context(settings: Settings, _tools: Any = ()) -> Context:
     )
     return Context(
         settings=settings, agents={"reasoner": agent}, memory=nothing,
-        store=FrameStore(settings.cache_dir / "frames"), embed=nothing, detector=nothing, tools=(), budget=budget, usage_log=usage_log, plan=nothing,
+        store=FrameStore(settings.cache_dir / "frames"), embed=nothing,
+        detector=nothing, tools=(), budget=budget, usage_log=usage_log, plan=nothing,
     )  # fmt: skip
 
 
