@@ -5,7 +5,8 @@
 The decoder has 960 wide embeddings, 15 heads, 5 of keys and values, 2,560 inner and 49,280 tokens;
 its weights are noise, so each step takes what a real one takes. The tokenizer is byte-level with as
 many entries: learned ones, filled up with made-up words. Decoding is timed with and without the
-mask, in turns, on the same prompt; the prompt itself is not timed.
+mask, in turns, on the same prompt; the prompt itself is not timed. Times are CPU seconds of this
+process, so that other work on the machine does not count.
 """
 
 import argparse
@@ -82,7 +83,7 @@ def decoder(layers: int, folder: Path) -> Path:
 
 
 def decode(graph: Graph, table: Any, tokens: int, guidance: Any) -> list[float]:
-    """Seconds of each step; without guidance the likeliest token is taken as it is."""
+    """CPU seconds of each step; without guidance the likeliest token is taken as it is."""
     noise = np.random.default_rng(1)
     embeds = noise.normal(size=(1, PROMPT, WIDTH)).astype(np.float32)
     cache = graph.inputs["cache"].empty()
@@ -90,7 +91,7 @@ def decode(graph: Graph, table: Any, tokens: int, guidance: Any) -> list[float]:
     seconds, total = [], 0
     logits = None
     for _ in range(tokens + 1):
-        start = time.perf_counter()
+        start = time.process_time()
         if logits is not None:
             token = int((logits if guidance is None else guidance.masked(logits)).argmax())
             if guidance is not None:
@@ -102,20 +103,20 @@ def decode(graph: Graph, table: Any, tokens: int, guidance: Any) -> list[float]:
         given = {"embeds": embeds, "positions": places, "cache": cache}
         found, cache = graph.run({**given, "seen": np.ones((1, total), np.int64)})
         logits = found[0]
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     return seconds[1:]
 
 
 def measure(layers: int, tokens: int, threads: int, rounds: int) -> dict[str, float]:
-    """Milliseconds a token without and with guidance (medians), and the share it adds."""
+    """CPU milliseconds a token without and with guidance (medians), and the share it adds."""
     text = tokenizer_json()
-    start = time.perf_counter()
+    start = time.process_time()
     vocabulary = Vocabulary(text, VOCABULARY, [0])
-    made = time.perf_counter() - start
+    made = time.process_time() - start
     schema = bounded(Evidence, {"Step.frame": numbers(1, 3), "Evidence.steps": {"minItems": 8}})
-    start = time.perf_counter()
+    start = time.process_time()
     vocabulary.guidance(schema, 1024)
-    compiled = time.perf_counter() - start
+    compiled = time.process_time() - start
     table = np.random.default_rng(2).normal(size=(VOCABULARY, WIDTH)).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
         graph = Graph(decoder(layers, Path(folder)), threads)
