@@ -21,7 +21,7 @@ NAMED: dict[str, Rgb] = {
     "black": (35, 35, 40),
 }
 
-_TRAIN_GROUNDS: dict[str, tuple[tuple[Rgb, Rgb], ...]] = {  # (far, near) a setting
+_TRAIN_GROUNDS: dict[str, tuple[tuple[Rgb, Rgb], ...]] = {
     "street": (
         ((176, 190, 205), (105, 105, 112)),
         ((205, 185, 165), (90, 92, 100)),
@@ -49,6 +49,15 @@ _HELD_OUT_GROUNDS: dict[str, tuple[tuple[Rgb, Rgb], ...]] = {
     "kitchen": (((185, 175, 215), (95, 115, 130)),),
     "room": (((165, 205, 215), (110, 120, 85)),),
 }
+GROUNDS: dict[StyleFamily, dict[str, tuple[tuple[Rgb, Rgb], ...]]] = {
+    "train": _TRAIN_GROUNDS,
+    "held_out": _HELD_OUT_GROUNDS,
+}
+"""The paints (far, near) of each setting; a film's own are a little lighter or darker."""
+_WARM = (1.0, 0.97, 0.9)
+_TRAIN_TINTS = ((1.0, 1.0, 1.0), (0.95, 0.98, 1.0))
+TINTS = (*_TRAIN_TINTS, _WARM)
+"""Factors of red, green and blue that a film as a whole may have."""
 _SKINS: tuple[Rgb, ...] = ((245, 208, 175), (225, 175, 130), (175, 120, 80), (120, 80, 55))
 
 
@@ -80,9 +89,9 @@ def make_style(seed: int, setting: str, family: StyleFamily = "train") -> Style:
     """The look of video `seed` in a setting."""
     rng = random.Random(f"style{seed}")
     held_out = family == "held_out"
-    far, near = rng.choice((_HELD_OUT_GROUNDS if held_out else _TRAIN_GROUNDS)[setting])
+    far, near = rng.choice(GROUNDS[family][setting])
     shift = rng.randint(-12, 12)
-    tint = (1.0, 0.97, 0.9) if held_out else rng.choice(((1.0, 1.0, 1.0), (0.95, 0.98, 1.0)))
+    tint = _WARM if held_out else rng.choice(_TRAIN_TINTS)
     return Style(
         family=family,
         far=(far[0] + shift, far[1] + shift, far[2] + shift),

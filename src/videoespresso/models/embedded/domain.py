@@ -1,43 +1,152 @@
-"""Does a picture look like those that the pack was trained on? For others it gives a warning.
+"""Is a film the theatre's? The pack was taught nothing else, so it must refuse every other one.
 
-Two measures, either is enough: the share of flat pixels (the theatre is drawn in flat colours,
-cameras are not), and the Mahalanobis distance of the mean image feature to those of training frames
-(domain.npz, written with the weights). Flat drawings by others may pass.
+The theatre has few places, and they are known exactly: each frame is compared with the empty stage
+of every place, in every weather and paint, as the theatre itself draws it. Of a place, what is the
+same in all its pictures must be where it belongs (sky, road, cupboards), and of what moves (trees)
+there must be as much. People and things may hide a part of it; another picture has hardly any.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import product
+from operator import itemgetter
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from videoespresso.models.embedded.chat import runtime
+from videoespresso.theatre.scene import Phase, Scene
+from videoespresso.theatre.stories import WEATHERS
+from videoespresso.theatre.style import GROUNDS, TINTS, Rgb, Style, StyleFamily
 
-FLAT = 0.58
-"""Least share of flat pixels, on pixels as the model gets them. Measured: theatre frames 0.63 to
-0.92 (n = 320, a quarter in the held-out style); medians of real clips 0.08 (bigbuckbunny), 0.25
-(bikes), 0.36 and 0.41 (carphone), 8 frames each."""
-STEP = 4.0
-"""A pixel is flat when it differs by less than this from its two neighbours together (of 255)."""
+Floats: TypeAlias = NDArray[np.float32]
+Mask: TypeAlias = NDArray[np.bool_]
 
-WARNING = (
-    "This video does not look like the synthetic theatre, which is all that the embedded models "
-    "know ({strange} of {n} frames are unlike it). Configure models that know the real world: "
-    "--profile openai with OPENAI_API_KEY, --profile local, or hf:NAME for captioner and reasoner."
-)
-
-
-def flatness(pixels: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]") -> float:
-    """Share of flat pixels of one picture, (3, h, w) in 0-255."""
-    across = np.abs(np.diff(pixels, axis=2)).max(0)[:-1]
-    down = np.abs(np.diff(pixels, axis=1)).max(0)[:, :-1]
-    return float((across + down < STEP).mean())
+COLUMNS, ROWS, CELL = 64, 36, 5
+"""A picture is compared in cells of 5 x 5 of the stage's 320 x 180 units; a cell has the median of
+its colours, which neither grain, rain nor an outline changes."""
+NEAR = 14.0
+"""Levels (of 255) a channel may be off: the theatre's grain and H.264 stay below."""
+LEAST_CELLS = 25
+"""Colours of fewer cells of a stage are not looked for."""
+LIKENESS = 0.71
+"""Least likeness of a theatre film's typical frame. Measured: see docs/log.md, 2026-11-29."""
+ASPECT, ASPECT_OFF = 16 / 9, 0.1
+"""The theatre's pictures are 16:9; a frame that is scaled down is so within a tenth."""
+SHIFT = 12
+"""A film's grounds are up to so much lighter or darker than their paint (theatre/style.py)."""
 
 
-def strange_frames(images: Sequence[Image.Image]) -> list[bool]:
-    """For each picture, whether it lies outside what the pack was trained on."""
-    pack = runtime()
-    fitted = np.load(pack.folder / "domain.npz")
-    pooled = pack.features(images).mean(1) - fitted["mean"]
-    distance = np.sqrt(np.einsum("nd,de,ne->n", pooled, fitted["precision"], pooled))
-    drawn = [flatness((p + 1.0) * 127.5) >= FLAT for p in pack.pixels(images)]
-    return [not d or bool(x > fitted["threshold"]) for d, x in zip(drawn, distance, strict=True)]
+@dataclass(frozen=True)
+class Stage:
+    """An empty stage. mean: its cells, (rows, columns, 3). slope: how they change with the film's
+    shift of the grounds. fixed: where a colour must be. loose: where there must be so many cells of
+    each of `colors`."""
+
+    mean: Floats
+    slope: Floats
+    fixed: tuple[Mask, ...]
+    loose: Mask
+    colors: tuple[tuple[Mask, int], ...]
+
+    @cached_property
+    def ground(self) -> Mask:
+        """Some of the cells that show the film's shift."""
+        shows = self.slope[..., 0] != 0
+        shows &= np.arange(shows.size).reshape(shows.shape) % 7 == 0
+        return shows
+
+    def likeness(self, seen: Floats) -> float:
+        """The mean share of its colours that a picture (cells without its tint) shows, 0 to 1."""
+        where = self.ground
+        shifts = (seen[where] - self.mean[where])[:, 0] / self.slope[where][:, 0]
+        stage = self.mean + np.clip(np.median(shifts), -SHIFT, SHIFT) * self.slope
+        fits = np.abs(seen - stage).max(-1) < NEAR
+        shares = [float(fits[where].mean()) for where in self.fixed]
+        around = seen[self.loose]
+        for where, least in self.colors:
+            shares.append(min(1.0, _count(around, np.median(stage[where], 0)) / least))
+        return float(np.mean(shares))
+
+
+def likeness(image: Image.Image, among: Iterable[Stage] = ()) -> tuple[float, Stage | None]:
+    """How much a picture shows of the stage that it shows most of, 0 to 1, and that stage."""
+    if abs(image.width / image.height - ASPECT) > ASPECT_OFF or image.width < COLUMNS:
+        return 0.0, None
+    seen = [cells(image) / np.array(tint, np.float32) for tint in TINTS]
+    scored = ((max(map(stage.likeness, seen)), stage) for stage in among or stages())
+    return max(scored, key=itemgetter(0))
+
+
+def is_theatre(images: Sequence[Image.Image]) -> bool:
+    """Whether the film that these frames are of is the theatre's: most of them are."""
+    misses, known = 0, None
+    for image in images:
+        like, _ = likeness(image, [known] if known else ())
+        if like < LIKENESS:  # another place than the frame before, or none
+            like, known = likeness(image)
+        misses += like < LIKENESS
+        if 2 * misses > len(images):
+            return False
+    return True
+
+
+def cells(image: Image.Image) -> Floats:
+    """(rows, columns, 3) in 0-255."""
+    small = image.convert("RGB").resize((COLUMNS * CELL, ROWS * CELL), Image.Resampling.BOX)
+    parts = np.asarray(small).reshape(ROWS, CELL, COLUMNS, CELL, 3).swapaxes(1, 2)
+    return np.median(parts.reshape(ROWS, COLUMNS, CELL * CELL, 3), 2).astype(np.float32)
+
+
+@cache
+def stages() -> tuple[Stage, ...]:
+    """Every place in every weather and paint: half a second, once a process."""
+    return tuple(_stages())
+
+
+def _stages() -> Iterator[Stage]:
+    for family, places in GROUNDS.items():
+        for setting, paints in places.items():
+            outdoors = setting in ("street", "park")
+            for paint, weather in product(paints, WEATHERS if outdoors else ("",)):
+                yield _stage(family, setting, weather, paint)
+
+
+def _stage(family: StyleFamily, setting: str, weather: str, paint: tuple[Rgb, Rgb]) -> Stage:
+    """Seeds place houses and trees, instants of a pan move the camera."""
+
+    def empty(seed: int = 0, t: float = 0.5, shift: int = 0) -> Floats:
+        (r, g, b), (p, q, s) = paint
+        far, near = (r + shift, g + shift, b + shift), (p - shift, q - shift, s - shift)
+        outline = 2 if family == "held_out" else 0
+        style = Style(family, far, near, outline, 0.0, 0.0, (1.0, 1.0, 1.0), seed)
+        phase = Phase(0.0, 1.0, setting, weather, (), pan=1.0)
+        return cells(Scene(phase, t, style).render(COLUMNS * CELL))
+
+    mean, slope = empty(), (empty(shift=SHIFT) - empty(shift=-SHIFT)) / (2 * SHIFT)
+    others = [empty(seed, t) for seed, t in product(range(4 if weather else 1), (0.0, 1.0))]
+    same = np.ptp(others, 0).max(-1) < NEAR / 2
+    fixed = _by_color(mean, same)
+    known = np.array([np.median(mean[where], 0) for where in fixed])
+    colors = []
+    for where in _by_color(mean, ~same):
+        color = np.median(mean[where], 0)
+        counts = [_count(other[~same], color) for other in others]
+        # houses have other shades in every film, trees have not
+        if min(counts) >= max(LEAST_CELLS, max(counts) / 2) and not _count(known, color):
+            colors.append((where, min(counts)))
+    return Stage(mean, slope, tuple(fixed), ~same, tuple(colors))
+
+
+def _count(colors: Floats, color: Floats) -> int:
+    """How many of (n, 3) are that colour."""
+    return int((np.abs(colors - color).max(-1) < NEAR).sum())
+
+
+def _by_color(stage: Floats, among: Mask) -> list[Mask]:
+    """Where each colour is that is not rare."""
+    steps = np.round(stage / 10)
+    found = [among & (steps == color).all(-1) for color in np.unique(steps[among], axis=0)]
+    return [where for where in found if where.sum() >= LEAST_CELLS]
