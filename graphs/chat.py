@@ -123,6 +123,7 @@ def turn_of(typed: str, path: str, answer: Answer) -> ChatTurn:
         choice=answer.choice,
         answered=answer.answered,
         checked=answer.checked,
+        detected=answer.detected,
         frames=frames,
         evidence=answer.evidence,
         work=answer.work,

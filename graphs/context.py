@@ -23,8 +23,8 @@ from videoespresso.models.client.prices import ends
 from videoespresso.models.client.rate_limit import RateLimits
 from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.paid_embedder import charging, within_limits
-from videoespresso.models.profiles import CHAT_ROLES, resolve
-from videoespresso.models.specs import ModelSpec
+from videoespresso.models.profiles import CHAT_ROLES, notes, resolve
+from videoespresso.models.specs import EMBEDDED, ModelSpec
 from videoespresso.settings import Settings
 from videoespresso.tools.base import Given, Tool
 from videoespresso.tools.detectors.base import Detector
@@ -42,7 +42,8 @@ class Context:
     on_words: called with the answer as far as it is written, while the model writes it. on_update:
     called by the chat graph with a node's name and what it wrote, as soon as it has: its own
     `understand` and every node of the ask graph. on_progress: called with what is under way, one
-    call at a time, from the thread of the node.
+    call at a time, from the thread of the node. guarded: films are refused that the embedded models
+    do not know; measuring on the theatre's own needs no such check.
     """
 
     settings: Settings
@@ -59,12 +60,13 @@ class Context:
     on_words: Callable[[str], None] | None = None
     on_update: Callable[[str, dict[str, Any]], None] | None = None
     on_progress: Callable[[Progress], None] | None = None
+    guarded: bool = True
 
     @property
-    def embedded(self) -> bool:
-        """Whether the pack captions or reasons: then unknown kinds of video must be declined."""
-        agents = (self.agents[r] for r in ("captioner", "reasoner") if r in self.agents)
-        return any(agent.spec.provider == "embedded" for agent in agents)
+    def embedded(self) -> tuple[str, ...]:
+        """The roles that the pack fills: then films that it does not know are refused."""
+        roles = [role for role, agent in self.agents.items() if agent.spec.provider == EMBEDDED]
+        return (*roles, *(["detector"] if self.detector.name == f"{EMBEDDED}:" else []))
 
     def check_models(self) -> None:
         """Raises SettingsError when a model of ours cannot answer: asked before a film is decoded,
@@ -202,7 +204,11 @@ def open_context(
             dynamic_fps=max(settings.fps, settings.dynamic_fps),
             max_side=settings.max_side,
         ),
-        warnings=(*loaded.warnings, *_ended(named)),
+        warnings=(
+            *loaded.warnings,
+            *notes(settings, dataset="generator" in roles),
+            *_ended(named),
+        ),
     )
 
 

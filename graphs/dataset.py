@@ -20,7 +20,7 @@ from langgraph.types import Command, Send
 
 from videoespresso.agents import generator
 from videoespresso.dataset_record import REFUSED, UNUSABLE, path_text
-from videoespresso.errors import ModelError, ModelOutputError
+from videoespresso.errors import ModelError, ModelOutputError, UnknownFilmError
 from videoespresso.graphs import watch
 from videoespresso.graphs.bound import bound
 from videoespresso.graphs.context import Context, needed
@@ -40,8 +40,6 @@ from videoespresso.tasks import TASKS
 from videoespresso.types import Caption
 
 DatasetGraph: TypeAlias = CompiledStateGraph[DatasetState, DatasetContext, Filmed, Outcome]
-
-STRANGE = "the embedded captioner does not know this kind of video, so its captions would be wrong"
 
 
 def probe(state: DatasetState, runtime: Runtime[DatasetContext]) -> dict[str, Any]:
@@ -64,9 +62,14 @@ def probe(state: DatasetState, runtime: Runtime[DatasetContext]) -> dict[str, An
 
 
 def sample(state: DatasetState, runtime: Runtime[DatasetContext]) -> dict[str, Any]:
-    """See `watch.sample`; few files are decoded at a time."""
-    with runtime.context.decoding:
-        return watch.sample(state, _base(runtime))
+    """See `watch.sample`; few files are decoded at a time. A film that the embedded models do not
+    know is a reject."""
+    try:
+        with runtime.context.decoding:
+            return watch.sample(state, _base(runtime))
+    except UnknownFilmError as error:
+        rejected = reject(state["video"], "sample", "unknown kind of video", str(error))
+        return {**rejected, "stop": "unknown"}
 
 
 def _of_a_question(node: watch.Node) -> Callable[..., Json]:
@@ -87,8 +90,6 @@ def _base(runtime: Runtime[DatasetContext]) -> Runtime[Context]:
 def group(state: DatasetState, runtime: Runtime[DatasetContext]) -> dict[str, Any]:
     """Surviving captions in rows of `context.group` (paper, step 4); a short remainder joins the
     group before it."""
-    if state.get("stop") == "strange":
-        return {"groups": [], **reject(state["video"], "caption", "unknown kind of video", STRANGE)}
     kept = set(state["kept"])
     rows = [c for c in state["captions"] if c["frame_id"] in kept and c["text"].strip()]
     size = runtime.context.group
@@ -274,7 +275,7 @@ def dataset_graph() -> DatasetGraph:
     builder.add_node("close", close)
     builder.add_edge(START, "probe")
     builder.add_conditional_edges("probe", _new, ["sample", "close"])
-    builder.add_conditional_edges("sample", _known, ["caption", "group"])
+    builder.add_conditional_edges("sample", _known, ["caption", "close"])
     for a, b in pairwise(("caption", "remember", "filter", "group")):
         builder.add_edge(a, b)
     builder.add_conditional_edges("group", to_groups, ["questions", "close"])
@@ -287,8 +288,8 @@ def _new(state: DatasetState) -> str:
     return "close" if state.get("stop") else "sample"
 
 
-def _known(state: DatasetState) -> Literal["caption", "group"]:
-    return "group" if state.get("stop") else "caption"
+def _known(state: DatasetState) -> Literal["caption", "close"]:
+    return "close" if state.get("stop") else "caption"
 
 
 def build_dataset_graph(context: DatasetContext) -> DatasetGraph:

@@ -11,7 +11,6 @@ from videoespresso.graphs.state import Json, State
 from videoespresso.types import Answer, DroppedFrame, EvidenceStep, Gap, Video, Work
 
 NOT_CARRIED = "The frames that were looked at do not carry an answer to this question."
-STRANGE = "The embedded models do not know this kind of video, so they give no answer."
 STOPPED = "A limit was reached before there was an answer; what was found until then is kept."
 
 
@@ -22,20 +21,20 @@ def finish(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     conclusion = Conclusion.model_validate(
         state.get("conclusion") or {"answered": False, "answer": ""}
     )
-    stop, verdict = state.get("stop", ""), state.get("verdict", {})
+    stop = state.get("stop", "")
     options = tuple(state.get("options", []))
     answered = conclusion.answered and bool(conclusion.answer.strip())
     choice = choice_of(conclusion, options) if answered else None
     text = options[choice] if choice is not None else conclusion.answer.strip()
     if not answered:
-        text = STRANGE if stop == "strange" else STOPPED if stop == "budget" else NOT_CARRIED
+        text = STOPPED if stop == "budget" else NOT_CARRIED
     answer = Answer(
         question=state["question"],
         options=options,
         text=text,
         choice=choice,
         answered=answered,
-        checked=answered and bool(verdict.get("checked")) and bool(verdict.get("carried")),
+        checked=answered and _confirmed(state),
         evidence=_evidence(state),
         core_frames=core,
         dropped=_dropped(state),
@@ -50,6 +49,13 @@ def finish(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     return {"answer": answer.model_dump(mode="json")}
 
 
+def _confirmed(state: State) -> bool:
+    """Whether the checker agreed, and had evidence to agree with."""
+    verdict = state.get("verdict", {})
+    agreed = bool(verdict.get("checked")) and bool(verdict.get("carried"))
+    return agreed and bool(state.get("steps")) and bool(state.get("core"))
+
+
 def _doubts(state: State, answered: bool, choice: int | None) -> list[str]:
     """What a reader should know before trusting the answer."""
     doubts = []
@@ -58,6 +64,8 @@ def _doubts(state: State, answered: bool, choice: int | None) -> list[str]:
         doubts.append(
             f"The checker is not convinced: {verdict.get('missing') or 'no reason given'}"
         )
+    if answered and not state.get("steps"):
+        doubts.append("The reasoner gave no evidence for this answer.")
     if answered and state.get("options") and choice is None:
         doubts.append("The model's reply is none of the options; it is given as it was written.")
     return doubts

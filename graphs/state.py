@@ -76,7 +76,8 @@ class State(Ask, total=False):
     round: int
     """How often frames were selected."""
     stop: str
-    """Why the run ends early ("budget", "strange"); empty while it goes on."""
+    """Why the run ends early ("budget", for a dataset "unknown", "duplicate"); empty while it goes
+    on."""
     work: Annotated[dict[str, int], add]
     """Counters of `Work`."""
     gaps: Annotated[list[Json], union]

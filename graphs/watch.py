@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 from langgraph.runtime import Runtime
 
 from videoespresso.agents import captioner
-from videoespresso.errors import ModelError, VideoError
+from videoespresso.errors import ModelError
 from videoespresso.graphs import progress
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.records import captions_of, core_frames, dump, frames_of
@@ -21,6 +21,7 @@ from videoespresso.graphs.selection import evenly
 from videoespresso.graphs.state import Json, State
 from videoespresso.memory.downloads import Downloads
 from videoespresso.models.batch_api.collector import Deferred
+from videoespresso.models.unknown_film import unknown_film
 from videoespresso.tools.frame_similarity import first_of_similar
 from videoespresso.tools.sampling import Sampled, SamplingPlan, refine
 from videoespresso.tools.sampling import sample as sampled
@@ -63,7 +64,10 @@ def probe_message(wrote: Json) -> str:
 
 
 def sample(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
-    """Frames into the store, or those of an earlier question; and whether we know such videos."""
+    """Frames into the store, or those of an earlier question.
+
+    Raises UnknownFilmError where the pack is to speak of a film that is not the theatre's.
+    """
     context = runtime.context
     video = Video.model_validate(state["video"])
     key = sampling_key(context)
@@ -83,7 +87,8 @@ def sample(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
         "captions": [dump(c) for c in remembered],
         "work": {"decoded": decoded, "remembered": len(remembered)},
     }
-    return update | strange(context, frames)
+    refuse_unknown(context, frames, state["path"], state.get("question", ""))
+    return update
 
 
 def sample_message(wrote: Json) -> str:
@@ -181,16 +186,13 @@ MESSAGES: Mapping[str, Callable[[Json], str]] = {
 def watch(context: Context, path: str, question: str = "") -> State:
     """The state as it is before core frames are selected; what is known already is not done again.
 
-    Raises VideoError for a video that the embedded models do not know, BudgetExceeded at a limit.
+    Raises UnknownFilmError for a film that the embedded models do not know, BudgetExceeded at a
+    limit.
     """
     runtime = Runtime(context=context)
     state: Any = {"path": path, "question": question, "options": []}
     state |= probe(state, runtime)
     state |= sample(state, runtime)
-    if state.get("stop"):
-        raise VideoError(
-            " ".join(state["warnings"]), hint="Configure real models, e.g. --profile openai."
-        )
     if new_or_known(state) == "caption":
         state |= caption(state, runtime)
         state |= remember(state, runtime)
@@ -236,17 +238,18 @@ def stored(context: Context, video: Video, seen: Iterable[Sampled]) -> list[Fram
     return refs
 
 
-def strange(context: Context, frames: Sequence[FrameRef]) -> dict[str, Any]:
-    """The pack declines videos that are unlike all it was trained on."""
-    if not context.embedded or not frames:
-        return {}
-    from videoespresso.models.embedded.domain import WARNING, strange_frames  # noqa: PLC0415 - ONNX
+def refuse_unknown(
+    context: Context, frames: Sequence[FrameRef], path: str, question: str = ""
+) -> None:
+    """Raises UnknownFilmError where the pack fills a role and the film is not the theatre's."""
+    roles = context.embedded
+    if not roles or not frames or not context.guarded:
+        return
+    from videoespresso.models.embedded.domain import is_theatre  # noqa: PLC0415 - draws stages
 
     some = [frames[k] for k in evenly(len(frames), DOMAIN_FRAMES)]
-    flags = strange_frames([context.store.image(f) for f in some])
-    if 2 * sum(flags) <= len(flags):
-        return {}
-    return {"stop": "strange", "warnings": [WARNING.format(strange=sum(flags), n=len(flags))]}
+    if not is_theatre([context.store.image(f) for f in some]):
+        raise unknown_film(context.settings, roles, path, question)
 
 
 def closer(

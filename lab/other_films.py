@@ -240,5 +240,5 @@ ALTERED: dict[str, Callable[[Image.Image], Image.Image]] = {
 def _pictures(clip: Path) -> Pictures:
     """FRAMES pictures of a real clip, evenly over it."""
     with av.open(str(clip)) as container:
-        every = [frame.to_image() for frame in container.decode(video=0)]
-    return [every[k * len(every) // FRAMES] for k in range(FRAMES)]
+        every = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    return [Image.fromarray(every[k * len(every) // FRAMES]) for k in range(FRAMES)]

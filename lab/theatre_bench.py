@@ -69,7 +69,7 @@ class Bench:
     @classmethod
     def open(cls, settings: Settings, *, checks: bool = True) -> "Bench":
         """Raises SettingsError and MemoryStoreError as `open_context` does."""
-        return cls(open_context(settings), checks)
+        return cls(replace(open_context(settings), guarded=False), checks)
 
     def __post_init__(self) -> None:
         if not self.checks:

@@ -203,7 +203,6 @@ def _condition(records: Records) -> Json:
         **{name: asdict(e) for name, e in numbers.items() if e},
         "errors": sum(errors.values()),
         "error texts": dict(errors.most_common(5)),
-        "declined as unlike the theatre": sum(r.get("stop") == "strange" for r in records),
         "with gaps": sum(bool(r.get("gaps")) for r in records),
         "seconds a question": round(sum(r["seconds"] for r in records) / len(records), 3),
     }

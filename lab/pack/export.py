@@ -10,15 +10,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from lab.pack.batches import to_pixels
 from lab.pack.frames import FrameSet
 from lab.pack.shape import IMAGE_SIZE, IMAGE_TOKENS, MAX_TOKENS
 
 CONTEXT = 3072
 """Prompt tokens the pack takes: 16 frames with captions and boxes are about 1,100."""
-DOMAIN_FRAMES = 4000
-DOMAIN_QUANTILE = 0.999
-DOMAIN_MARGIN = 2.5
 """The held-out style, which is still the theatre, lies at up to 2.1 times the quantile."""
 
 
@@ -179,31 +175,6 @@ def write_onnx(model: Any, folder: Path) -> None:
     np.save(folder / "embeddings.npy", table)
 
 
-def write_domain(model: Any, frames: FrameSet, folder: Path) -> None:
-    """What training frames look like to the model: mean, precision, and how far is too far."""
-    rng = np.random.default_rng(0)
-    picked = np.sort(
-        rng.choice(len(frames.truth), min(DOMAIN_FRAMES, len(frames.truth)), replace=False)
-    )
-    vision, pooled = Vision(model).eval(), []
-    with torch.no_grad():
-        for part in np.array_split(picked, max(1, len(picked) // 64)):
-            pooled.append(vision(to_pixels(frames.pixels[part])).mean(1).numpy())
-    x = np.concatenate(pooled)
-    rng.shuffle(x)
-    fit, rest = x[: len(x) // 2], x[len(x) // 2 :]
-    mean = fit.mean(0)
-    precision = np.linalg.inv(np.cov(fit.T) + 1e-3 * np.eye(x.shape[1]))
-    d = rest - mean
-    distance = np.sqrt(np.einsum("nd,de,ne->n", d, precision, d))
-    np.savez(
-        folder / "domain.npz",
-        mean=mean.astype(np.float32),
-        precision=precision.astype(np.float32),
-        threshold=np.float32(np.quantile(distance, DOMAIN_QUANTILE) * DOMAIN_MARGIN),
-    )
-
-
 def export(model: Any, processor: Path, frames: FrameSet, out: Path) -> None:
     """Write `out`/lvlm and `out`/torch."""
     lvlm, twin = out / "lvlm", out / "torch"
@@ -211,7 +182,6 @@ def export(model: Any, processor: Path, frames: FrameSet, out: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     model = model.cpu().eval().float()
     write_onnx(model, lvlm)
-    write_domain(model, frames, lvlm)
     for name in ("tokenizer.json", "chat_template.jinja"):
         shutil.copy(processor / name, lvlm / name)
     for path in processor.iterdir():

@@ -57,7 +57,8 @@ class FrameBox(Record):
 
 
 class GroundedItem(Record):
-    """A key item: an object named in the evidence. No boxes: looked for and not found.
+    """A key item: an object named in the evidence. No boxes: not found, where a detector looked
+    (`DatasetItem.detected`).
 
     at: the character of its sentence where the name begins, None where not said.
     """
@@ -125,9 +126,9 @@ class DatasetItem(Record):
 
     id: see `item_id`. letter: the right option's, None without options. group: number of the
     caption group in its video, from 0. made: stage -> who made it ("caption", "generate", "verify",
-    "annotate", "ground_time", "ground_space", "distract"). cost: stage -> what this record's own
-    calls cost when they were made; captions and generation are shared, so they are in the manifest.
-    extra: what a source file had that we have no field for.
+    "annotate", "ground_time", "ground_space", "distract"); `embedded` are those of the pack. cost:
+    stage -> what this record's own calls cost when they were made; captions and generation are
+    shared, so they are in the manifest. extra: what a source file had that we have no field for.
     """
 
     schema_version: Literal[1] = VERSION
@@ -158,6 +159,17 @@ class DatasetItem(Record):
         if wrong := [n for n in named if n is not None and not 0 <= n < frames]:
             raise ValueError(f"core frame {wrong[0]} is named, but there are {frames}")
         return self
+
+    @property
+    def embedded(self) -> tuple[str, ...]:
+        """The stages that embedded models made, which know the synthetic theatre only."""
+        return tuple(stage for stage, by in self.made.items() if by.model.startswith("embedded:"))
+
+    @property
+    def detected(self) -> bool:
+        """Whether a detector may have looked for the key items; a source that does not say may."""
+        by = self.made.get("ground_space")
+        return by is None or by.model != "off"
 
     @property
     def key_items(self) -> tuple[GroundedItem, ...]:

@@ -3,6 +3,7 @@
 VideoEspressoError
 ├── UserError            you: a file, a flag, a key
 │   ├── VideoError       the video cannot be read (missing, truncated, audio only, …)
+│   │   ├── UnknownFilmError it is none that the embedded models were made for
 │   │   └── DownloadError    the video's address cannot be fetched; `retryable` as below
 │   │       └── AddressError it is refused: neither http nor https, or not public
 │   └── SettingsError    a spec, profile or setting is wrong
@@ -33,6 +34,11 @@ class UserError(VideoEspressoError):
 
 class VideoError(UserError):
     """The video cannot be read; the message names the file and what is wrong with it."""
+
+
+class UnknownFilmError(VideoError):
+    """Embedded models were to speak of a film that is unlike all that they were taught. Nothing was
+    asked of them; `hint` has commands, one a line, that would work."""
 
 
 class DownloadError(VideoError):

@@ -38,7 +38,7 @@ HARMLESS = frozenset(
 """Keys that count from a file nobody trusted: they send nothing elsewhere and run nothing."""
 LOWER_ONLY = ("budget_", "download_")
 """Limits, which count from there where they are lower."""
-DEFAULT_SOURCE = "default"
+DEFAULT_SOURCE, GIVEN = "default", "given"
 
 _SECRET = re.compile(
     r"""://[^/@\s]*:[^/@\s]*@        # https://user:password@host
@@ -187,7 +187,7 @@ class Settings(Record):
         in_environment, unknown = _from_environment(environ)
         above = [(PREFIX + key.upper(), {key: value}) for key, value in in_environment.items()]
         asked = {key: value for key, value in (given or {}).items() if value is not None}
-        above.append(("given", asked))
+        above.append((GIVEN, asked))
         chosen = {key: value for _, layer in above for key, value in _spread(layer).items()}
         if lost := _without_its_model(ignored, chosen):
             raise SettingsError(
@@ -205,9 +205,34 @@ class Settings(Record):
                 values[key], sources[key] = value, source
         return _build(values, sources, (*warnings, *unknown))
 
+    def changed(self, given: Mapping[str, Any]) -> "Settings":
+        """These settings with others over them, as `load` reads what is given; None is not given.
+        Raises SettingsError as it does."""
+        over = {key: value for key, value in given.items() if value is not None}
+        for key, value in over.items():
+            _check(key, value, GIVEN)
+        over = _spread(over)
+        own = {key: getattr(self, key) for key in self.model_fields_set if key in KNOWN}
+        sources = self.sources | dict.fromkeys(over, GIVEN)
+        return _build(own | over, sources, self.warnings)
+
     def source(self, key: str) -> str:
         """Where the value came from: a file, a variable, "given" or "default"."""
         return self.sources.get(key, DEFAULT_SOURCE)
+
+
+def settings_of(
+    settings: "Settings | Mapping[str, Any] | None" = None,
+    *,
+    model: str | None = None,
+    profile: str | None = None,
+) -> Settings:
+    """What a caller gave as settings: none of them, a mapping as for `Settings.load`, or settings
+    that were loaded; with a model for every chat role and a profile over them."""
+    over = {MODEL: model, "profile": profile}
+    if isinstance(settings, Settings):
+        return settings.changed(over) if model or profile else settings
+    return Settings.load({**(settings or {}), **{k: v for k, v in over.items() if v is not None}})
 
 
 KNOWN = (MODEL, *(key for key in Settings.model_fields if key not in ("sources", "warnings")))

@@ -194,7 +194,8 @@ class Answer(Record):
 
     text: the answer, or a sentence saying that the frames do not carry one.
     choice: 0-based position among the options, None for a free question or when undecided.
-    answered: False when the evidence does not carry an answer. checked: the checker agreed.
+    answered: False when the evidence does not carry an answer. checked: the checker agreed that
+    it does; never so without steps of evidence and core frames.
     settings: model spec a role, prompts hash, selection strategy, fps, pixels - what a number
     computed from this answer depends on. video: the one that was asked; of several the first, and
     `videos` has all of them.
@@ -217,6 +218,13 @@ class Answer(Record):
     gaps: tuple[Gap, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    @property
+    def detected(self) -> bool:
+        """Whether a detector looked at every core frame: only then is an item without a box one
+        that was not found."""
+        off = self.settings.get("detector", "off") == "off"
+        return not off and all(gap.stage != "ground" for gap in self.gaps)
+
 
 class SeenFrame(Record):
     """A core frame as a chat remembers it: enough to find its pixels in the frame store."""
@@ -233,8 +241,8 @@ class ChatTurn(Record):
     """A question of a chat and what came of it: ids, text and numbers, so that a thread is small.
 
     said: the question as typed. question: as understood, standing alone. video: path of the file
-    it is about. options, choice: the possible answers, and which of them it is, from 0. usage: over
-    all roles.
+    it is about. options, choice: the possible answers, and which of them it is, from 0.
+    detected: the answer's. usage: over all roles.
     """
 
     said: str
@@ -245,6 +253,7 @@ class ChatTurn(Record):
     choice: int | None = None
     answered: bool = True
     checked: bool = False
+    detected: bool = True
     frames: tuple[SeenFrame, ...] = ()
     evidence: tuple[EvidenceStep, ...] = ()
     work: Work = Work()

@@ -1,16 +1,15 @@
 """The embedded pack as it ships: it looks, it answers, and it knows what it does not know."""
 
 import json
+import random
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
-from tests.helpers.videos import real_clips
+from lab.other_films import KINDS
 
 import videoespresso as ve
 from videoespresso.models.embedded import PACK_LVLM
-from videoespresso.models.embedded.domain import strange_frames
+from videoespresso.models.embedded.domain import is_theatre
 from videoespresso.theatre import make_story
 from videoespresso.theatre.style import StyleFamily
 
@@ -43,31 +42,16 @@ def test_a_question_about_a_sample(video: str, question: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("style", ["train", "held_out"])
-def test_theatre_frames_are_known(style: StyleFamily) -> None:
-    seeds = range(1_050_000, 1_050_040)
-    known = [make_story(s, style).scene(3.0).render(480) for s in seeds]
-    assert sum(strange_frames(known)) <= 2
+def test_theatre_films_are_known(style: StyleFamily) -> None:
+    for seed in range(1_050_000, 1_050_012):
+        story = make_story(seed, style)
+        assert is_theatre([story.scene(k * story.duration_s / 3).render(320) for k in range(3)])
 
 
-def test_what_is_no_drawing_is_not_known() -> None:
-    rng = np.random.default_rng(0)
-    noise = rng.integers(0, 255, (180, 320, 3), dtype=np.uint8)
-    ramp = np.add.outer(np.linspace(0, 120, 180), np.linspace(0, 120, 320))
-    grain = rng.normal(0, 6, (180, 320))
-    camera = np.stack([ramp + grain, ramp[::-1] + grain, 255 - ramp + grain], -1)
-    pictures = [noise, camera.clip(0, 255).astype(np.uint8)]
-    assert all(strange_frames([Image.fromarray(p) for p in pictures]))
-
-
-@pytest.mark.extras
-@pytest.mark.parametrize("name", ["bikes", "bigbuckbunny", "carphone_pristine"])
-def test_a_real_video_is_declined_with_what_to_do(name: str, tmp_path: Path) -> None:
-    clip = next(p for p in real_clips() if p.stem == name)
-    settings = ve.Settings.load({"cache_dir": tmp_path}, environ={})
-    answer = ve.ask(clip, "What is the man doing?", settings=settings)
-    assert (answer.answered, answer.choice, answer.evidence) == (False, None, ())
-    assert any("--profile openai" in w for w in answer.warnings)
-    assert {d.stage for d in answer.dropped} == {"caption"}, "what was looked at is listed"
+@pytest.mark.parametrize("kind", KINDS)
+def test_films_of_others_are_not_known(kind: str) -> None:
+    for seed in range(2):
+        assert not is_theatre(KINDS[kind](random.Random(f"{kind} {seed}")))
 
 
 def test_the_pack_says_what_it_is() -> None:

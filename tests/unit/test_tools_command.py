@@ -15,7 +15,6 @@ from videoespresso.cli.app import main
 from videoespresso.cli.console import Exit, err, out
 from videoespresso.cli.tools import AROUND_S, FRAMES, instants
 from videoespresso.errors import UserError
-from videoespresso.models.embedded import domain
 from videoespresso.tools import registry
 from videoespresso.tools.registry import GROUP
 
@@ -154,10 +153,7 @@ def test_what_is_outside_the_video_is_refused(when: Any) -> None:
         instants(16.0, *when)
 
 
-def test_the_pack_describes_nothing_that_it_does_not_know(
-    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(domain, "strange_frames", lambda images: [True] * len(images))
+def test_the_pack_describes_nothing_that_it_does_not_know(tmp_path: Path, capsys: Any) -> None:
     video = square_video(tmp_path / "square.mp4", seconds=2)
     line = ["tools", "try", "look_closer", str(video), "--from", "0", "--to", "1"]
     assert main(line) == Exit.FAILED

@@ -1,7 +1,7 @@
 """`ask`: a question about a video, through the graph, as one call."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from videoespresso.api.answer import Answer
 from videoespresso.api.question_checks import check_question
 from videoespresso.errors import UserError
-from videoespresso.settings import Settings
+from videoespresso.settings import Settings, settings_of
 from videoespresso.types import Progress, Record
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ class Asking(TypedDict, total=False):
 
     options: Sequence[str]
     select: str | None
-    settings: Settings | None
+    settings: Settings | Mapping[str, Any] | None
+    model: str | None
+    profile: str | None
     tools: "Sequence[Given]"
     budget: "Budget | None"
     on_progress: OnProgress | None
@@ -52,7 +54,9 @@ def ask(
     *,
     options: Sequence[str] = (),
     select: str | None = None,
-    settings: Settings | None = None,
+    settings: Settings | Mapping[str, Any] | None = None,
+    model: str | None = None,
+    profile: str | None = None,
     tools: "Sequence[Given]" = (),
     budget: "Budget | None" = None,
     on_step: Callable[[Step], None] | None = None,
@@ -63,10 +67,11 @@ def ask(
     video: a path or an http(s) address (tools/fetch/download.py), or several of them: then each is
     looked at by itself, and the evidence names the video of each step. options: possible answers;
     the answer's `choice` is the position of one of them. select: the selection strategy (paper,
-    retrieval, uniform:K, keyframes, all). settings: default `Settings.load()`. tools: more
-    tools than the settings name. budget: limits shared with other questions; default those of
-    the settings, for this question alone. on_step: called as each node ends. on_progress:
-    called with what is under way, e.g. `ve.ProgressBar()`.
+    retrieval, uniform:K, keyframes, all). settings: default `Settings.load()`; a mapping
+    is what that is given. model: a spec for every chat role, over the settings. profile: a named
+    set of models. tools: more tools than the settings name. budget: limits shared with other
+    questions; default those of the settings, for this question alone. on_step: called as each node
+    ends. on_progress: called with what is under way, e.g. `ve.ProgressBar()`.
 
     Raises VideoError, SettingsError, ModelError; UserError for a question that is empty and for
     options that are no choice, before anything is looked at. A reached budget is no error: the
@@ -79,6 +84,8 @@ def ask(
         options=options,
         select=select,
         settings=settings,
+        model=model,
+        profile=profile,
         tools=tools,
         budget=budget,
         on_progress=on_progress,
@@ -136,7 +143,9 @@ def _settings(question: str, asking: Asking) -> Settings:
     from videoespresso.graphs.selection import strategy  # noqa: PLC0415 - slow to import
 
     check_question(question, asking.get("options", ()))
-    settings = asking.get("settings") or Settings.load()
+    settings = settings_of(
+        asking.get("settings"), model=asking.get("model"), profile=asking.get("profile")
+    )
     if (select := asking.get("select")) is not None:
         settings = settings.model_copy(update={"select": select})
     strategy(settings.select)

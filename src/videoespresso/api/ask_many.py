@@ -18,7 +18,7 @@ from videoespresso.errors import (
     UserError,
     VideoEspressoError,
 )
-from videoespresso.settings import Settings
+from videoespresso.settings import Settings, settings_of
 from videoespresso.types import Progress
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def ask_many(
     jobs: int = JOBS,
     retry_errors: bool = False,
     select: str | None = None,
-    settings: Settings | None = None,
+    settings: Settings | Mapping[str, Any] | None = None,
     tools: "Sequence[Given]" = (),
     stop: threading.Event | None = None,
     on_progress: OnProgress | None = None,
@@ -72,7 +72,7 @@ def ask_many(
 
     if jobs < 1:
         raise UserError(f"jobs is {jobs}", hint="It must be at least 1.")
-    settings = settings or Settings.load()
+    settings = settings_of(settings)
     strategy(select or settings.select)
     open_context(settings, tools)  # unusable settings and tools raise now, not per question
     planned = plan(questions)

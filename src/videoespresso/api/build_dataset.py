@@ -1,8 +1,8 @@
 """`build_dataset`: many videos, several at a time, resumable at every stage."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from videoespresso.dataset.batch_rounds import Batch, in_batches
 from videoespresso.dataset.engine import JOBS, Engine, LocalEngine
@@ -14,7 +14,7 @@ from videoespresso.dataset.videos import find_videos
 from videoespresso.errors import MemoryStoreError, UserError
 from videoespresso.graphs.dataset_context import GROUP, open_dataset_context
 from videoespresso.report.dataset_page import write_page
-from videoespresso.settings import Settings
+from videoespresso.settings import Settings, settings_of
 from videoespresso.types import Usage
 
 __all__ = ["Batch", "Built", "Progress", "build_dataset"]
@@ -24,7 +24,7 @@ def build_dataset(
     videos: str | Path | Iterable[str | Path],
     out: str | Path,
     *,
-    settings: Settings | None = None,
+    settings: Settings | Mapping[str, Any] | None = None,
     seed: int = 0,
     group: int = GROUP,
     jobs: int | None = None,
@@ -58,7 +58,7 @@ def build_dataset(
         )
     if batch is not None and engine != "local":
         raise UserError("batches are not for a cluster", hint="Leave --engine away.")
-    settings = settings or Settings.load()
+    settings = settings_of(settings)
     paths = find_videos([videos] if isinstance(videos, str | Path) else videos)
     folder = Folder(Path(out))
     context = open_dataset_context(settings)

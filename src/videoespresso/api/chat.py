@@ -6,7 +6,7 @@ chat.ask("and after that?")
 """
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from videoespresso.graphs.context import Context, open_context
 from videoespresso.graphs.selection import strategy
 from videoespresso.memory.threads import ThreadStore, config
 from videoespresso.report.text import clock, file_name
-from videoespresso.settings import Settings
+from videoespresso.settings import Settings, settings_of
 from videoespresso.tools.base import Given, Tool
 from videoespresso.tools.fetch.download import local
 from videoespresso.tools.registry import load_tools
@@ -50,15 +50,17 @@ class Chat:
         videos: str | Path | Sequence[str | Path] = (),
         *,
         thread: str | None = None,
-        settings: Settings | None = None,
+        settings: Settings | Mapping[str, Any] | None = None,
+        model: str | None = None,
+        profile: str | None = None,
         tools: Sequence[Given] = (),
         threads: ThreadStore | None = None,
         context: Context | None = None,
         on_progress: OnProgress | None = None,
     ) -> None:
         """videos: of a new chat, files or http(s) addresses, which are fetched now. thread: the
-        name of a kept one, "" for the one used last; its videos come with it. settings: default
-        `Settings.load()`. tools: more tools than the settings name. threads: where chats are kept;
+        name of a kept one, "" for the one used last; its videos come with it. settings, model,
+        profile: see `ask`. tools: more tools than the settings name. threads: where chats are kept;
         default the folder `chats` of the cache. context: models and stores that are open already,
         instead of settings and tools. on_progress: called with what is under way, while a video is
         fetched and a question is answered, e.g. `ve.ProgressBar()`.
@@ -66,7 +68,9 @@ class Chat:
         Raises VideoError for a video that cannot be read, UserError for a thread that does not
         exist or is open elsewhere, SettingsError and MemoryStoreError.
         """
-        settings = context.settings if context else settings or Settings.load()
+        settings = (
+            context.settings if context else settings_of(settings, model=model, profile=profile)
+        )
         paths = [videos] if isinstance(videos, str | Path) else list(videos)
         if bool(paths) == (thread is not None):
             raise UserError(
@@ -245,6 +249,7 @@ class Chat:
         with open_video(self.video()) as reader:
             video = reader.video
             refs = watch.stored(means, video, refine(reader, start_s, end_s, means.plan))
+        watch.refuse_unknown(means, refs, video.path)
         if not refs:
             raise UserError(
                 f"there is nothing from {clock(start_s)} to {clock(end_s)}",

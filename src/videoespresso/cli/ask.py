@@ -27,7 +27,7 @@ from videoespresso.cli.options import (
     takes_settings,
 )
 from videoespresso.errors import UserError
-from videoespresso.report.text import clock, file_name, letter, money, printable, total
+from videoespresso.report.text import clock, file_name, item_text, letter, money, printable, total
 from videoespresso.settings import Settings
 from videoespresso.types import Answer, CoreFrame
 
@@ -177,10 +177,8 @@ def show(answer: Answer, *, quiet: bool, elapsed_s: float) -> None:
         where = f"{one_line(file_name(step.video))}  " if step.video else ""
         out().print(f"  {clock(step.time_s):>8}  {where}{one_line(step.text)}")
         for item in step.items:
-            boxes = ", ".join(
-                f"[{' '.join(f'{v:.2f}' for v in box.xyxy)}] {box.score:.2f}" for box in item.boxes
-            )
-            out().print(f"            {one_line(item.name)}: {boxes or 'not found'}", style="dim")
+            if text := item_text(item, detected=answer.detected):
+                out().print(f"            {one_line(text)}", style="dim")
     out().print(f"\n{footer(answer, elapsed_s)}", style="dim")
 
 

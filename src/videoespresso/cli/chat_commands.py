@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
 from videoespresso.errors import UserError
-from videoespresso.report.text import clock, letter, money
+from videoespresso.report.text import clock, item_text, letter, money
 from videoespresso.settings import DATASET_ROLES, ROLES
 
 if TYPE_CHECKING:
@@ -84,10 +84,8 @@ def evidence(session: Session, given: str) -> Shown:
         step = steps[position]
         yield f"{position + 1}. {clock(step.time_s)}  {step.text}"
         for item in step.items:
-            boxes = ", ".join(
-                f"[{' '.join(f'{v:.2f}' for v in box.xyxy)}] {box.score:.2f}" for box in item.boxes
-            )
-            yield f"   {item.name}: {boxes or 'not found'}"
+            if text := item_text(item, detected=turn.detected):
+                yield f"   {text}"
         for frame in turn.frames:
             if given and frame.id == step.frame_id:
                 yield _still(session, frame)

@@ -88,10 +88,10 @@ def err() -> "Console":
 
 
 def say_error(error: VideoEspressoError) -> None:
-    """One line and, where there is one, the hint."""
+    """One line and, where there is one, the hint, whose commands are on lines of their own."""
     err().print(f"error: {one_line(str(error))}", style="bold red")
-    if error.hint:
-        err().print(f"hint:  {one_line(error.hint)}", style="yellow")
+    for number, line in enumerate(error.hint.splitlines()):
+        err().print(f"{'       ' if number else 'hint:  '}{one_line(line)}", style="yellow")
 
 
 def say_warning(text: str) -> None:

@@ -184,10 +184,10 @@ def run(
     a limit, a refused key or Ctrl-C has ended. On Ctrl-C says how to go on."""
     from videoespresso.api.build_dataset import Built, build_dataset
     from videoespresso.dataset.engine import few_arenas
-    from videoespresso.models.profiles import UNCONFIGURED, configured
+    from videoespresso.models.profiles import UNCONFIGURED, configured, notes
 
     few_arenas()
-    for warning in settings.warnings:
+    for warning in (*settings.warnings, *notes(settings, dataset=True)):
         say_warning(warning)
     if not configured(settings) and not quiet:
         err().print(f"note: {UNCONFIGURED}", style="dim")

@@ -190,11 +190,12 @@ def show_item(item: DatasetItem) -> None:
         mark = "*" if letter(k) == item.letter else " "
         show(f" {mark} {letter(k)}  {one_line(option)}")
     show(f"Answer: {one_line(item.answer)}\n")
+    missing = "not found" if item.detected else "no boxes"
     for step in item.evidence:
         at = f"[{step.frame + 1}] " if step.frame is not None else ""
         show(f"{at}{one_line(step.text)}")
         for thing in step.items:
-            show(f"      {one_line(thing.name)}: {_boxes(thing.boxes)}", style="dim")
+            show(f"      {one_line(thing.name)}: {_boxes(thing.boxes) or missing}", style="dim")
     show("")
     show_table(
         "Frame#", "Instant#", "Caption", "Rule", "Image",
@@ -220,4 +221,4 @@ def _boxes(boxes: tuple[FrameBox, ...]) -> str:
         on = f" on [{box.frame + 1}]" if box.frame is not None else ""
         score = f" {box.score:.2f}" if box.score is not None else ""
         shown.append(f"({corners}){on}{score}")
-    return "; ".join(shown) or "not found"
+    return "; ".join(shown)

@@ -18,7 +18,7 @@ from videoespresso.cli.console import (
     write_json,
 )
 from videoespresso.cli.options import Detector, takes_settings
-from videoespresso.errors import UserError
+from videoespresso.errors import UnknownFilmError, UserError
 from videoespresso.report.text import clock
 from videoespresso.settings import Settings
 from videoespresso.types import FrameRef, Gap, Record
@@ -195,8 +195,9 @@ def _request(
     from dataclasses import replace
 
     from videoespresso.graphs.tool_use import tool_request
-    from videoespresso.graphs.watch import stored, strange
+    from videoespresso.graphs.watch import refuse_unknown, stored
     from videoespresso.tools.base import Means
+    from videoespresso.tools.detectors.base import Off
     from videoespresso.tools.sampling import Sampled
     from videoespresso.tools.video import open_video
     from videoespresso.types import CoreFrame
@@ -206,6 +207,12 @@ def _request(
         span, times = instants(about.duration_s, *when)
         pictures = {p.time_s: p for p in reader.at(times, context.plan.max_side)}.values()
         refs = stored(context, about, (Sampled(p, "tools try") for p in pictures))
+    try:
+        refuse_unknown(context, refs, video, question)
+        known = True
+    except UnknownFilmError as error:  # the tool may well know what the pack does not
+        say_warning(str(error))
+        context, known = replace(context, detector=Off()), False
     captions = {c.frame_id: c.text for c in context.memory.captions(context.memory_key(about.id))}
     closed = context.detector.labels is not None
     frames = [
@@ -217,11 +224,9 @@ def _request(
         for ref in refs
     ]
     request = tool_request(context, about, question, frames, span, arguments)
-    if doubts := strange(context, refs).get("warnings", []):
-        say_warning(doubts[0])
-        # the pack's captions of such pictures would be made up
-        return replace(request, means=replace(request.means, describe=Means().describe))
-    return request
+    if known:
+        return request
+    return replace(request, means=replace(request.means, describe=Means().describe))
 
 
 def instants(

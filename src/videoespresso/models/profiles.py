@@ -266,6 +266,25 @@ def _detector(settings: Settings, roles: Mapping[str, Role]) -> Role:
     return Role("detector", pulled or "off", "pulled" if pulled else NOT_CHOSEN)
 
 
+NO_BOXES = "no boxes: `videoespresso models pull detector`"
+"""Said with every answer where there is no detector because nobody chose one."""
+ONE_JUDGE = (
+    "{spec} both writes the questions and verifies them, so it judges its own work; another model "
+    "as verifier, e.g. -m verifier=SPEC, is stricter"
+)
+
+
+def notes(settings: Settings, *, dataset: bool = False) -> tuple[str, ...]:
+    """What should be known of the models before anything is made with them. dataset: for records
+    instead of answers. The teacher is two sets of rules and judges nothing of its own."""
+    roles = resolve(settings)
+    said = [NO_BOXES] if roles["detector"].source == NOT_CHOSEN else []
+    spec = roles["generator"].spec
+    if dataset and spec == roles["verifier"].spec != TEACHER:
+        said.append(ONE_JUDGE.format(spec=spec))
+    return tuple(said)
+
+
 ONE_IMAGE = ("llava:", "llava-phi3", "llama3.2-vision", "bakllava", "moondream", "llava-1.5")
 """Names (as Ollama and vLLM serve them) of models that take one image a request."""
 

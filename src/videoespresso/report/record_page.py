@@ -175,10 +175,11 @@ def _marks(item: DatasetItem, start: float, end: float) -> Iterable[Mark]:
             yield Mark(place(time_s - start, end - start), stage, f"{instant(time_s)} {text}")
 
 
-def boxes_found(thing: GroundedItem) -> str:
-    """The number of a key item's boxes and their best score, as text."""
+def boxes_found(thing: GroundedItem, item: DatasetItem) -> str:
+    """The number of a key item's boxes and their best score, as text; "no boxes" where no detector
+    looked for them."""
     scores = [box.score for box in thing.boxes if box.score is not None]
     if not thing.boxes:
-        return "not found"
+        return "not found" if item.detected else "no boxes"
     many = f"{len(thing.boxes)} boxes" if len(thing.boxes) > 1 else "1 box"
     return f"{many}, {max(scores):.2f}" if scores else many

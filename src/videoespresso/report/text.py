@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from videoespresso.types import Answer, Usage
+from videoespresso.types import Answer, KeyItem, Usage
 
 if TYPE_CHECKING:
     from videoespresso.dataset.inspect.blind_baselines import Guess
@@ -94,3 +94,13 @@ def printable(text: str) -> str:
     """
     kept = "".join(c for c in text if c in "\n\t" or not (ord(c) < 32 or 127 <= ord(c) < 160))
     return kept.encode("utf-8", "replace").decode("utf-8")
+
+
+def item_text(item: KeyItem, *, detected: bool) -> str:
+    """A key item with its boxes; "" for one without a box where no detector looked."""
+    boxes = ", ".join(
+        f"[{' '.join(f'{v:.2f}' for v in box.xyxy)}] {box.score:.2f}" for box in item.boxes
+    )
+    if not boxes and not detected:
+        return ""
+    return f"{item.name}: {boxes or 'not found'}"

@@ -27,6 +27,7 @@ Check = Literal[
     "letters",
     "longest",
     "video",
+    "embedded",
     "empty",
     "rejects",
 ]
@@ -50,6 +51,7 @@ MEND: Final[dict[Check, str]] = {
     "letters": "Shuffle the options anew: the letter alone gives the answer away.",
     "longest": "Make wrong options longer: the length alone gives the answer away.",
     "video": "Give the folder that the videos' paths start from, with the files as they were.",
+    "embedded": "Build it again with models that know such films, e.g. --profile openai.",
     "empty": "Build or convert something into this folder.",
     "rejects": "Mend the line of rejects.jsonl, or remove it: `stats` and `split` read it.",
 }

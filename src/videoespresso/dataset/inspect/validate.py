@@ -10,6 +10,7 @@ from typing import Final
 from PIL import Image
 from pydantic import ValidationError
 
+from videoespresso.dataset.inspect.embedded_parts import EmbeddedParts
 from videoespresso.dataset.inspect.record_checks import CHECKS, MEND, Check, Fault, faults
 from videoespresso.dataset.inspect.record_measures import right_and_wrong, words_in
 from videoespresso.dataset.records_io import (
@@ -106,6 +107,7 @@ class _Checking:
         self._by_far = Counter[bool]()
         self._images: dict[KeyFrame, str] = {}
         self._videos: dict[tuple[str, str], str] = {}
+        self._embedded = EmbeddedParts()
 
     def problems(self, records: Path) -> Iterator[Problem]:
         """All problems, those of the whole last. Raises UserError when the file cannot be read."""
@@ -135,6 +137,9 @@ class _Checking:
             for frame in item.core_frames:
                 if wrong := self._image(self._folder, frame, ours=bool(item.made)):
                     yield "image", wrong
+            files = [inside(self._folder, frame.image) for frame in item.core_frames]
+            if wrong := self._embedded.fault(item, [file for file in files if file]):
+                yield "embedded", wrong
         if self._root is not None and (wrong := self._video(self._root, item.video)):
             yield "video", wrong
 

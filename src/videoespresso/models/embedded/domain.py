@@ -54,9 +54,9 @@ class Stage:
     @cached_property
     def ground(self) -> Mask:
         """Some of the cells that show the film's shift."""
-        shows = self.slope[..., 0] != 0
-        shows &= np.arange(shows.size).reshape(shows.shape) % 7 == 0
-        return shows
+        shows: Mask = self.slope[..., 0] != 0
+        some: Mask = np.arange(shows.size).reshape(shows.shape) % 7 == 0
+        return shows & some
 
     def likeness(self, seen: Floats) -> float:
         """The mean share of its colours that a picture (cells without its tint) shows, 0 to 1."""
@@ -75,20 +75,21 @@ def likeness(image: Image.Image, among: Iterable[Stage] = ()) -> tuple[float, St
     """How much a picture shows of the stage that it shows most of, 0 to 1, and that stage."""
     if abs(image.width / image.height - ASPECT) > ASPECT_OFF or image.width < COLUMNS:
         return 0.0, None
-    seen = [cells(image) / np.array(tint, np.float32) for tint in TINTS]
-    scored = ((max(map(stage.likeness, seen)), stage) for stage in among or stages())
+    seen: Floats = cells(image) / np.array(TINTS, np.float32)[:, None, None]
+    scored = ((max(stage.likeness(s) for s in seen), stage) for stage in among or stages())
     return max(scored, key=itemgetter(0))
 
 
 def is_theatre(images: Sequence[Image.Image]) -> bool:
-    """Whether the film that these frames are of is the theatre's: most of them are."""
-    misses, known = 0, None
+    """Whether the film that these frames are of is the theatre's: three in four of them are."""
+    misses = 0
+    known: Stage | None = None
     for image in images:
         like, _ = likeness(image, [known] if known else ())
         if like < LIKENESS:  # another place than the frame before, or none
             like, known = likeness(image)
         misses += like < LIKENESS
-        if 2 * misses > len(images):
+        if 4 * misses > len(images):
             return False
     return True
 
@@ -97,7 +98,8 @@ def cells(image: Image.Image) -> Floats:
     """(rows, columns, 3) in 0-255."""
     small = image.convert("RGB").resize((COLUMNS * CELL, ROWS * CELL), Image.Resampling.BOX)
     parts = np.asarray(small).reshape(ROWS, CELL, COLUMNS, CELL, 3).swapaxes(1, 2)
-    return np.median(parts.reshape(ROWS, COLUMNS, CELL * CELL, 3), 2).astype(np.float32)
+    colors: Floats = np.median(parts.reshape(ROWS, COLUMNS, CELL * CELL, 3), 2).astype(np.float32)
+    return colors
 
 
 @cache
@@ -125,7 +127,8 @@ def _stage(family: StyleFamily, setting: str, weather: str, paint: tuple[Rgb, Rg
         phase = Phase(0.0, 1.0, setting, weather, (), pan=1.0)
         return cells(Scene(phase, t, style).render(COLUMNS * CELL))
 
-    mean, slope = empty(), (empty(shift=SHIFT) - empty(shift=-SHIFT)) / (2 * SHIFT)
+    mean = empty()
+    slope: Floats = (empty(shift=SHIFT) - empty(shift=-SHIFT)) / np.float32(2 * SHIFT)
     others = [empty(seed, t) for seed, t in product(range(4 if weather else 1), (0.0, 1.0))]
     same = np.ptp(others, 0).max(-1) < NEAR / 2
     fixed = _by_color(mean, same)
