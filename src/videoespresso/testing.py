@@ -72,7 +72,7 @@ def scripted_context(
 
     cache: the folder of everything that is remembered; one a test. given: settings, by name. There
     is no detector unless one is given, and one frame a second, and neither the environment nor
-    files are read for settings.
+    files are read for settings. Any film will do, also with the embedded detector.
     """
     settings = Settings.load(
         {"detector": "off", "cache_dir": cache, "dynamic_fps": 1.0, **given}, environ={}
@@ -87,4 +87,4 @@ def scripted_context(
         )
         for role in roles
     }  # fmt: skip
-    return replace(context, agents=agents), model
+    return replace(context, agents=agents, guarded=False), model
