@@ -86,7 +86,7 @@ def item(seed: int, film: int | None = None, **changed: Any) -> DatasetItem:
         "group": seed % 2,
         "verification": Verification(accepted=True, reason="it holds"),
         "seed": 7,
-        "made": {"generate": Made(model="embedded:teacher", prompt="ab" * 32)},
+        "made": {"generate": Made(model="openai:gpt-4o", prompt="ab" * 32)},
         "cost": {"verify": Usage(calls=1, input_tokens=900, output_tokens=40, usd=0.001)},
     }
     told |= changed

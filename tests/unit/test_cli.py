@@ -39,6 +39,7 @@ ANSWER = Answer(
     ),
     video=VIDEO,
     usage={"reasoner": Usage(calls=2, input_tokens=1500, output_tokens=20, images=3, usd=0.01)},
+    settings={"detector": "onnx:detector.onnx"},
 )
 
 

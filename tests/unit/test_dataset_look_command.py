@@ -89,7 +89,7 @@ def test_show_by_number_and_by_id(folder: Path, tmp_path: Path) -> None:
     one = ITEMS[4]
     text = run("show", folder, "5", "--html", tmp_path / "r.html")
     assert text == run("show", folder, one.id)
-    for words in (one.question, f" * {one.letter}", "shadow: not found", "embedded:teacher"):
+    for words in (one.question, f" * {one.letter}", "shadow: not found", "openai:gpt-4o"):
         assert words in text
     assert one.answer in (tmp_path / "r.html").read_text()
     assert DatasetItem.model_validate(json.loads(run("show", folder, "5", "--json"))) == one

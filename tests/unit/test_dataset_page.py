@@ -186,7 +186,7 @@ def test_a_records_page_shows_its_evidence(folder: Path) -> None:
     assert len(reader.having("img")) == len(one.core_frames)
     assert len(reader.having("i", "core")) == len(one.core_frames)
     assert len(reader.having("i", "group")) == len(one.captions)
-    assert "embedded:teacher" in reader.text
+    assert "openai:gpt-4o" in reader.text
     first = one.evidence[0].items[0].boxes[0].xyxy
     (style,) = [str(b["style"]) for b in reader.having("div", "box")][:1]
     assert f"left:{100 * first[0]:.3f}"[:11] in style

@@ -21,6 +21,7 @@ from videoespresso.dataset_record import (
     FrameBox,
     GroundedItem,
     GroupCaption,
+    Made,
 )
 from videoespresso.errors import UserError
 from videoespresso.statistics import at_least
@@ -102,6 +103,13 @@ def test_a_right_option_may_say_more_or_less_than_the_answer() -> None:
 def test_both_options_may_not_be_the_answer() -> None:
     one = item(1, answer="the bus", options=("the bus", "the bus at noon"), letter="B")
     assert ("answer", "a wrong option says the answer") in list(faults(one))
+
+
+def test_what_embedded_models_made_of_other_films_is_named(tmp_path: Path) -> None:
+    made = {"ground_space": Made(model="embedded:", prompt="ab" * 32)}
+    found = validate(dataset(tmp_path, [item(1, made=made), item(2)]))
+    assert found.counts == {"embedded": 1}
+    assert "ground_space" in found.problems[0].what
 
 
 def test_a_sound_dataset_is_sound(tmp_path: Path) -> None:
