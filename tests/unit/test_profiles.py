@@ -92,7 +92,7 @@ def test_a_model_that_was_shut_down_is_warned_about(
     given = {"model": "openai:gpt-4.1-nano", "cache_dir": tmp_path}  # ended on 2026-10-23
     with_nano = ve.open_context(Settings.load(given, environ={}))
     assert any("shut down by its provider on 2026-10-23" in w for w in with_nano.warnings)
-    given |= {"model": "openai:gpt-6-luna"}
+    given |= {"model": "openai:gpt-6-luna", "detector": "off"}
     assert not ve.open_context(Settings.load(given, environ={})).warnings
 
 

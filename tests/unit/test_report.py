@@ -72,7 +72,7 @@ def answer(**changed: object) -> Answer:
             "captioner": Usage(calls=4, input_tokens=1204, output_tokens=88, images=4, usd=0.002),
             "reasoner": Usage(calls=2, cached_calls=1, input_tokens=900, images=2, usd=None),
         },
-        settings={"captioner": "openai:gpt-4o-mini", "select": "paper"},
+        settings={"captioner": "openai:gpt-4o-mini", "select": "paper", "detector": "onnx:d.onnx"},
         gaps=(Gap(stage="ground", reason="the detector has no label 'dog'"),),
         warnings=("the pack does not know this kind of picture",),
     )
