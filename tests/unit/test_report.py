@@ -113,7 +113,7 @@ def test_everything_an_answer_holds_is_on_the_page() -> None:
     assert reader.open == []
     for words in (
         "Why does the red car stop?", "The light turns red, so the car waits.", "A dog crosses",
-        "The traffic light turns red.", "0:08.0", "0:12.5", "dog · not found", "cosine 0.97 > 0.9",
+        "The traffic light turns red.", "0:08.0", "0:12.5", "cosine 0.97 > 0.9",
         "the pack does not know this kind of picture", "the detector has no label 'dog'",
         "1,204", "2,104", "$0.0020", "unknown", "openai:gpt-4o-mini", "Kept: effect",
         "fps=1 static",
@@ -121,6 +121,9 @@ def test_everything_an_answer_holds_is_on_the_page() -> None:
         assert words in reader.text, words
     chosen = reader.having("li", **{"class": "chosen"})
     assert len(chosen) == 1
+    assert "not found" not in reader.text  # the detector could not look for it
+    whole = answer().model_copy(update={"gaps": ()})
+    assert "dog · not found" in Reader(page.render(whole, picture)).text
 
 
 def test_boxes_are_drawn_where_they_are() -> None:
