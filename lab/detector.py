@@ -48,7 +48,7 @@ class Recipe:
     what the averaged weights, which are exported, keep of themselves a step."""
 
     frames: int = 8000
-    steps: int = 1800
+    steps: int = 3400
     batch: int = 8
     imgsz: int = 320
     width: int = 40
