@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Prompt, Turn
 from videoespresso.agents.reasoner import evidence
-from videoespresso.errors import ModelError
+from videoespresso.errors import ModelError, SettingsError
 from videoespresso.models.chat import chat_model
 from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.onnx.runtime import Cache, OnnxVlm
@@ -261,7 +261,7 @@ def test_a_repository_is_read_from_the_cache_and_never_fetched(
     from huggingface_hub import constants  # noqa: PLC0415
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ModelError, match="nor in the Hugging Face cache") as caught:
+    with pytest.raises(SettingsError, match="nor in the Hugging Face cache") as caught:
         OnnxVlm("somebody/Smol-ONNX")
     assert "models pull laptop" in caught.value.hint
     repo = tmp_path / "models--somebody--Smol-ONNX"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from videoespresso.errors import ModelError
+from videoespresso.errors import ModelError, SettingsError
 
 PULL = "`videoespresso models pull laptop` fetches a model that works."
 SUFFIXES = {"fp32": "", **{d: f"_{d}" for d in ("fp16", "q4", "q4f16", "int8", "uint8")}}
@@ -108,14 +108,14 @@ def _folder(where: str) -> Path:
     if path.is_dir():
         return path
     if not _REPO.fullmatch(where):
-        raise ModelError(f"onnx:{where}: there is no such folder", hint=PULL)
+        raise SettingsError(f"onnx:{where}: there is no such folder", hint=PULL)
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - slow to import
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
 
     try:
         return Path(snapshot_download(where, local_files_only=True))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
-        raise ModelError(
+        raise SettingsError(
             f"onnx:{where} is neither a folder nor in the Hugging Face cache",
             hint=f"Nothing is downloaded unasked. {PULL}",
         ) from error
