@@ -86,7 +86,7 @@ def test_the_command_says_what_it_fetched(
     refused = capsys.readouterr().err
     assert "is not an address of the public internet" in refused
     assert "--allow-private-addresses" in refused
-    assert main(["ask", url, QUESTION, "--json", "--allow-private-addresses"]) == 0
+    assert main(["ask", url, QUESTION, "--json", "--allow-private-addresses", "-v"]) == 0
     told = capsys.readouterr()
     answer = ve.Answer.model_validate_json(told.out)
     assert answer.video.source == site.url("/room.mp4?sig=***")
