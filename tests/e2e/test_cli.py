@@ -184,7 +184,17 @@ def test_an_interruption_keeps_finished_work(tmp_path: Path) -> None:
     """Interrupted while a reasoner that never answers is waited for."""
     with fake.Server([fake.hang()]) as server:
         slow = f"reasoner=openai:slow@{server.url}"
-        line = [*COMMAND, "ask", str(SAMPLE), QUESTION, "--model", slow]
+        line = [
+            *COMMAND,
+            "ask",
+            str(SAMPLE),
+            QUESTION,
+            "--profile",
+            "embedded",
+            "--model",
+            slow,
+            "-v",
+        ]
         process = subprocess.Popen(
             line, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True,
