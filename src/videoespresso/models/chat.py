@@ -115,6 +115,7 @@ def _openai(
         "timeout": timeout_s,
         "stream_chunk_timeout": timeout_s,
         "http_client": client(timeout_s),
+        "http_socket_options": (),  # else the client it makes for `await` ignores the proxies
         "max_retries": 0,
         "max_tokens": max_tokens,
         "temperature": None if own_rules else temperature,
