@@ -110,7 +110,11 @@ def ask(cache: Path, **variables: str) -> list[dict[str, Any]]:
         }
         line = [sys.executable, "-m", "videoespresso", "ask", ROOM, "Who is surprised?"]
         done = subprocess.run(
-            [*line, "--profile", "embedded", "--model", model], env=environ, capture_output=True, text=True, timeout=240
+            [*line, "--profile", "embedded", "--model", model],
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=240,
         )
         assert done.returncode == 0, done.stderr
         return server.requests
