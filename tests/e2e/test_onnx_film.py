@@ -9,7 +9,11 @@ from tests.helpers.videos import real_clips
 from videoespresso.cli.app import main
 from videoespresso.models.onnx.runtime import OnnxVlm
 
-pytestmark = [pytest.mark.extras, pytest.mark.filterwarnings("ignore")]
+pytestmark = [
+    pytest.mark.extras,
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.timeout(900),  # a random model writes to the end of every reply
+]
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
 

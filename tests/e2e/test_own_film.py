@@ -93,6 +93,7 @@ def test_a_role_set_or_all_of_them(role: str, film: Path, tmp_path: Path) -> Non
     assert answer.warnings.count(NO_BOXES) == 1
 
 
+@pytest.mark.timeout(900)  # a random model writes to the end of every reply
 @pytest.mark.extras
 def test_a_model_in_this_process(film: Path, tmp_path: Path) -> None:
     model = blank_hf_model(tmp_path / "model")
