@@ -65,6 +65,8 @@ class Nodes:
         self.nodes[number] = None
 
     def restore(self) -> None:
+        """Until the head counts a node that is gone, builds plan for it (tens of seconds)."""
+        self.cluster.wait_for_nodes(timeout=120)
         self.nodes = [node or self.add(n) for n, node in enumerate(self.nodes)]
 
     def workers(self) -> list[int]:
