@@ -12,7 +12,7 @@ import weakref
 from typing import IO, Any
 
 from videoespresso.errors import VideoError
-from videoespresso.models.client.errors import is_secret
+from videoespresso.models.client.errors import without_secrets
 
 _LAST_WORDS = 400
 """How many bytes of a crashed decoder's stderr are quoted."""
@@ -34,7 +34,7 @@ class DecodeProcess:
         self._name, self._stall_s = name, stall_s
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         paths = [os.path.abspath(p) for p in sys.path if p]
-        plain = {k: v for k, v in os.environ.items() if not is_secret(k)}  # a video gets no keys
+        plain = without_secrets(os.environ)  # a video gets no keys
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-W", "ignore", "-m", "videoespresso.tools.decode.worker"],
             stdin=subprocess.PIPE,

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -273,6 +273,11 @@ _SHORTEST = 8
 def is_secret(name: str) -> bool:
     """Whether an environment variable of that name holds a key or a password."""
     return _NAMES.search(name) is not None
+
+
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment without keys and passwords."""
+    return {name: value for name, value in environ.items() if not is_secret(name)}
 
 
 def redact(text: str) -> str:

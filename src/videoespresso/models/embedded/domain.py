@@ -6,10 +6,9 @@ same in all its pictures must be where it belongs (sky, road, cupboards), and of
 there must be as much. People and things may hide a part of it; another picture has hardly any.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import product
 from operator import itemgetter
 from typing import TypeAlias
 
@@ -17,16 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from videoespresso.theatre.scene import Phase, Scene
-from videoespresso.theatre.stories import WEATHERS
-from videoespresso.theatre.style import GROUNDS, TINTS, Rgb, Style, StyleFamily
+from videoespresso.theatre.empty_stages import COLUMNS, SHIFT, EmptyStage, Floats, cells
+from videoespresso.theatre.empty_stages import empty_stages as drawn
+from videoespresso.theatre.style import TINTS
 
-Floats: TypeAlias = NDArray[np.float32]
 Mask: TypeAlias = NDArray[np.bool_]
 
-COLUMNS, ROWS, CELL = 64, 36, 5
-"""A picture is compared in cells of 5 x 5 of the stage's 320 x 180 units; a cell has the median of
-its colours, which neither grain, rain nor an outline changes."""
 NEAR = 14.0
 """Levels (of 255) a channel may be off: the theatre's grain and H.264 stay below."""
 LEAST_CELLS = 25
@@ -36,8 +31,6 @@ LIKENESS = 0.69
 halves in its colours (0.67). Measured: docs/log.md, 2026-11-29."""
 ASPECT, ASPECT_OFF = 16 / 9, 0.1
 """The theatre's pictures are 16:9; a frame that is scaled down is so within a tenth."""
-SHIFT = 12
-"""A film's grounds are up to so much lighter or darker than their paint (theatre/style.py)."""
 
 
 @dataclass(frozen=True)
@@ -95,42 +88,15 @@ def is_theatre(images: Sequence[Image.Image]) -> bool:
     return True
 
 
-def cells(image: Image.Image) -> Floats:
-    """(rows, columns, 3) in 0-255."""
-    small = image.convert("RGB").resize((COLUMNS * CELL, ROWS * CELL), Image.Resampling.BOX)
-    parts = np.asarray(small).reshape(ROWS, CELL, COLUMNS, CELL, 3).swapaxes(1, 2)
-    colors: Floats = np.median(parts.reshape(ROWS, COLUMNS, CELL * CELL, 3), 2).astype(np.float32)
-    return colors
-
-
 @cache
 def stages() -> tuple[Stage, ...]:
     """Every place in every weather and paint: half a second, once a process."""
-    return tuple(_stages())
+    return tuple(map(_stage, drawn()))
 
 
-def _stages() -> Iterator[Stage]:
-    for family, places in GROUNDS.items():
-        for setting, paints in places.items():
-            outdoors = setting in ("street", "park")
-            for paint, weather in product(paints, WEATHERS if outdoors else ("",)):
-                yield _stage(family, setting, weather, paint)
-
-
-def _stage(family: StyleFamily, setting: str, weather: str, paint: tuple[Rgb, Rgb]) -> Stage:
-    """Seeds place houses and trees, instants of a pan move the camera."""
-
-    def empty(seed: int = 0, t: float = 0.5, shift: int = 0) -> Floats:
-        (r, g, b), (p, q, s) = paint
-        far, near = (r + shift, g + shift, b + shift), (p - shift, q - shift, s - shift)
-        outline = 2 if family == "held_out" else 0
-        style = Style(family, far, near, outline, 0.0, 0.0, (1.0, 1.0, 1.0), seed)
-        phase = Phase(0.0, 1.0, setting, weather, (), pan=1.0)
-        return cells(Scene(phase, t, style).render(COLUMNS * CELL))
-
-    mean = empty()
-    slope: Floats = (empty(shift=SHIFT) - empty(shift=-SHIFT)) / np.float32(2 * SHIFT)
-    others = [empty(seed, t) for seed, t in product(range(4 if weather else 1), (0.0, 1.0))]
+def _stage(empty: EmptyStage) -> Stage:
+    """What of an empty stage is to be looked for."""
+    mean, others = empty.mean, empty.others
     same = np.ptp(others, 0).max(-1) < NEAR / 2
     fixed = _by_color(mean, same)
     known = np.array([np.median(mean[where], 0) for where in fixed])
@@ -141,7 +107,7 @@ def _stage(family: StyleFamily, setting: str, weather: str, paint: tuple[Rgb, Rg
         # houses have other shades in every film, trees have not
         if min(counts) >= max(LEAST_CELLS, max(counts) / 2) and not _count(known, color):
             colors.append((where, min(counts)))
-    return Stage(mean, slope, tuple(fixed), ~same, tuple(colors))
+    return Stage(mean, empty.slope, tuple(fixed), ~same, tuple(colors))
 
 
 def _count(colors: Floats, color: Floats) -> int:
