@@ -120,12 +120,10 @@ def run(
     from videoespresso.api.ask import ask as ask_video
     from videoespresso.report.progress_bar import ProgressBar
 
-    note_unconfigured(settings, quiet=how is None)
-
     def on_step(step: "Step") -> None:
         err().print(f"{step.node:<9} {one_line(step.text)}", style="dim")
 
-    return ask_video(
+    answer = ask_video(
         list(videos),
         question,
         options=tuple(options),
@@ -135,6 +133,8 @@ def run(
         on_step=on_step if how == "steps" else None,
         on_progress=None if how is None else ProgressBar(err()),
     )
+    note_unconfigured(settings, quiet=how is None)  # an unknown film's error says it by itself
+    return answer
 
 
 def check_report(report: Path, videos: Sequence[str]) -> None:

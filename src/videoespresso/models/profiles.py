@@ -162,8 +162,8 @@ PROFILES: dict[str, Profile] = {
 DEFAULT = "embedded"
 
 UNCONFIGURED = (
-    "No model is configured: using the embedded pack, which knows only the synthetic theatre. "
-    "For other videos choose one, e.g. --profile openai (see `videoespresso models list`)."
+    "No model is configured: the embedded pack answers, and about the synthetic theatre only. "
+    "For your own videos choose one, e.g. --profile openai (see `videoespresso models list`)."
 )
 
 
