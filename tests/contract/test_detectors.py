@@ -4,7 +4,9 @@ The zero-shot models are tiny and randomly initialised, built from the real conf
 find nonsense, but as many boxes of it, in the same form, as the real ones.
 """
 
+import contextlib
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -329,6 +331,57 @@ def test_checkpoint_and_onnx_are_the_same_detector(made: Callable[[str], Detecto
             assert twin.score == pytest.approx(box.score, abs=0.02)
             pairs += 1
     assert pairs >= 20
+
+
+class Hostile:
+    """What a pickle may hold instead of a model: a call."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.mark),)
+
+
+@extras
+@pytest.mark.parametrize("held", ["alone", "beside a model", "as a model's activation"])
+def test_code_in_a_checkpoint_is_not_run(
+    held: str,
+    made: Callable[[str], Detector],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The whole file is refused, also where an honest model stands beside what is not."""
+    torch = pytest.importorskip("torch")
+    honest: Any = made("yolo")
+    kept = torch.load(honest.name.removeprefix("yolo:"), weights_only=False)
+    mark = tmp_path / "owned"
+    if held == "as a model's activation":
+        call = f"__import__('os').mkdir({str(mark)!r})"
+        kept["model"] = Built({**kept["model"].yaml, "activation": call})
+    else:
+        kept = {"model": Hostile(mark)} if held == "alone" else {**kept, "more": Hostile(mark)}
+    torch.save(kept, tmp_path / "bad.pt")
+    with pytest.raises(SettingsError, match="cannot be loaded"):
+        detector(f"yolo:{tmp_path / 'bad.pt'}")
+    assert not mark.exists()
+    tasks = pytest.importorskip("ultralytics.nn.tasks")
+    monkeypatch.setattr(tasks, "SAFE_LOAD", False)
+    with contextlib.suppress(TypeError):  # a model whose activation made a folder does not compute
+        torch.load(tmp_path / "bad.pt", weights_only=False)
+    assert mark.exists(), "the checkpoint does what it should not, when it is loaded otherwise"
+
+
+class Built:
+    """A model that is built while it is unpickled, from a plan whose activation is evaluated."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self.plan = plan
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from ultralytics.nn.tasks import DetectionModel  # noqa: PLC0415 - the extra `yolo`
+
+        return DetectionModel, (self.plan,)
 
 
 @extras

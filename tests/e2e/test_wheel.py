@@ -1,5 +1,6 @@
 """What a user installs: everything is inside, nothing heavy comes along, and it answers."""
 
+import io
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,6 +68,21 @@ def test_every_file_of_the_package_is_in_the_wheel(installed: Installed) -> None
     assert {name for room in ROOMS for name in here if f"/{room}/" in name}, "the links are empty"
     assert any(name.endswith(".onnx") for name in here), "there is no pack"
     assert inside == here
+
+
+def test_no_file_of_the_wheel_runs_code_when_it_is_loaded(installed: Installed) -> None:
+    """Weights are ONNX, safetensors or plain arrays: what is a pickle, or a zip with one, is not
+    shipped (a pickle of protocol 2 and later begins with 0x80 and its number)."""
+    with zipfile.ZipFile(installed.wheel) as archive:
+        for name in archive.namelist():
+            assert not name.endswith((".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".joblib"))
+            content = archive.read(name)
+            assert not (content[:1] == b"\x80" and 2 <= content[1] <= 5), name
+            assert b"PK\x03\x04" != content[:4] or b".pkl" not in content, name
+            if name.endswith((".npy", ".npz")):
+                loaded = np.load(io.BytesIO(content), allow_pickle=False)
+                for part in loaded.files if name.endswith(".npz") else ():
+                    loaded[part]
 
 
 def test_nothing_heavy_comes_along(installed: Installed, tmp_path: Path) -> None:

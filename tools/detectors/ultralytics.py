@@ -3,7 +3,9 @@
 **Licence:** ultralytics, and weights trained with it, are AGPL-3.0 (or ultralytics' own enterprise
 licence); who serves them to others owes those others the source. Nothing else in VideoEspresso
 imports it, and the core runs the same models from ONNX. **Safety:** a `.pt` is a pickle, and
-loading one can run what its author put in it: load weights you trust.
+loading one can run what its author put in it. It is loaded weights-only, as ultralytics' own switch
+does it: known layers and numbers, nothing else. `ULTRALYTICS_SAFE_LOAD=false` in the environment
+is for checkpoints with layers of your own, which you trust.
 """
 
 import difflib
@@ -25,10 +27,11 @@ if TYPE_CHECKING:
 
 
 def import_yolo() -> Any:
-    """`ultralytics.YOLO`, kept from installing packages and from reporting usage by itself.
+    """`ultralytics.YOLO`, kept from installing packages, from reporting usage and from unpickling
+    code by itself.
 
-    ultralytics reads both switches when it is imported; a value you set in the environment stays.
-    Raises `SettingsError` when the extra is not installed.
+    ultralytics reads the switches when it is imported; a value you set in the environment stays.
+    Raises `SettingsError` when the extra is not installed, or too old to load weights only.
     """
     if importlib.util.find_spec("ultralytics") is None:
         raise SettingsError(
@@ -38,9 +41,29 @@ def import_yolo() -> Any:
         )
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("YOLO_OFFLINE", "true")
+    os.environ.setdefault(_SAFE_LOAD, "true")
     from ultralytics import YOLO  # noqa: PLC0415 - the extra `yolo`; loads torch
 
+    if os.environ[_SAFE_LOAD].lower() not in _NO:
+        _load_weights_only()
     return YOLO
+
+
+_SAFE_LOAD, _NO = "ULTRALYTICS_SAFE_LOAD", ("false", "0", "no", "off")
+
+
+def _load_weights_only() -> None:
+    """Sees to it that ultralytics loads weights only, even where somebody else imported it before
+    us. Raises `SettingsError` where it, or torch, is too old to."""
+    from ultralytics.nn import tasks  # noqa: PLC0415 - the extra `yolo`
+
+    if not getattr(getattr(tasks, "_SafeLoad", None), "SUPPORTED", False):
+        raise SettingsError(
+            "yolo: this ultralytics (or its torch) runs whatever a checkpoint holds",
+            hint="pip install --upgrade ultralytics torch; or, for weights you trust: "
+            f"{_SAFE_LOAD}=false in the environment.",
+        )
+    tasks.SAFE_LOAD = True
 
 
 def fetch_checkpoint(name: str, folder: Path) -> Path:
@@ -90,7 +113,8 @@ class UltralyticsDetector:
         except Exception as error:  # unpickling can raise anything
             raise SettingsError(
                 f"{self.name}: cannot be loaded by ultralytics ({type(error).__name__})",
-                hint="Is it an ultralytics checkpoint, from the same or an older version?",
+                hint="Is it an ultralytics checkpoint, from the same or an older version? Layers of "
+                f"your own are not loaded, unless you trust the file: {_SAFE_LOAD}=false.",
             ) from error
         if self._model.task not in ("detect", "segment", "pose"):
             raise SettingsError(
