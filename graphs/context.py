@@ -177,7 +177,7 @@ def open_context(
     }
     by_whom = specs["embedder"]
     embed = within_limits(
-        by_whom.spec,
+        by_whom.model if by_whom.spec.startswith("openai:") else by_whom.spec,
         usage_log=usage_log,
         budget=budget,
         replies=replies,

@@ -39,6 +39,8 @@ HARMLESS = frozenset(
 LOWER_ONLY = ("budget_", "download_")
 """Limits, which count from there where they are lower."""
 DEFAULT_SOURCE, GIVEN = "default", "given"
+WEB_PORTS = (80, 443, 8000, 8008, 8080, 8081, 8443, 8888)
+"""Where web servers are; a video is fetched from no other port of the internet."""
 
 _SECRET = re.compile(
     r"""://[^/@\s]*:[^/@\s]*@        # https://user:password@host
@@ -118,7 +120,8 @@ class Settings(Record):
     budget_*: limits of one question: dollars, model calls, frames, seconds; None is no limit. Of
         a batch all but frames are limits of the whole.
     download_*: limits of a video given by its address: bytes, seconds of video, seconds for all of
-        it, seconds without a byte. allow_private_addresses: it may be on this machine or network.
+        it, seconds without a byte; download_ports: ports of the internet it may be on.
+        allow_private_addresses: it may be on this machine or network, on every port.
     timeout_s: how long one model call may take. concurrency: calls at a time on one model.
     requests_per_minute, tokens_per_minute: limits of each model's provider; None is no limit. What
         a server asks for in Retry-After is heard by every caller whatever is set.
@@ -155,6 +158,7 @@ class Settings(Record):
     download_max_duration_s: float = Field(default=4 * 3600.0, gt=0)
     download_timeout_s: float = Field(default=3600.0, gt=0)
     download_stall_s: float = Field(default=30.0, gt=0)
+    download_ports: tuple[int, ...] = WEB_PORTS
     allow_private_addresses: bool = False
     timeout_s: float = Field(default=120.0, gt=0)
     concurrency: int = Field(default=4, ge=1, le=256)
@@ -219,6 +223,11 @@ class Settings(Record):
     def source(self, key: str) -> str:
         """Where the value came from: a file, a variable, "given" or "default"."""
         return self.sources.get(key, DEFAULT_SOURCE)
+
+
+def from_file(source: str) -> bool:
+    """Whether a source is a settings file, and neither the environment, a caller nor a default."""
+    return source not in (GIVEN, DEFAULT_SOURCE) and not source.startswith(PREFIX)
 
 
 def settings_of(
@@ -345,9 +354,10 @@ def _build(values: dict[str, Any], sources: dict[str, str], warnings: tuple[str,
     for key in ("cache_dir", "models_dir"):
         if key in values:
             values[key] = Path(str(values[key])).expanduser()
-    if isinstance(values.get("tools"), str):
-        names = values["tools"].split(",")
-        values["tools"] = tuple(name.strip() for name in names if name.strip())
+    for key in ("tools", "download_ports"):
+        if isinstance(values.get(key), str):
+            names = values[key].split(",")
+            values[key] = tuple(name.strip() for name in names if name.strip())
     try:
         return Settings(**values, sources=sources, warnings=warnings)
     except ValidationError as error:

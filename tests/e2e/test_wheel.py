@@ -78,7 +78,7 @@ def test_no_file_of_the_wheel_runs_code_when_it_is_loaded(installed: Installed) 
             assert not name.endswith((".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".joblib"))
             content = archive.read(name)
             assert not (content[:1] == b"\x80" and 2 <= content[1] <= 5), name
-            assert b"PK\x03\x04" != content[:4] or b".pkl" not in content, name
+            assert content[:4] != b"PK\x03\x04" or b".pkl" not in content, name
             if name.endswith((".npy", ".npz")):
                 loaded = np.load(io.BytesIO(content), allow_pickle=False)
                 for part in loaded.files if name.endswith(".npz") else ():

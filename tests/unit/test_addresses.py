@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import httpx
 import pytest
 
-from videoespresso.errors import AddressError
+from videoespresso.errors import AddressError, SettingsError
+from videoespresso.models.client.http import client
+from videoespresso.models.specs import ModelSpec
+from videoespresso.settings import WEB_PORTS, Settings
 from videoespresso.tools.fetch.addresses import is_address, reachable, shown, without_secrets
-from videoespresso.tools.fetch.http import parse
+from videoespresso.tools.fetch.http import Client, parse
 
 PUBLIC = ("93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c")
 PRIVATE = (
@@ -16,7 +20,7 @@ PRIVATE = (
     "10.1.2.3",
     "172.16.0.1",
     "192.168.1.1",
-    "169.254.169.254",
+    "169.254.1.1",
     "100.64.0.1",
     "192.0.2.1",
     "198.18.0.1",
@@ -32,9 +36,9 @@ PRIVATE = (
     "2001:db8::1",
     "::ffff:127.0.0.1",
     "::ffff:10.0.0.1",
-    "::ffff:169.254.169.254",
+    "::ffff:169.254.1.1",
     "64:ff9b::7f00:1",
-    "64:ff9b::a9fe:a9fe",
+    "64:ff9b::a9fe:101",
     "2002:7f00:1::",
     "2002:a00:1::",
 )
@@ -110,3 +114,60 @@ def test_what_is_shown_has_no_secrets(url: str, seen: str) -> None:
     assert shown(url) == seen
     text = without_secrets(f"cannot open '{url}', gave up")
     assert "hunter2" not in text
+
+
+METADATA = (
+    *("169.254.169.254", "fd00:ec2::254", "100.100.100.200", "169.254.170.2", "fd20:ce::254"),
+    *("metadata.google.internal", "METADATA.google.internal.", "instance-data", "metadata"),
+    *("0xa9fea9fe", "2852039166", "169.254.43518", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"),
+)
+
+
+@pytest.mark.parametrize("host", METADATA)
+def test_a_clouds_metadata_is_no_video_whatever_is_allowed(host: str) -> None:
+    with pytest.raises(AddressError, match="hands out"):
+        reachable(host, 80, allow_private=True, resolve=lambda *_: ["10.0.0.1"])
+
+
+def test_a_name_of_a_clouds_metadata_is_seen_through() -> None:
+    with pytest.raises(AddressError, match="hands out"):
+        reachable("a.example", 80, allow_private=True, resolve=lambda *_: ["169.254.169.254"])
+
+
+@pytest.mark.parametrize("host", METADATA)
+def test_a_clouds_metadata_is_no_model_server(host: str) -> None:
+    inside = f"[{host}]" if ":" in host else host
+    with pytest.raises(SettingsError, match="hands out"):
+        ModelSpec.parse(f"openai:m@http://{inside}/v1")
+    with pytest.raises(httpx.UnsupportedProtocol, match="metadata"):
+        client(1.0).get(f"http://{inside}/v1")
+
+
+@pytest.mark.parametrize("port", [22, 25, 6379, 9200, 11434, 8079])
+def test_a_port_that_is_none_of_the_webs_is_refused(port: int) -> None:
+    with pytest.raises(AddressError, match=f"port {port}") as caught:
+        reachable(PUBLIC[0], port, allow_private=True)
+    assert "download_ports" in caught.value.hint
+    assert reachable(PUBLIC[0], port, allow_private=False, ports=(port,)) == [PUBLIC[0]]
+    assert reachable("10.0.0.1", port, allow_private=True) == ["10.0.0.1"]
+
+
+@pytest.mark.parametrize("port", [80, 443, 8080, 8443])
+def test_a_port_of_the_web_is_not(port: int) -> None:
+    assert reachable(PUBLIC[0], port, allow_private=False) == [PUBLIC[0]]
+
+
+def test_ports_are_a_setting_that_a_strangers_file_has_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "videoespresso.toml").write_text("[download]\nports = [22]\n")
+    settings = Settings.load(environ={})
+    assert settings.download_ports == WEB_PORTS
+    assert "download_ports" in settings.warnings[0]
+    loaded = Settings.load(environ={"VIDEOESPRESSO_DOWNLOAD_PORTS": "80, 9000"})
+    assert loaded.download_ports == (80, 9000)
+    with Client(loaded, resolve=lambda *_: [PUBLIC[0]]) as http:
+        http.check("http://video.example:9000/a.mp4")
+        with pytest.raises(AddressError, match="port 443"):
+            http.check("https://video.example/a.mp4")

@@ -215,6 +215,11 @@ class _Elsewhere(httpcore.SyncBackend):
         return super().connect_tcp("127.0.0.1", port, *more, **named)
 
 
+def _on(site: Site) -> Settings:
+    """Settings with which the site's port is one of the web's."""
+    return Settings(download_ports=(site.server_port, 80))
+
+
 @pytest.mark.parametrize(
     "where",
     ["http://10.0.0.1/x", "http://169.254.169.254/latest/meta-data", "http://[::1]/x",
@@ -226,7 +231,7 @@ def test_a_redirect_is_checked_like_the_first_address(target: Path, where: str) 
     def resolve(host: str, port: int) -> list[str]:
         return ["10.0.0.1"] if host == "inside.example" else [PUBLIC]
 
-    with Site() as site, Client(Settings(), resolve, _Elsewhere()) as client:
+    with Site() as site, Client(_on(site), resolve, _Elsewhere()) as client:
         site.pages["/a"] = web.redirect(where)
         with pytest.raises(AddressError):
             Transfer(client, site.url("/a", "video.example"), target).run()
@@ -236,7 +241,7 @@ def test_a_redirect_is_checked_like_the_first_address(target: Path, where: str) 
 def test_a_name_that_resolves_differently_later_gains_nothing(target: Path) -> None:
     """DNS rebinding: the second look at the name would say 127.0.0.1."""
     answers = [["127.0.0.1"], [PUBLIC]]
-    with Site() as site, Client(Settings(), lambda *_: answers.pop(), _Elsewhere()) as client:
+    with Site() as site, Client(_on(site), lambda *_: answers.pop(), _Elsewhere()) as client:
         site.pages["/clip.mp4"] = web.serve(DATA)
         Transfer(client, site.url("/clip.mp4", "video.example"), target).run()
     assert target.read_bytes() == DATA

@@ -1,7 +1,9 @@
 """A settings file in a stranger's folder: what counts of it, and when the rest does."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 import pytest
@@ -9,7 +11,12 @@ import pytest
 from videoespresso import settings_file
 from videoespresso.cli.app import main
 from videoespresso.cli.console import Exit, err, out
+from videoespresso.cli.options import note_where
 from videoespresso.errors import SettingsError
+from videoespresso.models.chat import NO_KEY, chat_model
+from videoespresso.models.client.errors import key_variable
+from videoespresso.models.embedders import embedder
+from videoespresso.models.profiles import resolve
 from videoespresso.settings import HARMLESS, KNOWN, LOWER_ONLY, Settings
 
 ATTACK = "openai:gpt-4o-mini@http://attacker.example/v1"
@@ -132,3 +139,138 @@ def test_every_key_was_thought_of() -> None:
     assert set(KNOWN) >= HARMLESS
     counts = {key for key in KNOWN if key in HARMLESS or key.startswith(LOWER_ONLY)}
     assert not counts & {"mcp", "tools", "memory", "cache_dir", "models_dir", "server_url"}
+
+
+# ---- whose key goes where
+
+ELSEWHERE = "openai:m@https://elsewhere.example/v1"
+
+
+@pytest.mark.parametrize(
+    ("source", "environ", "sent"),
+    [
+        ("user", {}, False),
+        ("trusted", {}, False),
+        ("file", {}, None),
+        ("flag", {}, True),
+        ("caller", {}, True),
+        ("variable", {}, True),
+        ("user", {"OPENAI_BASE_URL": "https://elsewhere.example/v1"}, True),
+        ("trusted", {"OPENAI_BASE_URL": "https://elsewhere.example/v2"}, True),
+        ("user", {"OPENAI_BASE_URL": "https://other.example/v1"}, False),
+        ("user", {"VIDEOESPRESSO_REASONER": ELSEWHERE}, True),
+        ("user", {"VIDEOESPRESSO_SERVER_URL": "https://elsewhere.example/v1"}, True),
+    ],
+)
+@pytest.mark.parametrize("how", ["spec", "server", "embedder"])
+def test_a_key_goes_to_a_host_that_a_person_names_and_not_a_file_alone(
+    how: str,
+    source: str,
+    environ: dict[str, str],
+    sent: bool | None,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """sent: None where the file does not even count."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-12345678")
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    values = {
+        "spec": {"captioner": ELSEWHERE},
+        "server": {"profile": "server", "server_url": "https://elsewhere.example/v1"},
+        "embedder": {"embedder": ELSEWHERE, "model": "openai:a"},
+    }[how]
+    given: dict[str, str] = {}
+    lines = "".join(f'{key} = "{value}"\n' for key, value in values.items())
+    if source in ("file", "trusted"):
+        file.write_text(lines)
+    if source == "trusted":
+        settings_file.trust(file)
+    if source == "user":
+        settings_file.user_file().parent.mkdir(exist_ok=True)
+        settings_file.user_file().write_text(lines)
+    if source == "variable":
+        for key, value in values.items():
+            monkeypatch.setenv(f"VIDEOESPRESSO_{key.upper()}", value)
+    if source in ("flag", "caller"):
+        given = values
+    if sent is None:
+        with pytest.raises(SettingsError, match="nobody trusted"):
+            Settings.load(given)
+        return
+    settings = Settings.load(given)
+    if source == "caller":  # made without a loader, by a program
+        settings = Settings(**{k: v for k, v in values.items() if k != "model"})
+    role = resolve(settings)["embedder" if how == "embedder" else "captioner"]
+    spec = replace(role.model, model="m")
+    make = embedder if how == "embedder" else chat_model
+    if sent:
+        assert "elsewhere" in spec.base_url or "elsewhere" in str(role.spec)
+        assert key_of(make(spec)) == "sk-planted-12345678"
+    else:
+        with pytest.raises(SettingsError, match=r"(?i)key"):
+            make(spec)
+
+
+def key_of(model: Any) -> str:
+    return str(model._key if hasattr(model, "_key") else model.openai_api_key.get_secret_value())
+
+
+@pytest.mark.parametrize("provider", ["anthropic", "google_genai", "mistralai"])
+def test_other_providers_keys_are_kept_as_well(
+    provider: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("langchain")
+    monkeypatch.setenv(key_variable(provider), "planted-12345678")
+    file.write_text(f'captioner = "{provider}:m@https://elsewhere.example"')
+    settings_file.trust(file)
+    with pytest.raises(SettingsError, match="not sent"):
+        chat_model(resolve(Settings.load())["captioner"].model)
+
+
+def test_a_key_of_openais_own_stays_away_from_private_servers(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text('captioner = "openai:m@http://gpubox:8000/v1"')
+    settings_file.trust(file)
+    spec = resolve(Settings.load())["captioner"].model
+    monkeypatch.setenv("OPENAI_API_KEY", "token-of-vllm-1")
+    assert key_of(chat_model(spec)) == "token-of-vllm-1"
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-abcdefgh" + "T3BlbkFJ" + "ijklmnop")
+    assert key_of(chat_model(spec)) == NO_KEY
+
+
+# ---- what is said of it
+
+
+@pytest.mark.parametrize(
+    ("spec", "line", "warned"),
+    [
+        ("openai:m", "frames go to api.openai.com", False),
+        ("openai:m@https://a.example:8443/v1", "frames go to a.example:8443", False),
+        ("openai:m@http://a.example/v1", "frames go to a.example", True),
+        ("openai:m@http://192.168.1.5:8000/v1", "frames go to 192.168.1.5:8000", False),
+        ("openai:m@http://localhost:8000/v1", "", False),
+        ("ollama:m", "", False),
+        ("embedded:", "", False),
+    ],
+)
+def test_one_line_says_who_gets_the_frames(
+    spec: str, line: str, warned: bool, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    note_where(Settings.load({"model": spec}), quiet=False)
+    *warnings, said = (
+        ["", *capsys.readouterr().err.splitlines()]
+        if not line
+        else (capsys.readouterr().err.splitlines())
+    )
+    assert said == line
+    assert ["plain http" in warning for warning in warnings if warning] == [True] * warned
+    note_where(Settings.load({"model": spec}), quiet=True)
+    assert bool(capsys.readouterr().err) is warned
+
+
+def test_the_line_names_the_file_in_use(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text("fps = 2\n")
+    note_where(Settings.load({"model": "openai:m"}), quiet=False)
+    assert capsys.readouterr().err == f"settings: {file}; frames go to api.openai.com\n"

@@ -113,8 +113,8 @@ class UltralyticsDetector:
         except Exception as error:  # unpickling can raise anything
             raise SettingsError(
                 f"{self.name}: cannot be loaded by ultralytics ({type(error).__name__})",
-                hint="Is it an ultralytics checkpoint, from the same or an older version? Layers of "
-                f"your own are not loaded, unless you trust the file: {_SAFE_LOAD}=false.",
+                hint="Is it an ultralytics checkpoint, from the same or an older version? Layers "
+                f"of your own are not loaded, unless you trust the file: {_SAFE_LOAD}=false.",
             ) from error
         if self._model.task not in ("detect", "segment", "pose"):
             raise SettingsError(

@@ -3,11 +3,13 @@
 import ipaddress
 import re
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from videoespresso.errors import AddressError
+from videoespresso.models.metadata_hosts import is_metadata
+from videoespresso.settings import WEB_PORTS
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _IN_TEXT = re.compile(_ADDRESS.pattern + r"[^\s'\"<>]+", re.IGNORECASE)
@@ -53,9 +55,16 @@ def resolved(host: str, port: int) -> list[str]:
 
 
 def reachable(
-    host: str, port: int, *, allow_private: bool, resolve: Resolve = resolved
+    host: str,
+    port: int,
+    *,
+    allow_private: bool,
+    ports: Collection[int] = WEB_PORTS,
+    resolve: Resolve = resolved,
 ) -> list[str]:
-    """The IP addresses to connect to. One that is not public refuses the host as a whole.
+    """The IP addresses to connect to. One that is not public refuses the host as a whole; so does a
+    port that is none of `ports`, but on private addresses, which are allowed with every port, and a
+    cloud's metadata service, whatever is allowed.
 
     Raises AddressError; OSError where the name cannot be resolved.
     """
@@ -64,6 +73,18 @@ def reachable(
         addresses = [host]
     except ValueError:
         addresses = list(resolve(host, port))
+    numbers = [ipaddress.ip_address(ip) for ip in addresses]
+    if is_metadata(host) or any(is_metadata(ip) for ip in numbers):
+        raise AddressError(
+            f"{host} is where a cloud hands out this machine's keys: it is never fetched",
+            hint="Give the address of a video.",
+        )
+    if port not in ports and any(public(ip) for ip in numbers):
+        raise AddressError(
+            f"{host}: port {port} is none of the web's",
+            hint=f"If it is meant, allow it: download_ports = [{port}] in the settings, or "
+            f"VIDEOESPRESSO_DOWNLOAD_PORTS={port}.",
+        )
     for ip in addresses:
         if not allow_private and not public(ipaddress.ip_address(ip)):
             where = host if host == ip else f"{host} ({ip})"

@@ -61,7 +61,11 @@ class Client:
         self.settings = settings
         self.deadline = time.monotonic() + settings.download_timeout_s
         self._network = _CheckedNetwork(
-            network or httpcore.SyncBackend(), settings.allow_private_addresses, resolve, self._left
+            network or httpcore.SyncBackend(),
+            settings.allow_private_addresses,
+            settings.download_ports,
+            resolve,
+            self._left,
         )
         self._client = httpx.Client(
             transport=_Transport(self._network),
@@ -167,13 +171,20 @@ class _CheckedNetwork(httpcore.NetworkBackend):
 
     inner: httpcore.NetworkBackend
     allow_private: bool
+    ports: tuple[int, ...]
     resolve: Resolve
     left: Callable[[float | None], float]
 
     def addresses(self, host: str, port: int) -> list[str]:
         """Raises AddressError, httpcore.ConnectError."""
         try:
-            return reachable(host, port, allow_private=self.allow_private, resolve=self.resolve)
+            return reachable(
+                host,
+                port,
+                allow_private=self.allow_private,
+                ports=self.ports,
+                resolve=self.resolve,
+            )
         except OSError as error:
             raise httpcore.ConnectError(f"{host}: {error.strerror or error}") from error
 

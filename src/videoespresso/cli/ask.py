@@ -24,6 +24,7 @@ from videoespresso.cli.options import (
     Verbose,
     how_shown,
     note_unconfigured,
+    note_where,
     takes_settings,
 )
 from videoespresso.errors import UserError
@@ -80,6 +81,7 @@ def ask(
     videos, question = split(words)
     if report is not None:
         check_report(report, videos)
+    note_where(settings, quiet=quiet or json)
     begun = time.monotonic()
     how = how_shown(quiet=quiet, verbose=verbose)
     answer = run(videos, question, option or (), tool or (), settings, how)

@@ -11,7 +11,14 @@ import typer
 
 from videoespresso import errors
 from videoespresso.cli.console import Exit, err, examples, one_line, out, write_json
-from videoespresso.cli.options import QUESTION, Quiet, Tool, note_unconfigured, takes_settings
+from videoespresso.cli.options import (
+    QUESTION,
+    Quiet,
+    Tool,
+    note_unconfigured,
+    note_where,
+    takes_settings,
+)
 from videoespresso.dataset.interrupt import interruptible
 from videoespresso.report.text import money, total
 from videoespresso.settings import Settings
@@ -140,6 +147,7 @@ def ask_many(
     from videoespresso.api.ask_many_records import plan
 
     note_unconfigured(settings, quiet=quiet)
+    note_where(settings, quiet=quiet or json)
     counts = Counts(len(plan(questions)))
     stop = threading.Event()
     results = ask_questions(

@@ -28,6 +28,7 @@ from videoespresso.cli.options import (
     Verbose,
     how_shown,
     note_unconfigured,
+    note_where,
     takes_settings,
 )
 from videoespresso.errors import UserError, VideoEspressoError
@@ -129,6 +130,7 @@ def _list(threads: "ThreadStore") -> None:
 def _talk(session: Session, settings: Settings, how: How, *, as_json: bool) -> Exit:
     """On a terminal until Ctrl-D; on a pipe line by line, and then the first code that is not 0."""
     note_unconfigured(settings, quiet=how is None)
+    note_where(settings, quiet=how is None or as_json)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         codes = [turn(session, line, how, as_json) for line in sys.stdin if line.strip()]
         return next((code for code in codes if code), Exit.ANSWERED)

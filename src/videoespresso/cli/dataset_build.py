@@ -126,6 +126,7 @@ def build(
         say_warning("--no-wait means nothing without --batch")
     if ray_address and engine != "ray":
         say_warning("--ray-address means nothing without --engine ray")
+    options.note_where(settings, quiet=quiet or json)
     how = How(
         seed=seed,
         group=group,

@@ -53,7 +53,8 @@ def opened(where: str | None, embedder_spec: str | None) -> "CaptionMemory":
 
     settings = Settings.load({"embedder": embedder_spec})
     root = settings.cache_dir / "memory"
-    embed = within_limits(resolve(settings)["embedder"].spec)
+    role = resolve(settings)["embedder"]
+    embed = within_limits(role.model if role.spec.startswith("openai:") else role.spec)
     return CaptionMemory.open(where or settings.memory or root, embed, root=root)
 
 

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
-from videoespresso.cli.console import err, say_warning
+from videoespresso.cli.console import err, one_line, say_warning
 from videoespresso.errors import SettingsError, UserError
 from videoespresso.models.specs import ModelSpec
-from videoespresso.settings import MODEL, MODEL_ROLES, ROLES, Settings
+from videoespresso.settings import KNOWN, MODEL, MODEL_ROLES, ROLES, Settings, from_file
 
 R = TypeVar("R")
 
@@ -119,6 +119,25 @@ def note_unconfigured(settings: Settings, *, quiet: bool) -> None:
 
     if not quiet and not configured(settings):
         err().print(f"note: {UNCONFIGURED}", style="dim")
+
+
+def note_where(settings: Settings, *, quiet: bool) -> None:
+    """One line on stderr: the settings files that are in use, and the other machines that get the
+    frames. That they get them unencrypted, over the internet, is a warning, `quiet` or not."""
+    from videoespresso.models.profiles import destinations
+
+    hosts = destinations(settings)
+    for host in (host for host, open_ in hosts.items() if open_):
+        say_warning(
+            f"frames and key go to {host} over plain http: anybody on the way can read them"
+        )
+    if quiet:
+        return
+    files = {settings.source(key) for key in KNOWN if from_file(settings.source(key))}
+    parts = [f"settings: {name}" for name in sorted(files)]
+    parts += [f"frames go to {', '.join(hosts)}"] if hosts else []
+    if parts:
+        err().print(one_line("; ".join(parts)), style="dim")
 
 
 _KEYS = {f"max_{what}": f"budget_{what}" for what in ("usd", "calls", "frames", "seconds")}

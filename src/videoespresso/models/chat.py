@@ -129,8 +129,10 @@ def _openai(
 
 def _openai_key(spec: ModelSpec, url: str | None) -> str:
     """Raises SettingsError where a key is needed and there is none."""
-    if key := openai_key(url):
+    if key := openai_key(url, keyless=spec.keyless):
         return key
+    if spec.keyless and os.environ.get("OPENAI_API_KEY"):
+        raise _named_by_a_file(spec)
     if not is_private(url or ""):
         raise SettingsError(
             f"{spec} needs a key",
@@ -141,14 +143,28 @@ def _openai_key(spec: ModelSpec, url: str | None) -> str:
 
 
 _OPENAIS_OWN = ("sk-proj-", "sk-svcacct-", "sk-admin-")
-"""How keys begin that OpenAI alone gives out."""
+_IN_OPENAIS_OWN = "T3BlbkFJ"
+"""How keys begin that OpenAI alone gives out, and what stands in the middle of all of them."""
 
 
-def openai_key(url: str | None) -> str:
-    """OPENAI_API_KEY for a server; "" where there is none, and where it is OpenAI's own and the
-    server somebody's on this machine or in a private network, which has no business with it."""
-    key = os.environ.get("OPENAI_API_KEY", "")
-    return "" if is_private(url or "") and key.startswith(_OPENAIS_OWN) else key
+def openai_key(url: str | None, *, keyless: bool = False) -> str:
+    """OPENAI_API_KEY for a server; "" where there is none, where it is OpenAI's own and the server
+    somebody's on this machine or in a private network, which has no business with it, and where
+    only a file named the server (`keyless`)."""
+    key = "" if keyless else os.environ.get("OPENAI_API_KEY", "")
+    own = key.startswith(_OPENAIS_OWN) or _IN_OPENAIS_OWN in key
+    return "" if is_private(url or "") and own else key
+
+
+def _named_by_a_file(spec: ModelSpec) -> SettingsError:
+    """A key that stays here because nobody but a settings file says where it should go."""
+    variable = f"OPENAI_BASE_URL={spec.base_url} in the environment, or "
+    return SettingsError(
+        f"{spec}: a settings file names this server, and {key_variable(spec.provider)} is not sent "
+        "to a server that only a file names",
+        hint=f"If the key is meant for it, say so: {variable if spec.provider == 'openai' else ''}"
+        f"-m {spec}.",
+    )
 
 
 def _reasons(model: str) -> bool:
@@ -177,6 +193,8 @@ def _by_langchain(
     # an optional package, without which the type checker must give the same verdict
     init_chat_model = importlib.import_module("langchain.chat_models").init_chat_model
     options = _langchain_options(spec, timeout_s, max_tokens, temperature)
+    if spec.keyless and os.environ.get(key_variable(spec.provider)):
+        raise _named_by_a_file(spec)
     if key_missing := missing_key(spec):
         raise SettingsError(f"{spec} needs a key", hint=f"Set {key_missing}.")
     try:

@@ -7,7 +7,6 @@ without words has no direction: its row is all zeros, similar to nothing, and ne
 import importlib.util
 import json
 import logging
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,10 +19,11 @@ from numpy.typing import NDArray
 
 from videoespresso.errors import ModelError, SettingsError
 from videoespresso.memory.captions import Embedder
-from videoespresso.models.chat import NO_KEY
+from videoespresso.models.chat import NO_KEY, openai_key
 from videoespresso.models.client.errors import model_errors, redact
+from videoespresso.models.client.http import client
 from videoespresso.models.plugins import EMBEDDERS, plugin
-from videoespresso.models.specs import ModelSpec, is_local, openai_base_url, server_mark
+from videoespresso.models.specs import ModelSpec, is_private, openai_base_url, server_mark
 
 DEFAULT = "wordllama"
 _KNOWN = (
@@ -39,13 +39,15 @@ HF_MAX_TOKENS = 8192
 """What bge-m3 reads at most; a model with a shorter limit in its tokenizer keeps its own."""
 
 
-def embedder(spec: str = DEFAULT) -> Embedder:
+def embedder(spec: str | ModelSpec = DEFAULT) -> Embedder:
     """The embedder a spec names; weights load and servers are called at the first use.
 
     "wordllama" (the default, offline), "openai:MODEL[@base_url]", "hf:PATH_OR_ID", or another
     package's by its name or package.module:name. Raises SettingsError for a spec that is none of
     these, a missing key, a missing extra, and a plug-in that cannot be imported or made.
     """
+    if isinstance(spec, ModelSpec):
+        return OpenAIEmbedder(spec) if spec.provider == "openai" else embedder(str(spec))
     if spec.strip() == "wordllama":
         return WordLlamaEmbedder()
     if not spec.startswith(("openai:", "hf:")):
@@ -193,18 +195,28 @@ class OpenAIEmbedder(_Embedder):
         mark = server_mark(spec, self._url)
         self.name = f"{spec} (server {mark})" if mark else str(spec)
         url = self._url or ""
-        self._key = os.environ.get("OPENAI_API_KEY") or (NO_KEY if is_local(url) else "")
+        own = openai_key(url, keyless=spec.keyless)
+        self._key = own or (NO_KEY if is_private(url) else "")
         if not self._key:
             raise SettingsError(
                 f"{spec} needs a key",
-                hint='Set OPENAI_API_KEY, or use the offline embedder "wordllama".',
+                hint='Set OPENAI_API_KEY, or use the offline embedder "wordllama". To a server '
+                "that only a settings file names the key is not sent: name it by OPENAI_BASE_URL, "
+                "or -m embedder=SPEC.",
             )
 
     @cached_property
     def _client(self) -> Any:
         from openai import OpenAI  # noqa: PLC0415 - a second or two
 
-        return OpenAI(base_url=self._url, api_key=self._key, timeout=self._timeout_s, max_retries=0)
+        bounded: Any = client(self._timeout_s)  # of httpx; some releases of the SDK name httpx2
+        return OpenAI(
+            base_url=self._url,
+            api_key=self._key,
+            timeout=self._timeout_s,
+            max_retries=0,
+            http_client=bounded,
+        )
 
     def counted(self, texts: list[str]) -> tuple[NDArray[np.float32], int]:
         """(n, d) of up to `batch` texts with something in them, and the tokens that the server says

@@ -18,6 +18,7 @@ from videoespresso.models.client.request import Prompt, Request
 from videoespresso.models.client.retry import Retries, Sender
 from videoespresso.models.client.usage import UsageEntry, UsageLog
 from videoespresso.models.embedders import OpenAIEmbedder, embedder
+from videoespresso.models.specs import ModelSpec
 from videoespresso.types import Usage
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class PaidEmbedder:
 
 
 def within_limits(
-    spec: str,
+    spec: str | ModelSpec,
     *,
     usage_log: UsageLog | None = None,
     budget: Budget | None = None,

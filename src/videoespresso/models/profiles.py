@@ -2,11 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from videoespresso.errors import SettingsError
 from videoespresso.models.pull.catalogue import WEIGHTS
 from videoespresso.models.pulled import pulled_detector, pulled_spec
-from videoespresso.models.specs import EMBEDDED, ModelSpec
+from videoespresso.models.specs import (
+    EMBEDDED,
+    OWN_HOSTS,
+    ModelSpec,
+    host_of,
+    is_private,
+    openai_base_url,
+)
 from videoespresso.settings import (
     CHAT_ROLES as CHAT_ROLES,  # part of what a profile is
 )
@@ -16,6 +24,7 @@ from videoespresso.settings import (
     MODEL_ROLES,
     ROLES,
     Settings,
+    from_file,
 )
 
 ZERO_SHOT = "hf:IDEA-Research/grounding-dino-tiny"
@@ -169,16 +178,18 @@ UNCONFIGURED = (
 
 @dataclass(frozen=True)
 class Role:
-    """The spec a role uses, and where it came from: a setting's source or "profile NAME"."""
+    """The spec a role uses, and where it came from: a setting's source or "profile NAME". keyless:
+    only a file names its server, so that the provider's key is not sent there."""
 
     role: str
     spec: str
     source: str
+    keyless: bool = False
 
     @property
     def model(self) -> ModelSpec:
         """The parsed spec of a chat role. Raises SettingsError if it is not one."""
-        return ModelSpec.parse(self.spec)
+        return replace(ModelSpec.parse(self.spec), keyless=self.keyless)
 
 
 def profile(name: str) -> Profile:
@@ -215,7 +226,54 @@ def resolve(settings: Settings) -> dict[str, Role]:
     roles = {role: _suited(chosen.get(role) or _following(role, chosen)) for role in MODEL_ROLES}
     roles["embedder"] = chosen.get("embedder") or Role("embedder", EMBEDDER, DEFAULT_SOURCE)
     roles["detector"] = own.get("detector") or _detector(settings, chosen | roles)
-    return {role: roles[role] for role in ROLES}
+    named = _hosts_named(settings)
+    return {role: replace(roles[role], keyless=_keyless(roles[role], named)) for role in ROLES}
+
+
+def destinations(settings: Settings) -> dict[str, bool]:
+    """The other machines that get frames or captions, and whether over plain http beyond this
+    network; empty where all of it stays here. Raises as `resolve`."""
+    specs = [
+        role.model
+        for role in resolve(settings).values()
+        if role.role in CHAT_ROLES or role.spec.startswith("openai:")
+    ]
+    found: dict[str, bool] = {}
+    for spec in specs:
+        if host := host_of(spec):
+            url = spec.base_url or (openai_base_url() or "" if spec.provider == "openai" else "")
+            plain = url.startswith("http://") and not is_private(url)
+            found[host] = found.get(host, False) or plain
+    return found
+
+
+def _hosts_named(settings: Settings) -> set[str]:
+    """The hosts that the environment, a flag or a caller names, and not a file alone."""
+    said = {
+        getattr(settings, key).rpartition("@")[2] if key in ROLES else getattr(settings, key)
+        for key in (*ROLES, "server_url")
+        if not from_file(settings.source(key))
+    }
+    return {_host(url) for url in (*said, openai_base_url() or "")} - {""}
+
+
+def _keyless(role: Role, named: set[str]) -> bool:
+    """Whether the provider's key must not go where this role's requests go. A server on this
+    machine or network gets what `openai_key` says: no key of OpenAI's own."""
+    provider, _, rest = role.spec.partition(":")
+    url = rest.rpartition("@")[2]
+    host = _host(url)
+    return not (not host or is_private(url) or host in (*named, OWN_HOSTS.get(provider, "")))
+
+
+def _host(url: str) -> str:
+    """The host of an http(s) address, "" of anything else."""
+    if not url.startswith(("http://", "https://")):
+        return ""
+    try:
+        return (urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        return ""
 
 
 def _of_profile(settings: Settings) -> dict[str, Role]:

@@ -23,12 +23,12 @@ SHOWN = 8
 """Names of models that a message lists."""
 
 
-def model_names(url: str) -> tuple[str, ...]:
+def model_names(url: str, *, keyless: bool = False) -> tuple[str, ...]:
     """The models of an OpenAI-compatible server, in its order; adapters, which name a parent, last.
 
     Raises SettingsError when nothing answers there, or something that is no such server.
     """
-    key = openai_key(url)
+    key = openai_key(url, keyless=keyless)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     rows = _get(f"{url}/models", "data", headers)
     rows = sorted(rows, key=lambda row: bool(row.get("parent")))
@@ -59,7 +59,7 @@ def named(spec: ModelSpec) -> ModelSpec:
     """
     if spec.provider != "openai" or spec.model or not spec.base_url:
         return spec
-    names = model_names(spec.base_url)
+    names = model_names(spec.base_url, keyless=spec.keyless)
     if len(names) == 1:
         return replace(spec, model=names[0])
     if not names:

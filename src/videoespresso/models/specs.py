@@ -4,10 +4,11 @@ import hashlib
 import ipaddress
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
 from videoespresso.errors import SettingsError
+from videoespresso.models.metadata_hosts import is_metadata
 
 EMBEDDED = "embedded"
 IN_PROCESS = (EMBEDDED, "hf", "onnx")
@@ -46,12 +47,14 @@ class ModelSpec:
 
     model is "" for `embedded:`, and for `openai:@URL`, which is whatever that server serves
     (models/served.py). base_url is "" for the provider's own address; it carries no user, password
-    or query, so that a spec can be printed anywhere.
+    or query, so that a spec can be printed anywhere. keyless: its server was named by a file, and
+    the provider's key is not for it (models/profiles.py).
     """
 
     provider: str
     model: str = ""
     base_url: str = ""
+    keyless: bool = field(default=False, compare=False, repr=False)
 
     @classmethod
     def parse(cls, text: str) -> "ModelSpec":
@@ -114,6 +117,25 @@ def is_private(url: str) -> bool:
         return bool(host) and "." not in host
 
 
+OWN_HOSTS = {
+    "openai": "api.openai.com",
+    "anthropic": "api.anthropic.com",
+    "google_genai": "generativelanguage.googleapis.com",
+}
+"""Where a provider's own key is at home."""
+
+
+def host_of(spec: ModelSpec) -> str:
+    """The host that gets the requests, with its port where the spec names one; "" for this machine
+    and for providers of other packages whose address we do not know."""
+    if spec.in_process:
+        return ""
+    url = spec.base_url or (openai_base_url() or "" if spec.provider == "openai" else "")
+    if not url:
+        return OWN_HOSTS.get(spec.provider, "" if spec.local else spec.provider)
+    return "" if is_local(url) else urlsplit(url).netloc.rpartition("@")[2]
+
+
 def openai_base_url() -> str | None:
     """Where `openai:` without a base URL goes: the OpenAI SDK's own variables count."""
     return os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")
@@ -159,4 +181,9 @@ def _check_url(provider: str, url: str) -> None:
         raise SettingsError(
             f"the base URL of {provider} on {host} carries a user, a password or a query",
             hint="Keys belong in the provider's variable, e.g. OPENAI_API_KEY, not in the URL.",
+        )
+    if is_metadata(host):
+        raise SettingsError(
+            f"{host} is where a cloud hands out this machine's keys, and no model server",
+            hint="Check the address.",
         )

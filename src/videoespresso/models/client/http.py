@@ -8,6 +8,8 @@ from functools import lru_cache
 
 import httpx
 
+from videoespresso.models.metadata_hosts import is_metadata
+
 LARGEST_REPLY = 32 * 1024 * 1024
 """Bytes of one reply, unpacked. 1,024 tokens are some kB."""
 
@@ -51,7 +53,12 @@ def _left(timeout: float | None) -> float | None:
 
 
 def _hurry(request: httpx.Request) -> None:
-    """No wait is longer than what is left of the call."""
+    """No wait is longer than what is left of the call; a cloud's metadata service is never sent
+    anything."""
+    if is_metadata(request.url.host):
+        raise httpx.UnsupportedProtocol(
+            f"{request.url.host} is a cloud's metadata service", request=request
+        )
     waits = request.extensions.get("timeout", {})
     request.extensions["timeout"] = {name: _left(waits.get(name)) for name in waits}
     request.extensions["ends"] = time.monotonic() + (_left(waits.get("read")) or float("inf"))
