@@ -83,7 +83,10 @@ def test_steps_go_to_stderr_and_the_answer_to_stdout(script: Any, capsys: Any) -
     script(ANSWER)
     assert main(["ask", "clip.mp4", "Who?", "--profile", "openai", "-v"]) == 0
     shown = capsys.readouterr()
-    assert shown.err == "sample    37 frames looked at [31m\n"
+    assert shown.err.splitlines() == [
+        "frames go to api.openai.com",
+        "sample    37 frames looked at [31m",
+    ]
     assert shown.out.splitlines() == [
         "B. Bo does.",
         "    A. Ann",

@@ -83,6 +83,7 @@ def test_progress_on_stderr_and_counts_on_stdout(script: Any, capsys: Any) -> No
     assert main([*LINE, "--profile", "openai"]) == Exit.USER
     shown = capsys.readouterr()
     assert shown.err.splitlines() == [
+        "frames go to api.openai.com",
         "[2/4] q3: yes[31m",
         "[3/4] line 2: error: no file",
         "[4/4] q4: not seen",
