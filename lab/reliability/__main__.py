@@ -1,0 +1,69 @@
+"""The command: parts in order, a line a trial, then the page."""
+
+import argparse
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from lab import results
+from lab.reliability import page, videos
+
+Json = dict[str, Any]
+Part = Callable[[Path, int, set[str]], Iterator[Json]]
+"""(working folder, how many, keys already known) -> records with "key", "part", "outcome"."""
+
+PARTS: dict[str, tuple[Part, int, str]] = {
+    "videos": (videos.trials, 20_000, "damaged videos"),
+}
+"""Name -> the part, how many trials by default, what they are."""
+
+
+def main() -> None:
+    """Runs what is not known yet, and writes the page of all that is."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder of results.jsonl")
+    parser.add_argument("--page", type=Path, help="where the page goes (docs/results/...)")
+    parser.add_argument("--only", nargs="*", default=list(PARTS), choices=list(PARTS))
+    for name, (_, count, what) in PARTS.items():
+        parser.add_argument(f"--{name}", type=int, default=count, help=f"{what} ({count})")
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    file = given.out / "results.jsonl"
+    results.mend(file)
+    for name in given.only:
+        _run(name, given.out, getattr(given, name), file)
+    if given.page:
+        page.write(given.page, results.read(file).values())
+
+
+def _run(name: str, out: Path, count: int, file: Path) -> None:
+    known = set(results.read(file))
+    commit, machine = _commit(), _machine()
+    done: Iterable[Json] = PARTS[name][0](out, count, known)
+    for n, record in enumerate(done):
+        results.append(file, {**record, "commit": commit, "machine": machine})
+        if record["outcome"] in page.BAD or n % 100 == 0:
+            print(record, flush=True)
+
+
+def _commit() -> str:
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return found.stdout.strip()
+
+
+def _machine() -> str:
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, " + (
+        f"Python {platform.python_version()}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Trials in a process of their own: whoever crashes, hangs or grows is noticed from outside."""
+
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+Trial = Callable[[Any], Json]
+"""Does one and says what came: at least {"outcome": ...}."""
+
+PATIENCE_S = 150.0
+"""A trial that takes longer hangs: the watchdog of the decoding ends each of its steps at 20 s."""
+MOST_BYTES = 2 << 30
+"""Resident bytes of a process of a trial, the child's own children among them."""
+
+
+class Trials:
+    """One process, started anew after each death, each hang and each excess of memory."""
+
+    def __init__(self, trial: Trial, patience_s: float = PATIENCE_S) -> None:
+        self._trial, self._patience_s = trial, patience_s
+        self._process: Any = None
+        self._pipe: Connection | None = None
+
+    def run(self, given: Any) -> Json:
+        """What came of one: its own words, or "crash" or "hang"."""
+        if self._process is None:
+            self._start()
+        assert self._pipe is not None
+        began = time.monotonic()
+        try:
+            self._pipe.send(given)
+            if not self._pipe.poll(self._patience_s):
+                self.end()
+                return {"outcome": "hang", "seconds": self._patience_s}
+            found: Json = self._pipe.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            code = self._process.exitcode
+            self.end()
+            return {"outcome": "crash", "status": code}
+        found["seconds"] = round(time.monotonic() - began, 2)
+        if found.get("peak", 0) > MOST_BYTES:
+            self.end()  # the peak is the process's for ever
+            found["outcome"] = "memory"
+        return found
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, other = context.Pipe()
+        self._process = context.Process(target=_serve, args=(other, self._trial))
+        self._process.start()
+        other.close()
+
+    def end(self) -> None:
+        """Ends the process. May be called twice."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            assert self._pipe is not None
+            self._pipe.close()
+            self._process = None
+
+
+def _serve(pipe: Connection, trial: Trial) -> None:
+    while True:
+        try:
+            given = pipe.recv()
+        except EOFError:
+            return
+        found = trial(given)
+        own, below = (resource.getrusage(who).ru_maxrss for who in _WHO)
+        pipe.send({**found, "peak": max(own, below) * 1024, "left": len(children())})
+
+
+_WHO = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+
+
+def children() -> list[int]:
+    """The processes that this one has started and that are still there (Linux; elsewhere none)."""
+    found: list[int] = []
+    for file in Path("/proc/self/task").glob("*/children"):
+        found += map(int, file.read_text().split())
+    return found
