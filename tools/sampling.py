@@ -177,6 +177,8 @@ def _slots(reader: VideoReader, plan: SamplingPlan) -> list[_Slot]:
     count = max(1, math.ceil(reader.video.duration_s * rate - 1e-6))
     slots = [_Slot(i // per_period, i / rate, False) for i in range(count)]
     for key in reader.keyframes(_TINY, min_gap_s=1 / rate):
+        if key.time_s < 0:  # in damaged files some lie before the stream's own start
+            continue
         nearest = min(round(key.time_s * rate), count - 1)
         if nearest % per_period or key.time_s == slots[nearest].time_s:
             slots[nearest] = _Slot(nearest // per_period, key.time_s, True)
@@ -220,4 +222,6 @@ def _evenly(reader: VideoReader, plan: SamplingPlan) -> Iterator[Sampled]:
             yield Sampled(key, f"keyframe {why}")
         else:
             wanted.append((begin + end) / 2)
-            yield Sampled(next(middles), f"fps={1 / step:.3g} {why}")
+            if (middle := next(middles, None)) is None:
+                return
+            yield Sampled(middle, f"fps={1 / step:.3g} {why}")

@@ -42,9 +42,7 @@ def overwritten(data: bytearray, draw: random.Random) -> bytearray:
     """A stretch of noise, of zeros or of ones."""
     at, length = draw.randrange(len(data)), draw.choice((4, 32, 512, 4096))
     length = min(length, len(data) - at)
-    data[at : at + length] = draw.choice(
-        (bytes(length), b"\xff" * length, draw.randbytes(length))
-    )
+    data[at : at + length] = draw.choice((bytes(length), b"\xff" * length, draw.randbytes(length)))
     return data
 
 

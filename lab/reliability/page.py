@@ -29,7 +29,7 @@ def _part(name: str, records: list[Json]) -> list[str]:
     count = len(records)
     outcomes = Counter(_outcome(r) for r in records)
     bad = sum(n for kind, n in outcomes.items() if kind in BAD)
-    low, high = wilson(bad, count)
+    share = wilson(bad, count)
     commits = ", ".join(sorted({r["commit"] for r in records}))
     machines = "; ".join(sorted({r["machine"] for r in records}))
     lines = [
@@ -41,7 +41,7 @@ def _part(name: str, records: list[Json]) -> list[str]:
         "|---|---|",
         *(f"| {kind} | {n} |" for kind, n in outcomes.most_common()),
         "",
-        f"Not as it should be: {bad} of {count} (95 % Wilson: {low:.2%} to {high:.2%}).",
+        f"Not as it should be: {bad} of {count} (95 % Wilson: {share.low:.2%} to {share.high:.2%}).",
     ]
     if name == "videos":
         seeds = len({r["seed"] for r in records})

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from lab.reliability.mutations import mutated
 from lab.reliability.seeds import make
 from lab.reliability.trials import Trials
-
 from videoespresso.errors import VideoEspressoError
 
 Json = dict[str, Any]
@@ -47,7 +46,7 @@ def trial(given: Given) -> Json:
     file = Path(given.folder) / f"damaged-{given.number}{seed.suffix}"
     file.write_bytes(data)
     try:
-        return {"how": how, **outcome(lambda: _use(file))}
+        return {"how": how, **outcome(lambda: _use(file, seed.stem))}
     finally:
         file.unlink()
 
@@ -66,9 +65,10 @@ def outcome(use: Callable[[], None]) -> Json:
     return {"outcome": "ok"}
 
 
-def _use(file: Path) -> None:
-    """As `ask` does: probe and sampling."""
+def _use(file: Path, seed: str) -> None:
+    """As `ask` does: probe and sampling, and what the tools read of the file."""
     from videoespresso.tools.sampling import SamplingPlan, sample  # noqa: PLC0415 - in the trial
+    from videoespresso.tools.streams import read_lines, read_sound  # noqa: PLC0415
     from videoespresso.tools.video import open_video  # noqa: PLC0415
 
     with open_video(file) as reader:
@@ -76,3 +76,7 @@ def _use(file: Path) -> None:
             assert sampled.picture.rgb.size
         name = reader.video.path
     assert name == str(file.absolute())
+    if "subtitles" in seed:
+        read_lines(file, [(0.0, 9.0)], "embedded")
+    if "sound" in seed:
+        read_sound(file, 0.0, 2.0)

@@ -11,10 +11,12 @@ from PIL import Image
 from tests.helpers.small import LINES, asked, sign, square_video, srt, with_subtitles
 
 from videoespresso.errors import ToolError
+from videoespresso.tools.builtin import subtitles, transcript
 from videoespresso.tools.builtin.read_text import ReadText
 from videoespresso.tools.builtin.subtitles import Subtitles, side_cars
 from videoespresso.tools.builtin.transcript import Transcript
 from videoespresso.tools.registry import run_tool
+from videoespresso.tools.streams import RATE
 from videoespresso.tools.video import probe
 from videoespresso.types import Video
 
@@ -32,10 +34,7 @@ def video(folder: Path) -> Video:
 # ---- subtitles
 
 
-def test_subtitles_inside_the_file_need_no_package(
-    folder: Path, video: Video, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "pysubs2", None)
+def test_subtitles_inside_the_file_are_read(folder: Path, video: Video) -> None:
     path = with_subtitles(Path(video.path), folder / "inside.mkv")
     found = Subtitles().run(asked(probe(path), (4.0,), start_s=0, end_s=8))
     assert [(round(f.time_s, 2), f.text) for f in found] == [
@@ -51,7 +50,10 @@ def test_a_side_car_needs_pysubs2_and_says_so(
 ) -> None:
     path = square_video(tmp_path / "clip.mp4", seconds=2)
     (tmp_path / "clip.en.srt").write_text(srt())
-    monkeypatch.setitem(sys.modules, "pysubs2", None)
+    real = subtitles.read_lines
+    monkeypatch.setattr(
+        subtitles, "read_lines", lambda f, s, kind: None if kind == "beside" else real(f, s, kind)
+    )
     ran = run_tool(Subtitles(), asked(probe(path), (1.0,)))
     assert ran.findings == ()
     assert ran.gap is not None
@@ -171,20 +173,21 @@ def test_where_no_speech_model_can_be_had_it_is_said(
 
 def test_phrases_come_with_their_instants(video: Video, monkeypatch: pytest.MonkeyPatch) -> None:
     class Model:
-        clips: list[list[float]] = []  # noqa: RUF012
+        heard: list[float] = []  # noqa: RUF012
 
         def __init__(self, name: str, **given: Any) -> None:
             assert name == "tiny"
 
-        def transcribe(self, path: str, clip_timestamps: list[float]) -> Any:
-            self.clips.append(clip_timestamps)
+        def transcribe(self, sound: Any) -> Any:
+            self.heard.append(len(sound) / RATE)
             segments = [(1.5, " Where is\nthe key? "), (3.0, "  ")]
             return [types.SimpleNamespace(start=s, text=t) for s, t in segments], None
 
     whisper(monkeypatch, Model)
+    monkeypatch.setattr(transcript, "read_sound", lambda _, s, e: [0.0] * round((e - s) * RATE))
     (found,) = Transcript("tiny").run(asked(heard(video), (1.0,)))
     assert (found.time_s, found.text) == (1.5, "Said: Where is the key?")
-    assert Model.clips == [[0.0, 6.0]]
+    assert Model.heard == [6.0]
     assert Transcript("tiny").run(asked(video, (1.0,))) == [], "no sound, nothing said"
 
 

@@ -129,6 +129,14 @@ def test_a_key_frame_at_a_cut_is_the_instant_that_is_kept() -> None:
     assert got[reader.instants[37]] == "keyframe"
 
 
+def test_key_frames_before_the_stream_s_start_are_no_instants() -> None:
+    """A damaged file has some; they took the place of the last instants (-0.3 after 0.5)."""
+    reader = Drawn([-7.0, -0.3, 0.0, 0.5, 1.0, 1.5], keys=(0, 1, 2, 4))
+    times = [sampled.picture.time_s for sampled in sample(reader, SamplingPlan())]
+    assert times == sorted(set(times))
+    assert min(reader.asked) >= 0
+
+
 def test_key_frames_of_a_still_video_add_nothing() -> None:
     reader = Drawn(steady(5, fps=25), keys=range(0, 125, 13))
     assert [t for t, _ in seen(sample(reader, SamplingPlan()))] == [0.0, 1.0, 2.0, 3.0, 4.0]

@@ -3,17 +3,20 @@
 import threading
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from videoespresso.errors import ToolError
 from videoespresso.tools.base import Finding, Needs, ToolRequest
-from videoespresso.tools.builtin.subtitles import video_start
 from videoespresso.tools.builtin.windows import around, stretch_parameters
+from videoespresso.tools.streams import read_sound
 
 MODEL = "base"
 """A size of Whisper's, or a folder with a converted model: `Transcript("path/to/model")`."""
 REACH_S = 5.0
 """Without a stretch: so far to either side of each core frame, about a sentence."""
+PIECE_S = 600.0
+"""Sound is decoded in pieces of at most that: 38 MB."""
 
 
 class Transcript:
@@ -46,14 +49,18 @@ class Transcript:
         return findings
 
     def _sentences(self, path: str, start: float, end: float) -> Iterator[tuple[float, str]]:
-        """(instant, phrase); the sound's clock is put onto the video's."""
-        ahead = audio_ahead(path)
-        clip = [max(0.0, start - ahead), max(0.0, end - ahead)]
+        """(instant, phrase), the sound decoded in a process of its own, a piece at a time."""
         with self._one_at_a_time:
-            segments, _ = self._whisper.transcribe(path, clip_timestamps=clip)
-            for segment in segments:
-                if text := " ".join(segment.text.split()):
-                    yield segment.start + ahead, text
+            model = self._whisper
+        while start < end:
+            until = min(end, start + PIECE_S)
+            sound = read_sound(Path(path), start, until)
+            with self._one_at_a_time:
+                segments, _ = model.transcribe(sound)
+                for segment in segments:
+                    if text := " ".join(segment.text.split()):
+                        yield segment.start + start, text
+            start = until
 
     @cached_property
     def _whisper(self) -> Any:
@@ -73,14 +80,3 @@ class Transcript:
                 f"did not give it ({type(error).__name__})",
                 hint='Fetch one where there is a network, and give Transcript("its/folder").',
             ) from error
-
-
-def audio_ahead(path: str) -> float:
-    """Seconds by which the sound begins after the picture; negative if before."""
-    import av  # noqa: PLC0415 - slow to import
-
-    with av.open(f"file:{path}") as container:
-        stream = next(iter(container.streams.audio), None)
-        if stream is None or stream.start_time is None or stream.time_base is None:
-            return 0.0
-        return float(stream.start_time * stream.time_base) - video_start(container)

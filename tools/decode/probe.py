@@ -29,6 +29,9 @@ MOST_PIXELS = 8192 * 4320
 BARE = frozenset({"h264", "hevc", "vvc", "mpegvideo", "m4v", "vc1", "cavsvideo", "dirac", "av1"})
 """FFmpeg's "formats" that are a coded stream without a container: no instants, no length."""
 
+MOST_STREAMS = 128
+"""Streams of a file; a broadcast multiplex has 60. FFmpeg's own limit is 1000."""
+
 _NOMINAL = Fraction(1, 50)
 """An average rate within 2 % of the nominal one is the nominal one: the average only counts the
 last frame's duration differently (25 fps over two seconds reads 24.98)."""
@@ -69,17 +72,15 @@ class Facts:
         return {k: str(v) if isinstance(v, Fraction) else v for k, v in asdict(self).items()}
 
 
-def open_stream(path: str) -> tuple[InputContainer, VideoStream]:
-    """The container and its moving picture (cover art does not count): of several the one that is
-    marked as default, then the largest, as FFmpeg chooses.
+def open_file(path: str) -> InputContainer:
+    """The container, of at most MOST_STREAMS streams.
 
     Only the file itself is opened: "file:" keeps names with a colon from being taken for a
     protocol, and the whitelist keeps a playlist from reaching the network. Raises `VideoError`.
     """
+    options = {"protocol_whitelist": "file", "max_streams": str(MOST_STREAMS + 1)}
     try:
-        container = av.open(
-            f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace"
-        )
+        container = av.open(f"file:{path}", options=options, metadata_errors="replace")
     except av.error.FFmpegError as error:
         raise _unreadable(path, error) from error
     name = Path(path).name
@@ -88,6 +89,20 @@ def open_stream(path: str) -> tuple[InputContainer, VideoStream]:
         raise VideoError(
             f"{name} is a text file or a playlist, not a video", hint="give the video file itself"
         )
+    if len(container.streams) > MOST_STREAMS:
+        container.close()
+        raise VideoError(
+            f"{name} has more than {MOST_STREAMS} streams",
+            hint="keep one: ffmpeg -i INPUT OUTPUT.mp4",
+        )
+    return container
+
+
+def open_stream(path: str) -> tuple[InputContainer, VideoStream]:
+    """The container and its moving picture (cover art does not count): of several the one that is
+    marked as default, then the largest, as FFmpeg chooses. Raises `VideoError`.
+    """
+    container, name = open_file(path), Path(path).name
     if streams := moving(container):
         return container, max(
             streams,
@@ -123,12 +138,20 @@ def drain(stream: VideoStream) -> list[VideoFrame]:
         return []
 
 
-def packets_of(
-    path: str, container: InputContainer, stream: VideoStream
-) -> "Iterator[Packet[VideoStream]]":
-    """The stream's packets, then an empty one that flushes the decoder. Raises `VideoError`."""
+def packets_of(path: str, container: InputContainer, stream: Any) -> "Iterator[Packet[Any]]":
+    """The packets of the stream (or streams), then an empty one that flushes the decoder. Raises
+    `VideoError`.
+
+    Streams may appear in mid-file, as when a broadcast's next programme has sound: PyAV's own list
+    is that of the opening, and it stumbles over a packet of another. That packet is left out.
+    """
     try:
-        yield from container.demux(stream)
+        while True:
+            try:
+                yield from container.demux(stream)
+                return
+            except IndexError:
+                continue
     except av.error.FFmpegError as error:
         raise VideoError(
             f"{Path(path).name} cannot be read to its end: {error.strerror}", hint=_again()

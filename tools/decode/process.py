@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -108,6 +109,11 @@ class DecodeProcess:
         self._errors.seek(max(0, size - _LAST_WORDS))
         last_line = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
         self.end()
+        if code is not None and code == -getattr(signal, "SIGXCPU", 0):
+            return VideoError(
+                f"{self._name}: decoding took more processor time than its size can account for",
+                hint="convert it: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4",
+            )
         return VideoError(
             f"{self._name}: the decoder ended with status {code}"
             + (f" ({last_line})" if last_line else ""),

@@ -1,4 +1,4 @@
-"""The decoding process: opens one file and sends pictures over a pipe, one a request.
+"""The decoding process: opens one file and sends pictures, lines or sound over a pipe.
 
 A process of its own, because a decoder that hangs or crashes cannot be stopped from inside, and
 because what a decoder leaks ends with it. Requests are JSON lines on stdin; an answer is a JSON
@@ -22,6 +22,7 @@ from videoespresso.tools.decode.decord import Decord, fits
 from videoespresso.tools.decode.pillow import Animation, animation
 from videoespresso.tools.decode.probe import Facts, declared, read_facts
 from videoespresso.tools.decode.pyav import At, Decoded, KeyFrames
+from videoespresso.tools.decode.words import beside, embedded, sound
 
 BEAT_S = 0.1
 """At most ten signs of life a second: enough for any deadline, too few to cost anything."""
@@ -30,6 +31,10 @@ _CHUNK = 1 << 20
 
 MORE_MEMORY = 4 << 30
 """Bytes that decoding may take beside what is loaded: 2 GB, and 16 pictures of 8K in planes."""
+
+CPU_S, CPU_S_A_MB = 600.0, 1.0
+"""Seconds of processor that one request may take, and more for each MB of the file: above what a
+second of 4K takes. The watchdog ends what makes no progress; this ends what makes it for ever."""
 
 
 class Pictures(Protocol):
@@ -65,7 +70,11 @@ class Worker:
             "start": self._start,
             "next": self._next,
             "end": self._end,
+            "embedded": self._embedded,
+            "beside": self._beside,
+            "sound": self._sound,
         }
+        _limit_cpu(str(request.get("path") or self._path))
         try:
             does[request.pop("do")](**request)
         except VideoError as error:
@@ -133,6 +142,21 @@ class Worker:
         self._streams.pop(stream).close()
         self._say(ended=stream)
 
+    def _embedded(self, path: str, spans: list[tuple[float, float]]) -> None:
+        self._say(lines=embedded(path, spans, self._beat))
+
+    def _beside(self, path: str, spans: list[tuple[float, float]]) -> None:
+        try:
+            self._say(lines=beside(path, spans, self._beat))
+        except ImportError:
+            self._say(lines=None)
+
+    def _sound(self, path: str, start_s: float, end_s: float) -> None:
+        samples = sound(path, start_s, end_s, self._beat)
+        self._say(bytes=samples.nbytes)
+        self._out.write(samples.data)
+        self._out.flush()
+
     def _beat(self) -> None:
         now = time.monotonic()
         if now - self._beat_at >= BEAT_S:
@@ -163,6 +187,21 @@ def _limit_memory() -> None:
     if hard != resource.RLIM_INFINITY:
         limit = min(limit, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+
+
+def _limit_cpu(path: str) -> None:
+    """What the next request may take; the system ends the process at it (SIGXCPU)."""
+    try:
+        import resource  # noqa: PLC0415 - not on Windows
+
+        size = os.path.getsize(path)
+    except (ImportError, OSError, ValueError):
+        return
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    limit = int(used.ru_utime + used.ru_stime + CPU_S + CPU_S_A_MB * size / 2**20)
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    if hard == resource.RLIM_INFINITY or limit < hard:
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
 
 
 def main() -> None:
