@@ -41,7 +41,7 @@ def _part(name: str, records: list[Json]) -> list[str]:
         "|---|---|",
         *(f"| {kind} | {n} |" for kind, n in outcomes.most_common()),
         "",
-        f"Not as it should be: {bad} of {count} (95 % Wilson: {share.low:.2%} to {share.high:.2%}).",
+        f"Bad: {bad} of {count} (Wilson 95 %: {share.low:.2%} to {share.high:.2%}).",
     ]
     if name == "videos":
         seeds = len({r["seed"] for r in records})
