@@ -130,7 +130,7 @@ def _encode(path: Path, seed: Seed, folder: Path) -> None:
         if seed.extra == "subtitles":
             _mux_words(out, folder)
         for picture in pictures(seed.size):
-            out.mux(stream.encode(av.VideoFrame.from_image(picture)))
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(picture), "rgb24")))
         out.mux(stream.encode(None))
         if isinstance(sound, av.AudioStream):
             _mux_sound(out, sound)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from videoespresso.dataset.videos import find_videos
+from videoespresso.dataset.videos import HIDDEN, OTHER, find, find_videos
 from videoespresso.errors import UserError
 
 
@@ -23,6 +23,25 @@ def names(found: list[str], folder: Path) -> list[str]:
 
 def test_a_folder_gives_its_videos_and_those_in_folders_below(folder: Path) -> None:
     assert names(find_videos([folder]), folder) == ["#1.mp4", "a.MKV", "b.mp4", "in/c.webm"]
+
+
+def test_what_is_passed_over_in_a_folder_is_known_with_its_reason(folder: Path) -> None:
+    (folder / "set").mkdir()
+    (folder / "set" / "records.jsonl").write_bytes(b"")
+    found = find([folder], folder / "set")
+    skipped = {str(Path(path).relative_to(folder)): why for path, why in found.skipped.items()}
+    assert skipped == {".hidden.mp4": HIDDEN, "notes.txt": OTHER}
+    hidden, other = found.summary()
+    assert hidden == f"1 file (hidden): {folder / '.hidden.mp4'}"
+    assert other.startswith("1 file (not a video by its name): ")
+    assert find([folder, folder / "notes.txt"]).skipped.keys() == {
+        str(folder / ".hidden.mp4"),
+        str(folder / "set" / "records.jsonl"),
+    }, "a file that is named itself is looked at"
+    for k in range(5):
+        (folder / f"z{k}.srt").write_bytes(b"")
+    assert find([folder]).summary()[1].startswith("7 files (not a video by its name): ")
+    assert find([folder]).summary()[1].endswith(", ...")
 
 
 def test_a_list_gives_a_path_a_line_beside_it_without_comments(folder: Path) -> None:

@@ -10,7 +10,7 @@ from videoespresso.dataset.folder import Folder
 from videoespresso.dataset.manifest import made_with
 from videoespresso.dataset.ray_engine import RayEngine
 from videoespresso.dataset.run import Built, Progress, Run
-from videoespresso.dataset.videos import find_videos
+from videoespresso.dataset.videos import find
 from videoespresso.errors import MemoryStoreError, UserError
 from videoespresso.graphs.dataset_context import GROUP, open_dataset_context
 from videoespresso.report.dataset_page import write_page
@@ -59,7 +59,8 @@ def build_dataset(
     if batch is not None and engine != "local":
         raise UserError("batches are not for a cluster", hint="Leave --engine away.")
     settings = settings_of(settings)
-    paths = find_videos([videos] if isinstance(videos, str | Path) else videos)
+    found = find([videos] if isinstance(videos, str | Path) else videos, out)
+    paths = found.paths
     folder = Folder(Path(out))
     context = open_dataset_context(settings)
     folder.open()
@@ -80,7 +81,7 @@ def build_dataset(
             many = jobs or max(JOBS, settings.concurrency)
             by = LocalEngine(folder, context, seed=seed, group=group, jobs=many)
         try:
-            return Run(folder, by, paths, made, on_progress, end, earlier).run()
+            return Run(folder, by, paths, made, on_progress, end, earlier, found).run()
         finally:
             earlier.update(context.usage_log.by_role())
 

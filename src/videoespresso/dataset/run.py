@@ -15,6 +15,7 @@ from videoespresso.dataset.folder import Folder
 from videoespresso.dataset.interrupt import interruptible
 from videoespresso.dataset.manifest import write_manifest
 from videoespresso.dataset.video_worker import Outcome
+from videoespresso.dataset.videos import Found
 from videoespresso.dataset_record import path_text
 from videoespresso.errors import BudgetExceeded, ModelError, VideoEspressoError
 from videoespresso.types import Record, Usage
@@ -72,7 +73,8 @@ class Built(Record):
     videos are to be run again for; failures: the first of them in words. left_out: how many of
     the videos given this run could not use as a whole; reasons: the first of them in words.
     refused: rejects of this run by criterion. busy: paths of videos that another process is at work
-    on, which is no failure: their records are there when it ends.
+    on, which is no failure: their records are there when it ends. skipped: how many files in the
+    folders given are no videos of the run; skipped_files: of each reason, how many and the first.
 
     usage: of this run, by role. done: videos finished in this run, of `videos` given. ended: why
     it stopped early, "" if it did not. deferred: replies that are still to come in batches.
@@ -93,6 +95,8 @@ class Built(Record):
     seconds: float = 0.0
     ended: str = ""
     deferred: int = 0
+    skipped: int = 0
+    skipped_files: tuple[str, ...] = ()
 
 
 @dataclass
@@ -130,8 +134,8 @@ class Interrupted(KeyboardInterrupt):
 
 class Run:
     """One call of `build_dataset`, or a round of one. earlier: what its rounds before this used, by
-    role; the line in dataset.json is of this one alone. on_end: gets what the run came to, before
-    it raises."""
+    role; the line in dataset.json is of this one alone. found: what was passed over in the folders
+    given. on_end: gets what the run came to, before it raises."""
 
     def __init__(
         self,
@@ -142,7 +146,9 @@ class Run:
         on_progress: Callable[[Progress], None],
         on_end: Callable[[Built], None],
         earlier: Mapping[str, Usage] | None = None,
+        found: Found | None = None,
     ) -> None:
+        self._found = found or Found()
         self._earlier = earlier or {}
         self._folder, self._engine, self._paths = folder, engine, paths
         self._progress = Progress(videos=len(paths))
@@ -278,8 +284,11 @@ class Run:
             seconds=round(self._progress.seconds, 3),
             ended=self._ended,
             deferred=len(collected.deferred),
+            skipped=len(self._found.skipped),
+            skipped_files=self._found.summary(),
         )
-        line = built.model_dump(mode="json", exclude={"out", "failures", "reasons"})
+        apart = {"out", "failures", "reasons", "skipped_files"}
+        line = built.model_dump(mode="json", exclude=apart)
         write_manifest(self._folder, self._made_with, counts, line | {"usage": self._usage()})
         return built
 

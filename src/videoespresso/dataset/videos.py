@@ -6,8 +6,10 @@ import re
 import stat
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from videoespresso.dataset_record import path_text
 from videoespresso.errors import UserError
 
 SUFFIXES = frozenset(
@@ -20,6 +22,12 @@ SUFFIXES = frozenset(
 """What counts as a video in a folder; a file that is named itself may be called anything."""
 
 
+HIDDEN, OTHER = "hidden", "not a video by its name"
+"""Why a file in a folder is passed over."""
+NAMED = 3
+"""Of these, so many are named."""
+
+
 def find_videos(given: Iterable[str | Path]) -> list[str]:
     """Paths as they were given, each file once, in a stable order: the files named, those in the
     folders named (and in folders below), those in the text files named with a leading @, one a
@@ -30,9 +38,38 @@ def find_videos(given: Iterable[str | Path]) -> list[str]:
     found at all or nothing of it exists, for a list that cannot be read, and for what cannot be a
     file's name: an empty one, an address, one with a NUL in it.
     """
+    return find(given).paths
+
+
+@dataclass
+class Found:
+    """Which videos a run is about, and which files in the folders named it is not about.
+
+    paths: as `find_videos` gives them. skipped: file -> why, in the order of the walk.
+    """
+
+    paths: list[str] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def summary(self) -> tuple[str, ...]:
+        """A line a reason: how many files, and the first of them by name."""
+        why: dict[str, list[str]] = defaultdict(list)
+        for path, reason in self.skipped.items():
+            why[reason].append(path)
+        return tuple(
+            f"{len(files)} {'file' if len(files) == 1 else 'files'} ({reason}): "
+            + ", ".join(path_text(file) for file in files[:NAMED])
+            + (", ..." if len(files) > NAMED else "")
+            for reason, files in why.items()
+        )
+
+
+def find(given: Iterable[str | Path], out: str | Path | None = None) -> Found:
+    """As `find_videos`, with what was passed over, but for what lies in the folder `out`."""
     found: dict[str, str] = {}
+    skipped: dict[str, str] = {}
     for one in given:
-        for path in _of(str(one)):
+        for path in _of(str(one), skipped):
             found.setdefault(os.path.abspath(path), path)
     if not found:
         raise UserError(
@@ -43,10 +80,17 @@ def find_videos(given: Iterable[str | Path]) -> list[str]:
         first = next(iter(found.values()))
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         raise UserError(f"{first}{more}: no such file", hint="Check the path; folders work, too.")
-    return list(found.values())
+    named = {os.path.abspath(path) for path in found}
+    own = "" if out is None else os.path.join(os.path.abspath(out), "")
+    rest = {
+        path: why
+        for path, why in skipped.items()
+        if (full := os.path.abspath(path)) not in named and not (own and full.startswith(own))
+    }
+    return Found(list(found.values()), rest)
 
 
-def _of(given: str) -> Iterator[str]:
+def _of(given: str, skipped: dict[str, str]) -> Iterator[str]:
     _check(given)
     if given.startswith("@"):
         yield from _listed(Path(given[1:]))
@@ -62,11 +106,14 @@ def _of(given: str) -> Iterator[str]:
             continue
         seen.add(real)
         inner.sort()
-        yield from (
-            os.path.join(folder, name)
-            for name in sorted(names)
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
-        )
+        for name in sorted(names):
+            file = os.path.join(folder, name)
+            if name.startswith("."):
+                skipped.setdefault(file, HIDDEN)
+            elif Path(name).suffix.lower() in SUFFIXES:
+                yield file
+            else:
+                skipped.setdefault(file, OTHER)
 
 
 def _listed(file: Path) -> Iterator[str]:
