@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from videoespresso.errors import MemoryStoreError, SettingsError
 from videoespresso.memory.locks import writer_lock
+from videoespresso.memory.private import close_tree
 
 CONNECT_S = 5.0
 REQUEST_S = 120.0
@@ -57,6 +58,7 @@ class ChromaFolder:
                 yield client
             finally:
                 client.close()
+                close_tree(folder)
                 self._left = _files(folder)
 
     def version(self) -> Version:

@@ -30,6 +30,7 @@ from videoespresso.memory.caption_index import (
     Version,
 )
 from videoespresso.memory.locks import writer_lock
+from videoespresso.memory.private import private_file, private_folder
 from videoespresso.settings import cache_dir
 from videoespresso.types import Caption
 
@@ -102,8 +103,8 @@ class CaptionFiles:
         lines = "".join(caption.model_dump_json() + "\n" for caption in captions).encode()
         path = self.path(video_id)
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            with path.open("ab") as file:
+            private_folder(self.root)
+            with private_file(path).open("ab") as file:
                 _cut_torn_line(path)
                 file.write(lines)
                 file.flush()

@@ -19,6 +19,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from videoespresso.errors import MemoryStoreError
+from videoespresso.memory.private import private_file, private_folder
 from videoespresso.settings import cache_dir
 from videoespresso.types import Record
 
@@ -97,7 +98,7 @@ class Downloads:
         folder = self.root / "files" / known.sha
         same = next(_videos(folder), None)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            private_folder(folder)
             if same is None:
                 os.replace(part, folder / known.name)
             shutil.rmtree(part.parent, ignore_errors=True)
@@ -165,8 +166,8 @@ class Downloads:
     def _write(self, file: Path, text: str) -> None:
         unfinished = file.with_name(f".{uuid.uuid4().hex}.tmp")
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            unfinished.write_text(text, encoding="utf-8")
+            private_folder(file.parent)
+            private_file(unfinished).write_text(text, encoding="utf-8")
             os.replace(unfinished, file)
         except OSError as error:
             with contextlib.suppress(OSError):

@@ -20,6 +20,7 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from videoespresso.errors import MemoryStoreError
+from videoespresso.memory.private import private_file, private_folder
 from videoespresso.settings import cache_dir
 from videoespresso.types import FrameRef, Picture, Record, Video
 
@@ -251,11 +252,16 @@ def _filled(file: Path) -> bool:
 def _write(file: Path, data: bytes, *, lasting: bool = False) -> None:
     """The whole file or nothing, also when another process writes the same one or clears.
 
-    lasting: after a power cut, too; a frame of the store can be made again.
+    lasting: after a power cut, too, and open to others as the user has it: it is in a folder of
+    their own. A frame of the store can be made again, and is for its owner alone.
     """
     unfinished = file.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        if lasting:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        else:
+            private_folder(file.parent)
+            private_file(unfinished)
         with unfinished.open("wb") as out:
             out.write(data)
             if lasting:

@@ -7,6 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from videoespresso.errors import MemoryStoreError
+from videoespresso.memory.private import private_folder
 
 WAIT_S = 120.0
 """How long to wait for another writer; filling an index with 10,000 captions takes seconds."""
@@ -20,8 +21,8 @@ def writer_lock(path: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
     writer keeps it longer than `wait_s` seconds, or when the folder cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path, timeout=wait_s)
+        private_folder(path.parent)
+        lock = FileLock(path, timeout=wait_s, mode=0o600)
         lock.acquire()
     except Timeout as error:
         raise MemoryStoreError(

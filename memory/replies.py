@@ -20,6 +20,7 @@ from typing import Any
 from filelock import FileLock
 
 from videoespresso.errors import MemoryStoreError
+from videoespresso.memory.private import private_file, private_folder
 from videoespresso.settings import cache_dir
 from videoespresso.types import Record, Usage
 
@@ -157,9 +158,9 @@ class ReplyCache:
         """
         shard = int(key[:8], 16) % _SHARDS
         path = self.path.with_suffix(".locks") / f"{shard:03x}.lock"
-        lock = FileLock(path, thread_local=False)
+        lock = FileLock(path, thread_local=False, mode=0o600)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            private_folder(path.parent)
             lock.acquire()
         except OSError as error:
             raise self._unusable(error) from error
@@ -224,7 +225,8 @@ class ReplyCache:
             raise self._unusable(error) from error
 
     def _open(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(self.path.parent)
+        private_file(self.path)
         try:
             return _opened(self.path, self._shared)
         except sqlite3.DatabaseError as error:
@@ -234,7 +236,7 @@ class ReplyCache:
 
     def _renewed(self) -> sqlite3.Connection:
         """Moves a damaged file aside, unless another process has just done so."""
-        with FileLock(self.path.with_suffix(".repair.lock")):
+        with FileLock(self.path.with_suffix(".repair.lock"), mode=0o600):
             try:
                 return _opened(self.path, self._shared)
             except sqlite3.DatabaseError:
@@ -250,7 +252,7 @@ def _opened(path: Path, shared: bool) -> sqlite3.Connection:
         db.execute(f"PRAGMA synchronous = {'FULL' if shared else 'NORMAL'}")
         if db.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
             # turning the journal to WAL never waits for another connection: one process at a time
-            with FileLock(path.with_suffix(".new.lock")):
+            with FileLock(path.with_suffix(".new.lock"), mode=0o600):
                 db.execute(f"PRAGMA journal_mode = {'DELETE' if shared else 'WAL'}")
                 db.executescript(_SCHEMA)
                 db.execute(f"PRAGMA user_version = {FORMAT}")

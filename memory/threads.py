@@ -19,6 +19,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 
 from videoespresso.errors import MemoryStoreError, UserError
 from videoespresso.memory.locks import writer_lock
+from videoespresso.memory.private import private_file, private_folder
 from videoespresso.types import Record
 
 MOST_THREADS = 100
@@ -50,7 +51,9 @@ class ThreadStore:
         self.folder = folder
         self.file = folder / "threads.sqlite"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            private_folder(folder)
+            private_file(self.file)
+            private_file(folder / "history")
             # check_same_thread: nodes may run in other threads; the saver has a lock of its own
             self._db = sqlite3.connect(self.file, timeout=_BUSY_S, check_same_thread=False)
         except (sqlite3.Error, OSError) as error:
@@ -73,7 +76,7 @@ class ThreadStore:
     def hold(self, name: str) -> Iterator[None]:
         """While a thread is open. Raises UserError when another process has it open: two would
         each lose the turns of the other."""
-        lock = FileLock(self._lock_file(name), timeout=0)
+        lock = FileLock(self._lock_file(name), timeout=0, mode=0o600)
         try:
             lock.acquire()
         except Timeout:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from videoespresso.memory.private import private_folder
 from videoespresso.tools.video import probe
 from videoespresso.types import Video
 
@@ -45,7 +46,7 @@ class Probes:
 
 def _write(entry: Path, text: str) -> None:
     data = text.encode()
-    entry.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(entry.parent)
     handle, made = tempfile.mkstemp(dir=entry.parent, prefix=".")
     with os.fdopen(handle, "wb") as file:
         file.write(data)

@@ -14,8 +14,19 @@ import pytest
 from videoespresso import errors
 from videoespresso.cli import cache
 from videoespresso.cli.app import main
-from videoespresso.cli.console import Exit, err, exit_code, fetching, out
+from videoespresso.cli.console import (
+    Exit,
+    err,
+    exit_code,
+    fetching,
+    out,
+    say_error,
+    show_table,
+)
+from videoespresso.errors import UserError
 from videoespresso.models.profiles import PROFILES
+from videoespresso.report.card import page
+from videoespresso.report.text import printable
 from videoespresso.tools.fetch.transfer import Progress
 from videoespresso.types import Answer, Box, EvidenceStep, Gap, KeyItem, Usage, Video
 
@@ -336,3 +347,34 @@ def test_a_download_is_told_in_a_line(progress: Progress, line: str) -> None:
     said: list[str] = []
     fetching(said.append)(progress)
     assert said == [line]
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [*"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c", "\x1b", "\x9b",
+     "\x07", "\x08", "\r", "\x00", "\u2028", "\ufeff", "\U000e0041"],
+)  # fmt: skip
+def test_no_mark_reaches_a_terminal_a_page_or_json(mark: str, script: Any, capsys: Any) -> None:
+    """Names that read as others (exe.4pm), and what moves a cursor: in every text of an answer."""
+    bad = f"a{mark}b"
+    answer = ANSWER.model_copy(
+        update={"text": bad, "options": (bad, "Bo"), "choice": 1, "question": bad}
+    )
+    script(answer)
+    assert main(["ask", "clip.mp4", bad, "--quiet", "--profile", "openai"]) == 0
+    shown = capsys.readouterr()
+    assert mark not in shown.out.replace("\n", "")
+    assert "ab" in shown.out
+    assert main(["ask", "clip.mp4", bad, "--json", "--profile", "openai"]) == 0
+    text = capsys.readouterr().out
+    assert mark not in text
+    assert json.loads(text)["text"] == bad
+    assert mark not in page("A", [answer], lambda *_: Path("missing"))
+    show_table("name", rows=[[bad]])
+    say_error(UserError(bad, hint=bad))
+    shown = capsys.readouterr()
+    assert mark not in (shown.out + shown.err).replace("\n", "")
+
+
+def test_what_joins_letters_stays() -> None:
+    assert printable("می\u200cخواهم 👩\u200d👩 \t\n") == "می\u200cخواهم 👩\u200d👩 \t\n"

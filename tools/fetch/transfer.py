@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import httpx
 
 from videoespresso.errors import DownloadError, MemoryStoreError
+from videoespresso.memory.private import private_file, private_folder
 from videoespresso.tools.fetch.addresses import shown
 from videoespresso.tools.fetch.http import Client
 
@@ -129,7 +130,8 @@ class Transfer:
                 return "page"
             self._check_size(total or 0)
             version = Version(*(response.headers.get(k, "") for k in ("etag", "last-modified")))
-            self.target.parent.mkdir(parents=True, exist_ok=True)
+            private_folder(self.target.parent)
+            private_file(self.target)
             self._version_file().write_text(json.dumps(version))
             if not self._store(response, start, total):
                 return "page"

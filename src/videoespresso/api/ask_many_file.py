@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from videoespresso.api.ask_many_records import QuestionResult
 from videoespresso.errors import MemoryStoreError, UserError
+from videoespresso.memory.private import private_folder
 
 _START = b'{"key":"'
 """How every result begins: a torn last line is cut off only if it begins so."""
@@ -73,9 +74,9 @@ class AnswersFile:
 def _alone(path: Path, locks: Path) -> Iterator[None]:
     """Holds the file's lock; the system lets go of it when the process dies."""
     name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:24]
-    lock = FileLock(locks / f"{name}.lock")
+    lock = FileLock(locks / f"{name}.lock", mode=0o600)
     try:
-        locks.mkdir(parents=True, exist_ok=True)
+        private_folder(locks)
         lock.acquire(timeout=0)
     except Timeout as error:
         raise UserError(

@@ -18,7 +18,7 @@ from videoespresso.errors import (
     UserError,
     VideoEspressoError,
 )
-from videoespresso.report.text import printable
+from videoespresso.report.text import CONTROLS, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,7 +49,7 @@ Exit codes:
   5  a limit you set was reached; what is known so far is shown
 130  interrupted; finished work is kept"""
 
-_UNSAFE = re.compile("[\x7f-\x9f\ud800-\udfff]")
+_UNSAFE = re.compile(f"[{CONTROLS}\\ud800-\\udfff]")
 
 _CODES: tuple[tuple[type[VideoEspressoError], Exit], ...] = (
     (UserError, Exit.USER),
@@ -125,9 +125,15 @@ def write_json(record: BaseModel, *, indent: int | None = 2) -> None:
     Control characters and what UTF-8 cannot hold (a file name of other bytes) are escaped.
     """
     text = json.dumps(record.model_dump(mode="json"), indent=indent, ensure_ascii=False)
-    escaped = _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    escaped = _UNSAFE.sub(_escaped, text)
     sys.stdout.write(escaped + "\n")
     sys.stdout.flush()
+
+
+def _escaped(match: re.Match[str]) -> str:
+    """As JSON writes it, beyond U+FFFF as two halves."""
+    units = match[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[k : k + 2].hex()}" for k in range(0, len(units), 2))
 
 
 def show_table(*columns: str, rows: Iterable[Iterable[str]]) -> None:

@@ -13,6 +13,7 @@ from videoespresso.cli.console import Exit, examples
 from videoespresso.cli.models import Check, attempt, drawn_street, role_checks, show_checks
 from videoespresso.cli.options import MODELS, MaxUsd, takes_settings
 from videoespresso.errors import MemoryStoreError, VideoError, VideoEspressoError
+from videoespresso.memory.private import private_folder
 from videoespresso.settings import Settings
 from videoespresso.settings_file import find_file
 
@@ -135,7 +136,7 @@ def _proofs(settings: Settings, budget: "Budget") -> Iterator[Check]:
 def _cache(folder: Path) -> str:
     """Writes and removes a file there."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         with tempfile.NamedTemporaryFile(dir=folder):
             free = shutil.disk_usage(folder).free
     except OSError as error:

@@ -1,6 +1,7 @@
 """Instants, money and letters as a person reads them; the page and the terminal share them."""
 
 import math
+import re
 import string
 from collections.abc import Iterable
 from pathlib import PurePath
@@ -14,6 +15,16 @@ if TYPE_CHECKING:
 
 LONG = 2000
 """Characters of a text shown; no caption is longer, and a page must stay small."""
+
+
+CONTROLS = (
+    "\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f"  # of terminals
+    "\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u206f"  # of the direction of writing
+    "\\u2028\\u2029\\ufeff\\ufff9-\\ufffb\\U000e0000-\\U000e007f"  # breaks and tags nobody sees
+)
+"""What is never printed, as a class of a regular expression. What joins letters (U+200C, U+200D)
+stays: Persian, and faces of several people, are written with it."""
+_CONTROLS = re.compile(f"[{CONTROLS}]")
 
 
 def clock(seconds: float) -> str:
@@ -88,11 +99,13 @@ def total(usages: Iterable[Usage]) -> Usage:
 
 
 def printable(text: str) -> str:
-    """Text without control characters: a caption must not move a terminal's cursor.
+    """Text without control characters: a caption must not move a terminal's cursor, nor turn the
+    order of the letters round it, so that a name reads as another. Everything that prints what
+    somebody else wrote goes through here.
 
     Line breaks and tabs stay; what cannot be encoded (a file name that is not UTF-8) becomes '?'.
     """
-    kept = "".join(c for c in text if c in "\n\t" or not (ord(c) < 32 or 127 <= ord(c) < 160))
+    kept = _CONTROLS.sub("", text)
     return kept.encode("utf-8", "replace").decode("utf-8")
 
 
