@@ -9,20 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from lab import results
-from lab.reliability import page, videos
+from lab.reliability import faults, page, settings_files, suites, videos
 
 Json = dict[str, Any]
 Part = Callable[[Path, int, set[str]], Iterator[Json]]
 """(working folder, how many, keys already known) -> records with "key", "part", "outcome"."""
 
 PARTS: dict[str, tuple[Part, int, str]] = {
+    "settings": (settings_files.trials, 1000, "hostile settings files, at most"),
+    "faults": (faults.trials, 1000, "server faults, at most"),
+    "dialects": (suites.dialects, 1, "dialects of servers; 0 for none"),
+    "planted": (suites.planted, 1, "planted instructions; 0 for none"),
+    "kills": (suites.kills, 200, "kills: 200, or 20 if fewer"),
     "videos": (videos.trials, 20_000, "damaged videos"),
 }
 """Name -> the part, how many trials by default, what they are."""
 
 
 def main() -> None:
-    """Runs what is not known yet, and writes the page of all that is."""
+    """Runs what is not known yet, and writes the page of all that is.
+
+    Stopped at any moment; what is then known is on the page with `--only` and no name.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of results.jsonl")
     parser.add_argument("--page", type=Path, help="where the page goes (docs/results/...)")

@@ -26,8 +26,10 @@ def write(file: Path, records: Iterable[Json]) -> None:
 
 
 def _part(name: str, records: list[Json]) -> list[str]:
-    count = len(records)
-    outcomes = Counter(_outcome(r) for r in records)
+    outcomes: Counter[str] = Counter()
+    for record in records:
+        outcomes[_outcome(record)] += record.get("n", 1)
+    count = outcomes.total()
     bad = sum(n for kind, n in outcomes.items() if kind in BAD)
     share = wilson(bad, count)
     commits = ", ".join(sorted({r["commit"] for r in records}))

@@ -295,7 +295,9 @@ def _harmless(key: str, value: Any, before: Mapping[str, Any]) -> bool:
     if not key.startswith(LOWER_ONLY):
         return False
     limit = before.get(key, Settings.model_fields[key].default)
-    return limit is None or (isinstance(value, int | float) and value <= limit)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return limit is None or (isinstance(limit, int | float) and value <= limit)
 
 
 def _without_its_model(ignored: Sequence[str], values: Mapping[str, Any]) -> str:

@@ -63,6 +63,8 @@ def test_a_model_it_names_is_neither_used_nor_replaced(file: Path, text: str, ke
         'models_dir = "weights"',
         "allow_private_addresses = true",
         "budget_usd = 1e9",
+        "budget_usd = true",
+        "download_ports = 99999999",
         "[download]\nmax_bytes = 999999999999",
     ],
 )
@@ -124,6 +126,13 @@ def test_a_variable_trusts_a_content(file: Path) -> None:
 def test_a_file_that_is_not_there_is_said(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trust"]) == Exit.USER
     assert "no such file" in capsys.readouterr().err
+
+
+def test_a_file_that_is_too_large_is_no_settings_file(file: Path) -> None:
+    """Tables in tables: Python's parser of TOML took 1.7 GB for 40 kB."""
+    file.write_text("a." * 20_000 + "b = 1")
+    with pytest.raises(SettingsError, match="larger than 32 kB"):
+        Settings.load(environ={})
 
 
 def test_a_damaged_record_trusts_nothing(file: Path) -> None:

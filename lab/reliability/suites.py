@@ -1,0 +1,62 @@
+"""Parts that the test suite measures already: each case of these tests is a trial.
+
+A case that fails is "wrong" here and a failed test there; how often a case tries something (200
+kills) is its `n`.
+"""
+
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+ROOT = Path(__file__).parents[2]
+
+FEW, MOST = 20, 200
+"""Kills, as the two cases of the test have it."""
+
+
+def kills(out: Path, count: int, known: set[str]) -> Iterator[Json]:
+    """`kill -9` at many moments of `dataset build`; records compared byte for byte."""
+    test = "test_killed_at_any_moment_nothing_is_lost_and_nothing_done_twice"
+    case = f"tests/e2e/test_dataset_kill.py::{test}"
+    if count:
+        many = MOST if count >= MOST else FEW
+        yield from _cases("kills", out, known, [f"{case}[{many}]"], many)
+
+
+def dialects(out: Path, count: int, known: set[str]) -> Iterator[Json]:
+    """Every dialect through every role's schema, and servers that lack something."""
+    if count:
+        yield from _cases("dialects", out, known, ["tests/unit/test_dialects.py"])
+
+
+def planted(out: Path, count: int, known: set[str]) -> Iterator[Json]:
+    """Planted instructions, with a model that obeys whatever stands outside the data."""
+    if count:
+        yield from _cases("planted", out, known, ["tests/unit/test_planted.py"])
+
+
+def _cases(part: str, out: Path, known: set[str], what: list[str], n: int = 1) -> Iterator[Json]:
+    file = out / f"{part}.xml"
+    if not any(key.startswith(f"{part} ") for key in known):
+        subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", *what, f"--junitxml={file}"],
+            cwd=ROOT, check=False, env={**os.environ, "PYTHONWARNINGS": ""},
+        )  # fmt: skip
+        for case in ElementTree.parse(file).getroot().iter("testcase"):
+            yield _record(part, case, n)
+
+
+def _record(part: str, case: ElementTree.Element, n: int) -> Json:
+    bad = next(
+        (found for kind in ("failure", "error") if (found := case.find(kind)) is not None), None
+    )
+    skipped = case.find("skipped") is not None
+    record = {"key": f"{part} {case.get('name')}", "part": part, "n": n}
+    record["outcome"] = "wrong" if bad is not None else "skipped" if skipped else "ok"
+    record["seconds"] = round(float(case.get("time") or 0), 2)
+    return record if bad is None else {**record, "error": str(bad.get("message"))[:300]}
