@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab.reliability import page, seeds, videos
+from lab.reliability import faults, page, seeds, settings_files, videos
 from lab.reliability.mutations import MUTATIONS, mutated
 from lab.reliability.trials import Trials
 
+from videoespresso import settings_file
 from videoespresso.errors import VideoError
 
 
@@ -86,3 +87,26 @@ def test_the_page_says_how_many_and_names_what_is_bad(tmp_path: Path) -> None:
     assert "n = 3" in text
     assert "Bad: 1 of 3" in text
     assert "`video 2`: hang" in text
+
+
+def test_settings_of_a_stranger_that_count_are_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = str(tmp_path / "here")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+    monkeypatch.chdir(tmp_path)
+    assert settings_files.trial((given, b"fps = 1"))["outcome"] == "ok"
+    assert settings_files.trial((given, b"[[["))["outcome"] == "typed"
+    assert len(settings_files.texts()) >= 60
+    monkeypatch.setattr(settings_file, "trusted", lambda *_: True)
+    assert settings_files.trial((given, b"cache_dir = 'x'"))["outcome"] == "obeyed"
+
+
+def test_faults_are_forty_and_each_is_a_typed_error_or_a_reply(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+    assert len(faults.faults()) >= 40
+    for name in ("tls", "half chunk", "invalid utf-8", "429 after 'nan'", "key echoed"):
+        assert faults.trial((name, "words"))["outcome"] in ("ok", "typed"), name
