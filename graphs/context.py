@@ -15,7 +15,7 @@ from videoespresso.agents.prompts import load
 from videoespresso.errors import UserError
 from videoespresso.memory.captions import CaptionMemory, Embedder
 from videoespresso.memory.frames import FrameStore
-from videoespresso.memory.private import mend
+from videoespresso.memory.private import check_folder, mend
 from videoespresso.memory.replies import ReplyCache
 from videoespresso.models import served
 from videoespresso.models.chat import chat_model
@@ -156,6 +156,7 @@ def open_context(
     Raises SettingsError for a spec that cannot be, MemoryStoreError for a store that cannot.
     """
     settings = settings or Settings.load()
+    check_folder(settings.cache_dir)
     mend(settings.cache_dir)
     specs = served.located(resolve(settings), roles)
     usage_log, budget = usage_log or UsageLog(), budget or Budget.of(settings)

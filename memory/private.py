@@ -9,6 +9,8 @@ import os
 import stat
 from pathlib import Path
 
+from videoespresso.errors import SettingsError
+
 OURS = (
     *("frames", "memory", "downloads", "chats", "batch", "probes", "dataset", "replies.locks"),
     *("replies.sqlite", "replies.sqlite-wal", "replies.sqlite-shm", "sample.mp4"),
@@ -28,6 +30,18 @@ def private_folder(folder: Path) -> None:
         missing.append(missing[-1].parent)
     for made in reversed(missing):
         made.mkdir(mode=0o700, exist_ok=True)
+
+
+def check_folder(cache: Path) -> None:
+    """Raises SettingsError where a file lies at the cache folder's path, or above it."""
+    for path in (cache, *cache.parents):
+        if path.is_dir():
+            return
+        if path.exists():
+            raise SettingsError(
+                f"the cache folder {cache} cannot be made: {path} is a file",
+                hint="Set VIDEOESPRESSO_CACHE_DIR (or cache_dir) to a folder.",
+            )
 
 
 def private_file(path: Path) -> Path:

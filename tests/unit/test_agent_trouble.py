@@ -5,7 +5,7 @@ from tests.helpers import chat_server as fake
 from tests.helpers.server_agent import AT_ONCE, agent, words
 
 from videoespresso.errors import ModelError
-from videoespresso.models.client.retry import Retries
+from videoespresso.models.client.retry import Retries, _say_late
 
 
 @pytest.mark.parametrize(
@@ -32,10 +32,27 @@ def test_trouble_that_passes_is_sat_out(trouble: fake.Behaviour) -> None:
     assert asker.budget.spent.calls == 2
 
 
-def test_a_hanging_server_is_not_waited_for() -> None:
-    with fake.Server([fake.hang(), fake.say("late")]) as server:
+def test_a_hanging_server_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    """That a longer time may be needed is said at the first try, and once."""
+    _say_late.cache_clear()
+    with fake.Server([fake.hang(), fake.hang(), fake.say("late")]) as server:
         assert words(agent(server, timeout_s=1.0)).value == "late"
-        assert len(server.requests) >= 2
+        assert len(server.requests) >= 3
+    said = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert [("raise timeout_s" in text, "from zero" in text) for text in said] == [(True, True)]
+
+
+def test_a_servers_words_are_quoted_once_and_without_the_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-12345678")
+    words_of_it = "the tensor cores are on holiday, key sk-planted-12345678"
+    trouble = [fake.status(400, words_of_it)] * 9
+    with fake.Server(trouble) as server, pytest.raises(ModelError) as caught:
+        words(agent(server))
+    text = f"{caught.value} {caught.value.hint}"
+    assert text.count("tensor cores") == 1
+    assert "sk-planted" not in text
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tests.helpers.web import Site, local, serve
 
+from videoespresso.errors import SettingsError
 from videoespresso.graphs.context import open_context
 from videoespresso.memory.captions import CaptionMemory
 from videoespresso.memory.frames import FrameStore
@@ -97,3 +98,14 @@ def test_what_is_not_ours_stays_open(tmp_path: Path) -> None:
     assert (modes(tmp_path / "frames"), modes(tmp_path / "homework")) == (0o700, 0o755)
     assert modes(tmp_path) == before
     mend(tmp_path / "homework" / "missing")
+
+
+@pytest.mark.parametrize("below", ["", "deeper/still"])
+def test_a_cache_path_that_is_a_file_is_said_before_anything_else(
+    tmp_path: Path, below: str
+) -> None:
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(SettingsError, match="is a file") as caught:
+        open_context(Settings(cache_dir=tmp_path / "cache" / below, profile="embedded"))
+    assert "VIDEOESPRESSO_CACHE_DIR" in caught.value.hint
+    assert (tmp_path / "cache").read_text() == "a file"

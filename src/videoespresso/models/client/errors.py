@@ -27,6 +27,11 @@ class BusyError(ModelError):
     """The server wants fewer calls, from everybody: a 429, or any refusal with Retry-After."""
 
 
+class LateError(ModelError):
+    """No answer within `timeout_s`. A second try begins from zero, and on a slow machine ends the
+    same way."""
+
+
 class AccountError(ModelError):
     """The provider serves this account nothing: the key is wrong or there is no credit left. Every
     other call would fail the same, so a run over many need not try."""
@@ -171,7 +176,7 @@ def _cut(error: Exception, spec: ModelSpec) -> CutError:
 
 def _unreachable(spec: ModelSpec, *, timeout: bool) -> ModelError:
     if timeout:
-        return ModelError(
+        return LateError(
             f"{spec} did not answer in time", hint="Raise timeout_s, or try later.", retryable=True
         )
     return ModelError(

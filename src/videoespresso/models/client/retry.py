@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from itertools import count
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +15,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 
 from videoespresso.errors import ModelError, ModelOutputError
 from videoespresso.models.client.budget import Budget
-from videoespresso.models.client.errors import BusyError, UnsupportedError, model_errors
+from videoespresso.models.client.errors import BusyError, LateError, UnsupportedError, model_errors
 from videoespresso.models.client.http import within
 from videoespresso.models.client.inabilities import IMAGES, OneImageError, inability
 from videoespresso.models.client.messages import ModelReply, model_reply
@@ -54,6 +54,12 @@ class Retries:
     def backoff_s(self, tried: int) -> float:
         """Seconds after `tried` failed calls when the server names none."""
         return min(self.longest_s, self.base_s * 2.0 ** (tried - 1))
+
+
+@cache
+def _say_late(spec: str) -> None:
+    """Once a model: with too short a time each try would end like the first."""
+    log.warning("%s did not answer in time and is asked again from zero: raise timeout_s", spec)
 
 
 class Sender:
@@ -163,6 +169,8 @@ class Sender:
                     wait_s = self._retries.wait_s(tried, error)
                     if wait_s is None:
                         raise
+                    if isinstance(error, LateError):
+                        _say_late(str(self._request.spec))
                     log.info("try %d failed, waiting %.1f s: %s", tried, wait_s, error)
                     self._limit.pause(ticket, wait_s)
         raise AssertionError("the last try returns or raises")
