@@ -14,7 +14,8 @@ BAD = ("crash", "hang", "memory", "untyped", "left", "lost", "doubled", "obeyed"
 
 
 def write(file: Path, records: Iterable[Json]) -> None:
-    """A table a part, with intervals, and each bad outcome by name."""
+    """A table a part, with intervals, and each bad outcome by name. What a person wrote into the
+    file, from NOTES on, is kept."""
     parts: dict[str, list[Json]] = defaultdict(list)
     for record in records:
         parts[record["part"]].append(record)
@@ -22,7 +23,9 @@ def write(file: Path, records: Iterable[Json]) -> None:
     for name, found in parts.items():
         lines += _part(name, found)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    old = file.read_text(encoding="utf-8") if file.exists() else ""
+    notes = old[old.index(NOTES) :] if NOTES in old else ""
+    file.write_text("\n".join([*lines, notes]).rstrip() + "\n", encoding="utf-8")
 
 
 def _part(name: str, records: list[Json]) -> list[str]:
@@ -63,6 +66,7 @@ def _outcome(record: Json) -> str:
 
 
 MOST_SHOWN = 20
+NOTES = "## What it found"
 TITLES = {
     "videos": "Damaged videos",
     "kills": "Kills",
