@@ -7,7 +7,7 @@ JOBS ?= auto
 PYTEST = -m pytest --numprocesses $(JOBS) --dist loadfile
 PIP = -m pip --disable-pip-version-check
 
-.PHONY: demo test test-all lint pack constraints release clean
+.PHONY: demo test test-all lint pack constraints audit release clean
 
 demo: .venv/core
 	.venv/bin/videoespresso ask $(SAMPLE) "$(QUESTION)" --report demo-report.html
@@ -61,9 +61,22 @@ constraints:
 	  .venv-constraints/bin/python $(PIP) freeze --exclude-editable; } > constraints.txt
 	rm -rf .venv-constraints
 
+# Known vulnerabilities, licences and a bill of materials (CycloneDX) of the core as it is installed:
+# runs/audit/. Asks a network service, so that CI does not do it.
+audit: .venv/core
+	test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && \
+	  .venv-audit/bin/python $(PIP) install --quiet pip-audit pip-licenses cyclonedx-bom; }
+	mkdir -p runs/audit
+	.venv-audit/bin/pip-licenses --python .venv/bin/python --format markdown --order license \
+	  --output-file runs/audit/licences.md
+	.venv-audit/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	  --output-file runs/audit/sbom.json .venv/bin/python
+	.venv-audit/bin/pip-audit --path "$$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+	  --skip-editable
+
 # Builds and tries what would be uploaded, then asks once.
 release:
 	PYTHON=$(PYTHON) .ci/release
 
 clean:
-	rm -rf .venv .venv-all build dist demo-report.html demo-dataset .*_cache
+	rm -rf .venv .venv-all .venv-audit build dist demo-report.html demo-dataset .*_cache
