@@ -77,6 +77,14 @@ def select_parts(
     return (f"{caption_lines(captions)}Question: {question}{most}",)
 
 
+def score_parts(question: str, images: Sequence[Image]) -> tuple[str | Image, ...]:
+    """Numbered pictures for the scorer, the question last."""
+    parts: list[str | Image] = []
+    for number, image in enumerate(images, 1):
+        parts += [f"[{number}]", image]
+    return (*parts, f"Question: {question}")
+
+
 def box_line(boxes: Sequence[Box]) -> str:
     """Boxes as "label x0 y0 x1 y1" in hundredths of the frame, by label, then left to right."""
     ordered = sorted(boxes, key=lambda b: (b.label, b.xyxy))

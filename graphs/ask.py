@@ -25,11 +25,11 @@ from videoespresso.graphs.context import Context, needed
 from videoespresso.graphs.finish import finish
 from videoespresso.graphs.records import (
     budget_gap,
-    captions_of,
+    candidate_captions,
+    candidates_of,
     core_frames,
     dump,
     finding_lines,
-    frames_of,
     shown_to,
 )
 from videoespresso.graphs.selection import Candidates, strategy
@@ -54,7 +54,7 @@ FITS = 0.3
 def select(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     """Captions and question -> core frames, none of which is without a caption."""
     context = runtime.context
-    captions = captions_of(state)
+    captions = candidate_captions(state)
     kept = set(state.get("kept", []))
     silent = {c.frame_id for c in captions if not c.text.strip()}
     missing = state.get("verdict", {}).get("missing", "")
@@ -63,9 +63,11 @@ def select(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
         if missing
         else state["question"],
         video_key=context.memory_key(state["video"]["id"]),
-        frames=[f for f in frames_of(state) if f.id not in silent],
+        frames=[f for f in candidates_of(state) if f.id not in silent],
         captions=[c for c in captions if c.frame_id not in silent],
         kept=[c for c in captions if c.frame_id in kept - silent],
+        reasons={c["id"]: c["why"] for c in state.get("candidates", [])},
+        again=state.get("round", 0) > 0,
     )
     gaps = []
     try:

@@ -94,6 +94,10 @@ class Context:
         """Who understands follow-up questions: the reasoner's model in another role."""
         return _charging(self.agents["reasoner"], "follower", self.usage_log, self.budget)
 
+    def scorer(self) -> Agent:
+        """Who rates pictures for a question: the selector's model in another role."""
+        return _charging(self.agents["selector"], "scorer", self.usage_log, self.budget)
+
     def memory_key(self, video_id: str) -> str:
         """Captions are remembered by video, by captioner, its server and its prompt, and by the
         size of the frames: where one of these is another, frames are looked at anew."""

@@ -62,11 +62,11 @@ def probe(state: DatasetState, runtime: Runtime[DatasetContext]) -> dict[str, An
 
 
 def sample(state: DatasetState, runtime: Runtime[DatasetContext]) -> dict[str, Any]:
-    """See `watch.sample`; few files are decoded at a time. A film that the embedded models do not
+    """See `watch.overview`; few files are decoded at a time. A film that the embedded models do not
     know is a reject."""
     try:
         with runtime.context.decoding:
-            return watch.sample(state, _base(runtime))
+            return watch.overview(state, _base(runtime))
     except UnknownFilmError as error:
         rejected = reject(state["video"], "sample", "unknown kind of video", str(error))
         return {**rejected, "stop": "unknown"}

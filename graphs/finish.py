@@ -42,7 +42,7 @@ def finish(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
         videos=tuple(Video.model_validate(v) for v in state.get("videos", [])),
         work=_work(state),
         usage=context.usage_log.by_role(),
-        settings=context.described(),
+        settings=context.described() | ({"pair": state["pair"]} if "pair" in state else {}),
         gaps=(*(Gap.model_validate(g) for g in state.get("gaps", [])), *_silent(state)),
         warnings=(*state.get("warnings", []), *_doubts(state, answered, choice)),
     )

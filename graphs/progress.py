@@ -67,7 +67,7 @@ def to_come(context: "Context", frames: Sequence[FrameRef], new: int) -> None:
     """
     if context.on_progress is None or not frames:
         return
-    selector = context.settings.select == "paper"
+    selector = context.settings.select in ("paper", "auto")
     calls = new + 3 + selector
     usd = _usd(context, frames, new, selector=selector)
     cost = "at a price that is not known" if usd is None else f"${usd:.{3 if usd else 2}f}"

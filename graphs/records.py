@@ -20,6 +20,21 @@ def frames_of(state: State) -> list[FrameRef]:
     return [FrameRef.model_validate(f) for f in state.get("frames", [])]
 
 
+def candidates_of(state: State) -> list[FrameRef]:
+    """The frames to be captioned: the candidates, all where none were proposed."""
+    frames = frames_of(state)
+    if "candidates" not in state:
+        return frames
+    wanted = {c["id"] for c in state["candidates"]}
+    return [f for f in frames if f.id in wanted]
+
+
+def candidate_captions(state: State) -> list[Caption]:
+    """The captions of candidates, all where none were proposed."""
+    wanted = {f.id for f in candidates_of(state)}
+    return [c for c in captions_of(state) if c.frame_id in wanted]
+
+
 def captions_of(state: State) -> list[Caption]:
     """Their captions."""
     return [Caption.model_validate(c) for c in state.get("captions", [])]

@@ -1,17 +1,21 @@
-"""How core frames are chosen: one contract, five strategies (`--select`).
+"""How core frames are chosen: one contract, several strategies (`--select`).
 
 A strategy gets the candidates and returns (frame id, why) in time order. `paper` and `retrieval`
 choose among the captions that survived the semantic filter; `uniform:K`, `keyframes` and `all` are
-what the evaluation compares them with.
+what the evaluation compares them with. `SCORER+PICKER[:K]` and `auto` caption only what a scorer
+and a picker proposed (proposal.py); with a K that is the choice, without the selector chooses.
 """
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from videoespresso.agents import selector
 from videoespresso.errors import SettingsError
 from videoespresso.graphs.context import Context
+from videoespresso.tools import pickers, scorers
+from videoespresso.tools.pickers.base import evenly
 from videoespresso.types import Caption, FrameRef
 
 READS = 20
@@ -22,25 +26,39 @@ RETRIEVED = 3
 MOST_SHOWN = 32
 """Frames that `keyframes` and `all` show the reasoner at most, evenly spread."""
 
+PROPOSED = 8
+"""Candidates of a pair among which the selector chooses."""
+
 Chosen = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """What there is to choose from. `question`: with what the checker missed, on a second look."""
+    """What there is to choose from. `question`: with what the checker missed, on a second look.
+
+    reasons: frame id -> why it was proposed, where only some frames were; frames, captions and kept
+    are then those only. again: it is a second look, and closer frames are among them.
+    """
 
     question: str
     video_key: str
     frames: Sequence[FrameRef]
     captions: Sequence[Caption]
     kept: Sequence[Caption]
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    again: bool = False
 
 
-def evenly(count: int, most: int) -> list[int]:
-    """Positions of `most` of `count` things, evenly spread: the middle of each of `most` parts."""
-    if count <= most:
-        return list(range(count))
-    return [int((k + 0.5) * count / most) for k in range(most)]
+class Pair(NamedTuple):
+    """A scorer and a picker. agent: the selector chooses among the k that they propose."""
+
+    scorer: str
+    picker: str
+    k: int
+    agent: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.scorer}+{self.picker}:{self.k}"
 
 
 def _nearest(context: Context, c: Candidates, k: int) -> list[Caption]:
@@ -55,6 +73,9 @@ def _nearest(context: Context, c: Candidates, k: int) -> list[Caption]:
 
 def paper(context: Context, c: Candidates) -> Chosen:
     """The selector reads the captions and the question (paper, equations 4-6)."""
+    if c.reasons:  # a looped film has many frames with the same words
+        texts = {caption.text.casefold(): caption for caption in reversed(c.kept)}
+        c = replace(c, kept=sorted(texts.values(), key=lambda caption: caption.time_s))
     shown = list(c.kept) if len(c.kept) <= READS else _nearest(context, c, READS)
     if not shown:
         return []
@@ -76,8 +97,8 @@ def uniform(count: int) -> Callable[[Context, Candidates], Chosen]:
     """`count` frames, evenly spread over the video's duration."""
 
     def choose(context: Context, c: Candidates) -> Chosen:
-        if not c.frames:
-            return []
+        if c.reasons or not c.frames:
+            return proposed_ones(context, c)
         end = c.frames[-1].time_s
         wanted = [(k + 0.5) * end / count for k in range(count)]
         picked = {min(c.frames, key=lambda f, t=t: abs(f.time_s - t)).id for t in wanted}  # type: ignore[misc]
@@ -88,6 +109,8 @@ def uniform(count: int) -> Callable[[Context, Candidates], Chosen]:
 
 def keyframes(context: Context, c: Candidates) -> Chosen:
     """The encoder's key frames (sampled as such, see `sample`)."""
+    if c.reasons:
+        return proposed_ones(context, c)
     some = evenly(len(c.frames), MOST_SHOWN)
     return [(c.frames[k].id, "a key frame of the encoding") for k in some]
 
@@ -97,9 +120,33 @@ def everything(context: Context, c: Candidates) -> Chosen:
     return [(c.kept[k].frame_id, "all are shown") for k in evenly(len(c.kept), MOST_SHOWN)]
 
 
+def proposed_ones(context: Context, c: Candidates) -> Chosen:
+    """All that was proposed; on a second look the captions nearest to what was missing."""
+    if c.again:
+        return retrieval(context, c)
+    return [(f.id, c.reasons[f.id]) for f in c.frames if f.id in c.reasons]
+
+
+def pair_of(name: str) -> Pair | None:
+    """The pair that a name of `--select` stands for, None for a name of another form. Raises
+    SettingsError for a scorer or picker that is not known."""
+    match = re.fullmatch(r"([^+]+)\+([^+]+?)(?::(\d{1,3}))?", name)
+    if match is None or match[3] == "0":
+        return None
+    scorers.scorer(match[1])
+    pickers.picker(match[2])
+    return Pair(match[1], match[2], int(match[3] or PROPOSED), agent=match[3] is None)
+
+
 def strategy(name: str) -> Callable[[Context, Candidates], Chosen]:
     """The strategy of a name. Raises SettingsError for one that is none."""
-    plain = {"paper": paper, "retrieval": retrieval, "keyframes": keyframes, "all": everything}
+    plain = {
+        "auto": paper, "paper": paper, "retrieval": retrieval, "keyframes": keyframes,
+        "all": everything,
+    }  # fmt: skip
+    pair = pair_of(name)
+    if pair is not None:
+        return paper if pair.agent else proposed_ones
     if name in plain:
         return plain[name]
     match = re.fullmatch(r"uniform:(\d{1,3})", name)
@@ -107,5 +154,7 @@ def strategy(name: str) -> Callable[[Context, Candidates], Chosen]:
         return uniform(int(match[1]))
     raise SettingsError(
         f"no selection strategy {name!r}",
-        hint="Known: paper, retrieval, uniform:K (K from 1 to 999), keyframes, all.",
+        hint="Known: auto, paper, retrieval, uniform:K (K from 1 to 999), keyframes, all, and "
+        f"SCORER+PICKER[:K], SCORER one of {', '.join(scorers.known())}, PICKER one of "
+        f"{', '.join(pickers.known())}.",
     )

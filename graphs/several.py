@@ -29,7 +29,7 @@ REDUCERS: dict[str, Any] = {
 }
 """What LangGraph does with a key that several nodes write."""
 
-_OF_ONE = ("path", "video", "question", "options", "round", "leaders", "stop")
+_OF_ONE = ("path", "video", "question", "options", "round", "leaders", "stop", "pair")
 """Keys of a video's own state that say nothing about all of them."""
 
 
@@ -111,6 +111,8 @@ def merged(state: Json, wrote: Json) -> Json:
 def _join(whole: Json, own: Json) -> None:
     """A video's state into that of all: lists one behind the other, in the order of the videos."""
     whole.setdefault("video", own["video"])
+    if "pair" in own:
+        whole.setdefault("pair", own["pair"])
     name = PurePath(own["path"]).name
     if own.get("stop"):
         whole["stop"] = own["stop"]

@@ -53,6 +53,10 @@ class State(Ask, total=False):
     """`FrameRef`s that were looked at, in time order."""
     leaders: dict[str, str]
     """Frame id -> id of the earlier frame that is the same to the eye."""
+    candidates: list[Json]
+    """Frames to be captioned, {"id", "why"}, in time order; absent where all are."""
+    pair: str
+    """What proposed them, "SCORER+PICKER:K", "uniform:K" or "keyframes"."""
     captions: Annotated[list[Json], merge_by("frame_id")]
     """`Caption`s, one a frame."""
     kept: list[str]

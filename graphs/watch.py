@@ -16,7 +16,15 @@ from videoespresso.agents import captioner
 from videoespresso.errors import ModelError
 from videoespresso.graphs import progress
 from videoespresso.graphs.context import Context
-from videoespresso.graphs.records import captions_of, core_frames, dump, frames_of
+from videoespresso.graphs.proposal import proposed
+from videoespresso.graphs.records import (
+    candidate_captions,
+    candidates_of,
+    captions_of,
+    core_frames,
+    dump,
+    frames_of,
+)
 from videoespresso.graphs.selection import evenly
 from videoespresso.graphs.state import Json, State
 from videoespresso.memory.downloads import Downloads
@@ -64,6 +72,15 @@ def probe_message(wrote: Json) -> str:
 
 
 def sample(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
+    """The overview, and of its frames those that may matter: only these are captioned."""
+    wrote = overview(state, runtime)
+    frames = [FrameRef.model_validate(f) for f in wrote["frames"]]
+    known = {c["frame_id"]: c["text"] for c in wrote["captions"]}
+    video = Video.model_validate(state["video"])
+    return wrote | proposed(runtime.context, video, frames, state.get("question", ""), known)
+
+
+def overview(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     """Frames into the store, or those of an earlier question.
 
     Raises UnknownFilmError where the pack is to speak of a film that is not the theatre's.
@@ -95,18 +112,22 @@ def sample_message(wrote: Json) -> str:
     """How many frames there are, and how many of them are new."""
     frames, work = len(wrote["frames"]), wrote["work"]
     known = f", {work['remembered']} known from before" if work.get("remembered") else ""
-    return f"{frames} frames looked at, {work['decoded']} of them decoded now{known}"
+    some = len(wrote.get("candidates", []))
+    by = f"; {some} candidates by {wrote['pair']}" if "pair" in wrote else ""
+    return f"{frames} frames looked at, {work['decoded']} of them decoded now{known}{by}"
 
 
 def new_or_known(state: State) -> Literal["caption", "filter"]:
-    """A video whose frames all have a caption in memory is not captioned again."""
+    """A video whose candidates, or else all frames, have a caption in memory is not captioned
+    again."""
     captioned = {c["frame_id"] for c in state.get("captions", [])}
-    return "filter" if all(f["id"] in captioned for f in state.get("frames", [])) else "caption"
+    wanted = state.get("candidates", state.get("frames", []))
+    return "filter" if all(f["id"] in captioned for f in wanted) else "caption"
 
 
 def caption(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
-    """A caption for every frame; frames equal to the eye share one."""
-    context, frames = runtime.context, frames_of(state)
+    """A caption for every candidate; frames equal to the eye share one."""
+    context, frames = runtime.context, candidates_of(state)
     leader = leaders(context, frames)
     known = {c.frame_id for c in captions_of(state)}
     new = sum(first == frame and frame not in known for frame, first in leader.items())
@@ -135,7 +156,7 @@ def remember(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
 def filter_(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     """The paper's step 3; a drop has a reason."""
     context = runtime.context
-    result = semantic_filter(captions_of(state), context.embed, context.settings.tau)
+    result = semantic_filter(candidate_captions(state), context.embed, context.settings.tau)
     return {
         "kept": [c.frame_id for c in result.kept],
         "filtered": [dump(d) for d in result.dropped],
@@ -166,7 +187,10 @@ def look_again(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     leader = leaders(context, new)
     before = [*captions_of(state), *(known[f.id] for f in new if f.id in known)]
     captions, shown = captioned(context, new, leader, before)
+    more = [{"id": f.id, "why": "closer to a core frame"} for f in new]
+    wider = {"candidates": [*state["candidates"], *more]} if "candidates" in state else {}
     return {
+        **wider,
         "frames": [dump(f) for f in new],
         "captions": [dump(c) for c in captions],
         "work": {"decoded": decoded, "captioned": shown, "shared": _shared(captions)},

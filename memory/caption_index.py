@@ -240,6 +240,17 @@ class ChromaIndex:
 
         self._run(work)
 
+    def vectors(self, video_id: str, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Entry id -> its vector (d,), of those that are there."""
+
+        def work(client: Any) -> dict[str, NDArray[np.float32]]:
+            found = self._collection(client, video_id).get(ids=list(ids), include=["embeddings"])
+            _check_vectors(found["embeddings"])
+            rows = (np.asarray(row, np.float32) for row in found["embeddings"])
+            return dict(zip(found["ids"], rows, strict=True))
+
+        return self._run(work) if ids else {}
+
     def nearest(
         self, video_id: str, vector: NDArray[np.float32], wanted: Mapping[str, Any], k: int
     ) -> list[tuple[str, float]]:

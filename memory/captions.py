@@ -227,6 +227,11 @@ class CaptionMemory:
         root = Path(where).expanduser() if where is not None else root or cache_dir() / "memory"
         return cls(root, ChromaFolder(root), embed)
 
+    @property
+    def where(self) -> ChromaFolder | ChromaServer:
+        """Where Chroma is."""
+        return self._index.where
+
     def with_embedder(self, embed: Embedder) -> "CaptionMemory":
         """The same memory with another way to the same vectors: the names are equal."""
         mine = copy.copy(self)

@@ -25,8 +25,9 @@ from videoespresso.settings import DATASET_ROLES, Settings
 from videoespresso.tools.base import Given
 
 Script = Mapping[str, Callable[[list[BaseMessage]], str]]
-"""Role -> the reply to messages: "captioner", "selector", "reasoner", "checker" and, in chats,
-"follower"; those of dataset mode are in `settings.DATASET_ROLES`."""
+"""Role -> the reply to messages: "captioner", "selector", "reasoner", "checker", in chats
+"follower" and, where `--select` names vlm, "scorer"; those of dataset mode are in
+`settings.DATASET_ROLES`."""
 
 
 class ScriptedModel(BaseChatModel):
@@ -48,7 +49,7 @@ class ScriptedModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         first = str(messages[0].content).partition("\n")[0]
-        role = next(r for r in (*CHAT_ROLES, *DATASET_ROLES, "follower") if r in first)
+        role = next(r for r in (*CHAT_ROLES, *DATASET_ROLES, "follower", "scorer") if r in first)
         self.asked[role] = self.asked.get(role, 0) + 1
         reply = AIMessage(self.script[role](messages))
         return ChatResult(generations=[ChatGeneration(message=reply)])

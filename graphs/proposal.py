@@ -1,0 +1,150 @@
+"""Which frames may matter, before any is captioned: a scorer and a picker (`--select`).
+
+Only what is proposed is captioned. `paper`, `retrieval` and `all` propose nothing, since they read
+every caption.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from videoespresso.agents import scorer as rater
+from videoespresso.errors import ModelError, SettingsError, ToolError
+from videoespresso.graphs.context import Context
+from videoespresso.graphs.records import dump
+from videoespresso.graphs.selection import PROPOSED, Candidates, Pair, pair_of, strategy
+from videoespresso.memory.image_vectors import ImageVectors
+from videoespresso.models.image_text import image_text
+from videoespresso.models.pulled import pulled_spec
+from videoespresso.models.specs import EMBEDDED
+from videoespresso.tools.builtin.subtitles import beside, embedded
+from videoespresso.tools.pickers import Frames, pick_frames, picker
+from videoespresso.tools.pickers.base import evenly
+from videoespresso.tools.scorers import Film, scorer
+from videoespresso.types import FrameRef, Gap, Video
+
+BLIND = Pair("pixels", "segments", PROPOSED, agent=True)
+"""`auto` without an image-text model: one frame a shot. It costs no call and knows no question."""
+SEEING = Pair("clip", "mmr", PROPOSED, agent=True)
+"""`auto` with one."""
+
+
+def proposed(
+    context: Context,
+    video: Video,
+    frames: Sequence[FrameRef],
+    question: str,
+    known: Mapping[str, str],
+) -> dict[str, Any]:
+    """`candidates`, `pair` and `gaps` for the state; {} where every frame is to be captioned.
+
+    known: frame id -> caption, of frames captioned before. A pair that cannot score the question or
+    the film gives way to frames at even distances, with a gap that says why. Raises SettingsError
+    for `clip` without a model.
+    """
+    name = context.settings.select
+    pair = automatic(context, question) if name == "auto" else pair_of(name)
+    if not frames or (pair is None and not name.startswith(("uniform:", "keyframes"))):
+        return {}
+    if pair is None:
+        chosen = strategy(name)(context, Candidates(question, "", frames, [], []))
+        return {"candidates": _listed(chosen), "pair": name}
+    if pair.scorer == "clip" and pulled_spec(context.settings, "clip") is None:
+        raise SettingsError(
+            f"--select {name} needs an image-text model",
+            hint="`videoespresso models pull clip` fetches one; --select auto needs none.",
+        )
+    return _by_pair(context, pair, video, frames, question, known)
+
+
+def automatic(context: Context, question: str) -> Pair | None:
+    """The cheapest pair that the models allow. None, which is `paper`, for the embedded captioner:
+    its captions cost nothing."""
+    if context.agents["captioner"].spec.provider == EMBEDDED:
+        return None
+    clip = question.strip() and pulled_spec(context.settings, "clip")
+    return SEEING if clip else BLIND
+
+
+def _by_pair(
+    context: Context,
+    pair: Pair,
+    video: Video,
+    frames: Sequence[FrameRef],
+    question: str,
+    known: Mapping[str, str],
+) -> dict[str, Any]:
+    film = _film(context, pair, video, frames, known)
+    try:
+        score = scorer(pair.scorer)(question, film)
+        vectors = None
+        if pair.scorer == "clip" and pair.picker == "mmr" and film.search is not None:
+            vectors = film.search.images(range(len(frames)))
+        cuts = film.cuts if pair.picker == "segments" else ()
+        picks = pick_frames(picker(pair.picker), score, Frames(film.times, vectors, cuts), pair.k)
+    except (ToolError, ModelError) as error:
+        reason = f"{pair.scorer} could not score: {error}; frames were taken at even distances"
+        some = [frames[at].id for at in evenly(len(frames), pair.k)]
+        even = [(name, f"one of {len(some)} at even distances") for name in some]
+        gap = dump(Gap(stage="select", reason=reason))
+        return {"candidates": _listed(even), "pair": f"uniform:{pair.k}", "gaps": [gap]}
+    return {"candidates": _listed((frames[p.at].id, p.why) for p in picks), "pair": str(pair)}
+
+
+def _listed(chosen: Any) -> list[dict[str, str]]:
+    return [{"id": name, "why": why} for name, why in chosen]
+
+
+def _film(
+    context: Context,
+    pair: Pair,
+    video: Video,
+    frames: Sequence[FrameRef],
+    known: Mapping[str, str],
+) -> Film:
+    spec = pulled_spec(context.settings, "clip") if pair.scorer == "clip" else None
+    by_name = {f.id: at for at, f in enumerate(frames)}
+    return Film(
+        times=np.array([f.time_s for f in frames]),
+        image=lambda at: context.store.image(frames[at]),
+        captions={by_name[name]: text for name, text in known.items() if name in by_name},
+        embed=context.embed,
+        lines=lambda: sorted({*embedded(video.path), *beside(video.path)}),
+        search=Remembered(context, spec, video, frames) if spec else None,
+        rate=lambda text, images: rater.rate(context.scorer(), text, images),
+    )
+
+
+class Remembered:
+    """An image-text model whose vectors of frames are kept beside the captions."""
+
+    def __init__(
+        self, context: Context, spec: str, video: Video, frames: Sequence[FrameRef]
+    ) -> None:
+        self.name, self._frames, self._image = spec, frames, context.store.image
+        self._key = f"{video.id}-{context.plan.max_side}"
+        self._model = image_text(spec)
+        self._memory = context.memory
+
+    @cached_property
+    def _kept(self) -> ImageVectors:
+        return ImageVectors(self._memory.where, self._model.identity)
+
+    def images(self, positions: Sequence[int]) -> NDArray[np.float32]:
+        """Vectors (n, d) of those frames; one that is known is not embedded again."""
+        ids = [self._frames[at].id for at in positions]
+        known = self._kept.get(self._key, ids)
+        new = [self._frames[at] for at in positions if self._frames[at].id not in known]
+        if new:
+            rows = self._model.images([self._image(frame) for frame in new])
+            made = dict(zip((f.id for f in new), rows, strict=True))
+            self._kept.put(self._key, made)
+            known |= made
+        return np.stack([known[name] for name in ids])
+
+    def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Texts as vectors (n, d)."""
+        return self._model.texts(texts)
