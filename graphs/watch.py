@@ -25,12 +25,12 @@ from videoespresso.graphs.records import (
     dump,
     frames_of,
 )
-from videoespresso.graphs.selection import evenly
 from videoespresso.graphs.state import Json, State
 from videoespresso.memory.downloads import Downloads
 from videoespresso.models.batch_api.collector import Deferred
 from videoespresso.models.unknown_film import unknown_film
 from videoespresso.tools.frame_similarity import first_of_similar
+from videoespresso.tools.pickers.base import evenly
 from videoespresso.tools.sampling import Sampled, SamplingPlan, refine
 from videoespresso.tools.sampling import sample as sampled
 from videoespresso.tools.semantic_filter import semantic_filter

@@ -20,13 +20,13 @@ from typing import Any
 from PIL import Image
 
 from lab.other_films import OtherFilm, drawn, write
-from videoespresso.graphs.selection import evenly
 from videoespresso.graphs.watch import DOMAIN_FRAMES
 from videoespresso.models.embedded.domain import is_theatre
 from videoespresso.statistics import wilson
 from videoespresso.theatre import make_story
 from videoespresso.theatre.stories import SPLITS
 from videoespresso.theatre.style import StyleFamily
+from videoespresso.tools.pickers.base import evenly
 from videoespresso.tools.sampling import SamplingPlan, sample
 from videoespresso.tools.video import open_video
 

@@ -13,14 +13,17 @@ from tests.e2e.test_readme import Block, blocks
 from videoespresso.errors import SettingsError
 from videoespresso.models import plugins
 from videoespresso.models.embedders import embedder
-from videoespresso.tools import registry
+from videoespresso.tools import pickers, registry, scorers
 from videoespresso.tools.detectors import plugin as detector_plugin
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs/extend.md").read_text()
 BLOCKS = blocks(TEXT)
 COMMANDS = [b for b in BLOCKS if b.language == "bash"]
-GROUPS = {registry.GROUP, detector_plugin.GROUP, plugins.EMBEDDERS, plugins.PROVIDERS}
+GROUPS = {
+    registry.GROUP, detector_plugin.GROUP, plugins.EMBEDDERS, plugins.PROVIDERS, scorers.GROUP,
+    pickers.GROUP,
+}  # fmt: skip
 
 PRINTED = ("The mean brightness is", "1 bright half", "letters made 1 vector of 26", "a red car")
 """What shows that the commands of a block came through that door: a line for each block."""
@@ -92,6 +95,23 @@ def test_the_strategy_keeps_to_the_contract(package: Path) -> None:
         "chosen = longest(None, Candidates('?', '', [], kept, kept))\n"
         "assert [i for i, _ in chosen] == ['1', '3', '4'], chosen\n"
         "assert all(why for _, why in chosen)\n"
+    )
+    run(package, sys.executable, "-W", "error", "-c", code)
+
+
+def test_a_scorer_and_a_picker_of_the_package(package: Path) -> None:
+    code = (
+        "import numpy as np\n"
+        "from PIL import Image\n"
+        "from videoespresso.graphs.selection import pair_of\n"
+        "from videoespresso.tools.pickers import Frames, pick_frames, picker\n"
+        "from videoespresso.tools.scorers import Film, scorer\n"
+        "assert pair_of('lightness+last:2').k == 2\n"
+        "pictures = [Image.new('L', (8, 8), 20 * n) for n in range(5)]\n"
+        "film = Film(np.arange(5.0), pictures.__getitem__, {}, None)\n"
+        "score, frames = scorer('lightness')('?', film), Frames(film.times)\n"
+        "for name in ('last', 'top'):\n"
+        "    assert [p.at for p in pick_frames(picker(name), score, frames, 2)] == [3, 4]\n"
     )
     run(package, sys.executable, "-W", "error", "-c", code)
 

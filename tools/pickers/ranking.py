@@ -59,9 +59,11 @@ def _like(frames: Frames, at: int) -> Floats:
     """How like each frame is to that one, 0-1."""
     if frames.vectors is not None:
         cosines = frames.vectors.astype(np.float64) @ frames.vectors[at].astype(np.float64)
-        return np.clip(np.nan_to_num(cosines), 0.0, 1.0)
+        near: Floats = np.clip(np.nan_to_num(cosines), 0.0, 1.0)
+        return near
     span = max(float(np.ptp(frames.times)), 1e-9)
-    return 1.0 - np.abs(frames.times - frames.times[at]) / span
+    apart: Floats = np.abs(frames.times - frames.times[at]) / span
+    return 1.0 - apart
 
 
 def _unit(scores: Floats) -> Floats:

@@ -85,6 +85,7 @@ class Description(Record):
     codec: str
     has_audio: bool
     frames_looked_at: int
+    frames_not_captioned_yet: int
     captions: tuple[Caption, ...]
 
 
@@ -131,9 +132,12 @@ class VideoTools:
         query: Annotated[str, Field(description="What to look for, in words.", min_length=1)],
         most: Annotated[int, Field(description="How many moments.", ge=1, le=50)] = 5,
     ) -> list[Moment]:
-        """Find the instants of a video that look like what is described, the nearest first."""
+        """Find the instants of a video that look like what is described, the nearest first.
+
+        Frames that are not captioned yet are not among them: what is not listed may still be there.
+        """
         context = open_context(self.settings)
-        state = watch(context, self._file(video))
+        state = watch(context, self._file(video), query)
         key = context.memory_key(state["video"]["id"])
         shown = {f["id"] for f in state["frames"]}
         found = context.memory.search(query, [key], most, keep=lambda c: c.frame_id in shown)
@@ -160,6 +164,7 @@ class VideoTools:
         return Description(
             **{k: file[k] for k in ("duration_s", "width", "height", "codec", "has_audio")},
             frames_looked_at=len(state["frames"]),
+            frames_not_captioned_yet=len(state["frames"]) - len(state["captions"]),
             captions=tuple(
                 Caption.model_validate(c) for c in state["captions"] if c["frame_id"] in kept
             ),

@@ -16,7 +16,10 @@ R = TypeVar("R")
 
 Select = Annotated[
     str | None,
-    typer.Option(help="paper, retrieval, uniform:K, keyframes or all.", show_default="paper"),
+    typer.Option(
+        help="auto, paper, retrieval, uniform:K, keyframes, all or SCORER+PICKER[:K].",
+        show_default="paper",
+    ),
 ]
 Profile = Annotated[
     str | None, typer.Option(help="A named set of models; `models list` shows them.")
