@@ -106,13 +106,14 @@ def _film(
     known: Mapping[str, str],
 ) -> Film:
     spec = pulled_spec(context.settings, "clip") if pair.scorer == "clip" else None
+    whole = [(0.0, video.duration_s)]
     by_name = {f.id: at for at, f in enumerate(frames)}
     return Film(
         times=np.array([f.time_s for f in frames]),
         image=lambda at: context.store.image(frames[at]),
         captions={by_name[name]: text for name, text in known.items() if name in by_name},
         embed=context.embed,
-        lines=lambda: sorted({*embedded(video.path), *beside(video.path)}),
+        lines=lambda: sorted({*embedded(video.path, whole), *beside(video.path, whole)}),
         search=Remembered(context, spec, video, frames) if spec else None,
         rate=lambda text, images: rater.rate(context.scorer(), text, images),
     )

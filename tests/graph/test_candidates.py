@@ -156,6 +156,20 @@ def test_what_cannot_score_gives_way_to_an_even_choice(
     assert len(answer.core_frames) == 3
 
 
+def test_words_goes_by_the_subtitles(films: Mapping[int, Path], tmp_path: Path) -> None:
+    video = tmp_path / "spoken.mp4"
+    video.write_bytes(films[60].read_bytes())
+    lines = [(10, "good morning"), (41, "where is the yellow duck"), (55, "good night")]
+    said = "".join(
+        f"{n}\n00:00:{s:02},000 --> 00:00:{s + 1:02},000\n{text}\n\n"
+        for n, (s, text) in enumerate(lines, 1)
+    )
+    video.with_suffix(".srt").write_text(said)
+    context, _ = scripted_context(tmp_path, Counting().script(), select="words+top:1")
+    (core,) = asked(context, video, "Where is the yellow duck?").core_frames
+    assert 38 <= core.frame.time_s <= 45
+
+
 def test_a_scorer_that_replies_nonsense_gives_way_too(
     films: Mapping[int, Path], tmp_path: Path
 ) -> None:
