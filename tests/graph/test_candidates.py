@@ -157,6 +157,7 @@ def test_what_cannot_score_gives_way_to_an_even_choice(
 
 
 def test_words_goes_by_the_subtitles(films: Mapping[int, Path], tmp_path: Path) -> None:
+    pytest.importorskip("pysubs2", reason="the extra subtitles")
     video = tmp_path / "spoken.mp4"
     video.write_bytes(films[60].read_bytes())
     lines = [(10, "good morning"), (41, "where is the yellow duck"), (55, "good night")]
