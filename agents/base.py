@@ -39,13 +39,20 @@ from videoespresso.models.client.structured_output import (
 )
 from videoespresso.models.client.usage import UsageEntry, UsageLog
 from videoespresso.models.profiles import takes_one_image
-from videoespresso.models.specs import ModelSpec, server_mark
+from videoespresso.models.specs import ModelSpec, openai_base_url, server_mark
 from videoespresso.types import Usage
 
 __all__ = ["Agent", "Called", "Prompt", "Reply", "Retries", "Turn"]
 
 T = TypeVar("T", bound=BaseModel)
 V = TypeVar("V")
+
+SHEET = 8
+"""Frames a caption request holds: pictures stay told apart, and the reply far from its limit."""
+_SHEETS = ("openai", "anthropic", "google_genai")
+"""Providers that are paid: each request for one frame pays for the prompt again."""
+_SHEET_OVER = "sheets over "
+"""Begins an inability: requests of more pictures than the number behind it."""
 
 
 class Agent:
@@ -166,12 +173,35 @@ class Agent:
         raised. In batch mode all are asked for before Deferred is raised. on_reply: called in this
         thread as each reply is taken.
         """
-        replies: list[Reply[str] | Deferred] = []
-        waiting: deque[Future[Reply[str] | Deferred]] = deque()
+        return self._batch(lambda turns: self.text(prompt, turns), list_of_turns, instead, on_reply)
 
-        def ask(turns: Sequence[Turn]) -> Reply[str] | Deferred:
+    def typed_batch(
+        self,
+        prompt: Prompt,
+        list_of_turns: Iterable[Sequence[Turn]],
+        schema: type[T],
+        bounds: Bounds | None = None,
+        instead: Callable[[ModelError], Reply[T]] | None = None,
+    ) -> list[Reply[T]]:
+        """`typed` for each, as `text_batch` does."""
+        return self._batch(
+            lambda turns: self.typed(prompt, turns, schema, bounds), list_of_turns, instead, None
+        )
+
+    def _batch(
+        self,
+        ask: Callable[[Sequence[Turn]], Reply[V]],
+        list_of_turns: Iterable[Sequence[Turn]],
+        instead: Callable[[ModelError], Reply[V]] | None,
+        on_reply: Callable[[], None] | None,
+    ) -> list[Reply[V]]:
+        """`ask` for each, `concurrency` at a time, in the given order."""
+        replies: list[Reply[V] | Deferred] = []
+        waiting: deque[Future[Reply[V] | Deferred]] = deque()
+
+        def one(turns: Sequence[Turn]) -> Reply[V] | Deferred:
             try:
-                return self.text(prompt, turns)
+                return ask(turns)
             except Deferred as deferred:
                 return deferred
             except ModelError as error:
@@ -188,7 +218,7 @@ class Agent:
             try:
                 for turns in list_of_turns:
                     context = copy_context()  # tracing and callbacks follow into the thread
-                    waiting.append(pool.submit(context.run, ask, turns))
+                    waiting.append(pool.submit(context.run, one, turns))
                     if len(waiting) > 2 * self.concurrency:
                         take()
                 while waiting:
@@ -200,6 +230,35 @@ class Agent:
             if isinstance(reply, Deferred):
                 raise reply
         return [reply for reply in replies if isinstance(reply, Reply)]
+
+    # ---- captions in sheets
+
+    @property
+    def sheet(self) -> int:
+        """Frames that one request for captions holds: one for models in this process, for servers
+        with an address of their own, whose requests cost nothing and whose small models take one
+        picture for another, and in batch mode."""
+        own = self.spec.base_url or (self.spec.provider == "openai" and openai_base_url())
+        if self.spec.provider not in _SHEETS or own or self.collector is not None:
+            return 1
+        known = (w.removeprefix(_SHEET_OVER) for w in self._inabilities() if w[:12] == _SHEET_OVER)
+        return max(1, min([SHEET, *map(int, known)]))
+
+    def note_sheet(self, most: int) -> None:
+        """Remembers that the server takes no more than so many pictures a request."""
+        self._note_unable(f"{_SHEET_OVER}{max(1, most)}")
+
+    def known_text(self, prompt: Prompt, turns: Sequence[Turn]) -> str:
+        """The cached reply to `text`; "" where there is none. Nothing is asked."""
+        cached = self._cached(self._request(prompt, turns))
+        return "" if cached is None else str(cached.value)
+
+    def keep_text(self, prompt: Prompt, turns: Sequence[Turn], text: str) -> None:
+        """Stores what `text` would reply, when it came with the reply to something larger, in which
+        its cost is counted."""
+        if self.replies is not None:
+            stored = StoredReply(text=text, how=("sheet: ok",), usage=Usage(), snapshot="")
+            self.replies.put(self._request(prompt, turns).key, self._model_name, self.role, stored)
 
     # ---- how a request is made
 

@@ -20,6 +20,7 @@ DIRECT_CUE = "Please answer the question."
 CALL_CUE = "Please call a tool if one can show what these frames do not; otherwise say: enough."
 """Cue of the turn before the evidence, for a reasoner that can call tools."""
 CAPTION_CUE = "Describe this frame."
+SHEET_CUE = "Describe each of these frames."
 GENERATE_CUE = "Please write question-answer pairs about these captions."
 VERIFY_CUE = "Please check this pair against the captions."
 ANNOTATE_CUE = "Please write down what the answer stands on."
@@ -45,6 +46,14 @@ class Shown(Generic[Seen]):
 def caption_parts(image: Image) -> tuple[str | Image, ...]:
     """One frame for the captioner."""
     return (image, CAPTION_CUE)
+
+
+def sheet_parts(images: Sequence[Image]) -> tuple[str | Image, ...]:
+    """Several frames for the captioner, each behind its number, from 1."""
+    parts: list[str | Image] = []
+    for n, image in enumerate(images, 1):
+        parts += [f"Frame {n}:\n", image]
+    return (*parts, SHEET_CUE)
 
 
 def one_line(text: str) -> str:

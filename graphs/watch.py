@@ -44,7 +44,7 @@ AGAIN_S = 1.5
 """A second look goes this far to either side of a core frame."""
 COMPARED = 6
 """A frame is compared with this many earlier different ones: enough to see a cut there and back."""
-CAPTIONED_AT_ONCE = 16
+CAPTIONED_AT_ONCE = 32
 """Frames captioned at a time, so that pixels in memory do not grow with the video."""
 DOMAIN_FRAMES = 8
 """Frames from which the embedded models tell whether they know this kind of video."""

@@ -108,6 +108,7 @@ TURNS = [
 PAIR = CAPTIONS, ASKED, ANSWERED
 SAID = '{"steps": []}'
 CONCLUDED = '{"answered": true, "answer": "x"}'
+SHEET = '{"captions": [{"frame": 1, "caption": "A dog."}, {"frame": 2, "caption": "Rain."}]}'
 CARRIED = '{"carried": true}'
 
 
@@ -131,7 +132,8 @@ def call(agent: Agent) -> object:
 
 
 CASES: dict[str, tuple[Callable[[Agent], object], tuple[str, ...]]] = {
-    "captioner": (lambda a: caption(a, PICTURES), ("A dog.",)),
+    "captioner": (lambda a: [caption(a, [picture]) for picture in PICTURES], ("A dog.",)),
+    "captioner, sheet": (lambda a: caption(a, PICTURES), (SHEET,)),
     "selector": (lambda a: select(a, ASKED, CAPTIONS), ('{"core": []}',)),
     "selector, limit": (lambda a: select(a, ASKED, CAPTIONS, 3), ('{"core": []}',)),
     "frames: evidence": (lambda a: evidence(a, ASKED, FRAMES), (SAID,)),
