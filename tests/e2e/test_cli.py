@@ -180,29 +180,36 @@ def test_a_limit_ends_with_what_is_known(tmp_path: Path) -> None:
     assert "1 model calls" in done.stderr
 
 
+def hanging(server: fake.Server, folder: Path) -> "subprocess.Popen[str]":
+    """`ask` of which the reasoner never answers, as far as that it waits for it."""
+    slow = f"reasoner=openai:slow@{server.url}"
+    process = subprocess.Popen(
+        [*COMMAND, "ask", str(SAMPLE), QUESTION, "--profile", "embedded", "--model", slow, "-v"],
+        cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr
+    for shown in process.stderr:
+        if shown.startswith("use_tools"):
+            break
+    return process
+
+
+def test_a_second_interruption_leaves_at_once(tmp_path: Path) -> None:
+    with fake.Server([fake.hang()]) as server:
+        process = hanging(server, tmp_path)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr
+        assert any("Ctrl-C again leaves at once" in shown for shown in process.stderr)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+
+
 def test_an_interruption_keeps_finished_work(tmp_path: Path) -> None:
     """Interrupted while a reasoner that never answers is waited for."""
     with fake.Server([fake.hang()]) as server:
-        slow = f"reasoner=openai:slow@{server.url}"
-        line = [
-            *COMMAND,
-            "ask",
-            str(SAMPLE),
-            QUESTION,
-            "--profile",
-            "embedded",
-            "--model",
-            slow,
-            "-v",
-        ]
-        process = subprocess.Popen(
-            line, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True,
-        )  # fmt: skip
-        assert process.stderr
-        for shown in process.stderr:
-            if shown.startswith("use_tools"):
-                break
+        process = hanging(server, tmp_path)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err

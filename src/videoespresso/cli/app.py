@@ -4,7 +4,8 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, NoReturn
+from contextlib import nullcontext
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -24,7 +25,7 @@ from videoespresso.cli import (
     tools,
     trust,
 )
-from videoespresso.cli.console import Exit, err, examples, exit_code, say_error
+from videoespresso.cli.console import Exit, err, examples, exit_code, leave, say_error, stoppable
 from videoespresso.errors import VideoEspressoError
 
 INTERRUPTED = (
@@ -104,22 +105,15 @@ def _root(
     """Options before the command."""
 
 
-def _leave(code: Exit) -> NoReturn:
-    """Ends the program at once: threads of `ask-many` may still wait for a server that hangs, and
-    Python would wait for them. Finished work is on the disk; locks and decoders end with the
-    process."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code; `argv` without the program's name."""
+    program = argv is None
     try:
-        app(args=None if argv is None else list(argv), prog_name="videoespresso")
+        with stoppable() if program else nullcontext():
+            app(args=None if argv is None else list(argv), prog_name="videoespresso")
     except SystemExit as done:
-        if argv is None and done.code == Exit.INTERRUPTED:
-            _leave(Exit.INTERRUPTED)
+        if program and done.code == Exit.INTERRUPTED:
+            leave()  # threads may still wait for a server that hangs, and Python would for them
         return done.code if isinstance(done.code, int) else int(done.code is not None)
     except OSError as error:
         if error.errno != errno.EPIPE:

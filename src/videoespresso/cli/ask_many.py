@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from videoespresso import errors
-from videoespresso.cli.console import Exit, err, examples, one_line, out, write_json
+from videoespresso.cli.console import (
+    Exit,
+    err,
+    examples,
+    one_line,
+    out,
+    say_finishing,
+    write_json,
+)
 from videoespresso.cli.options import (
     QUESTION,
     Quiet,
@@ -34,7 +42,6 @@ EPILOG = examples(
     "ask-many questions.csv --out answers.jsonl     # also .json, .parquet, a folder of files",
     codes=True,
 )
-FINISHING = "finishing the calls under way; Ctrl-C again leaves at once"
 RENAMED = "note: `ask --batch FILE` is called `ask-many FILE` now, and does the same"
 
 
@@ -207,10 +214,9 @@ def _follow(results: "Iterator[QuestionResult]", counts: Counts, quiet: bool) ->
 
 
 def _finish(stop: threading.Event) -> None:
-    """What the first Ctrl-C does. It is printed by a thread: this one may be in the middle of
-    printing."""
+    """What the first Ctrl-C does."""
     stop.set()
-    threading.Thread(target=err().print, args=(FINISHING,), daemon=True).start()
+    say_finishing()
 
 
 def _interrupted(counts: Counts, out: Path) -> str:

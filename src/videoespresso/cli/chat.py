@@ -18,6 +18,7 @@ from videoespresso.cli.console import (
     one_line,
     out,
     say_error,
+    stoppable,
     write_json,
 )
 from videoespresso.cli.options import (
@@ -141,7 +142,8 @@ def _talk(session: Session, settings: Settings, how: How, *, as_json: bool) -> E
     for line in lines(session, settings.cache_dir / "chats" / "history"):
         if line.strip():
             try:
-                turn(session, line, how, as_json)
+                with stoppable():  # each turn has its first Ctrl-C
+                    turn(session, line, how, as_json)
             except KeyboardInterrupt:
                 err().print(STOPPED, style="yellow")
     err().print(f"chat {session.chat.name}: videoespresso chat --resume {session.chat.name}")

@@ -2,14 +2,18 @@
 
 import functools
 import json
+import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from pydantic import BaseModel
 
+from videoespresso.dataset.interrupt import interruptible
 from videoespresso.errors import (
     BudgetExceeded,
     MemoryStoreError,
@@ -85,6 +89,36 @@ def err() -> "Console":
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+FINISHING = "finishing the calls under way, which are paid for; Ctrl-C again leaves at once"
+
+
+def say_finishing() -> None:
+    """What the first Ctrl-C says. A thread prints it: the main one may be in the middle of
+    printing."""
+    threading.Thread(target=err().print, args=(FINISHING,), kwargs={"style": "yellow"}).start()
+
+
+def stoppable() -> AbstractContextManager[None]:
+    """Within it the first Ctrl-C says what is waited for and raises KeyboardInterrupt, a second one
+    leaves at once. What can count what is done has `interruptible` of its own inside."""
+
+    def stop() -> NoReturn:
+        say_finishing()
+        raise KeyboardInterrupt
+
+    return interruptible(stop, leave)
+
+
+def leave() -> NoReturn:
+    """Ends the program at once with the code of an interruption. Finished work is on the disk;
+    locks and decoders end with the process."""
+    if err().is_terminal:
+        err().show_cursor(True)  # a line that moves hides it
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(Exit.INTERRUPTED)
 
 
 def say_error(error: VideoEspressoError) -> None:

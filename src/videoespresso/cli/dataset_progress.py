@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from videoespresso.cli.console import err, one_line, out, say_warning
+from videoespresso.cli.console import err, one_line, out, say_finishing, say_warning
 from videoespresso.report.text import money, total
 
 if TYPE_CHECKING:
@@ -36,10 +36,7 @@ class Bar:
         """The state of the run."""
         if progress.stopping and not self._stopping:
             self._stopping = True
-            err().print(
-                "finishing the calls under way, which are paid for; Ctrl-C again leaves at once",
-                style="yellow",
-            )
+            say_finishing()
         if self._quiet:
             return
         about = about_of(progress)

@@ -7,9 +7,12 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def interruptible(on_first: Callable[[], None]) -> Iterator[None]:
+def interruptible(
+    on_first: Callable[[], None], on_second: Callable[[], None] | None = None
+) -> Iterator[None]:
     """Within it the first Ctrl-C calls `on_first`, wherever the main thread is; every further one
-    raises KeyboardInterrupt. In other threads nothing changes: signals come to the main one."""
+    calls `on_second`, or raises KeyboardInterrupt. In other threads nothing changes: signals come
+    to the main one."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -17,10 +20,13 @@ def interruptible(on_first: Callable[[], None]) -> Iterator[None]:
 
     def handle(_number: int, _frame: object) -> None:
         nonlocal first
-        if not first:
+        if first:
+            first = False
+            on_first()
+        elif on_second is not None:
+            on_second()
+        else:
             raise KeyboardInterrupt
-        first = False
-        on_first()
 
     before = signal.signal(signal.SIGINT, handle)
     try:
