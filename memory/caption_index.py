@@ -9,6 +9,8 @@ video inside one big collection has the same trouble with captions that many vid
 import contextlib
 import hashlib
 import shutil
+import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 from videoespresso.errors import MemoryStoreError, SettingsError
 from videoespresso.memory.locks import writer_lock
 from videoespresso.memory.private import close_tree
+from videoespresso.memory.storage import unusable
 
 CONNECT_S = 5.0
 REQUEST_S = 120.0
@@ -39,9 +42,13 @@ Version = tuple[str, int]
 
 
 class ChromaFolder:
-    """Chroma in this process, on `<root>/index-<n>`, guarded by `<root>/index.lock`."""
+    """Chroma in this process, on `<root>/index-<n>`, guarded by `<root>/index.lock`. Without a root
+    the index is in a folder that goes with this object."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path | None) -> None:
+        if root is None:
+            root = Path(tempfile.mkdtemp())
+            weakref.finalize(self, shutil.rmtree, root, ignore_errors=True)
         self.name, self._root = str(root), root
         self._epoch = 0
         self._left: object = None
@@ -346,6 +353,8 @@ class ChromaIndex:
             ) from error
         # the boundary to Chroma: damage comes as whatever Rust, sqlite or numpy make of it
         except Exception as error:
+            if "is full" in str(error) or "No space left" in str(error):
+                raise unusable("the caption index", Path(self.where.name), error) from error
             if "database is locked" in str(error) or "readonly database" in str(error):
                 raise MemoryStoreError(
                     f"the caption index in {self.where.name} cannot be written: {error}",

@@ -31,6 +31,7 @@ from videoespresso.memory.caption_index import (
 )
 from videoespresso.memory.locks import writer_lock
 from videoespresso.memory.private import private_file, private_folder
+from videoespresso.memory.storage import read_only, unusable
 from videoespresso.settings import cache_dir
 from videoespresso.types import Caption
 
@@ -110,10 +111,7 @@ class CaptionFiles:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise MemoryStoreError(
-                f"{path} cannot be written: {error.strerror or error}",
-                hint="Free some space, or set VIDEOESPRESSO_CACHE_DIR to a folder you may write.",
-            ) from error
+            raise unusable("the caption memory", path, error, len(lines)) from error
 
     def remove(self, video_id: str) -> None:
         """Forgets a video's captions. The lock is held."""
@@ -225,7 +223,8 @@ class CaptionMemory:
                 hint="Give a folder, or the http(s)://host:port of a Chroma server.",
             )
         root = Path(where).expanduser() if where is not None else root or cache_dir() / "memory"
-        return cls(root, ChromaFolder(root), embed)
+        # of a cache that is only read, the index is made again beside it
+        return cls(root, ChromaFolder(root if not read_only(root) else None), embed)
 
     @property
     def where(self) -> ChromaFolder | ChromaServer:

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from videoespresso.errors import MemoryStoreError
 from videoespresso.memory.private import private_file, private_folder
+from videoespresso.memory.storage import unusable
 from videoespresso.settings import cache_dir
 from videoespresso.types import FrameRef, Picture, Record, Video
 
@@ -116,7 +117,7 @@ class FrameStore:
                 hint="sample the video again; the store keeps what was last used",
             ) from None
         except OSError as error:
-            raise _unusable(file, error) from error
+            raise unusable("the frame store", file, error) from error
         if hashlib.sha256(data).hexdigest() != file.stem:
             file.unlink(missing_ok=True)
             raise PixelsGone(
@@ -246,7 +247,7 @@ def _filled(file: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise _unusable(file, error) from error
+        raise unusable("the frame store", file, error) from error
 
 
 def _write(file: Path, data: bytes, *, lasting: bool = False) -> None:
@@ -271,7 +272,7 @@ def _write(file: Path, data: bytes, *, lasting: bool = False) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             unfinished.unlink()
-        raise _unusable(file, error) from error
+        raise unusable("the frame store", file, error, len(data)) from error
 
 
 def _folders(root: Path) -> list[Path]:
@@ -284,10 +285,3 @@ def _sweep(root: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             if time.time() - file.stat().st_mtime > _STALE_S:
                 file.unlink()
-
-
-def _unusable(file: Path, error: OSError) -> MemoryStoreError:
-    return MemoryStoreError(
-        f"the frame store cannot use {file}: {error.strerror}",
-        hint="free some space, or choose another folder with VIDEOESPRESSO_CACHE_DIR",
-    )

@@ -8,6 +8,7 @@ from filelock import FileLock, Timeout
 
 from videoespresso.errors import MemoryStoreError
 from videoespresso.memory.private import private_folder
+from videoespresso.memory.storage import unusable
 
 WAIT_S = 120.0
 """How long to wait for another writer; filling an index with 10,000 captions takes seconds."""
@@ -30,10 +31,7 @@ def writer_lock(path: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
             hint="Wait for the other run to end, or set VIDEOESPRESSO_CACHE_DIR to another folder.",
         ) from error
     except OSError as error:
-        raise MemoryStoreError(
-            f"{path} cannot be locked: {error.strerror or error}",
-            hint="Set VIDEOESPRESSO_CACHE_DIR to a folder you may write.",
-        ) from error
+        raise unusable("a lock", path, error) from error
     try:
         yield
     finally:

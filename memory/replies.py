@@ -21,6 +21,7 @@ from filelock import FileLock
 
 from videoespresso.errors import MemoryStoreError
 from videoespresso.memory.private import private_file, private_folder
+from videoespresso.memory.storage import read_only, unusable
 from videoespresso.settings import cache_dir
 from videoespresso.types import Record, Usage
 
@@ -170,10 +171,7 @@ class ReplyCache:
             lock.release()
 
     def _unusable(self, error: Exception) -> MemoryStoreError:
-        return MemoryStoreError(
-            f"the reply cache {self.path} cannot be used: {error}",
-            hint="Check the disk, or set VIDEOESPRESSO_CACHE_DIR to another folder.",
-        )
+        return unusable("the reply cache", self.path, error)
 
     def inabilities(self, spec: str) -> frozenset[str]:
         """What the model was seen not to do within the last week."""
@@ -225,6 +223,12 @@ class ReplyCache:
             raise self._unusable(error) from error
 
     def _open(self) -> sqlite3.Connection:
+        if read_only(self.path.parent):  # what is there is read, and nothing asked that is not
+            return sqlite3.connect(
+                f"{self.path.absolute().as_uri()}?mode=ro&immutable=1",
+                uri=True,
+                check_same_thread=False,
+            )
         private_folder(self.path.parent)
         private_file(self.path)
         try:

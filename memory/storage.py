@@ -1,8 +1,12 @@
-"""What kind of storage a folder is on: sqlite and Chroma must not be shared between machines."""
+"""The storage a folder is on: shared between machines, read-only, full."""
 
+import errno
 import os
+import shutil
 from pathlib import Path
 from typing import Final
+
+from videoespresso.errors import MemoryStoreError
 
 NETWORKED: Final = frozenset(
     ("nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "ceph", "gpfs", "beegfs", "glusterfs")
@@ -30,3 +34,36 @@ def file_system(path: Path, mounts: Path = Path("/proc/mounts")) -> str:
         if real == at or real.startswith(at.rstrip("/") + "/")
     ]
     return max(kinds, default=(0, ""))[1]
+
+
+def read_only(folder: Path) -> bool:
+    """Whether a folder is there and nothing can be written into it: what it holds can be used."""
+    return folder.is_dir() and not os.access(folder, os.W_OK)
+
+
+def unusable(what: str, path: Path, error: Exception, size: int = 0) -> MemoryStoreError:
+    """The error for a file of the cache that cannot be used. size: bytes that were to be written.
+
+    sqlite and Chroma say "disk is full" in words, the system by number.
+    """
+    folder = next((p for p in (path, *path.parents) if p.is_dir()), path)
+    reason = getattr(error, "strerror", None) or str(error)
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
+        words in reason for words in ("is full", "No space left")
+    ):
+        free = shutil.disk_usage(folder).free / 1e6
+        wanted = f"{max(size / 1e6, 0.001):.3f} MB more" if size else "more"
+        return MemoryStoreError(
+            f"the disk of {folder} is full: {what} needs {wanted}, {free:.3f} MB are free",
+            hint="Make room (a minute of film takes about 4 MB; `videoespresso cache clear` drops "
+            "frames and captions), or set VIDEOESPRESSO_CACHE_DIR to a folder of another disk.",
+        )
+    if getattr(error, "errno", None) == errno.EROFS or read_only(folder):
+        return MemoryStoreError(
+            f"{folder} is read-only, and {what} does not hold all that is needed",
+            hint="Set VIDEOESPRESSO_CACHE_DIR to a folder that can be written.",
+        )
+    return MemoryStoreError(
+        f"{what} cannot use {path}: {reason}",
+        hint="Check the disk, or set VIDEOESPRESSO_CACHE_DIR to another folder.",
+    )

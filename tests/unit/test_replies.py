@@ -260,6 +260,9 @@ def test_a_killed_asker_leaves_no_lock_behind(tmp_path: Path) -> None:
 def test_locks_that_cannot_be_made_are_told_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "replies.locks").write_text("a file where the folder should be")
     cache = ReplyCache(tmp_path / "replies.sqlite")
-    with pytest.raises(MemoryStoreError, match="cannot be used") as caught, cache.lock("0" * 64):
+    with (
+        pytest.raises(MemoryStoreError, match="the reply cache cannot use") as caught,
+        cache.lock("0" * 64),
+    ):
         pass
     assert "VIDEOESPRESSO_CACHE_DIR" in caught.value.hint
