@@ -38,8 +38,8 @@ from videoespresso.models.client.structured_output import (
     tool_calls,
 )
 from videoespresso.models.client.usage import UsageEntry, UsageLog
-from videoespresso.models.profiles import takes_one_image
-from videoespresso.models.specs import ModelSpec, openai_base_url, server_mark
+from videoespresso.models.profiles import sheet_size, takes_one_image
+from videoespresso.models.specs import ModelSpec, server_mark
 from videoespresso.types import Usage
 
 __all__ = ["Agent", "Called", "Prompt", "Reply", "Retries", "Turn"]
@@ -47,10 +47,6 @@ __all__ = ["Agent", "Called", "Prompt", "Reply", "Retries", "Turn"]
 T = TypeVar("T", bound=BaseModel)
 V = TypeVar("V")
 
-SHEET = 8
-"""Frames a caption request holds: pictures stay told apart, and the reply far from its limit."""
-_SHEETS = ("openai", "anthropic", "google_genai")
-"""Providers that are paid: each request for one frame pays for the prompt again."""
 _SHEET_OVER = "sheets over "
 """Begins an inability: requests of more pictures than the number behind it."""
 
@@ -235,14 +231,12 @@ class Agent:
 
     @property
     def sheet(self) -> int:
-        """Frames that one request for captions holds: one for models in this process, for servers
-        with an address of their own, whose requests cost nothing and whose small models take one
-        picture for another, and in batch mode."""
-        own = self.spec.base_url or (self.spec.provider == "openai" and openai_base_url())
-        if self.spec.provider not in _SHEETS or own or self.collector is not None:
+        """Frames that one request for captions holds (`sheet_size`), no more than the server was
+        seen to take, and one in batch mode."""
+        if self.collector is not None:
             return 1
         known = (w.removeprefix(_SHEET_OVER) for w in self._inabilities() if w[:12] == _SHEET_OVER)
-        return max(1, min([SHEET, *map(int, known)]))
+        return max(1, min([sheet_size(self.spec), *map(int, known)]))
 
     def note_sheet(self, most: int) -> None:
         """Remembers that the server takes no more than so many pictures a request."""

@@ -1,5 +1,6 @@
 """What a question is doing now, and what it will take: said to `context.on_progress`."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -68,7 +69,7 @@ def to_come(context: "Context", frames: Sequence[FrameRef], new: int) -> None:
     if context.on_progress is None or not frames:
         return
     selector = context.settings.select in ("paper", "auto")
-    calls = new + 3 + selector
+    calls = math.ceil(new / context.agents["captioner"].sheet) + 3 + selector
     usd = _usd(context, frames, new, selector=selector)
     cost = "at a price that is not known" if usd is None else f"${usd:.{3 if usd else 2}f}"
     known = "" if new else ", all known from before"
@@ -92,8 +93,9 @@ def _usd(
         tokens = images * image_tokens(agent.spec, width, height) + text + prompt
         return per_token.usd(tokens, written)
 
+    sheet = max(1, min(new, context.agents["captioner"].sheet))
     parts = [
-        (new, one("captioner", 1, 0, CAPTION_TOKENS)),
+        (math.ceil(new / sheet), one("captioner", sheet, 0, sheet * CAPTION_TOKENS)),
         (int(selector), one("selector", 0, captions, CAPTION_TOKENS)),
         (2, one("reasoner", CORE_FRAMES, 3 * CAPTION_TOKENS, REASONED_TOKENS // 2)),
         (1, one("checker", 0, REASONED_TOKENS, CAPTION_TOKENS)),

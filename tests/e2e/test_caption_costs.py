@@ -15,13 +15,14 @@ from tests.helpers.scripted import scripted_context
 from tests.helpers.seeing_server import COLOURS, Seer, images, text_of, user_text
 
 from videoespresso.agents import captioner
-from videoespresso.agents.base import SHEET, Agent, Retries
+from videoespresso.agents.base import Agent, Retries
 from videoespresso.agents.captioner import MOST_TOKENS
 from videoespresso.errors import ModelError
 from videoespresso.graphs.watch import watch
 from videoespresso.memory.replies import ReplyCache
 from videoespresso.models.chat import chat_model
 from videoespresso.models.client.usage import UsageLog
+from videoespresso.models.profiles import SHEET
 from videoespresso.models.specs import ModelSpec
 
 PAID = "openai:gpt-6-luna?detail=low"

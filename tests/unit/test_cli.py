@@ -295,7 +295,7 @@ def test_models_list_as_json_says_what_each_profile_needs_and_costs(capsys: Any)
     assert 0 < profiles["openai"]["frame_usd"] * 60 < profiles["openai"]["question_usd"] < 0.05
     assert profiles["server"]["question_usd"] == profiles["embedded"]["question_usd"] == 0
     assert "ollama pull" in profiles["ollama"]["downloads"]
-    assert "60 captions" in listed["question_formula"]
+    assert "in sheets of 8" in listed["question_formula"]
 
 
 def test_models_list_says_when_a_model_ends(capsys: Any, monkeypatch: Any) -> None:

@@ -9,12 +9,13 @@ from tests.helpers import chat_server as fake
 from tests.helpers.small import square_video
 
 import videoespresso as ve
+from videoespresso.agents.prompts import load
 from videoespresso.cli.app import main
 from videoespresso.errors import SettingsError
-from videoespresso.models import served
+from videoespresso.models import costs, served
 from videoespresso.models.chat import _reasons, chat_model
 from videoespresso.models.client import prices
-from videoespresso.models.client.prices import image_tokens, price
+from videoespresso.models.client.prices import image_tokens, price, text_tokens
 from videoespresso.models.profiles import PROFILES, resolve
 from videoespresso.models.specs import ModelSpec
 from videoespresso.settings import ROLES, Settings
@@ -227,3 +228,11 @@ def test_a_dry_run_without_a_key_says_why_it_needs_one(
     assert "really makes up to 3 videos" in told
     assert "needs OPENAI_API_KEY" in told
     assert not (tmp_path / "set").exists()
+
+
+def test_the_estimate_counts_the_prompts_that_are_sent() -> None:
+    assert text_tokens([load("captioner").text]) == costs.ONE
+    assert text_tokens([load("captioner_sheet").text]) == costs.SHEET
+    luna, own = map(ModelSpec.parse, ("openai:gpt-6-luna", "openai:gpt-6-luna@http://a.test/v1"))
+    assert costs.captions(luna).input == 8 * costs.SHEET  # 60 frames
+    assert costs.captions(own).input == 60 * costs.ONE

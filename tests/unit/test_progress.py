@@ -34,8 +34,10 @@ def test_a_line(said: Progress, line: str) -> None:
     assert str(said) == line
 
 
-def context(listen: Any, spec: str = "openai:gpt-4o-mini", select: str = "paper") -> Any:
-    agent = SimpleNamespace(spec=ModelSpec.parse(spec))
+def context(
+    listen: Any, spec: str = "openai:gpt-4o-mini", select: str = "paper", sheet: int = 1
+) -> Any:
+    agent = SimpleNamespace(spec=ModelSpec.parse(spec), sheet=sheet)
     roles = ("captioner", "selector", "reasoner", "checker")
     return SimpleNamespace(
         on_progress=listen,
@@ -70,10 +72,12 @@ def test_what_it_will_take_is_said_from_sizes_and_prices() -> None:
     progress.to_come(context(said.append), frames(52), 40)
     progress.to_come(context(said.append, select="uniform:4"), frames(52), 40)
     progress.to_come(context(said.append), frames(52), 0)
+    progress.to_come(context(said.append, sheet=8), frames(52), 41)
     texts = [p.text for p in said]
     assert texts[0].startswith("52 frames, about 44 calls, $")
     assert texts[1].startswith("52 frames, about 43 calls, $")
     assert texts[2].startswith("52 frames, all known from before, about 4 calls, $")
+    assert texts[3].startswith("52 frames, about 10 calls, $"), "six sheets and four others"
     spec = ModelSpec.parse("openai:gpt-4o-mini")
     rate = price(spec)
     assert rate is not None

@@ -1,10 +1,11 @@
 """What a frame and a question cost with the models of the roles: estimates, with their formula."""
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from videoespresso.models.client.prices import image_tokens, price
-from videoespresso.models.profiles import Role
+from videoespresso.models.profiles import Role, sheet_size
 from videoespresso.models.specs import ModelSpec
 
 FRAME = (640, 360)
@@ -19,8 +20,11 @@ class Share(NamedTuple):
     output: int
 
 
+FRAMES, CAPTION = 60, 40
+"""Frames of a minute that changes all the time, and tokens of a caption."""
+ONE, SHEET = 133, 168
+"""Tokens of the captioner's prompts, for one frame and for a sheet."""
 MINUTE = {
-    "captioner": Share(60, 60 * 120, 60 * 40),
     "selector": Share(0, 2000, 100),
     "reasoner": Share(6, 1800, 500),
     "checker": Share(0, 600, 60),
@@ -28,26 +32,36 @@ MINUTE = {
 """A first question about a minute of film that changes all the time: most take less, for frames
 that look alike share a caption. Three core frames, shown twice: for the evidence and the answer."""
 FORMULA = (
-    "a minute, 60 frames of 640x360: 60 captions of 120 tokens and the image in, 40 out; "
+    "a minute, 60 frames of 640x360: captions in sheets of 8, where the model takes sheets, of 168 "
+    "tokens (one frame: 133) and the images in, 40 a frame out; "
     "a selection of 2,000 in, 100 out; 3 core frames shown twice with 900 in, 250 out; "
     "a check of 600 in, 60 out"
 )
 
 
+def captions(spec: ModelSpec) -> Share:
+    """What the captions of a minute take."""
+    size = sheet_size(spec)
+    requests = math.ceil(FRAMES / size)
+    return Share(FRAMES, requests * (ONE if size == 1 else SHEET), FRAMES * CAPTION)
+
+
 def frame_usd(spec: ModelSpec) -> float | None:
-    """Dollars for the caption of one frame; None where the price is not known."""
-    known, share = price(spec), MINUTE["captioner"]
+    """Dollars for the caption of one frame of a minute; None where the price is not known."""
+    known = price(spec)
     if known is None:
         return None
-    tokens = share.input // share.images + image_tokens(spec, *FRAME)
-    return known.usd(tokens, share.output // share.images)
+    share = captions(spec)
+    tokens = share.input + share.images * image_tokens(spec, *FRAME)
+    return known.usd(tokens, share.output) / FRAMES
 
 
 def question_usd(roles: Mapping[str, Role]) -> float | None:
     """Dollars for a first question about a minute of film (FORMULA); None where one of the prices
     is not known."""
     usd = 0.0
-    for name, share in MINUTE.items():
+    shares = {"captioner": captions(roles["captioner"].model), **MINUTE}
+    for name, share in shares.items():
         spec = roles[name].model
         known = price(spec)
         if known is None:

@@ -351,3 +351,17 @@ def takes_one_image(spec: ModelSpec) -> bool:
     """Whether several images must become one grid: known from the name (see also `one_image`)."""
     name = spec.name.lower().rpartition("/")[2]
     return name in {"llava"} or name.startswith(ONE_IMAGE)
+
+
+SHEET = 8
+"""Frames a caption request holds: pictures stay told apart, and the reply far from its limit."""
+_SHEETS = ("openai", "anthropic", "google_genai")
+"""Providers that are paid: each request for one frame pays for the prompt again."""
+
+
+def sheet_size(spec: ModelSpec) -> int:
+    """Frames that one request for captions holds: one for models in this process, and for servers
+    with an address of their own, whose requests cost nothing and whose small models take one
+    picture for another."""
+    own = spec.base_url or (spec.provider == "openai" and openai_base_url())
+    return 1 if own or spec.provider not in _SHEETS else SHEET
