@@ -133,7 +133,7 @@ def test_a_page_of_the_public_internet_cannot_lead_inside(tmp_path: Path, clip: 
         def resolve(host: str, port: int) -> list[str]:
             return inside[host]
 
-        with Client(Settings(), resolve) as client:
+        with Client(Settings(download_ports=(site.server_port, 80)), resolve) as client:
             reader = PageReader(client, site.url("/list.m3u8", "localhost"))
             with pytest.raises(AddressError, match=r"10\.0\.0\.1"):
                 reader.pieces(reader.read(), tmp_path / "part" / "v.mp4", None)
