@@ -102,6 +102,7 @@ def test_sound_that_cannot_be_read_is_a_tool_s_error(tmp_path: Path) -> None:
         read_lines(tmp_path / "noise.mkv", [(0, 9)], "embedded")
 
 
+@pytest.mark.extras
 def test_a_parser_that_stumbles_over_a_side_car_is_an_error_of_the_file(tmp_path: Path) -> None:
     pytest.importorskip("pysubs2")
     for text in ("nothing of the kind", "1\n99999999:00:00,0 --> x", "[Events]\nFormat: a\n"):
@@ -110,6 +111,7 @@ def test_a_parser_that_stumbles_over_a_side_car_is_an_error_of_the_file(tmp_path
             assert read_lines(tmp_path / "clip.srt", [(0, 9)], "beside") == []
 
 
+@pytest.mark.extras
 def test_a_side_car_of_a_giant_size_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

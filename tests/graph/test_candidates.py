@@ -156,6 +156,7 @@ def test_what_cannot_score_gives_way_to_an_even_choice(
     assert len(answer.core_frames) == 3
 
 
+@pytest.mark.extras
 def test_words_goes_by_the_subtitles(films: Mapping[int, Path], tmp_path: Path) -> None:
     pytest.importorskip("pysubs2", reason="the extra subtitles")
     video = tmp_path / "spoken.mp4"

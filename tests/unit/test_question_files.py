@@ -99,6 +99,7 @@ def test_a_folder_is_the_files_in_it(tmp_path: Path) -> None:
         plan(empty)
 
 
+@pytest.mark.extras
 def test_parquet(tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow")
     import pyarrow.parquet  # noqa: PLC0415 - an extra

@@ -78,6 +78,7 @@ ASS = (
 )
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
@@ -98,6 +99,7 @@ def test_side_cars_are_read(
     assert found[0].time_s == 1.0
 
 
+@pytest.mark.extras
 def test_a_side_car_that_is_no_subtitle_is_a_gap(tmp_path: Path, video: Video) -> None:
     pytest.importorskip("pysubs2")
     path = tmp_path / "clip.mp4"
@@ -122,6 +124,7 @@ def test_reading_text_needs_rapidocr_and_says_so(
     assert "rapidocr" in ran.gap.reason
 
 
+@pytest.mark.extras
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_sign_is_read_where_it_stands(video: Video) -> None:
     pytest.importorskip("rapidocr")
@@ -191,6 +194,7 @@ def test_phrases_come_with_their_instants(video: Video, monkeypatch: pytest.Monk
     assert Transcript("tiny").run(asked(video, (1.0,))) == [], "no sound, nothing said"
 
 
+@pytest.mark.extras
 def test_the_real_package_says_that_there_is_no_model(video: Video) -> None:
     pytest.importorskip("faster_whisper")
     with pytest.raises(ToolError, match="no speech model"):

@@ -225,6 +225,7 @@ def key_of(model: Any) -> str:
     return str(model._key if hasattr(model, "_key") else model.openai_api_key.get_secret_value())
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize("provider", ["anthropic", "google_genai", "mistralai"])
 def test_other_providers_keys_are_kept_as_well(
     provider: str, file: Path, monkeypatch: pytest.MonkeyPatch
