@@ -54,9 +54,11 @@ def unusable(what: str, path: Path, error: Exception, size: int = 0) -> MemorySt
         free = shutil.disk_usage(folder).free / 1e6
         wanted = f"{max(size / 1e6, 0.001):.3f} MB more" if size else "more"
         return MemoryStoreError(
-            f"the disk of {folder} is full: {what} needs {wanted}, {free:.3f} MB are free",
-            hint="Make room (a minute of film takes about 4 MB; `videoespresso cache clear` drops "
-            "frames and captions), or set VIDEOESPRESSO_CACHE_DIR to a folder of another disk.",
+            f"the disk of {folder} is full: {what} needs {wanted}, {free:.3f} MB are free "
+            f"({reason})",
+            hint="Free some space (a minute of film takes about 4 MB; `videoespresso cache clear` "
+            "drops frames and captions), or put the cache (VIDEOESPRESSO_CACHE_DIR) or --out on "
+            "another disk.",
         )
     if getattr(error, "errno", None) == errno.EROFS or read_only(folder):
         return MemoryStoreError(

@@ -79,7 +79,7 @@ def test_a_full_disk_says_which_folder_and_how_much(disk: Disk, size: str) -> No
     with pytest.raises(MemoryStoreError, match=r"is full: .* MB are free") as caught:
         ve.ask(ROOM, QUESTION, settings=loaded(disk.folder / "cache"))
     assert str(disk.folder) in str(caught.value)
-    assert "Make room" in caught.value.hint
+    assert "Free some space" in caught.value.hint
 
 
 def test_replies_of_a_folder_that_is_only_read(
