@@ -33,23 +33,17 @@ def share(values: Sequence[float], clusters: Sequence[Hashable]) -> Estimate | N
 def proportion(
     over: Sequence[float], under: Sequence[float], clusters: Sequence[Hashable]
 ) -> Estimate | None:
-    """sum(over) / sum(under) where it is a part of a whole, videos resampled.
-
-    Where it is 0 or 1 in every video, resampling would call it certain: then Wilson's interval is
-    given with each video as one observation, which errs to the wide side.
-    """
-    plain = ratio(over, under, clusters)
-    if plain is None or plain.value not in (0.0, 1.0):
-        return plain
-    videos = len({c for c, u in zip(clusters, under, strict=True) if u})
-    wide = statistics.wilson(round(plain.value * videos), videos)
-    return Estimate(plain.value, wide.low, wide.high, plain.n, "Wilson over videos")
+    """sum(over) / sum(under) where it is a part of a whole, with Wilson's interval over videos;
+    None where there is nothing to divide by."""
+    if not sum(under):
+        return None
+    return statistics.clustered(statistics.by_cluster(clusters, over, under).tolist())
 
 
 def ratio(
     over: Sequence[float], under: Sequence[float], clusters: Sequence[Hashable]
 ) -> Estimate | None:
-    """sum(over) / sum(under), videos resampled; None where there is nothing to divide by."""
+    """sum(over) / sum(under), over videos; None where there is nothing to divide by."""
     return statistics.ratio(over, under, clusters) if sum(under) else None
 
 

@@ -251,9 +251,8 @@ def number(estimate: Estimate | None, unit: str) -> str:
         return "nothing to measure"
     e = estimate
     if unit == "%":
-        return f"{100 * e.value:.1f} % ({100 * e.low:.1f} to {100 * e.high:.1f})"
-    digits = 4 if unit == "usd" else 2
-    shown = f"{e.value:.{digits}f} ({e.low:.{digits}f} to {e.high:.{digits}f})"
+        return e.text(unit="%")
+    shown = e.text(scale=1.0, digits=4 if unit == "usd" else 2)
     return shown if unit in ("", "usd") else f"{shown} {unit}"
 
 

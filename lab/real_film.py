@@ -67,8 +67,7 @@ def summary(results: Sequence[QuestionResult], right: dict[str, int], settings: 
     usage = [total(r.answer.usage.values()) for r in results if r.answer is not None]
     used = next((r.answer.settings for r in results if r.answer is not None), {})
     lines = [
-        f"right: {100 * share.value:.1f} % ({100 * share.low:.1f} to {100 * share.high:.1f}, "
-        f"95 %, Wilson), n = {share.n}; by chance 25 %",
+        f"right: {share.text(unit='%')}, 95 %, Wilson, n = {share.n}; by chance 25 %",
         *(f"  {clip}: {good[clip]} of {n}" for clip, n in asked.items()),
         *(f"  failed, counted as wrong: {n} {kind}" for kind, n in failed.items()),
         f"cost: {sum(u.calls for u in usage)} calls, {money(sum(usage, Usage()).usd)}",

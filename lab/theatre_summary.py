@@ -8,8 +8,9 @@ from pathlib import Path
 
 from lab.results import Json
 from lab.theatre_bench import Bench
-from videoespresso import statistics
-from videoespresso.statistics import Estimate, Paired
+from videoespresso import comparison, statistics
+from videoespresso.comparison import Paired
+from videoespresso.statistics import Estimate
 from videoespresso.tasks import TASKS
 
 Records = Sequence[Json]
@@ -37,6 +38,8 @@ class Target:
         if short > 0:
             unit = "points" if self.unit == "%" else self.unit
             return f"missed by {_number(short, unit)}"
+        if e.low is None or e.high is None:
+            return f"met ({e.interval})"
         surely = e.low >= self.bar if self.at_least else e.high <= self.bar
         return "met" if surely else "met (the interval reaches across)"
 
@@ -117,7 +120,7 @@ def compared(a: Records, b: Records) -> Paired | None:
     if not first:
         return None
     right = [[bool(r["right"]) for r in rs] for rs in (first, second)]
-    return statistics.paired(right[0], right[1], [r["video"] for r in first])
+    return comparison.paired(right[0], right[1], [r["video"] for r in first])
 
 
 def _comparisons(by: dict[str, list[Json]]) -> dict[str, Paired]:
@@ -159,8 +162,11 @@ def _targets(by: dict[str, list[Json]], tokens: int | None) -> list[Target]:
     uniform, direct = compared(paper, by.get(BASELINE, [])), compared(paper, by.get("direct", []))
     apart = None
     if paper and held_out:
-        counts = [(sum(r["right"] for r in rs), len(rs)) for rs in (paper, held_out)]
-        apart = statistics.difference(counts[0], counts[1])
+        sides = [
+            statistics.proportion([float(r["right"]) for r in rs], [r["video"] for r in rs])
+            for rs in (paper, held_out)
+        ]
+        apart = statistics.apart(sides[0], sides[1])
     cost = f"{tokens} tokens a frame; both stages and second looks" if tokens else "in frames"
     return [
         Target("Right letter, core frames", 0.80, True, accuracy(paper)),
@@ -188,7 +194,7 @@ def _condition(records: Records) -> Json:
     """Everything about one condition."""
     errors = Counter(r["error"] for r in records if r.get("error"))
     numbers: dict[str, Estimate | None] = {"accuracy": accuracy(records)}
-    numbers["accuracy, videos resampled"] = statistics.mean(
+    numbers["accuracy, over videos"] = statistics.proportion(
         [float(r["right"]) for r in records], [r["video"] for r in records]
     )
     numbers["answered"] = _mean(records, lambda r: r["answered"])
@@ -266,9 +272,8 @@ def _number(value: float, unit: str) -> str:
 
 
 def _measured(e: Estimate, unit: str) -> str:
-    scale, digits = (1, 2) if unit == "" else (100, 1)
-    low, high = (f"{scale * v:.{digits}f}" for v in (e.low, e.high))
-    return f"{_number(e.value, unit)} ({low} to {high})"
+    scale, digits = (1.0, 2) if unit == "" else (100.0, 1)
+    return e.text(scale=scale, digits=digits, unit=unit)
 
 
 def _markdown(found: Sequence[Target], by: dict[str, list[Json]], bench: Bench) -> str:
@@ -321,7 +326,7 @@ def _settings(by: dict[str, list[Json]], bench: Bench) -> str:
         f"detector {s['detector']} ({s.get('detector weights', 'no digest')}), prompts "
         f"{s['prompts']}, {s['fps']}-{s['dynamic_fps']} frames a second, longer side "
         f"{s['max_side']} px, checker asked: {s['checker asked']}. Failed runs count as wrong "
-        f"answers: {wrong}. Proportions have Wilson's intervals; means, paired differences and "
-        f"shares resample whole videos; the drop is Newcombe's; the p values take questions as "
-        f"independent.\n"
+        f"answers: {wrong}. Proportions have Wilson's intervals; paired differences Tango's, the "
+        f"drop Newcombe's, means and shares Student's t or a bootstrap, all over videos; the p "
+        f"values take questions as independent.\n"
     )

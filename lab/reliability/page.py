@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from videoespresso.statistics import wilson
+from videoespresso.statistics import wilson_bounds
 
 Json = dict[str, Any]
 
@@ -34,7 +34,7 @@ def _part(name: str, records: list[Json]) -> list[str]:
         outcomes[_outcome(record)] += record.get("n", 1)
     count = outcomes.total()
     bad = sum(n for kind, n in outcomes.items() if kind in BAD)
-    share = wilson(bad, count)
+    low, high = wilson_bounds(bad, count)
     commits = ", ".join(sorted({r["commit"] for r in records}))
     machines = "; ".join(sorted({r["machine"] for r in records}))
     lines = [
@@ -46,7 +46,7 @@ def _part(name: str, records: list[Json]) -> list[str]:
         "|---|---|",
         *(f"| {kind} | {n} |" for kind, n in outcomes.most_common()),
         "",
-        f"Bad: {bad} of {count} (Wilson 95 %: {share.low:.2%} to {share.high:.2%}).",
+        f"Bad: {bad} of {count} (Wilson 95 %: {low:.2%} to {high:.2%}).",
     ]
     if name == "videos":
         seeds = len({r["seed"] for r in records})

@@ -1,10 +1,12 @@
-"""Intervals and paired tests for what the evaluation measures. Seeded; numpy only.
+"""Intervals for what the evaluation measures. Seeded; numpy only. Pairs are in comparison.py.
 
-Proportions get Wilson's interval, means and ratios a bootstrap, paired comparisons McNemar's exact
-test. Questions about one video are not independent: where `clusters` are given, whole videos are
-resampled and the interval says so.
+Independent proportions get Wilson's interval. Questions about one video are not independent: where
+`clusters` are given, whole videos vary and the interval says so. Below 30 of them it is Student's
+t, above a bootstrap (docs/log.md); below two, and where nothing varied, there is none: no interval
+has width zero.
 """
 
+import functools
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -17,67 +19,83 @@ LEVEL = 0.95
 Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
 RESAMPLES = 4000
 """Bootstrap resamples and sign flips: the Monte Carlo error of a bound is below its third digit."""
+FEW = 30
+"""Below as many clusters a bootstrap is too narrow (85 % with 5 videos of ten questions each)."""
+MANY = 1000
+TOO_FEW, ALIKE = "too few videos", "no variation"
+"""Why an estimate has no interval."""
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval; n: what it was computed from; interval: how."""
+    """A number with its 95 % interval; n: what it was computed from; interval: how, or why there is
+    none: then low and high are None."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
     interval: str
 
-
-@dataclass(frozen=True)
-class Paired:
-    """Two yes-or-no outcomes of the same items.
-
-    difference: first minus second, as shares. first_only, second_only: items that one got right
-    and the other wrong. p: McNemar's exact test, two-sided, items taken as independent.
-    p_clustered: sign flips of whole clusters, two-sided; equal footing with the interval.
-    """
-
-    difference: Estimate
-    first_only: int
-    second_only: int
-    p: float
-    p_clustered: float
+    def text(self, *, scale: float = 100.0, digits: int = 1, unit: str = "") -> str:
+        """'75.0 % (62.1 to 84.5)'; where there is no interval, its reason."""
+        inside = self.interval
+        if self.low is not None and self.high is not None:
+            inside = f"{scale * self.low:.{digits}f} to {scale * self.high:.{digits}f}"
+        return f"{scale * self.value:.{digits}f}{unit and f' {unit}'} ({inside})"
 
 
 def wilson(hits: int, n: int) -> Estimate:
     """A proportion with Wilson's score interval. Raises ValueError unless 0 <= hits <= n, n > 0."""
+    low, high = wilson_bounds(hits, n)
+    return Estimate(hits / n, low, high, n, "Wilson")
+
+
+def wilson_bounds(hits: int, n: int) -> tuple[float, float]:
+    """Both ends of `wilson`, which are always there."""
     if not (n > 0 and 0 <= hits <= n):
         raise ValueError(f"{hits} of {n} is no proportion")
-    low, high = _score_interval(hits / n, n)
-    return Estimate(hits / n, low, high, n, "Wilson")
+    return _score_interval(hits / n, n)
 
 
 def clustered(sums: Sequence[Sequence[float]]) -> Estimate:
     """A proportion from each cluster's (hits, n), hits in whole or in part.
 
     Wilson's interval for as many independent items as would vary as much as the clusters do
-    (linearized variance of the ratio); where they do not vary at all, for as many items as there
-    are clusters. For more items than a bootstrap of them could hold. Raises ValueError for nothing.
+    (linearized variance of the ratio), as wide as Student's t; where they do not vary at all, for
+    as many items as there are clusters. For more items than a bootstrap of them could hold. Raises
+    ValueError for nothing.
     """
     hits, n = (math.fsum(column) for column in zip(*sums, strict=True)) if sums else (0.0, 0.0)
     if n <= 0:
         raise ValueError("nothing was measured")
     p, k = hits / n, len(sums)
+    if k < 2:
+        return Estimate(p, None, None, round(n), TOO_FEW)
     off = math.fsum((got - p * size) ** 2 for got, size in sums)
-    variance = off * k / max(1, k - 1) / n**2
+    variance = off * k / (k - 1) / n**2
     alone = min(n, p * (1 - p) / variance) if variance > 0 else k
-    low, high = _score_interval(p, max(1.0, alone) if k > 1 else 1.0)
+    low, high = _score_interval(p, max(1.0, alone), reach(k))
     return Estimate(p, low, high, round(n), "Wilson over videos")
 
 
-def _score_interval(p: float, n: float) -> tuple[float, float]:
-    centre = p + Z * Z / (2 * n)
-    spread = Z * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
-    scale = 1 + Z * Z / n
+def proportion(hits: Sequence[float], clusters: Sequence[Hashable]) -> Estimate:
+    """A share from each item's credit (0 to 1) and its video, as `clustered`."""
+    return clustered(by_cluster(clusters, hits, [1.0] * len(hits)).tolist())
+
+
+def reach(k: int) -> float:
+    """How many standard errors an interval over k clusters reaches: Student's t, which is the
+    normal's to three digits where they are many."""
+    return student_quantile((1 + LEVEL) / 2, k - 1) if k <= MANY else Z
+
+
+def _score_interval(p: float, n: float, z: float = Z) -> tuple[float, float]:
+    centre = p + z * z / (2 * n)
+    spread = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
     low = max(0.0, (centre - spread) / scale) if p > 0 else 0.0
     high = min(1.0, (centre + spread) / scale) if p < 1 else 1.0
     return low, high
@@ -86,17 +104,25 @@ def _score_interval(p: float, n: float) -> tuple[float, float]:
 def difference(first: tuple[int, int], second: tuple[int, int]) -> Estimate:
     """Difference of two independent proportions, each (hits, n), with Newcombe's hybrid score
     interval (Newcombe 1998, method 10)."""
-    a, b = wilson(*first), wilson(*second)
-    d = a.value - b.value
+    return apart(wilson(*first), wilson(*second))
+
+
+def apart(a: Estimate, b: Estimate) -> Estimate:
+    """a minus b, measured on different items and videos: Newcombe's hybrid of their intervals, so
+    that each side brings its own clusters."""
+    d, n = a.value - b.value, a.n + b.n
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return Estimate(d, None, None, n, a.interval if a.low is None else b.interval)
     low = d - math.hypot(a.value - a.low, b.high - b.value)
     high = d + math.hypot(a.high - a.value, b.value - b.low)
-    return Estimate(d, low, high, a.n + b.n, "Newcombe")
+    how = "over videos" in a.interval and "over videos" in b.interval
+    return Estimate(d, low, high, n, "Newcombe over videos" if how else "Newcombe")
 
 
 def mean(
     values: Sequence[float], clusters: Sequence[Hashable] | None = None, *, seed: int = 0
 ) -> Estimate:
-    """A mean with its percentile bootstrap; whole clusters are resampled where they are given.
+    """A mean; whole clusters vary where they are given.
 
     Raises ValueError for no values, or another number of clusters than of values.
     """
@@ -110,55 +136,127 @@ def ratio(
     *,
     seed: int = 0,
 ) -> Estimate:
-    """sum(over) / sum(under) of paired values, bootstrapped as `mean` is.
+    """sum(over) / sum(under) of paired values. Student's t with the linearized variance below FEW
+    clusters (values, where none are given), else a percentile bootstrap of them.
 
     Raises ValueError for no values, unequal lengths, or `under` that sums to zero.
     """
-    sums = _sums(clusters, over, under)
+    sums = by_cluster(clusters, over, under)
     if sums[:, 1].sum() == 0:
         raise ValueError("a ratio needs something to divide by")
+    value = float(sums[:, 0].sum() / sums[:, 1].sum())
+    influence = (sums[:, 0] - value * sums[:, 1]) / sums[:, 1].sum()
+    if (none := without_interval(value, influence, len(over), clusters)) is not None:
+        return none
+    if len(sums) < FEW:
+        return student_interval(value, influence, len(over), clusters)
     drawn = _drawn(sums, seed)
     kept = drawn[:, 1] != 0  # a resample of nothing but zeros has no ratio
-    low, high = _bounds(drawn[kept, 0] / drawn[kept, 1])
-    value = float(sums[:, 0].sum() / sums[:, 1].sum())
-    return Estimate(value, low, high, len(over), _how(clusters))
+    low, high = bounds(drawn[kept, 0] / drawn[kept, 1])
+    return Estimate(value, low, high, len(over), how("bootstrap", clusters))
 
 
-def paired(
-    first: Sequence[bool],
-    second: Sequence[bool],
-    clusters: Sequence[Hashable] | None = None,
+def macro(
+    values: Sequence[float],
+    tasks: Sequence[str],
+    clusters: Sequence[Hashable],
     *,
     seed: int = 0,
-) -> Paired:
-    """Compares two outcomes of the same items, in the same order. Raises ValueError as `ratio`."""
-    gaps = [float(a) - float(b) for a, b in zip(first, second, strict=True)]
-    first_only, second_only = gaps.count(1.0), gaps.count(-1.0)
-    return Paired(
-        difference=mean(gaps, clusters, seed=seed),
-        first_only=first_only,
-        second_only=second_only,
-        p=mcnemar(first_only, second_only),
-        p_clustered=_flipped(_sums(clusters, gaps)[:, 0], seed),
-    )
+) -> Estimate:
+    """The mean of the tasks' means, each task counting the same.
+
+    Below FEW videos Student's t over videos, else a bootstrap: whole videos are drawn and the means
+    taken within tasks. Drawing each task's videos by itself would take the questions of a video for
+    independent (it held the truth 85 times in 100). There is no interval while a task has fewer
+    than two videos. Raises ValueError as `mean`, and for unequal lengths.
+    """
+    table, n = _by_task(values, tasks, clusters), len(values)
+    sums = table.sum(1)
+    means = sums[:, 0] / sums[:, 1]
+    many = (table[:, :, 1] > 0).sum(1)
+    if many.min() < 2:
+        return Estimate(float(means.mean()), None, None, n, f"{TOO_FEW} in a task")
+    # k videos show only (k - 1) / k of their variance, which counts where tasks have few
+    widen = np.sqrt(many / (many - 1))[:, None]
+    off = (table[:, :, 0] - means[:, None] * table[:, :, 1]) / sums[:, 1:] * widen
+    influence: Floats = off.mean(0)
+    value = float(means.mean())
+    if (none := without_interval(value, influence, n, clusters)) is not None:
+        return none
+    k = len(influence)
+    if k < FEW:
+        return student_interval(value, influence, n, clusters)
+    often = np.random.default_rng(seed).multinomial(k - 1, np.full(k, 1 / k), RESAMPLES)
+    drawn = np.zeros(RESAMPLES)
+    for part, mean_, wide in zip(table, means, widen[:, 0], strict=True):
+        got, size = (often @ part).T
+        drawn += wide * (
+            np.divide(got, size, out=np.full(RESAMPLES, mean_), where=size > 0) - mean_
+        )
+    low, high = bounds(value + drawn / len(table))
+    return Estimate(value, low, high, n, "bootstrap over videos, means within tasks")
 
 
-def mcnemar(first_only: int, second_only: int) -> float:
-    """Two-sided exact p: how often a fair coin is at least this far from even."""
-    n, fewer = first_only + second_only, min(first_only, second_only)
-    tail: int = sum(math.comb(n, k) for k in range(fewer + 1))
-    return min(1.0, float(2 * tail / 2**n))
+def _by_task(values: Sequence[float], tasks: Sequence[str], clusters: Sequence[Hashable]) -> Floats:
+    """(tasks, videos, 2): the sum and the number of a task's values in a video."""
+    if not len(values) == len(tasks) == len(clusters):
+        raise ValueError(f"{len(tasks)} tasks, {len(clusters)} clusters for {len(values)} values")
+    if not values:
+        raise ValueError("nothing was measured")
+    at = [{name: k for k, name in enumerate(dict.fromkeys(group))} for group in (tasks, clusters)]
+    table = np.zeros((len(at[0]), len(at[1]), 2))
+    for value, task, cluster in zip(values, tasks, clusters, strict=True):
+        table[at[0][task], at[1][cluster]] += (value, 1.0)
+    return table
 
 
-def _flipped(gaps: Floats, seed: int) -> float:
-    """How often random signs take the clusters' sums at least as far from zero."""
-    rng = np.random.default_rng(seed)
-    signs = rng.integers(0, 2, (RESAMPLES, len(gaps))) * 2 - 1
-    as_far = np.abs((signs * gaps).sum(1)) >= abs(gaps.sum()) - 1e-9
-    return float((as_far.sum() + 1) / (RESAMPLES + 1))
+def without_interval(
+    value: float, influence: Floats, n: int, clusters: Sequence[Hashable] | None
+) -> Estimate | None:
+    """The estimate without an interval where clusters are too few, or do not vary; else None."""
+    if len(influence) < 2:
+        return Estimate(value, None, None, n, TOO_FEW if clusters else "too few values")
+    if np.abs(influence).max() <= 1e-12 * max(1.0, abs(value)):
+        return Estimate(value, None, None, n, ALIKE)
+    return None
 
 
-def _sums(clusters: Sequence[Hashable] | None, *columns: Sequence[float]) -> Floats:
+def student_interval(
+    value: float, influence: Floats, n: int, clusters: Sequence[Hashable] | None
+) -> Estimate:
+    """Student's t, from what each cluster moves the value by (these sum to zero)."""
+    k = len(influence)
+    half = reach(k) * math.sqrt(float((influence**2).sum()) * k / (k - 1))
+    return Estimate(value, value - half, value + half, n, how("Student's t", clusters))
+
+
+@functools.cache
+def student_quantile(p: float, degrees: int) -> float:
+    """Student's t below which a share p lies, 0.5 <= p < 1; degrees of freedom at least 1."""
+    low, high = 0.0, 1.0
+    while student(high, degrees) < p:
+        high *= 2
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if student(middle, degrees) < p else (low, middle)
+    return (low + high) / 2
+
+
+def student(t: float, degrees: int) -> float:
+    """P(T <= t) of Student's t: the finite series (Abramowitz and Stegun 26.7.3 and 26.7.4)."""
+    angle = math.atan(t / math.sqrt(degrees))
+    cos2, odd = math.cos(angle) ** 2, degrees % 2
+    term, total = 1.0, 0.0
+    for k in range(2 + odd, degrees + 1, 2):
+        total += term
+        term *= cos2 * (k - 1) / k
+    if odd:
+        inner = angle + math.sin(angle) * math.cos(angle) * total if degrees > 1 else angle
+        return 0.5 + inner / math.pi
+    return 0.5 + math.sin(angle) * total / 2
+
+
+def by_cluster(clusters: Sequence[Hashable] | None, *columns: Sequence[float]) -> Floats:
     """(clusters, columns): each column's sum in each cluster; every value its own without them."""
     table = np.array(list(zip(*columns, strict=True)), dtype=np.float64)
     if not len(table):
@@ -174,20 +272,23 @@ def _sums(clusters: Sequence[Hashable] | None, *columns: Sequence[float]) -> Flo
 
 
 def _drawn(sums: Floats, seed: int) -> Floats:
-    """(RESAMPLES, columns): sums over as many clusters as there are, drawn with replacement."""
+    """(RESAMPLES, columns): sums over clusters drawn with replacement, one fewer than there are:
+    as many as there are would vary too little by that one."""
     rng, k = np.random.default_rng(seed), len(sums)
-    often = rng.multinomial(k, np.full(k, 1 / k), RESAMPLES)
+    often = rng.multinomial(k - 1, np.full(k, 1 / k), RESAMPLES)
     drawn: Floats = often @ sums
     return drawn
 
 
-def _bounds(drawn: Floats) -> tuple[float, float]:
+def bounds(drawn: Floats) -> tuple[float, float]:
+    """The middle 95 % of a bootstrap."""
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
-def _how(clusters: Sequence[Hashable] | None) -> str:
-    return "bootstrap" if clusters is None else "bootstrap over videos"
+def how(name: str, clusters: Sequence[Hashable] | None) -> str:
+    """The name of an interval, and whether whole videos vary in it."""
+    return name if clusters is None else f"{name} over videos"
 
 
 def at_least(hits: int, n: int, p: float) -> float:

@@ -100,9 +100,7 @@ def test_clusters_of_one_are_wilsons_interval() -> None:
 def test_clusters_that_are_all_alike_inside_count_once() -> None:
     found, plain = clustered([(10.0, 10.0)] * 30 + [(0.0, 10.0)] * 70), wilson(30, 100)
     assert (found.low, found.high) == pytest.approx((plain.low, plain.high), abs=0.002)
-    one = clustered([(3.0, 10.0)])
-    assert one.low < 0.1
-    assert one.high > 0.8
+    assert clustered([(3.0, 10.0)]).low is None, "one video says nothing of others"
     with pytest.raises(ValueError, match="nothing"):
         clustered([])
 
@@ -114,5 +112,7 @@ def test_the_interval_holds_the_truth_19_times_in_20() -> None:
         rates = rng.beta(3, 7, 60)  # videos differ, and their records with them
         sums = [(float(rng.binomial(6, rate)), 6.0) for rate in rates]
         found = clustered(sums)
+        assert found.low is not None
+        assert found.high is not None
         held += found.low <= 0.3 <= found.high
     assert 0.92 <= held / 400 <= 0.98, math.sqrt(0.95 * 0.05 / 400)

@@ -13,7 +13,16 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src/videoespresso"
 
 ORDER = (
-    ("types", "errors", "settings", "settings_file", "tasks", "dataset_record", "statistics"),
+    (
+        "types",
+        "errors",
+        "settings",
+        "settings_file",
+        "tasks",
+        "dataset_record",
+        "statistics",
+        "comparison",
+    ),
     ("memory", "theatre"),
     ("models",),
     ("tools",),

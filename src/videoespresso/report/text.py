@@ -55,6 +55,8 @@ def percent(share: "Share | Guess | None") -> str:
     """A share with its 95 % interval: '12.0 % (9.8-14.6)'; '-' for a share of nothing."""
     if share is None:
         return "-"
+    if share.low is None or share.high is None:
+        return f"{100 * share.value:.1f} % (too few videos)"
     return f"{100 * share.value:.1f} % ({100 * share.low:.1f}-{100 * share.high:.1f})"
 
 

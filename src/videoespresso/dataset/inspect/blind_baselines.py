@@ -31,13 +31,14 @@ BAYES: Final = "naive Bayes on words, other videos"
 
 class Guess(Record):
     """What a baseline gets of n records with options: a share from 0 to 1 and its 95 % interval,
-    which knows that records of a video are alike. chance: what dice would get."""
+    which knows that records of a video are alike; None where there are too few videos for one.
+    chance: what dice would get."""
 
     guesser: str
     n: int
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     chance: float
 
 

@@ -28,7 +28,7 @@ from videoespresso.dataset.inspect.record_measures import (
 )
 from videoespresso.dataset.records_io import read_items, read_rejects, records_file
 from videoespresso.dataset_record import DatasetItem, Reject
-from videoespresso.statistics import round_width, wilson
+from videoespresso.statistics import round_width, wilson_bounds
 from videoespresso.tasks import GROUPS, TASKS, Task
 from videoespresso.types import Record, Usage
 
@@ -84,8 +84,8 @@ def share(hits: int, n: int) -> Share | None:
     """hits of n; None of nothing."""
     if not n:
         return None
-    found = wilson(hits, n)
-    return Share(hits=hits, n=n, value=found.value, low=found.low, high=found.high)
+    low, high = wilson_bounds(hits, n)
+    return Share(hits=hits, n=n, value=hits / n, low=low, high=high)
 
 
 def spread(numbers: Sequence[float]) -> Spread | None:
