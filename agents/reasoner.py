@@ -1,6 +1,5 @@
 """Two stages (paper, section 3.3): core frames -> evidence; evidence -> answer."""
 
-import re
 from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Any
@@ -13,6 +12,7 @@ from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Turn
 from videoespresso.agents.frame_numbers import placed
 from videoespresso.agents.prompts import load
+from videoespresso.letters import letter_of, spelt_out
 from videoespresso.models.client.bounds import MOST_LETTERS, Bounds, numbers, one_of
 
 
@@ -158,17 +158,7 @@ def _letters(options: Sequence[str]) -> Bounds:
 def choice_of(conclusion: Conclusion, options: Sequence[str]) -> int | None:
     """0-based option of a conclusion: the one it spells out, else its letter; None if neither fits.
 
-    A letter counts only when it is the whole of `choice` ("B", "(B)", "b.", "B: ..."): taking the
-    first capital anywhere reads "Answer: C" as A (peers: the paper's own scorer).
+    `choice` is read as strictly as the evaluation reads replies (letters.py).
     """
-    if not options:
-        return None
-    answer = conclusion.answer.strip().casefold()
-    same = [k for k, option in enumerate(options) if option.strip().casefold() == answer]
-    if len(same) == 1:
-        return same[0]
-    match = re.fullmatch(
-        r"\(?([A-Za-z])\)?(?:[.:)\s].*)?", (conclusion.choice or "").strip(), re.DOTALL
-    )
-    at = prompt_parts.LETTERS.find(match[1].upper()) if match else -1
-    return at if 0 <= at < len(options) else None
+    letter = spelt_out(conclusion.answer, options) or letter_of(conclusion.choice or "", options)
+    return None if letter is None else prompt_parts.LETTERS.index(letter)

@@ -22,6 +22,7 @@ ORDER = (
         "dataset_record",
         "statistics",
         "comparison",
+        "letters",
     ),
     ("memory", "theatre"),
     ("models",),
@@ -30,6 +31,7 @@ ORDER = (
     ("graphs",),
     ("dataset",),
     ("report",),
+    ("evaluation",),
     ("api",),
     ("testing",),
     ("",),  # videoespresso/__init__.py: the public names

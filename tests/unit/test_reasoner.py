@@ -11,7 +11,8 @@ OPTIONS = ("the dog", "the cat", "the bird", "the fish")
     ("choice", "answer", "expected"),
     [
         ("B", "", 1), ("(b)", "", 1), ("C.", "", 2), ("D: the fish", "", 3), ("A", "the cat", 1),
-        ("Answer: C", "", None), ("Because", "the cat", 1), (None, "The bird ", 2), ("E", "", None),
+        ("Answer: C", "", 2), ("A cat", "", None), ("A or C", "", None),
+        ("Because", "the cat", 1), (None, "The bird ", 2), ("E", "", None),
         (None, "a dog", None), ("", "", None),
     ],
 )  # fmt: skip

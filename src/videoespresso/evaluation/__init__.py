@@ -1,0 +1,1 @@
+"""Measuring: how replies are scored, and what is reported beside a number."""
