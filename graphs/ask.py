@@ -19,6 +19,7 @@ from langgraph.types import Command
 
 from videoespresso.agents import checker, reasoner
 from videoespresso.errors import BudgetExceeded, ModelError, ToolError
+from videoespresso.evidence_scores import overlap
 from videoespresso.graphs import progress, watch
 from videoespresso.graphs.bound import bound
 from videoespresso.graphs.context import Context, needed
@@ -37,7 +38,6 @@ from videoespresso.graphs.state import Answered, Ask, Json, State
 from videoespresso.graphs.tool_use import call_tools, perceive, tool_request
 from videoespresso.graphs.watch import Node, new_or_known
 from videoespresso.tools.base import Given
-from videoespresso.tools.detectors.base import overlap
 from videoespresso.tools.detectors.color_check import ColorCheck
 from videoespresso.tools.detectors.label_check import agreed
 from videoespresso.tools.grounding import match_items

@@ -7,7 +7,8 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from lab.detector_data import Labelled
-from videoespresso.tools.detectors.base import Detector, overlap
+from videoespresso.evidence_scores import overlap
+from videoespresso.tools.detectors.base import Detector
 from videoespresso.types import Box
 
 HIT = 0.5

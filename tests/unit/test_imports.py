@@ -13,17 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src/videoespresso"
 
 ORDER = (
-    (
-        "types",
-        "errors",
-        "settings",
-        "settings_file",
-        "tasks",
-        "dataset_record",
-        "statistics",
-        "comparison",
-        "letters",
-    ),
+    ("types", "errors", "settings", "settings_file", "tasks", "dataset_record",
+     "statistics", "comparison", "evidence_scores", "letters"),
     ("memory", "theatre"),
     ("models",),
     ("tools",),
@@ -38,7 +29,7 @@ ORDER = (
     ("cli",),
     ("__main__",),
     ("lab",),
-)
+)  # fmt: skip
 """The ranks of docs/design.md, lowest first: a room imports itself, its own rank's base files and
 what is lower."""
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from videoespresso.evidence_scores import overlap
 from videoespresso.tools.base import Finding, Needs, ToolRequest
 from videoespresso.tools.builtin.windows import around, number, stretch_parameters
-from videoespresso.tools.detectors.base import overlap
 from videoespresso.types import Box
 
 FPS = 5.0

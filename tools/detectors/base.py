@@ -77,12 +77,3 @@ def tidy(found: Iterable[Raw]) -> list[Box]:
             boxes.append(Box(label=label, xyxy=(x0, y0, x1, y1), score=clipped))
     boxes.sort(key=lambda box: (-box.score, box.label, box.xyxy))
     return boxes[:MAX_BOXES]
-
-
-def overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    """Intersection over union of two xyxy boxes, 0-1."""
-    w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if w <= 0 or h <= 0:
-        return 0.0
-    both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
-    return w * h / (both - w * h)
