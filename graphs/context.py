@@ -23,6 +23,7 @@ from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.prices import ends
 from videoespresso.models.client.rate_limit import RateLimits
 from videoespresso.models.client.usage import UsageLog
+from videoespresso.models.costs import question_budget
 from videoespresso.models.paid_embedder import charging, within_limits
 from videoespresso.models.profiles import CHAT_ROLES, notes, resolve
 from videoespresso.models.specs import EMBEDDED, ModelSpec
@@ -74,9 +75,9 @@ class Context:
         and not when all is known from before."""
         served.check(agent.spec for agent in self.agents.values())
 
-    def renewed(self) -> "Context":
+    def renewed(self, budget: Budget | None = None) -> "Context":
         """The same means with nothing used and the whole budget: those of the next question."""
-        usage_log, budget = UsageLog(), Budget.of(self.settings)
+        usage_log, budget = UsageLog(), budget or question_budget(self.settings)
         agents = {role: _charging(a, a.role, usage_log, budget) for role, a in self.agents.items()}
         embed = charging(self.embed, usage_log, budget)
         memory = self.memory if embed is self.embed else self.memory.with_embedder(embed)
@@ -155,7 +156,8 @@ def open_context(
 
     settings: default `Settings.load()`. tools: more tools than the settings name. roles: the chat
     models that are needed; dataset mode has others than a question.
-    budget, usage_log: default ones of its own, with the limits of the settings. rate_limits:
+    budget, usage_log: default ones of its own, with the limits of the settings; where models are
+    paid, a question has one in dollars in any case (`question_budget`). rate_limits:
     default those of the whole process. replies: default the store in the cache folder.
     Raises SettingsError for a spec that cannot be, MemoryStoreError for a store that cannot.
     """
@@ -163,7 +165,8 @@ def open_context(
     check_folder(settings.cache_dir)
     mend(settings.cache_dir)
     specs = served.located(resolve(settings), roles)
-    usage_log, budget = usage_log or UsageLog(), budget or Budget.of(settings)
+    limits = Budget.of if "generator" in roles else question_budget
+    usage_log, budget = usage_log or UsageLog(), budget or limits(settings)
     rate_limits = rate_limits or RateLimits.of(settings)
     replies = replies or ReplyCache(settings.cache_dir / "replies.sqlite")
     named = {specs[role].model for role in roles}

@@ -69,6 +69,13 @@ def automatic(context: Context, question: str) -> Pair | None:
     return SEEING if clip else BLIND
 
 
+def rated_by(context: Context, question: str) -> Pair | None:
+    """The pair whose scorer calls a model, None where the scores cost no call."""
+    name = context.settings.select
+    pair = automatic(context, question) if name == "auto" else pair_of(name)
+    return pair if pair is not None and pair.scorer == "vlm" else None
+
+
 def _by_pair(
     context: Context,
     pair: Pair,

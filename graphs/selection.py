@@ -138,6 +138,21 @@ def pair_of(name: str) -> Pair | None:
     return Pair(match[1], match[2], int(match[3] or PROPOSED), agent=match[3] is None)
 
 
+def selects(name: str) -> bool:
+    """Whether the selector is asked under that name."""
+    return strategy(name) is paper
+
+
+def core_count(name: str, typical: int) -> int:
+    """Core frames under that name at most; `typical` where models choose."""
+    pair, (kind, _, count) = pair_of(name), name.partition(":")
+    if pair is not None:
+        return typical if pair.agent else pair.k
+    if kind == "uniform":
+        return int(count)
+    return MOST_SHOWN if kind in ("keyframes", "all") else typical
+
+
 def strategy(name: str) -> Callable[[Context, Candidates], Chosen]:
     """The strategy of a name. Raises SettingsError for one that is none."""
     plain = {

@@ -154,7 +154,7 @@ def call_tools(
     """
     called = Called()
     offered = {
-        caller.public(tool.name): tool for tool in context.tools if _parameters(tool) is not None
+        caller.public(tool.name): tool for tool in context.tools if parameters(tool) is not None
     }
     waiting = [tool.name for tool in context.tools if tool.needs == "call"]
     agent = context.agents["reasoner"]
@@ -178,7 +178,7 @@ def call_tools(
     return called
 
 
-def _parameters(tool: Tool) -> dict[str, Any] | None:
+def parameters(tool: Tool) -> dict[str, Any] | None:
     """What a tool may be called with; None for one that is not called."""
     parameters: dict[str, Any] | None = getattr(tool, "parameters", None)
     return parameters
@@ -193,7 +193,7 @@ def _converse(
     called: Called,
 ) -> None:
     """The turns; what they give goes into `called` as it comes."""
-    specs = [caller.offer(t.name, t.description, _parameters(t) or {}) for t in offered.values()]
+    specs = [caller.offer(t.name, t.description, parameters(t) or {}) for t in offered.values()]
     turns = [caller.opening(request.question, shown, finding_lines(known))]
     before: set[str] = set()
     for _ in range(MOST_TURNS):

@@ -16,7 +16,8 @@ from videoespresso.agents import captioner
 from videoespresso.errors import ModelError
 from videoespresso.graphs import progress
 from videoespresso.graphs.context import Context
-from videoespresso.graphs.proposal import proposed
+from videoespresso.graphs.estimate import Looked, at_most, to_come
+from videoespresso.graphs.proposal import proposed, rated_by
 from videoespresso.graphs.records import (
     candidate_captions,
     candidates_of,
@@ -76,8 +77,14 @@ def sample(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     wrote = overview(state, runtime)
     frames = [FrameRef.model_validate(f) for f in wrote["frames"]]
     known = {c["frame_id"]: c["text"] for c in wrote["captions"]}
-    video = Video.model_validate(state["video"])
-    return wrote | proposed(runtime.context, video, frames, state.get("question", ""), known)
+    video, question = Video.model_validate(state["video"]), state.get("question", "")
+    if (pair := rated_by(runtime.context, question)) is not None:
+        to_come(runtime.context, at_most(pair, frames, len(known)))
+    wrote |= proposed(runtime.context, video, frames, question, known)
+    after = cast(State, {**state, **wrote})
+    if new_or_known(after) == "filter":  # else `caption` says it
+        to_come(runtime.context, looked_at(after))
+    return wrote
 
 
 def overview(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
@@ -97,8 +104,6 @@ def overview(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
         decoded = len(frames)
     known = _remembered(context, video)
     remembered = [known[f.id] for f in frames if f.id in known]
-    if len(remembered) == len(frames):
-        progress.to_come(context, frames, 0)
     update: dict[str, Any] = {
         "frames": [dump(f) for f in frames],
         "captions": [dump(c) for c in remembered],
@@ -128,10 +133,8 @@ def new_or_known(state: State) -> Literal["caption", "filter"]:
 def caption(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     """A caption for every candidate; frames equal to the eye share one."""
     context, frames = runtime.context, candidates_of(state)
-    leader = leaders(context, frames)
-    known = {c.frame_id for c in captions_of(state)}
-    new = sum(first == frame and frame not in known for frame, first in leader.items())
-    progress.to_come(context, frames, new)
+    leader, new = to_caption(context, state)
+    to_come(context, looked_at(state, new))
     captions, shown = captioned(context, frames, leader, captions_of(state))
     return {
         "captions": [dump(c) for c in captions],
@@ -292,6 +295,22 @@ def closer(
             decoded += len(frames)
         refs += frames
     return refs, decoded
+
+
+def looked_at(state: State, new: int = 0) -> Looked:
+    """What an estimate goes by, after `sample`. new: captions that are to be made."""
+    candidates = len(state["candidates"]) if "candidates" in state else None
+    return Looked(
+        frames_of(state), new, candidates, state.get("pair", ""), known=len(captions_of(state))
+    )
+
+
+def to_caption(context: Context, state: State) -> tuple[dict[str, str], int]:
+    """Frame id -> an earlier one that is the same to the eye, of the candidates; and how many of
+    them need a caption of their own."""
+    leader = leaders(context, candidates_of(state))
+    known = {c.frame_id for c in captions_of(state)}
+    return leader, sum(first == frame and frame not in known for frame, first in leader.items())
 
 
 def leaders(context: Context, frames: Sequence[FrameRef]) -> dict[str, str]:

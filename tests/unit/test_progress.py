@@ -11,6 +11,8 @@ import pytest
 from rich.console import Console
 
 from videoespresso.graphs import progress
+from videoespresso.graphs.estimate import Looked, to_come
+from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.prices import image_tokens, price
 from videoespresso.models.specs import ModelSpec
 from videoespresso.report.progress_bar import ProgressBar
@@ -37,12 +39,14 @@ def test_a_line(said: Progress, line: str) -> None:
 def context(
     listen: Any, spec: str = "openai:gpt-4o-mini", select: str = "paper", sheet: int = 1
 ) -> Any:
-    agent = SimpleNamespace(spec=ModelSpec.parse(spec), sheet=sheet)
+    agent = SimpleNamespace(spec=ModelSpec.parse(spec), sheet=sheet, can_call=True)
     roles = ("captioner", "selector", "reasoner", "checker")
     return SimpleNamespace(
         on_progress=listen,
         settings=SimpleNamespace(select=select),
         agents=dict.fromkeys(roles, agent),
+        tools=(),
+        budget=Budget(),
     )
 
 
@@ -69,10 +73,10 @@ def test_the_time_left_is_that_at_the_rate_so_far(monkeypatch: pytest.MonkeyPatc
 
 def test_what_it_will_take_is_said_from_sizes_and_prices() -> None:
     said: list[Progress] = []
-    progress.to_come(context(said.append), frames(52), 40)
-    progress.to_come(context(said.append, select="uniform:4"), frames(52), 40)
-    progress.to_come(context(said.append), frames(52), 0)
-    progress.to_come(context(said.append, sheet=8), frames(52), 41)
+    to_come(context(said.append), Looked(frames(52), 40))
+    to_come(context(said.append, select="uniform:4"), Looked(frames(52), 40))
+    to_come(context(said.append), Looked(frames(52), 0))
+    to_come(context(said.append, sheet=8), Looked(frames(52), 41))
     texts = [p.text for p in said]
     assert texts[0].startswith("52 frames, about 44 calls, $")
     assert texts[1].startswith("52 frames, about 43 calls, $")
@@ -92,7 +96,7 @@ def test_what_it_will_take_is_said_from_sizes_and_prices() -> None:
 )
 def test_what_is_free_and_what_nobody_knows(spec: str, cost: str) -> None:
     said: list[Progress] = []
-    progress.to_come(context(said.append, spec), frames(2), 2)
+    to_come(context(said.append, spec), Looked(frames(2), 2))
     assert said[0].text == f"2 frames, about 6 calls, {cost}"
 
 

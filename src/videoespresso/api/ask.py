@@ -17,6 +17,7 @@ from videoespresso.types import Progress, Record
 
 if TYPE_CHECKING:
     from videoespresso.graphs.context import Context
+    from videoespresso.graphs.estimate import Estimate
     from videoespresso.models.client.budget import Budget
     from videoespresso.tools.base import Given
     from videoespresso.tools.fetch.download import Local
@@ -107,6 +108,24 @@ def stream(video: Videos, question: str, **asking: Unpack[Asking]) -> Iterator[S
         context = _context(files, settings, asking)
         for update in _updates(files, question, asking, context):
             yield from _steps(update, context)
+    finally:
+        _done(asking)
+
+
+def estimate(video: Videos, question: str, **asking: Unpack[Asking]) -> "Estimate":
+    """What a question will take: models, selection, calls, captions, pictures, dollars. Takes what
+    `ask` takes.
+
+    No model is asked. A video that is not known is fetched and sampled, as the question would do,
+    and that is kept. Raises as `ask` does before its first model call.
+    """
+    from videoespresso.graphs.dry_run import dry_run  # noqa: PLC0415 - slow to import
+
+    settings = _settings(question, asking)
+    try:
+        files = [_local(one, settings, asking) for one in _each(video)]
+        context = _context(files, settings, asking)
+        return dry_run(context, [file.path for file in files], question)
     finally:
         _done(asking)
 

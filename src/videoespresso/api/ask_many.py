@@ -63,12 +63,13 @@ def ask_many(
     on_progress: called in the caller's thread as each new result comes, e.g. `ve.ProgressBar()`.
 
     The settings' limits in dollars, calls and seconds are those of the whole run; `budget_frames`
-    is each question's. Raises BudgetExceeded when a limit leaves questions unasked, SettingsError
-    before anything is asked, and MemoryStoreError when the disk fails.
+    is each question's. Paid models without a limit in dollars have one of $0.25 a question. Raises
+    BudgetExceeded when a limit leaves questions unasked, SettingsError before anything is asked,
+    and MemoryStoreError when the disk fails.
     """
     from videoespresso.graphs.context import open_context  # noqa: PLC0415 - imports langgraph
     from videoespresso.graphs.selection import strategy  # noqa: PLC0415 - imports langgraph
-    from videoespresso.models.client.budget import Budget  # noqa: PLC0415 - `import videoespresso` is fast
+    from videoespresso.models.costs import question_budget  # noqa: PLC0415 - imports much
 
     if jobs < 1:
         raise UserError(f"jobs is {jobs}", hint="It must be at least 1.")
@@ -78,7 +79,8 @@ def ask_many(
     planned = plan(questions)
     if out is not None and isinstance(questions, str | Path) and _same(questions, out):
         raise UserError("the answers would replace the questions", hint="Give another --out.")
-    run = _Run(select, settings, tools, Budget.of(settings), retry_errors, stop)
+    budget = question_budget(settings, len(planned))
+    run = _Run(select, settings, tools, budget, retry_errors, stop)
     results = run.results(planned, None if out is None else Path(out), jobs)
     return results if on_progress is None else _counted(results, len(planned), on_progress)
 

@@ -14,6 +14,7 @@ from videoespresso.cli.console import (
     one_line,
     out,
     say_warning,
+    show_table,
     write_json,
 )
 from videoespresso.cli.options import (
@@ -40,6 +41,7 @@ EPILOG = examples(
     'ask before.mp4 after.mp4 "What was taken away?"',
     'ask clip.mp4 "Who wins?" --option Ann --option Bo --select uniform:16',
     'ask clip.mp4 "What falls?" --model reasoner=openai:gpt-4o --max-usd 1',
+    'ask clip.mp4 "What falls?" --profile openai --dry-run',
     'ask clip.mp4 "What falls?" --json --quiet > answer.json',
     'ask https://example.org/clip.mp4 "What falls?"',
     'ask --report r.html -- -odd-name.mp4 "What falls?"',
@@ -71,6 +73,9 @@ def ask(
     tool: Tool = None,
     json: Annotated[bool, typer.Option("--json", help="Print the typed answer, only.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write an HTML page of the evidence.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Ask no model: say what it would take and cost.")
+    ] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -84,6 +89,9 @@ def ask(
     note_where(settings, quiet=quiet or json)
     begun = time.monotonic()
     how = how_shown(quiet=quiet, verbose=verbose)
+    if dry_run:
+        show_estimate(videos, question, option or (), settings, how, json=json)
+        return
     answer = run(videos, question, option or (), tool or (), settings, how)
     elapsed_s = time.monotonic() - begun
     if report is not None:
@@ -137,6 +145,38 @@ def run(
     )
     note_unconfigured(settings, quiet=how is None)  # an unknown film's error says it by itself
     return answer
+
+
+def show_estimate(
+    videos: Sequence[str],
+    question: str,
+    options: Sequence[str],
+    settings: Settings,
+    how: How,
+    *,
+    json: bool,
+) -> None:
+    """What the question would take, as a table or as JSON."""
+    from videoespresso.api.ask import estimate
+    from videoespresso.report.progress_bar import ProgressBar
+
+    bar = None if how is None else ProgressBar(err())
+    found = estimate(list(videos), question, options=options, settings=settings, on_progress=bar)
+    if json:
+        write_json(found)
+        return
+    rows = [
+        (name, share.model, f"{share.calls}", f"{share.images}", money(share.usd))
+        for name, share in found.roles.items()
+    ]
+    rows.append(("all", "", f"{found.calls}", f"{found.images}", money(found.usd)))
+    show_table("role", "model", "calls#", "pictures#", "dollars#", rows=rows)
+    limit = "none" if found.limit_usd is None else money(found.limit_usd)
+    out().print(
+        f"select: {one_line(found.select)}; {found.frames} frames looked at, {found.known} of them "
+        f"captioned before, {found.captions} captions to make; limit: {limit}\n"
+        "An estimate: replies in the cache are free; a second look and calls of tools cost more."
+    )
 
 
 def check_report(report: Path, videos: Sequence[str]) -> None:

@@ -36,7 +36,11 @@ Detector = Annotated[
 ]
 Fps = Annotated[float | None, typer.Option(help="Frames a second on static parts.")]
 MaxUsd = Annotated[
-    float | None, typer.Option(help="Spend no more dollars a question (ask-many: in all).")
+    float | None,
+    typer.Option(
+        help="Spend no more dollars a question (ask-many: in all).",
+        show_default="0.25 a question with paid models",
+    ),
 ]
 MaxCalls = Annotated[
     int | None, typer.Option(help="Make no more model calls a question (ask-many: in all).")

@@ -4,9 +4,11 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.prices import image_tokens, price
-from videoespresso.models.profiles import Role, sheet_size
+from videoespresso.models.profiles import CHAT_ROLES, Role, resolve, sheet_size
 from videoespresso.models.specs import ModelSpec
+from videoespresso.settings import Settings
 
 FRAME = (640, 360)
 """Pixels of a frame of a wide video at the default `max_side`."""
@@ -68,3 +70,24 @@ def question_usd(roles: Mapping[str, Role]) -> float | None:
             return None
         usd += known.usd(share.input + share.images * image_tokens(spec, *FRAME), share.output)
     return usd
+
+
+QUESTION_USD = 0.25
+"""The limit of a question with paid models where none is set: many times what a question takes, so
+that it ends what went wrong and nothing else."""
+
+
+def question_budget(settings: Settings, questions: int = 1) -> Budget:
+    """The settings' limits, and where models are paid and no limit in dollars is set QUESTION_USD
+    for each of the questions. With a model of unknown price none: it could not be kept. Raises
+    SettingsError for a spec that cannot be."""
+    budget = Budget.of(settings)
+    if budget.max_usd is None:
+        roles = resolve(settings)
+        specs = [roles[role].model for role in CHAT_ROLES]
+        if roles["embedder"].spec.startswith("openai:"):
+            specs.append(roles["embedder"].model)
+        known = [per_token for spec in specs if (per_token := price(spec)) is not None]
+        if len(known) == len(specs) and any(p.input or p.output for p in known):
+            budget.max_usd = QUESTION_USD * questions
+    return budget

@@ -1,0 +1,45 @@
+"""What a question would take, found out without a model call: the video is sampled as for the
+question itself, which is kept, and what a model would rate is counted instead of asked."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from langgraph.runtime import Runtime
+
+from videoespresso.errors import BudgetExceeded
+from videoespresso.graphs.context import Context
+from videoespresso.graphs.estimate import Estimate, Looked, at_most, estimate
+from videoespresso.graphs.proposal import proposed, rated_by
+from videoespresso.graphs.selection import pair_of
+from videoespresso.graphs.state import State
+from videoespresso.graphs.watch import looked_at, overview, probe, to_caption
+from videoespresso.models.client.budget import Budget
+from videoespresso.types import FrameRef, Video
+
+
+def dry_run(context: Context, paths: Sequence[str], question: str) -> Estimate:
+    """For a question about these videos. Raises VideoError, SettingsError, and UnknownFilmError
+    for a film that the embedded models do not know."""
+    before = context.budget
+    closed = Budget(before.max_usd, max_calls=0, max_frames=before.frames_left)
+    context = context.renewed(closed)  # whatever a plug-in tries, no call is made
+    return estimate(context, [_looked(context, path, question) for path in paths])
+
+
+def _looked(context: Context, path: str, question: str) -> Looked:
+    runtime = Runtime(context=context)
+    state: Any = {"path": path, "question": question, "options": []}
+    state |= probe(state, runtime)
+    state |= overview(state, runtime)
+    frames = [FrameRef.model_validate(f) for f in state["frames"]]
+    if (pair := rated_by(context, question)) is not None:
+        return at_most(pair, frames, len(state["captions"]))
+    video = Video.model_validate(state["video"])
+    captions = {c["frame_id"]: c["text"] for c in state["captions"]}
+    try:
+        state |= proposed(context, video, frames, question, captions)
+    except BudgetExceeded:  # a scorer of another package, or an embedder on a server, would call
+        if (pair := pair_of(context.settings.select)) is None:
+            raise
+        return at_most(pair, frames, len(captions))
+    return looked_at(state, to_caption(context, cast(State, state))[1])
