@@ -61,7 +61,7 @@ class Scores(Record):
     What varies in each estimate's interval is the videos. micro: over what was measured; macro: the
     mean of the paper's tasks that occur, over what was measured; over_all: items without a reply
     are wrong. letter is reported by micro, open by macro, as those who made them do.
-    unknown_tasks: labels that are none of the paper's 14; their items count in micro and in no task.
+    unknown_tasks: labels that are none of the paper's 14; their items count in micro, in no task.
     detectable: the smallest difference to a second model on the measured items that a paired test
     shows 8 times in 10, where both disagree on DISAGREEMENT of them (items as independent).
     beside_paper: whether the numbers were made as the paper's were.
