@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from videoespresso.api.ask_many_records import Question, QuestionResult
     from videoespresso.api.build_dataset import build_dataset
     from videoespresso.api.chat import Chat
+    from videoespresso.api.score import score
     from videoespresso.dataset_record import DatasetItem
     from videoespresso.errors import (
         BudgetExceeded,
@@ -78,6 +79,7 @@ __all__ = [
     "dataset_graph",
     "open_context",
     "open_dataset",
+    "score",
     "stream",
 ]
 
@@ -118,6 +120,7 @@ _LATER = {
     "dataset_graph": "graphs.dataset",
     "open_context": "graphs.context",
     "open_dataset": "graphs.dataset_context",
+    "score": "api.score",
     "stream": "api.ask",
 }
 """Name -> the module it comes from when it is first used: whoever needs one part, as the decoding

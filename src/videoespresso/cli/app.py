@@ -17,6 +17,7 @@ from videoespresso.cli import (
     chat,
     dataset,
     doctor,
+    eval,
     init,
     mcp,
     memory,
@@ -83,7 +84,7 @@ doctor.add_to(app)
 init.add_to(app)
 mcp.add_to(app)
 trust.add_to(app)
-for part in (models, tools, cache, memory, theatre, dataset):
+for part in (models, tools, cache, memory, theatre, dataset, eval):
     app.add_typer(part.app)
 app.add_typer(theatre.app, name="synthetic", hidden=True)  # what it was called; until 1.0
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
@@ -145,7 +146,13 @@ def averages(items: Sequence[DatasetItem], verdicts: Sequence[Verdict]) -> Avera
 def macro(items: Sequence[DatasetItem], credits: Sequence[float]) -> Estimate | None:
     """The mean of the means of the paper's tasks; None where no item has one."""
     known = [(c, i.task, video_of(i)) for i, c in zip(items, credits, strict=True) if i.task]
-    return statistics.macro(*map(list, zip(*known, strict=True))) if known else None
+    if not known:
+        return None
+    found = statistics.macro(*map(list, zip(*known, strict=True)))
+    low, high = (
+        None if end is None else min(1.0, max(0.0, end)) for end in (found.low, found.high)
+    )
+    return replace(found, low=low, high=high)  # Student's t does not know that a share ends at 1
 
 
 def _tasks(found: Sequence[tuple[DatasetItem, float, Verdict]]) -> list[TaskScore]:

@@ -1,0 +1,134 @@
+"""`videoespresso eval score`: somebody's replies, scored; no model is asked."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from videoespresso.cli.console import Exit, err, examples, one_line, say_warning, write_json
+from videoespresso.errors import UserError
+
+if TYPE_CHECKING:
+    from videoespresso.evaluation.scored import Scored
+
+EPILOG = examples(
+    "eval score outputs.json                             # the authors' file, with model_output",
+    "eval score outputs.json --official                  # their rule beside ours",
+    "eval score replies.jsonl --items bench_hard.json    # lines of id and reply",
+    "eval score answers.jsonl --items bench_hard.json    # what ask-many wrote",
+    "eval score outputs.json --protocol open --encoder hf:BAAI/bge-m3",
+    "eval score answers.jsonl --items bench_hard.json --to official --out outputs.json",
+    codes=True,
+)
+
+ItemsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--items",
+        metavar="BENCH",
+        help="The benchmark, where FILE has ids and replies only: the authors' file, or a dataset.",
+    ),
+]
+ProtocolOption = Annotated[
+    Literal["letter", "open"],
+    typer.Option(help="letter: which option it chooses; open: the paper's Algorithm 1."),
+]
+UnparsedOption = Annotated[
+    Literal["wrong", "guess"],
+    typer.Option(help="What a reply without a letter counts: 0, or 1 of the number of options."),
+]
+TauOption = Annotated[
+    float, typer.Option(min=0, max=1, help="open: the similarity that must be exceeded.")
+]
+EncoderOption = Annotated[
+    str,
+    typer.Option(
+        metavar="SPEC",
+        help="open: wordllama (offline), hf:BAAI/bge-m3 (the paper's), openai:MODEL.",
+    ),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Registers the command."""
+    app.command("score", epilog=EPILOG)(score)
+
+
+def score(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="The replies, JSON or JSON lines.", show_default=False),
+    ],
+    items: ItemsOption = None,
+    protocol: ProtocolOption = "letter",
+    official: Annotated[
+        bool,
+        typer.Option("--official", help="The authors' rule, too, and where it reads otherwise."),
+    ] = False,
+    unparsed: UnparsedOption = "wrong",
+    tau: TauOption = 0.8,
+    encoder: EncoderOption = "wordllama",
+    to: Annotated[
+        Literal["scores", "official"],
+        typer.Option(help="What --out gets: the scores, or the items with `model_output`."),
+    ] = "scores",
+    target: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write it here.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The scores as JSON on stdout.")] = False,
+) -> None:
+    """Score somebody's replies; no model is asked. Exit code 3 when items were not measured."""
+    from videoespresso.cli.eval_tables import show_scored
+    from videoespresso.dataset.records_io import refuse_own
+    from videoespresso.evaluation.reply_files import read_replies
+    from videoespresso.evaluation.scored import official_records, scored, write_official
+    from videoespresso.models.paid_embedder import within_limits
+
+    if to == "official" and (protocol != "letter" or target is None):
+        raise UserError("--to official is a file of letters", hint="Give --out, --protocol letter.")
+    for source in (file, items):
+        if target is not None and source is not None:
+            refuse_own(source, target)
+    embed = within_limits(encoder) if protocol == "open" else None
+    replied = read_replies(file, items)
+    found = scored(
+        replied, protocol=protocol, official=official, unparsed=unparsed, tau=tau, encoder=embed
+    )
+    if target is not None and to == "official":
+        write_official(official_records(replied, found.scores.verdicts), target, replace=force)
+    elif target is not None:
+        _write(found, target, force)
+    if as_json:
+        write_json(found)
+    else:
+        show_scored(found)
+        if target is not None:
+            err().print(one_line(str(target)), style="dim")
+    _warn(found)
+    if not found.whole:
+        raise typer.Exit(Exit.NOT_ANSWERED)
+
+
+def _write(found: "Scored", target: Path, force: bool) -> None:
+    from videoespresso.dataset import records_io
+
+    with records_io.writing(target, replace=force) as file:
+        file.write(records_io.dump(found.model_dump(mode="json"), indent=2) + b"\n")
+
+
+def _warn(found: "Scored") -> None:
+    """What was not measured, on stderr."""
+    missing = found.scores.items - found.scores.measured
+    for count, what in (
+        (missing, "items have no reply: not measured, and wrong over all items"),
+        (found.strangers, "replies are to nothing in the benchmark"),
+        (found.not_text, "replies are no text and count as missing"),
+    ):
+        if count:
+            say_warning(f"{count:,} {what}")
+    for left in found.left_out:
+        say_warning(
+            f"{left.count} records are no items: {left.criterion}; the first: {left.first}, "
+            f"{left.reason}"
+        )
