@@ -1,4 +1,4 @@
-"""Replies by rule for every role of dataset mode, so that a run can be rehearsed and measured.
+"""Replies by rule for every role, so that a run can be rehearsed and measured.
 
 The rules know nothing of what is on a picture: a caption is drawn by the picture's bytes, the rest
 follows from the captions and the model's name. What they are good for is a run's course - how many
@@ -27,6 +27,7 @@ _DOES = "lifts drops paints hides kicks opens burns washes steals breaks waters 
 _WHAT = "kettle ladder violin melon drum candle helmet anchor carpet trumpet basket mirror"
 _WHERE = "harbour attic kitchen desert stadium cellar library meadow station temple"
 _LINE = re.compile(r"^\(-?[\d.]+ s\) (.*) \[\d+\]$", re.MULTILINE)
+_NUMBER = re.compile(r"\[(\d+)\]$", re.MULTILINE)
 _QUESTION = re.compile(r"^Question: (.*)$", re.MULTILINE)
 _ANSWER = re.compile(r"^Answer: (.*)$", re.MULTILINE)
 
@@ -39,6 +40,8 @@ def reply(body: Json, pairs: int = PAIRS) -> str:
     if role == "captioner":
         return caption(_digest(model + _picture(messages[-1])))
     shown = next(_text(m) for m in messages if m["role"] == "user")
+    if role in _ASKED:
+        return json.dumps(_ASKED[role](messages))
     captions = _LINE.findall(shown)
     if role == "generator":
         return json.dumps({"pairs": _pairs(captions, pairs, model)})
@@ -55,6 +58,37 @@ def reply(body: Json, pairs: int = PAIRS) -> str:
         leaks = draw.randrange(AGAIN) == 0 and not again
         return json.dumps({"wrong": _wrong(answer, draw, leaks)})
     raise ValueError(f"no rule for the role {role!r}")
+
+
+def _selected(messages: Sequence[Json]) -> Json:
+    """The first frame and the last one."""
+    numbers = sorted(map(int, _NUMBER.findall(_text(messages[-1]))))
+    return {
+        "core": [{"why": "by rule", "frame": n} for n in dict.fromkeys((numbers[0], numbers[-1]))]
+    }
+
+
+def _reasoned(messages: Sequence[Json]) -> Json:
+    """Evidence to a first message, an answer to the next: drawn by what was shown."""
+    who = caption(_digest(_text(messages[1])))
+    if len(messages) < 4:
+        return {"steps": [{"text": who, "frame": 1, "items": []}]}
+    return {"answered": True, "answer": who, "choice": None}
+
+
+def _carried(_messages: Sequence[Json]) -> Json:
+    return {"carried": True, "missing": ""}
+
+
+def _followed(messages: Sequence[Json]) -> Json:
+    """The new question as it stands, about the first video."""
+    return {"question": _text(messages[-1]).rpartition("New question: ")[2], "video": 1}
+
+
+_ASKED = {
+    "selector": _selected, "reasoner": _reasoned, "checker": _carried, "follower": _followed,
+}  # fmt: skip
+"""The roles of a question: role -> what the rules say to a conversation."""
 
 
 def caption(drawn_by: str) -> str:

@@ -69,7 +69,8 @@ MOST_SHOWN = 20
 NOTES = "## What it found"
 TITLES = {
     "videos": "Damaged videos",
-    "kills": "Kills",
+    "kills": "Kills of `dataset build`",
+    "kills_ask": "Kills of `ask`, `ask-many` and `chat`",
     "dialects": "Dialects of model servers, each role",
     "faults": "Faults of model servers",
     "settings": "Hostile settings files",

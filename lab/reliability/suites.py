@@ -15,17 +15,29 @@ from typing import Any
 Json = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 
-FEW, MOST = 20, 200
-"""Kills, as the two cases of the test have it."""
+BUILD = (
+    "tests/e2e/test_dataset_kill.py"
+    "::test_killed_at_any_moment_nothing_is_lost_and_nothing_done_twice[{}]"
+)
+ASK = (
+    "tests/e2e/test_ask_kill.py"
+    "::test_killed_at_any_moment_the_same_command_gives_the_same_and_pays_once[{}-{}]"
+)
+ASKING = ("ask", "ask_many", "chat")
 
 
 def kills(out: Path, count: int, known: set[str]) -> Iterator[Json]:
     """`kill -9` at many moments of `dataset build`; records compared byte for byte."""
-    test = "test_killed_at_any_moment_nothing_is_lost_and_nothing_done_twice"
-    case = f"tests/e2e/test_dataset_kill.py::{test}"
     if count:
-        many = MOST if count >= MOST else FEW
-        yield from _cases("kills", out, known, [f"{case}[{many}]"], many)
+        n = 200 if count >= 200 else 20
+        yield from _cases("kills", out, known, [BUILD.format(n)], n)
+
+
+def kills_ask(out: Path, count: int, known: set[str]) -> Iterator[Json]:
+    """The same of `ask`, `ask-many` and `chat`: answers compared, each call paid once."""
+    if count:
+        n = 60 if count >= 180 else 6
+        yield from _cases("kills_ask", out, known, [ASK.format(name, n) for name in ASKING], n)
 
 
 def dialects(out: Path, count: int, known: set[str]) -> Iterator[Json]:

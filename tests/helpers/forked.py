@@ -22,8 +22,8 @@ IMPORTED = (chromadb, langchain_openai, openai, videoespresso.api.build_dataset)
 
 def child(told: Mapping[str, Any]) -> NoReturn:
     log = os.open(told["log"], os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((nothing, 0), (log, 1), (log, 2)):
+    lines = os.open(told["lines"], os.O_RDONLY)
+    for source, target in ((lines, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
     os.environ.update(told["env"])
     if told["crash"]:

@@ -26,12 +26,22 @@ class Forks:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         )
 
-    def start(self, argv: Sequence[str], log: Path, crash: Sequence[Any] = (), **env: str) -> int:
+    def start(
+        self,
+        argv: Sequence[str],
+        log: Path,
+        crash: Sequence[Any] = (),
+        *,
+        lines: str = os.devnull,
+        **env: str,
+    ) -> int:
         """The number of a new process that runs the command. log: takes what it says.
 
-        crash: (place, n), see `forked.crash`, ends the process with SIGKILL.
+        crash: (place, n), see `forked.crash`, ends the process with SIGKILL. lines: the file it
+        reads as its input.
         """
         told = {"argv": list(argv), "log": str(log), "crash": list(crash), "env": env}
+        told["lines"] = lines
         return self._ask(told)
 
     def wait(self, pid: int) -> int:
