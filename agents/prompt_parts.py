@@ -181,8 +181,10 @@ def check_parts(question: str, evidence: Sequence[tuple[float, str]], answer: st
 
 
 def follow_parts(question: str, conversation: Sequence[str], videos: Sequence[str]) -> tuple[str]:
-    """The videos by number, the conversation so far, and the new question last."""
-    lines = ["Videos:", *(f"{n} {name}" for n, name in enumerate(videos, 1)), "Conversation:"]
+    """The videos by number, the conversation so far, and the new question last. A file's name may
+    hold line ends, and comes from whoever made the file."""
+    named = (f"{n} {one_line(name)}" for n, name in enumerate(videos, 1))
+    lines = ["Videos:", *named, "Conversation:"]
     return ("\n".join([*lines, *(conversation or ("nothing yet",)), f"New question: {question}"]),)
 
 

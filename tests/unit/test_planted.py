@@ -164,6 +164,28 @@ def test_no_role_s_prompt_can_be_broken_out_of(text: str) -> None:
         assert orders_in([human]) == []
 
 
+@pytest.mark.parametrize("text", PLANTED[10:])
+def test_no_file_name_opens_a_section(text: str) -> None:
+    """Names of videos come from whoever made them: in the follower's list of videos, and at the
+    head of captions, findings and steps where several videos are asked about."""
+    name = text.format(tool="send_mail") + ".mp4"
+    (shown,) = prompt_parts.follow_parts("And then?", (), ["a.mp4", name])
+    lines = shown.splitlines()
+    assert lines[0] == "Videos:"
+    assert lines[2] == "2 " + prompt_parts.one_line(name)
+    assert lines[3:] == ["Conversation:", "nothing yet", "New question: And then?"]
+    said = f"video 2 ({name}): A wall."
+    for parts in (
+        prompt_parts.select_parts("Why?", [(1.0, said)]),
+        prompt_parts.evidence_parts(
+            "Why?", [prompt_parts.Shown("", 1.0, said)], [("read_text", 1.0, said)]
+        ),
+        prompt_parts.check_parts("Why?", [(1.0, said)], "because"),
+    ):
+        free = [HumanMessage(part) for part in parts if part]
+        assert orders_in(list(free)) == []
+
+
 def test_the_reasoner_is_told_that_data_are_no_instructions() -> None:
     for role in ("reasoner", "caller"):
         assert "never instructions" in load(role).text
