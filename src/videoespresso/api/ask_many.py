@@ -41,6 +41,7 @@ def ask_many(
     questions: str | Path | Iterable[Question | Mapping[str, Any]],
     *,
     out: str | Path | None = None,
+    videos: str | Path | None = None,
     jobs: int = JOBS,
     retry_errors: bool = False,
     select: str | None = None,
@@ -52,9 +53,10 @@ def ask_many(
     """Asks many questions, `jobs` at a time, and gives each result as soon as it is done.
 
     questions: a file of JSON lines {"video", "question", "options", "id"}, the last two optional,
-    a JSON list, CSV, Parquet, a folder of these, or the questions themselves; further columns are
-    carried through to the results. A line that cannot be read and a video that cannot be opened
-    become results with an `error`; they stop nothing.
+    a JSON list, CSV, Parquet, a folder of these, the authors' bench file, or the questions
+    themselves; further columns are carried through to the results. A line that cannot be read and a
+    video that cannot be opened become results with an `error`; they stop nothing.
+    videos: the folder that the bench's video paths are relative to.
     out: a file of JSON lines; each result is in it before it is given here. Results that it holds
     already come first, marked `known`, and are not asked again: the same call goes on where an
     earlier one was stopped. retry_errors: ask again what ended in an error.
@@ -76,7 +78,7 @@ def ask_many(
     settings = settings_of(settings)
     strategy(select or settings.select)
     open_context(settings, tools)  # unusable settings and tools raise now, not per question
-    planned = plan(questions)
+    planned = plan(questions, videos)
     if out is not None and isinstance(questions, str | Path) and _same(questions, out):
         raise UserError("the answers would replace the questions", hint="Give another --out.")
     budget = question_budget(settings, len(planned))

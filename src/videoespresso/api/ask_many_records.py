@@ -10,8 +10,9 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from videoespresso.api.answer import Answer
+from videoespresso.api.bench_questions import bench_questions, is_bench
 from videoespresso.api.question_files import missing, read
-from videoespresso.errors import VideoEspressoError
+from videoespresso.errors import UserError, VideoEspressoError
 from videoespresso.models.client.errors import redact
 from videoespresso.tools.fetch.addresses import is_address, shown
 from videoespresso.types import Record
@@ -144,18 +145,31 @@ class Planned(NamedTuple):
         return QuestionResult(key=self.key, line=self.line, **fields, answer=answer, error=error)
 
 
-def plan(questions: str | Path | Iterable[Question | Mapping[str, Any]]) -> list[Planned]:
+def plan(
+    questions: str | Path | Iterable[Question | Mapping[str, Any]],
+    videos: str | Path | None = None,
+) -> list[Planned]:
     """The lines to ask, each once. Raises UserError for a file that cannot be read.
 
-    questions: a file as in question_files.py, or the questions themselves.
+    questions: a file as in question_files.py, the authors' bench, or the questions themselves.
+    videos: the folder that the bench's video paths are relative to; for nothing else.
     """
-    given: Iterable[tuple[int, Any]] = (
-        read(Path(questions))
-        if isinstance(questions, str | Path)
-        else enumerate(questions, start=1)
-    )
+    root = None if videos is None else Path(videos)
+    if isinstance(questions, str | Path) and is_bench(Path(questions)):
+        rows: Iterable[tuple[int, Any]] = bench_questions(Path(questions), root)
+    elif root is not None:
+        raise UserError(
+            "--videos is for the authors' bench files",
+            hint="In other files of questions `video` is the path as it is.",
+        )
+    else:
+        rows = (
+            read(Path(questions))
+            if isinstance(questions, str | Path)
+            else enumerate(questions, start=1)
+        )
     planned: dict[str, Planned] = {}
-    for line, raw in given:
+    for line, raw in rows:
         one = _planned(line, raw)
         planned.setdefault(one.key, one)
     return list(planned.values())

@@ -40,6 +40,7 @@ EPILOG = examples(
     "ask-many questions.jsonl --out answers.jsonl --profile openai --max-usd 5 --jobs 8",
     "ask-many questions.jsonl --out answers.jsonl --retry-errors",
     "ask-many questions.csv --out answers.jsonl     # also .json, .parquet, a folder of files",
+    "ask-many bench_hard.json --videos . --out answers.jsonl --outputs outputs.json",
     codes=True,
 )
 RENAMED = "note: `ask --batch FILE` is called `ask-many FILE` now, and does the same"
@@ -131,7 +132,8 @@ def ask_many(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="JSON lines, JSON, CSV, Parquet or a folder: video, question; also options, id.",
+            help="JSON lines, JSON, CSV, Parquet or a folder: video, question; also options, id. "
+            "Or the authors' bench file.",
             show_default=False,
         ),
     ],
@@ -139,6 +141,16 @@ def ask_many(
         Path,
         typer.Option(metavar="FILE", help="Where the answers go, a line each.", show_default=False),
     ],
+    videos: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder that the bench's video paths are relative to."),
+    ] = None,
+    outputs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Also write the bench's items with `model_output`; replaced."
+        ),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Questions at a time.")] = 2,
     retry_errors: Annotated[
         bool, typer.Option("--retry-errors", help="Ask failed lines again.")
@@ -155,11 +167,14 @@ def ask_many(
 
     note_unconfigured(settings, quiet=quiet)
     note_where(settings, quiet=quiet or json)
-    counts = Counts(len(plan(questions)))
+    counts = Counts(len(plan(questions, videos)))
+    if outputs is not None:
+        _check_outputs(outputs, questions, out)
     stop = threading.Event()
     results = ask_questions(
         questions,
         out=out,
+        videos=videos,
         jobs=jobs,
         retry_errors=retry_errors,
         settings=settings,
@@ -167,12 +182,42 @@ def ask_many(
         stop=stop,
     )
     ended, code = _run(results, counts, stop, out, quiet)
+    if outputs is not None:
+        _write_outputs(outputs, questions, out)
     summary = counts.summary(out, ended)
     if json:
         write_json(summary)
     else:
         show(summary)
     raise typer.Exit(code)
+
+
+def _check_outputs(outputs: Path, questions: Path, out: Path) -> None:
+    """Raises UserError, before anything is asked, where they cannot be written."""
+    from videoespresso.api.bench_questions import is_bench
+    from videoespresso.evaluation.reply_files import read_bench
+    from videoespresso.evaluation.scored import refuse_beyond_d
+
+    if not is_bench(questions):
+        raise errors.UserError(
+            f"{questions} is no bench file of the authors", hint="--outputs is for those only."
+        )
+    if outputs.resolve() in (questions.resolve(), out.resolve()):
+        raise errors.UserError(
+            f"--outputs {outputs} is read or written already", hint="Give it another name."
+        )
+    refuse_beyond_d(read_bench(questions).items)
+
+
+def _write_outputs(outputs: Path, questions: Path, out: Path) -> None:
+    """The bench with what was answered so far; an item without an answer has null."""
+    from videoespresso.evaluation.reply_files import read_replies
+    from videoespresso.evaluation.scored import official_records, scored, write_official
+
+    replied = read_replies(out, questions)
+    write_official(
+        official_records(replied, scored(replied).scores.verdicts), outputs, replace=True
+    )
 
 
 def _run(

@@ -166,7 +166,7 @@ def _lines(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The records of a file of replies. Raises UserError for the first that is none."""
     if not file.is_file():
         raise UserError(f"{file}: no such file", hint="Check the path.")
-    for row in [] if _empty(file) else rows(file):
+    for row in rows(file) if file.stat().st_size and not _empty(file) else ():
         record = row.value
         fault = row.fault
         if not fault and not isinstance(record, dict):

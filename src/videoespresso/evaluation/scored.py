@@ -117,12 +117,7 @@ def official_records(replied: Replied, verdicts: Sequence[Verdict]) -> list[dict
     Raises UserError for a right letter beyond D, which their rule cannot read.
     """
     bench, written = replied.bench, []
-    beyond = [item for item in bench.items if item.letter is None or item.letter > "D"]
-    if beyond:
-        raise UserError(
-            f"{len(beyond)} items have no right letter from A to D; the first: {beyond[0].id}",
-            hint="The authors' rule reads A to D only. Score them here, with --protocol letter.",
-        )
+    refuse_beyond_d(bench.items)
     pairs = zip(bench.items, bench.records, replied.replies, verdicts, strict=True)
     for item, record, reply, verdict in pairs:
         kept = {k: v for k, v in record.items() if k != OUTPUT}
@@ -131,6 +126,16 @@ def official_records(replied: Replied, verdicts: Sequence[Verdict]) -> list[dict
         kept[OUTPUT] = None if reply is None else _output(reply, verdict)
         written.append(kept | ({} if reply is None else {RAW: record.get(RAW, reply)}))
     return written
+
+
+def refuse_beyond_d(items: Sequence[DatasetItem]) -> None:
+    """Raises UserError for a right letter that the authors' rule cannot read."""
+    beyond = [item for item in items if item.letter is None or item.letter > "D"]
+    if beyond:
+        raise UserError(
+            f"{len(beyond)} items have no right letter from A to D; the first: {beyond[0].id}",
+            hint="The authors' rule reads A to D only. Score them here, with --protocol letter.",
+        )
 
 
 def _output(reply: str, verdict: Verdict) -> str:

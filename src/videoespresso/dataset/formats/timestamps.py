@@ -56,7 +56,7 @@ class Timestamps:
     def _probe(self, path: str) -> "Video | None":
         from videoespresso.tools.video import probe  # noqa: PLC0415 - decoders, when asked for
 
-        file = self._file(path)
+        file = self.file(path)
         if file is None:
             self.missed["video not found"] += 1
             return None
@@ -66,9 +66,11 @@ class Timestamps:
             self.missed["video cannot be read"] += 1
             return None
 
-    def _file(self, path: str) -> Path | None:
-        """The file below the folder, with or without the release's own folder before it."""
-        assert self._root is not None, "only called where there is a folder"
+    def file(self, path: str) -> Path | None:
+        """The video's file, with or without the release's own folder before it; None where the
+        folder has none, or is not known."""
+        if self._root is None:
+            return None
         for name in (path, path.removeprefix("all_video/")):
             file = below(self._root, name)
             if file is not None and file.is_file():
