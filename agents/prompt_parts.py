@@ -15,6 +15,8 @@ EVIDENCE_CUE = "Please provide evidence to help answer the question."
 """Cue of stage 1 (paper, Fig. 5)."""
 ANSWER_CUE = "Please answer the question with the help of the evidence."
 """Cue of stage 2 (paper, Fig. 5)."""
+ONCE_CUE = "Please provide evidence, and answer the question with the help of it."
+"""Cue of one reply that carries both."""
 DIRECT_CUE = "Please answer the question."
 """The ablation: one stage, no evidence."""
 CALL_CUE = "Please call a tool if one can show what these frames do not; otherwise say: enough."
@@ -161,6 +163,17 @@ def _options(options: Sequence[str]) -> str:
 def answer_parts(options: Sequence[str]) -> tuple[str]:
     """Stage 2, after the evidence: options, if there are any, and the cue."""
     return (_options(options) + ANSWER_CUE,)
+
+
+def once_parts(
+    question: str,
+    options: Sequence[str],
+    frames: Sequence[Shown[Image]],
+    findings: Sequence[tuple[str, float, str]] = (),
+) -> tuple[str | Image, ...]:
+    """Both stages in one reply: frames, what tools found, question, options, cue."""
+    asked = f"Question: {question}\n{_options(options)}{ONCE_CUE}"
+    return (*frame_parts(frames), f"{finding_lines(findings)}{asked}")
 
 
 def direct_parts(

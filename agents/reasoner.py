@@ -1,4 +1,5 @@
-"""Two stages (paper, section 3.3): core frames -> evidence; evidence -> answer."""
+"""Two stages (paper, section 3.3): core frames -> evidence; evidence -> answer. Or both in one
+reply, for which the pictures are sent once."""
 
 from collections.abc import Callable, Sequence
 from math import isfinite
@@ -44,6 +45,13 @@ class Evidence(BaseModel):
     steps: list[Step] = Field(default_factory=list)
 
 
+def _no_answer_is_none(found: Any) -> Any:
+    """Where nothing was answered there need be no answer."""
+    if isinstance(found, dict) and found.get("answered") is False and not found.get("answer"):
+        return {**found, "answer": ""}
+    return found
+
+
 class Conclusion(BaseModel):
     """Stage 2. `choice`: an option's letter."""
 
@@ -51,13 +59,18 @@ class Conclusion(BaseModel):
     answer: str
     choice: str | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _no_answer_is_none(cls, found: Any) -> Any:
-        """Where nothing was answered there need be no answer."""
-        if isinstance(found, dict) and found.get("answered") is False and not found.get("answer"):
-            return {**found, "answer": ""}
-        return found
+    _blank = model_validator(mode="before")(_no_answer_is_none)
+
+
+class Concluded(BaseModel):
+    """Both stages in one reply; the steps come first, so that the answer follows from them."""
+
+    steps: list[Step] = Field(default_factory=list)
+    answered: bool
+    answer: str
+    choice: str | None = None
+
+    _blank = model_validator(mode="before")(_no_answer_is_none)
 
 
 _BOX = {"items": {"type": "integer", "minimum": 0, "maximum": 100}, "maxItems": 4}
@@ -80,12 +93,40 @@ def evidence(
     turn = Turn("user", prompt_parts.evidence_parts(question, frames, findings))
     bounds: Bounds = {"Step.frame": numbers(1, len(frames)), "Item.box": _BOX}
     reply = agent.typed(load("reasoner"), [turn], Evidence, bounds)
-    captions, steps = [f.caption for f in frames], []
-    for step in reply.value.steps:
+    return _shown(reply.value.steps, frames), reply.raw
+
+
+def _shown(steps: Sequence[Step], frames: Sequence[prompt_parts.Shown[Image]]) -> Evidence:
+    """Of the steps those about frames that were shown."""
+    captions, kept = [f.caption for f in frames], []
+    for step in steps:
         at = placed(step.frame, step.text, captions)
         if at is not None and step.text.strip():
-            steps.append(step.model_copy(update={"frame": at + 1}))
-    return Evidence(steps=steps), reply.raw
+            kept.append(step.model_copy(update={"frame": at + 1}))
+    return Evidence(steps=kept)
+
+
+def at_once(
+    agent: Agent,
+    question: str,
+    frames: Sequence[prompt_parts.Shown[Image]],
+    options: Sequence[str] = (),
+    findings: Findings = (),
+    words: Callable[[str], None] | None = None,
+) -> tuple[Evidence, Conclusion, str]:
+    """Evidence and conclusion in one reply, and its raw text; as `evidence` and `conclude`."""
+    turn = Turn("user", prompt_parts.once_parts(question, options, frames, findings))
+    bounds: Bounds = {
+        "Step.frame": numbers(1, len(frames)),
+        "Item.box": _BOX,
+        **_letters(options, "Concluded"),
+    }
+    if words is not None:
+        agent = agent.with_listener(_answer_listener(words))
+    reply = agent.typed(load("reasoner_once"), [turn], Concluded, bounds)
+    both = reply.value
+    conclusion = Conclusion(answered=both.answered, answer=both.answer, choice=both.choice)
+    return _shown(both.steps, frames), conclusion, reply.raw
 
 
 def conclude(
@@ -146,12 +187,12 @@ def direct(
     return agent.typed(load("reasoner"), [turn], Conclusion, _letters(options)).value
 
 
-def _letters(options: Sequence[str]) -> Bounds:
+def _letters(options: Sequence[str], kind: str = "Conclusion") -> Bounds:
     """A choice is the letter of an option, or null."""
     longest = max((len(option) for option in options), default=0)
     return {
-        "Conclusion.choice": one_of([*prompt_parts.LETTERS[: len(options)], None]),
-        "Conclusion.answer": {"maxLength": max(MOST_LETTERS, longest)},
+        f"{kind}.choice": one_of([*prompt_parts.LETTERS[: len(options)], None]),
+        f"{kind}.answer": {"maxLength": max(MOST_LETTERS, longest)},
     }
 
 

@@ -33,7 +33,7 @@ from videoespresso.graphs.records import (
     finding_lines,
     shown_to,
 )
-from videoespresso.graphs.selection import Candidates, strategy
+from videoespresso.graphs.selection import Candidates, proposed_ones, strategy
 from videoespresso.graphs.state import Answered, Ask, Json, State
 from videoespresso.graphs.tool_use import call_tools, perceive, tool_request
 from videoespresso.graphs.watch import Node, new_or_known
@@ -71,7 +71,8 @@ def select(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     )
     gaps = []
     try:
-        chosen = strategy(context.settings.select)(context, candidates)
+        choose = proposed_ones if state.get("quick") else strategy(context.settings.select)
+        chosen = choose(context, candidates)
     except ModelError as error:
         gaps = [dump(Gap(stage="select", reason=f"{error}; frames were chosen by retrieval"))]
         chosen = strategy("retrieval")(context, candidates)
@@ -118,6 +119,8 @@ def use_tools(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     core = core_frames(state)
     request = tool_request(context, Video.model_validate(state["video"]), state["question"], core)
     findings, gaps = perceive(context, request)
+    if state.get("quick"):  # one call, which is that of the evidence
+        return {"findings": findings, "gaps": gaps}
     called = call_tools(context, request, lambda: shown_to(context, core), findings)
     return {
         "findings": findings + [f for f in called.findings if f not in findings],
@@ -133,16 +136,18 @@ def use_tools_message(wrote: Json) -> str:
 
 
 def evidence(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
-    """Stage 1: the reasoner's steps, each tied to a core frame, its items to boxes."""
+    """Stage 1: the reasoner's steps, each tied to a core frame, its items to boxes; with the
+    conclusion of stage 2 where one reply carries both."""
     context = runtime.context
     core = core_frames(state)
-    shown = shown_to(context, core)
-    reply, text = reasoner.evidence(
-        context.agents["reasoner"],
-        state["question"],
-        shown,
-        finding_lines(state.get("findings", [])),
-    )
+    shown, findings = shown_to(context, core), finding_lines(state.get("findings", []))
+    agent, question, conclusion = context.agents["reasoner"], state["question"], {}
+    if context.settings.one_stage:
+        options = state.get("options", [])
+        both = reasoner.at_once(agent, question, shown, options, findings, context.on_words)
+        reply, conclusion, text = both[0], both[1].model_dump(), both[2]
+    else:
+        reply, text = reasoner.evidence(agent, question, shown, findings)
     steps, gaps = [], []
     for step in reply.steps:
         frame = core[step.frame - 1]
@@ -159,7 +164,12 @@ def evidence(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
                 text=step.text, frame_id=frame.frame.id, time_s=frame.frame.time_s, items=items
             )
         )
-    return {"steps": [dump(s) for s in steps], "evidence_text": text, "gaps": gaps}
+    return {
+        "steps": [dump(s) for s in steps],
+        "evidence_text": text,
+        "conclusion": conclusion,
+        "gaps": gaps,
+    }
 
 
 def evidence_message(wrote: Json) -> str:
@@ -186,6 +196,13 @@ def _grounded(
     return agreed(ColorCheck(), context.store.image(frame), matched)
 
 
+def concluded(state: State) -> Literal["answer", "check", "finish"]:
+    """Stage 2, unless the reply with the evidence had the answer; a quick one is not checked."""
+    if not state["conclusion"]:
+        return "answer"
+    return "finish" if state.get("quick") else "check"
+
+
 def answer(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     """Stage 2: the answer, with the evidence before it."""
     context = runtime.context
@@ -204,6 +221,11 @@ def answer(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
 def answer_message(wrote: Json) -> str:
     """The answer as the model wrote it."""
     return str(wrote["conclusion"]["answer"])
+
+
+def answered(state: State) -> Literal["check", "finish"]:
+    """A quick answer is not checked."""
+    return "finish" if state.get("quick") else "check"
 
 
 def check(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
@@ -290,15 +312,15 @@ def _compiled() -> AskGraph:
         builder.add_node(name, limited(node, onward), destinations=after)
 
     add("probe", watch.probe, "sample")
-    add("sample", watch.sample, "caption", "filter", choose=new_or_known)
+    add("sample", watch.sample, "caption", "filter", "select", choose=new_or_known)
     add("caption", watch.caption, "remember")
     add("remember", watch.remember, "filter")
     add("filter", watch.filter_, "select")
     add("select", select, "ground")
     add("ground", ground, "use_tools")
     add("use_tools", use_tools, "evidence")
-    add("evidence", evidence, "answer")
-    add("answer", answer, "check")
+    add("evidence", evidence, "answer", "check", "finish", choose=concluded)
+    add("answer", answer, "check", "finish", choose=answered)
     add("check", check, "look_again", "finish", choose=enough_or_more)
     add("look_again", watch.look_again, "remember")
     builder.add_node("finish", finish)

@@ -12,7 +12,7 @@ from langgraph.runtime import Runtime
 
 from videoespresso.agents.base import Agent
 from videoespresso.agents.prompts import load
-from videoespresso.errors import UserError
+from videoespresso.errors import SettingsError, UserError
 from videoespresso.memory.captions import CaptionMemory, Embedder
 from videoespresso.memory.frames import FrameStore
 from videoespresso.memory.private import check_folder, mend
@@ -123,6 +123,8 @@ class Context:
             "tau": "default" if s.tau is None else f"{s.tau:g}",
             "prompts": hashlib.sha256(prompts.encode()).hexdigest()[:12],
             **used,
+            **({"quick": "yes"} if s.quick else {}),
+            **({"stages": "one"} if s.one_stage else {}),
         }
 
 
@@ -167,6 +169,8 @@ def open_context(
     specs = served.located(resolve(settings), roles)
     limits = Budget.of if "generator" in roles else question_budget
     usage_log, budget = usage_log or UsageLog(), budget or limits(settings)
+    if settings.one_stage and "reasoner" in roles:
+        _check_one_stage(specs["reasoner"].model)
     rate_limits = rate_limits or RateLimits.of(settings)
     replies = replies or ReplyCache(settings.cache_dir / "replies.sqlite")
     named = {specs[role].model for role in roles}
@@ -220,6 +224,15 @@ def open_context(
             *_ended(named),
         ),
     )
+
+
+def _check_one_stage(spec: ModelSpec) -> None:
+    """Raises SettingsError for the pack, which was taught the paper's two stages."""
+    if spec.provider == EMBEDDED:
+        raise SettingsError(
+            "the embedded reasoner answers in two stages and from captions only",
+            hint="Leave --quick and --stages one out, or choose models, e.g. --profile openai.",
+        )
 
 
 def _ended(specs: Iterable[ModelSpec]) -> list[str]:

@@ -9,8 +9,7 @@ from langgraph.runtime import Runtime
 from videoespresso.errors import BudgetExceeded
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.estimate import Estimate, Looked, at_most, estimate
-from videoespresso.graphs.proposal import proposed, rated_by
-from videoespresso.graphs.selection import pair_of
+from videoespresso.graphs.proposal import pair_for, proposed, rated_by
 from videoespresso.graphs.state import State
 from videoespresso.graphs.watch import looked_at, overview, probe, to_caption
 from videoespresso.models.client.budget import Budget
@@ -39,7 +38,7 @@ def _looked(context: Context, path: str, question: str) -> Looked:
     try:
         state |= proposed(context, video, frames, question, captions)
     except BudgetExceeded:  # a scorer of another package, or an embedder on a server, would call
-        if (pair := pair_of(context.settings.select)) is None:
+        if (pair := pair_for(context, question)) is None:
             raise
         return at_most(pair, frames, len(captions))
     return looked_at(state, to_caption(context, cast(State, state))[1])

@@ -15,6 +15,7 @@ from videoespresso.agents.prompts import load
 from videoespresso.graphs.selection import Pair, core_count, selects
 from videoespresso.graphs.tool_use import parameters
 from videoespresso.models.client.prices import image_tokens, price, text_tokens
+from videoespresso.models.profiles import look_side
 from videoespresso.tools.scorers.pictures import SHEET as SCORED_AT_ONCE
 from videoespresso.types import FrameRef, Progress, Record
 
@@ -114,8 +115,12 @@ def estimate(context: "Context", videos: Sequence[Looked]) -> Estimate:
     """For one question about these videos, all of which were sampled."""
     width, height = _largest(videos)
     agents, select = context.agents, context.settings.select
-    new = sum(video.new for video in videos)
-    core = sum(min(core_count(select, CORE_FRAMES), len(video.frames)) for video in videos)
+    quick, one_stage = context.settings.quick, context.settings.one_stage
+    new = 0 if quick else sum(video.new for video in videos)
+    core = sum(
+        video.read if quick else min(core_count(select, CORE_FRAMES), len(video.frames))
+        for video in videos
+    )
     roles: dict[str, RoleShare] = {}
 
     def add(role: str, calls: int, images: int, text: int, written: int, size: int = 0) -> None:
@@ -137,15 +142,16 @@ def estimate(context: "Context", videos: Sequence[Looked]) -> Estimate:
         8 * sum(scored),
     )
     sheet = max(1, agents["captioner"].sheet)
-    sheets = sum(math.ceil(video.new / sheet) for video in videos)
+    sheets = 0 if quick else sum(math.ceil(video.new / sheet) for video in videos)
     add("captioner", sheets, new, 0, new * CAPTION_TOKENS)
-    if selects(select):
+    if selects(select) and not quick:
         read = sum(video.read for video in videos) * CAPTION_TOKENS
         add("selector", len(videos), 0, read, CAPTION_TOKENS * len(videos))
-    offered = any(parameters(tool) is not None for tool in context.tools)
-    turns = 2 + (offered and agents["reasoner"].can_call)
-    add("reasoner", turns, turns * core, turns * core * CAPTION_TOKENS, REASONED_TOKENS)
-    add("checker", 1, 0, REASONED_TOKENS, CAPTION_TOKENS)
+    offered = not quick and any(parameters(tool) is not None for tool in context.tools)
+    side = look_side(agents["reasoner"].spec) or 0
+    turns = (1 if one_stage else 2) + (offered and agents["reasoner"].can_call)
+    add("reasoner", turns, turns * core, turns * core * CAPTION_TOKENS, REASONED_TOKENS, side)
+    add("checker", 0 if quick else 1, 0, REASONED_TOKENS, CAPTION_TOKENS)
     return Estimate(
         select=_named(select, videos),
         frames=sum(len(video.frames) for video in videos),

@@ -93,6 +93,7 @@ def _evidence(state: State) -> tuple[EvidenceStep, ...]:
 def _dropped(state: State) -> tuple[DroppedFrame, ...]:
     """Every frame that was looked at and is no core frame, with the step that dropped it."""
     core = {c["id"] for c in state.get("core", [])}
+    proposed = {c["id"] for c in state.get("candidates", [])}
     captions = {c["frame_id"]: c for c in state.get("captions", [])}
     filtered = {d["frame_id"]: d for d in state.get("filtered", [])}
     dropped = []
@@ -100,7 +101,9 @@ def _dropped(state: State) -> tuple[DroppedFrame, ...]:
         name, caption = frame["id"], captions.get(frame["id"])
         if name in core:
             continue
-        if caption is None:
+        if caption is None and proposed and (name not in proposed or state.get("quick")):
+            stage, reason = "caption", f"not captioned yet: {state['pair']} proposed others"
+        elif caption is None:
             stage, reason = "caption", "the run ended before it was captioned"
         elif not caption["text"].strip():
             stage, reason = "caption", "the captioner refused it or said nothing"

@@ -45,8 +45,7 @@ def proposed(
     the film gives way to frames at even distances, with a gap that says why. Raises SettingsError
     for `clip` without a model.
     """
-    name = context.settings.select
-    pair = automatic(context, question) if name == "auto" else pair_of(name)
+    name, pair = context.settings.select, pair_for(context, question)
     if not frames or (pair is None and not name.startswith(("uniform:", "keyframes"))):
         return {}
     if pair is None:
@@ -60,19 +59,30 @@ def proposed(
     return _by_pair(context, pair, video, frames, question, known)
 
 
+def pair_for(context: Context, question: str) -> Pair | None:
+    """The pair that proposes frames; None where all are captioned, or the frames need no scores."""
+    name, quick = context.settings.select, context.settings.quick
+    if quick and name in ("auto", "paper"):
+        return cheapest(context, question)
+    return automatic(context, question) if name == "auto" else pair_of(name)
+
+
+def cheapest(context: Context, question: str) -> Pair:
+    """The pair that costs no call: by an image-text model where one was pulled."""
+    return SEEING if question.strip() and pulled_spec(context.settings, "clip") else BLIND
+
+
 def automatic(context: Context, question: str) -> Pair | None:
     """The cheapest pair that the models allow. None, which is `paper`, for the embedded captioner:
     its captions cost nothing."""
     if context.agents["captioner"].spec.provider == EMBEDDED:
         return None
-    clip = question.strip() and pulled_spec(context.settings, "clip")
-    return SEEING if clip else BLIND
+    return cheapest(context, question)
 
 
 def rated_by(context: Context, question: str) -> Pair | None:
     """The pair whose scorer calls a model, None where the scores cost no call."""
-    name = context.settings.select
-    pair = automatic(context, question) if name == "auto" else pair_of(name)
+    pair = pair_for(context, question)
     return pair if pair is not None and pair.scorer == "vlm" else None
 
 

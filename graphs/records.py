@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+from PIL import Image
+
 from videoespresso.agents import prompt_parts
 from videoespresso.errors import BudgetExceeded
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.state import Json, State
+from videoespresso.models.profiles import look_side
 from videoespresso.types import Box, Caption, CoreFrame, FrameRef, Gap
 
 
@@ -57,11 +60,23 @@ def core_frames(state: State) -> list[CoreFrame]:
 
 
 def shown_to(context: Context, core: Sequence[CoreFrame]) -> list[prompt_parts.Shown[Any]]:
-    """Core frames as a reasoner sees them, with their pixels."""
+    """Core frames as a reasoner sees them, with their pixels, as large as it is worth."""
+    side = look_side(context.agents["reasoner"].spec)
     return [
-        prompt_parts.Shown(context.store.image(c.frame), c.frame.time_s, c.caption, c.boxes)
+        prompt_parts.Shown(
+            within(context.store.image(c.frame), side), c.frame.time_s, c.caption, c.boxes
+        )
         for c in core
     ]
+
+
+def within(image: Image.Image, side: int | None) -> Image.Image:
+    """The picture with a longer side of at most so many pixels; None leaves it as it is."""
+    longer = max(image.size)
+    if side is None or longer <= side:
+        return image
+    width, height = (max(1, round(n * side / longer)) for n in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def finding_lines(findings: Sequence[Json]) -> list[tuple[str, float, str]]:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from videoespresso.agents import selector
 from videoespresso.errors import SettingsError
 from videoespresso.graphs.context import Context
+from videoespresso.settings import Settings
 from videoespresso.tools import pickers, scorers
 from videoespresso.tools.pickers.base import evenly
 from videoespresso.types import Caption, FrameRef
@@ -136,6 +137,16 @@ def pair_of(name: str) -> Pair | None:
     scorers.scorer(match[1])
     pickers.picker(match[2])
     return Pair(match[1], match[2], int(match[3] or PROPOSED), agent=match[3] is None)
+
+
+def checked(settings: Settings) -> None:
+    """Raises SettingsError for a strategy that does not exist, or that captions with --quick."""
+    strategy(settings.select)
+    if settings.quick and settings.select in ("retrieval", "all"):
+        raise SettingsError(
+            f"--select {settings.select} reads captions, and --quick makes none",
+            hint="Leave one of the two out.",
+        )
 
 
 def selects(name: str) -> bool:

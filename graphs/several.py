@@ -29,7 +29,7 @@ REDUCERS: dict[str, Any] = {
 }
 """What LangGraph does with a key that several nodes write."""
 
-_OF_ONE = ("path", "video", "question", "options", "round", "leaders", "stop", "pair")
+_OF_ONE = ("path", "video", "question", "options", "round", "leaders", "stop", "pair", "quick")
 """Keys of a video's own state that say nothing about all of them."""
 
 
@@ -77,7 +77,8 @@ def _looked_at(own: Json, runtime: Runtime[Context], videos: list[Json]) -> Iter
     if watch.new_or_known(cast(State, own)) == "caption":
         yield run(watch.caption)
         yield run(watch.remember)
-    for node in (watch.filter_, ask.select, ask.ground, ask.use_tools):
+    nodes = (ask.select, ask.ground, ask.use_tools)
+    for node in nodes if own.get("quick") else (watch.filter_, *nodes):
         yield run(node)
         if own.get("stop"):
             return
@@ -89,8 +90,10 @@ def _concluded(whole: Json, runtime: Runtime[Context]) -> Iterator[Update]:
     for step in whole["steps"]:
         step["video"] = _video_of(step["frame_id"], whole)["path"]
     yield name, wrote
-    yield _run(ask.answer, whole, _labelled(whole), runtime)
-    yield _run(ask.check, whole, _labelled(whole), runtime)
+    if ask.concluded(cast(State, whole)) == "answer":
+        yield _run(ask.answer, whole, _labelled(whole), runtime)
+    if not whole.get("quick"):
+        yield _run(ask.check, whole, _labelled(whole), runtime)
 
 
 def _run(node: Node, into: Json, given: Json, runtime: Runtime[Context]) -> Update:
@@ -111,8 +114,9 @@ def merged(state: Json, wrote: Json) -> Json:
 def _join(whole: Json, own: Json) -> None:
     """A video's state into that of all: lists one behind the other, in the order of the videos."""
     whole.setdefault("video", own["video"])
-    if "pair" in own:
-        whole.setdefault("pair", own["pair"])
+    for key in ("pair", "quick"):
+        if key in own:
+            whole.setdefault(key, own[key])
     name = PurePath(own["path"]).name
     if own.get("stop"):
         whole["stop"] = own["stop"]

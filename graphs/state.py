@@ -57,6 +57,8 @@ class State(Ask, total=False):
     """Frames to be captioned, {"id", "why"}, in time order; absent where all are."""
     pair: str
     """What proposed them, "SCORER+PICKER:K", "uniform:K" or "keyframes"."""
+    quick: bool
+    """The candidates are the core frames and are not captioned; there is no check."""
     captions: Annotated[list[Json], merge_by("frame_id")]
     """`Caption`s, one a frame."""
     kept: list[str]

@@ -81,8 +81,10 @@ def sample(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     if (pair := rated_by(runtime.context, question)) is not None:
         to_come(runtime.context, at_most(pair, frames, len(known)))
     wrote |= proposed(runtime.context, video, frames, question, known)
+    if runtime.context.settings.quick:
+        wrote["quick"] = True
     after = cast(State, {**state, **wrote})
-    if new_or_known(after) == "filter":  # else `caption` says it
+    if new_or_known(after) != "caption":  # else `caption` says it
         to_come(runtime.context, looked_at(after))
     return wrote
 
@@ -102,7 +104,7 @@ def overview(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
             frames = stored(context, video, pictures(reader, context))
         context.store.record_sampling(video.id, key, frames)
         decoded = len(frames)
-    known = _remembered(context, video)
+    known = {} if context.settings.quick else _remembered(context, video)
     remembered = [known[f.id] for f in frames if f.id in known]
     update: dict[str, Any] = {
         "frames": [dump(f) for f in frames],
@@ -122,9 +124,11 @@ def sample_message(wrote: Json) -> str:
     return f"{frames} frames looked at, {work['decoded']} of them decoded now{known}{by}"
 
 
-def new_or_known(state: State) -> Literal["caption", "filter"]:
+def new_or_known(state: State) -> Literal["caption", "filter", "select"]:
     """A video whose candidates, or else all frames, have a caption in memory is not captioned
-    again."""
+    again; a quick question needs no captions."""
+    if state.get("quick"):
+        return "select"
     captioned = {c["frame_id"] for c in state.get("captions", [])}
     wanted = state.get("candidates", state.get("frames", []))
     return "filter" if all(f["id"] in captioned for f in wanted) else "caption"
@@ -220,6 +224,8 @@ def watch(context: Context, path: str, question: str = "") -> State:
     state: Any = {"path": path, "question": question, "options": []}
     state |= probe(state, runtime)
     state |= sample(state, runtime)
+    if state.get("quick"):
+        return cast(State, state | {"kept": [], "filtered": []})
     if new_or_known(state) == "caption":
         state |= caption(state, runtime)
         state |= remember(state, runtime)

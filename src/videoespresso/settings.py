@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import platformdirs
 from pydantic import Field, ValidationError, model_validator
@@ -33,7 +33,7 @@ CHAT_ROLES = ("captioner", "selector", "reasoner", "checker")
 """Those of a question."""
 HARMLESS = frozenset(
     {"fps", "dynamic_fps", "max_side", "tau", "select", "one_image", "timeout_s", "concurrency"}
-    | {"requests_per_minute", "tokens_per_minute"}
+    | {"stages", "quick", "requests_per_minute", "tokens_per_minute"}
 )
 """Keys that count from a file nobody trusted: they send nothing elsewhere and run nothing."""
 LOWER_ONLY = ("budget_", "download_")
@@ -111,8 +111,9 @@ class Settings(Record):
         `hf:ID_OR_PATH`, or "off".
     fps, dynamic_fps: frames a second on static and on moving stretches (paper: 1 and 2-4).
     max_side: the longer side of a frame in pixels. tau: the semantic filter's threshold, None for
-        its default. select: the selection strategy. one_image: the models take one image a request,
-        several become a labelled grid.
+        its default. select: the selection strategy. stages: evidence and answer in two replies or
+        in one; "" is two, and one with quick. quick: eight frames, one call, no captions.
+    one_image: the models take one image a request, several become a labelled grid.
     tools: tools to use on every question, by name or "package.module:name"; in the environment
         separated by commas.
     mcp: MCP servers by name; "mcp:NAME" in `tools` uses what one offers. Only in the file.
@@ -146,6 +147,8 @@ class Settings(Record):
     max_side: int = Field(default=640, ge=32, le=4096)
     tau: float | None = Field(default=None, ge=-1, le=1)
     select: str = "paper"
+    stages: Literal["", "two", "one"] = ""
+    quick: bool = False
     one_image: bool = False
     tools: tuple[str, ...] = ()
     mcp: dict[str, McpServer] = Field(default_factory=dict)
@@ -219,6 +222,11 @@ class Settings(Record):
         own = {key: getattr(self, key) for key in self.model_fields_set if key in KNOWN}
         sources = self.sources | dict.fromkeys(over, GIVEN)
         return _build(own | over, sources, self.warnings)
+
+    @property
+    def one_stage(self) -> bool:
+        """Whether one reply carries evidence and answer."""
+        return self.stages == "one" or (self.quick and not self.stages)
 
     def source(self, key: str) -> str:
         """Where the value came from: a file, a variable, "given" or "default"."""

@@ -219,6 +219,14 @@ class Answer(Record):
     warnings: tuple[str, ...] = ()
 
     @property
+    def verdict(self) -> str:
+        """What the checker says of it, in a few words."""
+        if self.checked:
+            return "checked"
+        quick = "quick" in self.settings
+        return "not checked (--quick)" if quick else "not confirmed by the checker"
+
+    @property
     def detected(self) -> bool:
         """Whether a detector looked at every core frame: only then is an item without a box one
         that was not found."""

@@ -32,16 +32,16 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Mapping[int, Path]:
     return {seconds: film(folder / f"{seconds}.mp4", seconds) for seconds in (10, 60, 600)}
 
 
-def film(path: Path, seconds: int, looped: int = 0) -> Path:
+def film(path: Path, seconds: int, looped: int = 0, size: tuple[int, int] = (160, 90)) -> Path:
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=2)
-        stream.width, stream.height, stream.pix_fmt = 160, 90, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         for k in range(seconds * 2):
             shot = k // (2 * SHOT_S)
             cells = np.random.default_rng(shot % looped if looped else shot).integers(
                 0, 255, (3, 4, 3)
             )
-            picture = np.kron(cells, np.ones((30, 40, 1))).astype(np.uint8)
+            picture = np.kron(cells, np.ones((size[1] // 3, size[0] // 4, 1))).astype(np.uint8)
             out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         out.mux(stream.encode())
     return path

@@ -69,9 +69,8 @@ class Answer(types.Answer):
         chosen = "" if self.choice is None else f"{letter(self.choice)}. "
         lines = [f"{chosen}{self.text}"]
         lines += [f"  {clock(step.time_s)}  {step.text}" for step in self.evidence]
-        checked = "checked" if self.checked else "not confirmed by the checker"
         cost = money(total(self.usage.values()).usd)
-        return "\n".join([*lines, f"  ({checked}, {cost})"])
+        return "\n".join([*lines, f"  ({self.verdict}, {cost})"])
 
     def __repr__(self) -> str:
         return f"<Answer {self.text!r}, {len(self.evidence)} steps of evidence>"

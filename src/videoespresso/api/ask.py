@@ -159,7 +159,7 @@ async def astream(
 def _settings(question: str, asking: Asking) -> Settings:
     """Raises UserError for an unusable question and SettingsError for a selection strategy that
     does not exist, before anything else."""
-    from videoespresso.graphs.selection import strategy  # noqa: PLC0415 - slow to import
+    from videoespresso.graphs.selection import checked  # noqa: PLC0415 - slow to import
 
     check_question(question, asking.get("options", ()))
     settings = settings_of(
@@ -167,7 +167,7 @@ def _settings(question: str, asking: Asking) -> Settings:
     )
     if (select := asking.get("select")) is not None:
         settings = settings.model_copy(update={"select": select})
-    strategy(settings.select)
+    checked(settings)
     return settings
 
 

@@ -70,13 +70,13 @@ def ask_many(
     and MemoryStoreError when the disk fails.
     """
     from videoespresso.graphs.context import open_context  # noqa: PLC0415 - imports langgraph
-    from videoespresso.graphs.selection import strategy  # noqa: PLC0415 - imports langgraph
+    from videoespresso.graphs.selection import checked  # noqa: PLC0415 - imports langgraph
     from videoespresso.models.costs import question_budget  # noqa: PLC0415 - imports much
 
     if jobs < 1:
         raise UserError(f"jobs is {jobs}", hint="It must be at least 1.")
     settings = settings_of(settings)
-    strategy(select or settings.select)
+    checked(settings.changed({"select": select}))
     open_context(settings, tools)  # unusable settings and tools raise now, not per question
     planned = plan(questions, videos)
     if out is not None and isinstance(questions, str | Path) and _same(questions, out):

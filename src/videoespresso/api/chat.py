@@ -19,7 +19,7 @@ from videoespresso.errors import UserError
 from videoespresso.graphs import watch
 from videoespresso.graphs.chat import ChatGraph, ChatQuestion, chat_graph, understand_message
 from videoespresso.graphs.context import Context, open_context
-from videoespresso.graphs.selection import strategy
+from videoespresso.graphs.selection import checked
 from videoespresso.memory.threads import ThreadStore, config
 from videoespresso.report.text import clock, file_name
 from videoespresso.settings import Settings, settings_of
@@ -77,7 +77,7 @@ class Chat:
                 "a chat needs a video, or the name of a kept chat, whose videos come with it",
                 hint="videoespresso chat clip.mp4",
             )
-        strategy(settings.select)  # a wrong name is said before anything is decoded
+        checked(settings)  # a wrong name is said before anything is decoded
         files = [local(path, settings, fetched_by(on_progress)) for path in paths]
         self.videos = [probe(file.path).path for file in files]
         self.on_progress = on_progress

@@ -246,7 +246,7 @@ def footer(answer: Answer, elapsed_s: float) -> str:
     instants = ", ".join(map(at, answer.core_frames)) or "none"
     return (
         f"core frames: {instants} ({len(answer.core_frames)} of {candidates} looked at) · "
-        f"{'checked' if answer.checked else 'not confirmed by the checker'}\n"
+        f"{answer.verdict}\n"
         f"{spent.calls} model calls ({spent.cached_calls} from cache), "
         f"{spent.input_tokens:,} + {spent.output_tokens:,} tokens, {spent.images} images, "
         f"{money(spent.usd)}\n{elapsed_s:.1f} s, of which models {spent.seconds:.1f} s"

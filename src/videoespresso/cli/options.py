@@ -21,6 +21,18 @@ Select = Annotated[
         show_default="paper",
     ),
 ]
+Quick = Annotated[
+    bool,
+    typer.Option("--quick", help="Eight frames in one call: no captions, no selector, no check."),
+]
+Stages = Annotated[
+    str | None,
+    typer.Option(
+        metavar="two|one",
+        help="Evidence and answer in two replies, or in one, which sends pictures once.",
+        show_default="two; one with --quick",
+    ),
+]
 Profile = Annotated[
     str | None, typer.Option(help="A named set of models; `models list` shows them.")
 ]
@@ -74,6 +86,8 @@ MODELS: dict[str, Any] = {"profile": Profile, "model": Model, "detector": Detect
 """Options of commands that only need the models: parameter of `settings_of` -> option."""
 QUESTION: dict[str, Any] = {
     "select": Select,
+    "quick": Quick,
+    "stages": Stages,
     **MODELS,
     "fps": Fps,
     "max_usd": MaxUsd,
@@ -104,7 +118,7 @@ def takes_settings(options: dict[str, Any]) -> Callable[[Callable[..., R]], Call
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=False if option is Private else None,
+                default=False if option in (Private, Quick) else None,
                 annotation=option,
             )
             for name, option in options.items()
@@ -159,6 +173,7 @@ def settings_of(
     Raises UserError for an unusable --model, SettingsError for an unusable value.
     """
     named = {_KEYS.get(name, name): value for name, value in given.items()}
+    named["quick"] = named.get("quick") or None  # not given, rather than no
     allowed = {"allow_private_addresses": private or None}
     return Settings.load({**named, **roles(model or ()), **allowed})
 

@@ -359,9 +359,24 @@ _SHEETS = ("openai", "anthropic", "google_genai")
 """Providers that are paid: each request for one frame pays for the prompt again."""
 
 
+LOOK_SIDE = 512
+"""The longer side in pixels of a picture for a reasoner that is paid by the pixel: one tile of
+OpenAI's. What is too small to be read at that size is what the tool look_closer is for."""
+
+
+def look_side(spec: ModelSpec) -> int | None:
+    """The longer side at which a model is shown core frames; None for as they are."""
+    return LOOK_SIDE if _paid(spec) else None
+
+
+def _paid(spec: ModelSpec) -> bool:
+    """Whether it is one of those providers, at its own address."""
+    own = spec.base_url or (spec.provider == "openai" and openai_base_url())
+    return not own and spec.provider in _SHEETS
+
+
 def sheet_size(spec: ModelSpec) -> int:
     """Frames that one request for captions holds: one for models in this process, and for servers
     with an address of their own, whose requests cost nothing and whose small models take one
     picture for another."""
-    own = spec.base_url or (spec.provider == "openai" and openai_base_url())
-    return 1 if own or spec.provider not in _SHEETS else SHEET
+    return SHEET if _paid(spec) else 1
