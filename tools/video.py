@@ -45,8 +45,13 @@ class VideoReader(Protocol):
         """The frame on screen at each of the growing instants: the last with pts <= t.
 
         Before the first frame it is the first, after the last the last. `times_s` is read as the
-        pictures are taken, so it may depend on them.
+        pictures are taken, so it may depend on them; of a list, the next picture is decoded while
+        the one before is looked at.
         """
+
+    def jumps(self) -> list[float]:
+        """Instants between key frames at which the picture changed suddenly, as far as the sizes of
+        the coded frames say. Nothing is decoded."""
 
     def close(self) -> None:
         """Ends the decoding."""
@@ -88,12 +93,17 @@ class ProcessReader:
         """See `VideoReader`. Raises `ValueError` for an instant before the last one."""
         return self._pictures("at", max_side, 0.0, times_s)
 
+    def jumps(self) -> list[float]:
+        """See `VideoReader`."""
+        return [float(time_s) for time_s in self._ask(do="jumps")["instants"]]
+
     def _pictures(
         self, kind: str, max_side: int, min_gap_s: float, times_s: Iterable[float] | None
     ) -> Iterator[Picture]:
         if max_side < 1:
             raise ValueError(f"max_side is {max_side}; it must be at least 1")
-        stream = self._start(kind, max_side, min_gap_s)
+        known = list(_growing(times_s)) if isinstance(times_s, list | tuple) else None
+        stream = self._start(kind, max_side, min_gap_s, known)
         try:
             for time_s in _nones() if times_s is None else _growing(times_s):
                 answer = self._ask(do="next", stream=stream, time_s=time_s)
@@ -105,9 +115,12 @@ class ProcessReader:
         finally:
             self._done.append(stream)  # no call here: the garbage collector may be the one closing
 
-    def _start(self, kind: str, max_side: int, min_gap_s: float) -> int:
+    def _start(
+        self, kind: str, max_side: int, min_gap_s: float, times_s: list[float] | None
+    ) -> int:
         number = next(self._numbers)
-        self._ask(do="start", stream=number, kind=kind, max_side=max_side, min_gap_s=min_gap_s)
+        how = {"kind": kind, "max_side": max_side, "min_gap_s": min_gap_s, "times_s": times_s}
+        self._ask(do="start", stream=number, **how)
         return number
 
     def _ask(self, **request: Any) -> dict[str, Any]:

@@ -100,6 +100,9 @@ def test_far_apart_the_same_frames_as_one_by_one(
     got = list(reader.at([t for _, t in wanted], FULL))
     assert [read_number(p.rgb) for p in got] == [i for i, _ in wanted]
     assert [p.time_s for p in got] == pytest.approx([t for _, t in wanted], abs=1e-9)
+    assert all(p.index in (-1, i) for p, (i, _) in zip(got, wanted, strict=True))
+    one_by_one = reader.at(iter([t for _, t in wanted]), FULL)
+    assert all((a.rgb == b.rgb).all() for a, b in zip(got, one_by_one, strict=True))
 
 
 def test_each_frame_alone(recipe: Recipe, reader: ProcessReader) -> None:

@@ -24,7 +24,9 @@ class Drawn:
         instants: Sequence[float],
         lit: dict[tuple[float, float], float] | None = None,
         keys: Sequence[int] = (0,),
+        jumps: Sequence[float] = (),
     ) -> None:
+        self._jumps = list(jumps)
         self.instants, self._lit, self._keys = list(instants), lit or {}, list(keys)
         step = instants[1] - instants[0] if len(instants) > 1 else 1.0
         self.video = Video(
@@ -60,6 +62,9 @@ class Drawn:
             self.asked.append(time_s)
             before = [i for i, t in enumerate(self.instants) if t <= time_s + 1e-6]
             yield self._picture(before[-1] if before else 0)
+
+    def jumps(self) -> list[float]:
+        return self._jumps
 
     def close(self) -> None:
         pass
@@ -177,6 +182,43 @@ def test_where_a_long_video_has_no_key_frames_it_is_decoded() -> None:
     assert sum(rule.startswith("keyframe") for _, rule in got) == 2
     assert [rule for _, rule in got if rule.startswith("fps=0.1 ")]
     assert max(b - a for a, b in itertools.pairwise(times)) <= 20
+
+
+def between(reader: Drawn) -> list[float]:
+    """Instants without a key frame of a film of 300 s, stretches of 2 s."""
+    got = seen(sample(reader, SamplingPlan(max_frames=150)))
+    return [t for t, rule in got if not rule.startswith("keyframe")]
+
+
+def test_between_key_frames_that_show_the_same_nothing_is_decoded() -> None:
+    reader = Drawn(steady(300, fps=2), keys=range(0, 600, 20))
+    assert between(reader) == [295.0]  # after the last one nothing tells
+    assert len(reader.asked) == 1
+
+
+ONE_LIT = [*range(0, 220, 20), 221, *range(240, 600, 20)]
+"""Key frames of which one is lit: that of 110.5 s."""
+
+
+def test_between_key_frames_that_differ_a_little_it_is_looked_once() -> None:
+    reader = Drawn(steady(300, fps=2), lit={(99.0, 300.0): 0.2}, keys=ONE_LIT)
+    assert between(reader) == [105.0, 115.0, 295.0]
+
+
+def test_key_frames_of_two_shots_need_no_look_between() -> None:
+    reader = Drawn(steady(300, fps=2), lit={(99.0, 300.0): 0.9}, keys=ONE_LIT)
+    assert between(reader) == [295.0]
+
+
+def test_a_jump_is_looked_at_a_moment_after() -> None:
+    jumps = [12.0, 203.8, 297.0]
+    reader = Drawn(steady(300, fps=10), keys=range(0, 3000, 100), jumps=jumps)
+    assert between(reader) == pytest.approx([t + 0.2 for t in jumps])
+
+
+def test_key_frames_far_apart_say_nothing_of_what_is_between() -> None:
+    reader = Drawn(steady(300, fps=2), keys=(0, 100))
+    assert len(between(reader)) == 148
 
 
 def test_refine_looks_closer_and_says_where() -> None:

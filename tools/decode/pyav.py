@@ -24,6 +24,11 @@ _BLIND_JUMP_S = 10.0
 """How far ahead a target must be before a container without a full index is asked to seek."""
 
 
+_SPARING = frozenset({"h264"})
+"""Codecs whose frames say for certain whether others lean on them (nal_ref_idc 0, ITU-T H.264). In
+HEVC a frame of a higher temporal layer may."""
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """A picture on its way out: seconds from the stream's start, place in it or -1, pixels."""
@@ -52,6 +57,11 @@ class Source:
         self.stream.thread_type = "AUTO"
         self._sought = False
         self._last: int | None = None
+        self._spares = facts.codec in _SPARING and not facts.counted
+        self._sent: int | None = None
+        self._spared: list[int] = []
+        self.target: int | None = None
+        """Frames before the one on screen at this pts need not be decoded to be shown."""
         self._step = max(1, round(1 / facts.fps / facts.time_base))
 
     def close(self) -> None:
@@ -69,7 +79,8 @@ class Source:
     def seek(self, pts: int) -> None:
         """To a key frame at or before `pts`, as far as the container knows."""
         self.container.seek(pts, stream=self.stream)
-        self._sought, self._last = True, None
+        self._sought, self._last, self._sent = True, None, None
+        self._spared = []
 
     def frames(self) -> Iterator[Shown]:
         """Frames from here on, in strictly growing pts.
@@ -78,15 +89,17 @@ class Source:
         pictures they lean on frames that were never decoded and come out as rubbish.
         """
         floor: int | None = None
+        skipped = 0
         for number, (frame, key_pts) in enumerate(self._decoded()):
             pts = number if self.facts.counted else frame.pts
+            skipped += self._skipped_before(pts)
             if pts is None:
                 pts = self.facts.start if self._last is None else self._last + self._step
             floor = key_pts if floor is None else floor
             if (self._sought and pts < floor) or (self._last is not None and pts <= self._last):
                 continue
             self._last = pts
-            yield Shown(pts, -1 if self._sought else number, frame)
+            yield Shown(pts, -1 if self._sought else number + skipped, frame)
 
     def _decoded(self) -> Iterator[tuple[VideoFrame, int]]:
         """Frames in display order, each with the pts of the key frame that decoding began at."""
@@ -97,8 +110,29 @@ class Source:
                 if not packet.is_keyframe or packet.pts is None:
                     continue
                 key = packet.pts
+            self._spare(packet)
             for frame in frames_of(packet):
                 yield frame, key or 0
+
+    def _spare(self, packet: "Packet[VideoStream]") -> None:
+        """Tells the decoder to leave a frame out if none leans on it and it is not to be shown: one
+        that was sent before is shown later than it, and yet before the target."""
+        if not self._spares or packet.pts is None:
+            return
+        sent = packet.pts if self._sent is None else self._sent
+        spare = self.target is not None and packet.pts < sent <= self.target
+        self.stream.codec_context.skip_frame = "NONREF" if spare else "DEFAULT"
+        if spare:
+            self._spared.append(packet.pts)
+        self._sent = max(sent, packet.pts)
+
+    def _skipped_before(self, pts: int | None) -> int:
+        """How many frames were left out since the last one, which the number of this one counts."""
+        if pts is None or not self._spared:
+            return 0
+        before = sum(spared < pts for spared in self._spared)
+        self._spared = [spared for spared in self._spared if spared > pts]
+        return before
 
     def keyframes(self, min_gap_s: float = 0.0) -> Iterator[Shown]:
         """Key frames only; the rest is read but neither decoded nor converted.
@@ -188,6 +222,7 @@ class At:
         target = self._source.pts(time_s or 0.0)
         if self._worth_a_jump(target):
             self._jump(target)
+        self._source.target = target
         while self._ahead is not None and (self._on is None or self._ahead.pts <= target):
             self._on, self._ahead = self._ahead, next(self._frames, None)
         if self._on is None:

@@ -7,6 +7,7 @@ between say that the decoding moves. The process ends when stdin closes, whateve
 """
 
 import hashlib
+import itertools
 import json
 import os
 import queue
@@ -15,13 +16,17 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
+
+from numpy.typing import NDArray
 
 from videoespresso.errors import VideoError
+from videoespresso.tools.decode.ahead import Ahead, Pictures
 from videoespresso.tools.decode.decord import Decord, fits
+from videoespresso.tools.decode.jumps import jumps
 from videoespresso.tools.decode.pillow import Animation, animation
 from videoespresso.tools.decode.probe import Facts, declared, read_facts
-from videoespresso.tools.decode.pyav import At, Decoded, KeyFrames
+from videoespresso.tools.decode.pyav import At, KeyFrames
 from videoespresso.tools.decode.words import beside, embedded, sound
 
 BEAT_S = 0.1
@@ -37,21 +42,12 @@ CPU_S, CPU_S_A_MB = 600.0, 1.0
 second of 4K takes. The watchdog ends what makes no progress; this ends what makes it for ever."""
 
 
-class Pictures(Protocol):
-    """The stream of pictures of one request."""
-
-    def next(self, time_s: float | None) -> Decoded | None:
-        """The next picture, None at the end."""
-
-    def close(self) -> None:
-        """Closes the file."""
-
-
 class Worker:
     """Answers the requests about one file."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
+        self._lock = threading.Lock()
         self._beat_at = 0.0
         self._streams: dict[int, Pictures] = {}
         self._path = ""
@@ -70,6 +66,7 @@ class Worker:
             "start": self._start,
             "next": self._next,
             "end": self._end,
+            "jumps": self._jumps,
             "embedded": self._embedded,
             "beside": self._beside,
             "sound": self._sound,
@@ -109,7 +106,14 @@ class Worker:
                 self._beat()
         return digest.hexdigest()
 
-    def _start(self, stream: int, kind: str, max_side: int, min_gap_s: float) -> None:
+    def _start(
+        self,
+        stream: int,
+        kind: str,
+        max_side: int,
+        min_gap_s: float,
+        times_s: list[float] | None = None,
+    ) -> None:
         assert self._facts is not None
         if self._other and kind == "keyframes":
             made: Pictures = self._other.keyframes(max_side, min_gap_s)
@@ -119,6 +123,10 @@ class Worker:
             made = KeyFrames(self._path, self._facts, self._beat, max_side, min_gap_s)
         else:
             made = At(self._path, self._facts, self._beat, max_side)
+        if kind == "keyframes":
+            made = Ahead(made, itertools.repeat(None))
+        elif times_s is not None:
+            made = Ahead(made, times_s)
         self._streams[stream] = made
         self._say(started=stream)
 
@@ -133,14 +141,17 @@ class Worker:
             index=picture.index,
             height=height,
             width=width,
-            bytes=picture.rgb.nbytes,
+            data=picture.rgb,
         )
-        self._out.write(picture.rgb.data)
-        self._out.flush()
 
     def _end(self, stream: int) -> None:
         self._streams.pop(stream).close()
         self._say(ended=stream)
+
+    def _jumps(self) -> None:
+        assert self._facts is not None
+        still = isinstance(self._other, Animation)  # every frame of it is a key frame
+        self._say(instants=[] if still else jumps(self._path, self._facts, self._beat))
 
     def _embedded(self, path: str, spans: list[tuple[float, float]]) -> None:
         self._say(lines=embedded(path, spans, self._beat))
@@ -153,9 +164,7 @@ class Worker:
 
     def _sound(self, path: str, start_s: float, end_s: float) -> None:
         samples = sound(path, start_s, end_s, self._beat)
-        self._say(bytes=samples.nbytes)
-        self._out.write(samples.data)
-        self._out.flush()
+        self._say(data=samples)
 
     def _beat(self) -> None:
         now = time.monotonic()
@@ -163,9 +172,15 @@ class Worker:
             self._beat_at = now
             self._say(beat=now)
 
-    def _say(self, **answer: Any) -> None:
-        self._out.write(json.dumps(answer).encode() + b"\n")
-        self._out.flush()
+    def _say(self, data: NDArray[Any] | None = None, **answer: Any) -> None:
+        """Several threads may: an answer and its bytes stay together."""
+        if data is not None:
+            answer["bytes"] = data.nbytes
+        with self._lock:
+            self._out.write(json.dumps(answer).encode() + b"\n")
+            if data is not None:
+                self._out.write(data.data)
+            self._out.flush()
 
 
 def _read(requests: "queue.SimpleQueue[str]") -> None:
