@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from videoespresso.report.progress_bar import ProgressBar
     from videoespresso.settings import Settings
     from videoespresso.tools.base import Finding, ToolRequest
+    from videoespresso.training.run import train
     from videoespresso.types import (
         Box,
         EvidenceStep,
@@ -81,6 +82,7 @@ __all__ = [
     "open_dataset",
     "score",
     "stream",
+    "train",
 ]
 
 
@@ -122,6 +124,7 @@ _LATER = {
     "open_dataset": "graphs.dataset_context",
     "score": "api.score",
     "stream": "api.ask",
+    "train": "training.run",
 }
 """Name -> the module it comes from when it is first used: whoever needs one part, as the decoding
 process of each video does, does not load the others."""

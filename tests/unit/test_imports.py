@@ -23,6 +23,7 @@ ORDER = (
     ("dataset",),
     ("report",),
     ("evaluation",),
+    ("training",),
     ("api",),
     ("testing",),
     ("",),  # videoespresso/__init__.py: the public names

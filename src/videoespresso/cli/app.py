@@ -24,6 +24,7 @@ from videoespresso.cli import (
     models,
     theatre,
     tools,
+    train,
     trust,
 )
 from videoespresso.cli.console import Exit, err, examples, exit_code, leave, say_error, stoppable
@@ -84,7 +85,7 @@ doctor.add_to(app)
 init.add_to(app)
 mcp.add_to(app)
 trust.add_to(app)
-for part in (models, tools, cache, memory, theatre, dataset, eval):
+for part in (models, tools, cache, memory, theatre, dataset, eval, train):
     app.add_typer(part.app)
 app.add_typer(theatre.app, name="synthetic", hidden=True)  # what it was called; until 1.0
 

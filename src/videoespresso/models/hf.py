@@ -76,6 +76,15 @@ class HfChatModel(BaseChatModel):
         return hf_weights.identity(self.path)
 
     @cached_property
+    def _asked(self) -> hf_weights.Shown:
+        return hf_weights.asked_as(self.path)
+
+    @property
+    def schema_in_prompt(self) -> bool:
+        """Whether prompts hold the reply's schema (request.py)."""
+        return self._asked.schema
+
+    @cached_property
     def _loaded(self) -> tuple[Any, Any]:
         """(processor, model in eval mode), loaded at first use."""
         return hf_weights.load(self.path, self.dtype, self.device)
@@ -87,7 +96,7 @@ class HfChatModel(BaseChatModel):
             inputs = hf_weights.caption_inputs(self.path, processor, model, conversations)
             return inputs.to(model.device, dtype=model.dtype)
         inputs = processor.apply_chat_template(
-            [[_message(message, self.max_pixels) for message in one] for one in conversations],
+            [[self._message(message) for message in one] for one in conversations],
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
@@ -95,6 +104,25 @@ class HfChatModel(BaseChatModel):
             **({"processor_kwargs": {"padding": True}} if len(conversations) > 1 else {}),
         )
         return inputs.to(model.device, dtype=model.dtype)
+
+    def _message(self, message: BaseMessage) -> dict[str, Any]:
+        """A LangChain message as transformers' chat templates want it; no text in it is a mark."""
+        role = {"human": "user", "ai": "assistant"}.get(message.type, message.type)
+        content: list[dict[str, Any]] = []
+        blocks = [message.content] if isinstance(message.content, str) else message.content
+        for block in blocks:
+            if isinstance(block, dict) and block.get("type") == "image_url":
+                image = from_data_uri(block["image_url"]["url"])
+                image = hf_weights.shown(image, self._asked.side)
+                content.append({"type": "image", "image": _reduced(image, self.max_pixels)})
+            else:
+                text = block if isinstance(block, str) else str(block.get("text", ""))
+                content.append({"type": "text", "text": hf_weights.neutral(text, self._marks)})
+        return {"role": role, "content": content}
+
+    @cached_property
+    def _marks(self) -> tuple[str, ...]:
+        return hf_weights.control_tokens(self._loaded[0])
 
     def _options(self, stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
         processor, _ = self._loaded
@@ -258,22 +286,6 @@ def _until_end(tokens: list[int], ends: int | list[int] | None) -> list[int]:
     marks = {ends} if isinstance(ends, int) else set(ends or ())
     position = next((k for k, token in enumerate(tokens) if token in marks), len(tokens))
     return tokens[: position + 1]
-
-
-def _message(message: BaseMessage, max_pixels: int) -> dict[str, Any]:
-    """A LangChain message as transformers' chat templates want it."""
-    role = {"human": "user", "ai": "assistant"}.get(message.type, message.type)
-    content: list[dict[str, Any]] = []
-    blocks = [message.content] if isinstance(message.content, str) else message.content
-    for block in blocks:
-        if isinstance(block, str):
-            content.append({"type": "text", "text": block})
-        elif block.get("type") == "image_url":
-            image = from_data_uri(block["image_url"]["url"])
-            content.append({"type": "image", "image": _reduced(image, max_pixels)})
-        else:
-            content.append({"type": "text", "text": str(block.get("text", ""))})
-    return {"role": role, "content": content}
 
 
 def _reduced(image: Image.Image, max_pixels: int) -> Image.Image:

@@ -1,11 +1,14 @@
 """Weights for `hf:`: a model, a LoRA adapter on a base, and captioners that cannot converse."""
 
 import json
+import tomllib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from langchain_core.messages import BaseMessage
+from PIL import Image
 
 from videoespresso.errors import ModelError
 from videoespresso.models.client.messages import from_data_uri
@@ -13,6 +16,8 @@ from videoespresso.models.weights import weights_identity
 
 ADAPTER = "adapter_config.json"
 """The file by which peft's adapters are known."""
+RECIPE = "recipe.toml"
+"""In the folder of a model that was taught here: how (training/recipes.py)."""
 _PROCESSORS = ("processor_config.json", "preprocessor_config.json")
 
 _TASKS = {"florence2": "<DETAILED_CAPTION>", "paligemma": "<image>caption en"}
@@ -45,6 +50,56 @@ def identity(path: str) -> str:
     """Names the weights for keys: those of the base, and of the adapter if there is one."""
     base, adapter = parts(path)
     return weights_identity(base) + (f"+{weights_identity(adapter)}" if adapter else "")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How a model is asked. side: the longer side of a picture in pixels, None as it comes.
+    schema: whether prompts hold the reply's schema; what was taught without it does without."""
+
+    side: int | None = None
+    schema: bool = True
+
+
+def asked_as(path: str) -> Shown:
+    """How a model wants to be asked: as it was taught, where its folder says so."""
+    folder = Path(parts(path)[1] or path).expanduser()
+    try:
+        found = tomllib.loads((folder / RECIPE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return Shown()
+    side, schema = found.get("side"), found.get("schema_in_prompt", True)
+    return Shown(side if isinstance(side, int) and side > 0 else None, schema is not False)
+
+
+def shown(image: Image.Image, side: int | None) -> Image.Image:
+    """The picture with no side longer than that, its shape kept."""
+    longest = max(image.size)
+    if side is None or longest <= side:
+        return image
+    width, height = (max(1, round(length * side / longest)) for length in image.size)
+    return image.resize((width, height))
+
+
+def control_tokens(processor: Any) -> tuple[str, ...]:
+    """What a model reads as a mark and not as text: special tokens, and those that stand for
+    pictures and films; longest first."""
+    tokenizer = processor.tokenizer
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    names = {str(token) for token in added.values() if getattr(token, "special", False)}
+    names |= set(tokenizer.all_special_tokens)
+    media = ("image_token", "video_token", "audio_token", "fake_image_token", "global_image_tag",
+             "start_image_token", "end_image_token")  # fmt: skip
+    names |= {str(getattr(processor, name, "") or "") for name in media}
+    return tuple(sorted((n for n in names if len(n) > 1), key=len, reverse=True))
+
+
+def neutral(text: str, tokens: Sequence[str]) -> str:
+    """Somebody's text in which nothing is a mark: a space is put behind each mark's first letter,
+    so that it reads as it did."""
+    while found := next((token for token in tokens if token in text), None):
+        text = text.replace(found, f"{found[0]} {found[1:]}")
+    return text
 
 
 def load(path: str, dtype: str, device: str) -> tuple[Any, Any]:
@@ -85,11 +140,20 @@ def load(path: str, dtype: str, device: str) -> tuple[Any, Any]:
         raise ModelError(
             f"hf:{path} cannot be loaded: {_first(error)}", hint="Install what it names."
         ) from error
+    agree(processor, model)
     tokenizer = processor.tokenizer
     tokenizer.padding_side = "left"  # what is generated follows the prompt at once
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return processor, model.to(device).eval()
+
+
+def agree(processor: Any, model: Any) -> None:
+    """LLaVA-OneVision counts a picture's tiles twice, in its processor and in its configuration:
+    where an adapter brings a processor of its own, that one holds."""
+    grids = getattr(getattr(processor, "image_processor", None), "image_grid_pinpoints", None)
+    if grids and hasattr(model.config, "image_grid_pinpoints"):
+        model.config.image_grid_pinpoints = grids
 
 
 def _adapted(model: Any, path: str, adapter: str) -> Any:

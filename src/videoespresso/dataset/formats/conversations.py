@@ -96,6 +96,23 @@ def select_conversation(item: DatasetItem, replies: Replies) -> Conversation:
     return (*_system("selector", replies), prompt, Message("assistant", (reply,)))
 
 
+def caption_conversations(item: DatasetItem) -> Iterator[Conversation]:
+    """The captioner's, one a core frame that has a picture and a caption. Raises Unusable for a
+    record without any."""
+    frames = [f for f in item.core_frames if f.image and (f.captioned or f.caption)]
+    if not frames:
+        raise Unusable("no core frame with a picture and a caption")
+    for frame in frames:
+        prompt = Message("user", prompt_parts.caption_parts(Medium(frame.image)))
+        reply = prompt_parts.one_line(frame.captioned or frame.caption)
+        yield (*_system("captioner", "json"), prompt, Message("assistant", (reply,)))
+
+
+def core_places(item: DatasetItem) -> set[int]:
+    """The captions of the core frames, by position. Raises Unusable where one has none."""
+    return {_place(frame, item) for frame in item.core_frames}
+
+
 def _place(frame: KeyFrame, item: DatasetItem) -> int:
     """The caption of a core frame, by its frame or its instant."""
     for at, caption in enumerate(item.captions):
@@ -122,11 +139,11 @@ def _prompt(item: DatasetItem, replies: Replies, shows: Shows) -> tuple[Part, ..
         )
     if not item.core_frames or not all(frame.image for frame in item.core_frames):
         raise Unusable("no core frames", "a core frame has no image")
-    shown = [_shown(item, n, replies) for n in range(len(item.core_frames))]
-    return prompt_parts.evidence_parts(item.question, shown)
+    frames = [shown(item, n, replies) for n in range(len(item.core_frames))]
+    return prompt_parts.evidence_parts(item.question, frames)
 
 
-def _shown(item: DatasetItem, number: int, replies: Replies) -> prompt_parts.Shown[Medium]:
+def shown(item: DatasetItem, number: int, replies: Replies) -> prompt_parts.Shown[Medium]:
     """A core frame: with caption and boxes as at run time, without them as in the paper."""
     frame = item.core_frames[number]
     picture = Medium(frame.image)

@@ -1,24 +1,18 @@
 """Each target: the files it has and what goes into them, record by record."""
 
 import contextlib
-import functools
-import io
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, cast, get_args
 
-from PIL import Image
-
 from videoespresso.dataset import records_io
 from videoespresso.dataset.formats import conversations, parquet, release, trainers
 from videoespresso.dataset.formats.conversion_report import Report, Unusable
+from videoespresso.dataset.formats.media import Media
 from videoespresso.dataset.formats.reading import Placed
 from videoespresso.dataset.formats.released_boxes import RELEASED, Scale
-from videoespresso.dataset.formats.timestamps import below
-from videoespresso.dataset.inspect.validate import FAULTS, decode
 from videoespresso.dataset_record import DatasetItem
 from videoespresso.errors import UserError
 
@@ -51,8 +45,6 @@ IN_FOLDER: dict[Target, tuple[str, ...]] = {
     "ms-swift": STAGES,
 }
 """Files of the other targets, in the folder that `--out` names."""
-KEPT = 4096
-"""Images remembered as pictures."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +178,7 @@ def _list(records: Iterable[Any], target: IO[bytes]) -> None:
 
 def _parquet(job: Job) -> None:
     parquet.needed()
-    media = _Media(job.choices)
+    media = _media(job.choices)
 
     def row(item: DatasetItem) -> dict[str, Any]:
         return parquet.row(item, [media.picture(frame.image) for frame in item.core_frames])
@@ -197,7 +189,7 @@ def _parquet(job: Job) -> None:
 
 
 def _reasoner(job: Job) -> None:
-    media, shaped = _Media(job.choices), trainers.trl if job.to == "trl" else trainers.tagged
+    media, shaped = _media(job.choices), trainers.trl if job.to == "trl" else trainers.tagged
     replies, shows = job.choices.replies, job.choices.shows
 
     def rows(item: DatasetItem) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -229,63 +221,5 @@ def _selector(job: Job) -> None:
         _refuse_empty(job)
 
 
-class _Media:
-    """Finds the files that records name."""
-
-    def __init__(self, choices: Choices) -> None:
-        self._choices = choices
-        self._fault = functools.lru_cache(KEPT)(_fault)  # neighbouring records share their frames
-
-    def found(self, conversation: conversations.Conversation) -> conversations.Conversation:
-        """The same with paths that can be opened. Raises Unusable for a file that is missing, and
-        for an image that is no picture."""
-        return tuple(
-            conversations.Message(message.role, tuple(self._part(part) for part in message.parts))
-            for message in conversation
-        )
-
-    def picture(self, path: str) -> parquet.Picture | None:
-        """A core frame for Parquet: inside, under its own name, or a path that can be opened.
-
-        None for a frame that names no image. Raises Unusable for a file that is missing or cannot
-        be read.
-        """
-        if not path:
-            return None
-        file = self._file("image", path)
-        if not self._choices.embed:
-            return parquet.Picture(None, file)
-        try:
-            data = Path(file).read_bytes()
-            with Image.open(io.BytesIO(data)) as picture:
-                decode(picture)
-        except FAULTS as error:
-            raise Unusable("image cannot be read", f"{file}: {error}") from error
-        return parquet.Picture(data, path)
-
-    def _part(self, part: conversations.Part) -> conversations.Part:
-        if isinstance(part, str):
-            return part
-        return conversations.Medium(self._file(part.kind, part.path), part.kind)
-
-    def _file(self, kind: str, path: str) -> str:
-        root = self._choices.images if kind == "image" else self._choices.videos
-        if root is None and not self._choices.local:
-            return path
-        file = Path(path) if root is None else below(root, path)
-        if file is None:
-            raise Unusable(f"{kind} outside its folder", path)
-        if not file.is_file():
-            raise Unusable(f"{kind} not found", str(file))
-        if kind == "image" and (fault := self._fault(file)):
-            raise Unusable("image cannot be read", f"{file}: {fault}")
-        return os.path.abspath(file)
-
-
-def _fault(file: Path) -> str:
-    """Why a file is no picture, by its first bytes; "" for one that is."""
-    try:
-        with Image.open(file):
-            return ""
-    except FAULTS as error:
-        return str(error)
+def _media(choices: Choices) -> Media:
+    return Media(choices.images, choices.videos, local=choices.local, embed=choices.embed)

@@ -1,0 +1,71 @@
+"""`MODEL_CARD.md`: what a model was taught from, how, and what it scores."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from videoespresso.training.recipes import Kept
+
+FILE: Final = "MODEL_CARD.md"
+
+
+def write(done: Mapping[str, Any], kept: Kept, out: Path) -> None:
+    """Writes the card into a run's folder. Raises OSError."""
+    if done["score"] is None:
+        score = "No validation records: nothing is known of how well it answers."
+    else:
+        score = (
+            f"{done['measure']}: {done['score']:.3f} (95 % {done['low']:.3f} to "
+            f"{done['high']:.3f}, n = {done['n']} validation rows, asked as at run time), at step "
+            f"{done['best_step']}, whose adapter is kept because it answered best: its score "
+            f"is a little too high. "
+            f"Replies that cannot be read: {done['unparsable']:.1%}."
+        )
+    left = ", ".join(f"{n} {why}" for why, n in done["left_out"].items()) or "none"
+    recipe = "\n".join(
+        f"| {name} | {value} |"
+        for name, value in kept.recipe.model_dump().items()
+        if value is not None
+    )
+    leak = (
+        f"\n{len(done['leaked'])} rows are of videos that another part has, too.\n"
+        if done["leaked"]
+        else ""
+    )
+    text = f"""# {kept.recipe.stage}, taught with VideoEspresso
+
+A LoRA adapter; `hf:` finds its base.
+
+- base: `{kept.base}` (weights {kept.base_weights}); licence: {licence(kept.base)}
+- began with: `{kept.start}`
+- data: {done["rows"]} rows, sha256 {kept.data}; left out: {left}; too long: {done["dropped"]}
+- {done["steps"]} steps, last loss {done["loss"]}
+{leak}
+## Scores
+
+{score}
+
+## Recipe
+
+| value | |
+|---|---|
+{recipe}
+| learning_rate used | {kept.learning_rate} |
+"""
+    (out / FILE).write_text(text, encoding="utf-8")
+
+
+def licence(base: str) -> str:
+    """The base's licence as its own card says it, "not said" where it does not."""
+    folder = Path(base)
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if isinstance(config.get("license"), str):
+            return str(config["license"])
+        for line in (folder / "README.md").read_text(encoding="utf-8").splitlines():
+            if line.startswith("license:"):
+                return line.partition(":")[2].strip()
+    except (OSError, ValueError):
+        pass
+    return "not said; see the base's own page"

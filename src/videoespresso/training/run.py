@@ -1,0 +1,376 @@
+"""`train`: a run from its data to an adapter that `hf:` loads."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from videoespresso.dataset.interrupt import interruptible
+from videoespresso.errors import MemoryStoreError, ModelOutputError, UserError
+from videoespresso.memory.private import private_folder
+from videoespresso.models.hf_weights import ADAPTER
+from videoespresso.settings import Settings
+from videoespresso.training import card, recipes
+from videoespresso.training import data as records
+from videoespresso.training.base import Base, device_of, find, model_of, needed, processor_of
+from videoespresso.training.data import Data, Row
+from videoespresso.training.families import Chat, ends_of
+from videoespresso.training.recipes import Kept, Line, Recipe, Stage
+from videoespresso.training.rows import Collator, Length, lengths, refuse_long
+from videoespresso.training.trainer import (
+    BEST,
+    CHECKPOINTS,
+    LOG,
+    Progress,
+    Watch,
+    config_of,
+    make,
+    quiet,
+    steps_of,
+)
+from videoespresso.training.validation import MEASURE, Examiner, Scores
+from videoespresso.types import Record
+
+GENERATED: Final = "generated.jsonl"
+
+
+class Trained(Record):
+    """What a run came to. out: the folder, `hf:OUT` from now on. rows: learned from; dropped: too
+    long. resumed: the step it went on from, 0 for a new run. score: of the adapter that is kept, on
+    n validation rows, None without any; low, high: its 95 % interval."""
+
+    out: str
+    stage: Stage
+    steps: int
+    rows: int
+    dropped: int
+    resumed: int
+    loss: float | None
+    best_step: int | None
+    score: float | None
+    low: float | None
+    high: float | None
+    n: int
+    unparsable: float | None
+    measure: str
+    left_out: dict[str, int]
+    leaked: tuple[str, ...]
+    seconds: float
+
+
+class Prepared(Record):
+    """What is known before the first step. lines: the recipe's values with their sources."""
+
+    rows: int
+    validation: int
+    steps: int
+    split: str
+    lines: tuple[Line, ...]
+
+
+def train(
+    stage: Stage,
+    source: str | Path,
+    *,
+    base: str,
+    out: str | Path,
+    config: str | Path | None = None,
+    allow_leak: bool = False,
+    threads: int = 1,
+    settings: Settings | Mapping[str, Any] | None = None,
+    on_start: Callable[[Prepared], None] = lambda _: None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    **recipe: Any,
+) -> Trained:
+    """Teaches a model one stage from a dataset, or goes on with a run that was stopped.
+
+    source: a dataset's folder, one of `dataset split`, or one of `--to trl`. base: `hf:PATH`, a
+    model or an adapter on one, which is gone on with. recipe: values of `training.recipes.Recipe`,
+    above those of the file `config`. threads: of torch on a CPU; more than the free cores make it
+    slower. What is learned is the reply and its end; no row is ever cut.
+
+    Ctrl-C finishes the step, keeps it, and raises KeyboardInterrupt. Raises SettingsError for a
+    missing package, a base or a value that cannot be used; UserError for data without what the
+    stage needs, a row that is too long, an `out` of another recipe, and a loss that is no number;
+    MemoryStoreError where the disk is full.
+    """
+    chosen, given = recipes.recipe_of(stage, recipe, config)
+    found = records.load(source, stage, allow_leak=allow_leak)
+    needed()
+    start = find(base)
+    folder = Path(out)
+    kept = _kept(chosen, start, found)
+    if done := _opened(folder, kept, found):
+        return done
+    return _Run(chosen, given, start, found, folder, kept, settings, threads).run(
+        on_start, on_progress
+    )
+
+
+def _kept(recipe: Recipe, start: Base, data: Data) -> Kept:
+    return Kept(
+        recipe=recipe,
+        base=start.where,
+        base_weights=start.weights,
+        start=f"{start.where}+{Path(start.adapter).resolve()}" if start.adapter else start.where,
+        data=data.sha,
+        learning_rate=recipe.rate(start.parameters),
+        side=recipe.side,
+    )
+
+
+def _opened(folder: Path, kept: Kept, data: Data) -> Trained | None:
+    """Makes the folder, or finds it as this very run left it; what came of it, where it is done.
+
+    Raises UserError for a folder that holds something else.
+    """
+    known = recipes.read(folder) if folder.is_dir() else None
+    if known is None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} holds something else", hint="Give --out a new folder.")
+    if known is not None and (differences := kept.same(known)):
+        raise UserError(
+            f"{folder} is a run of another recipe ({'; '.join(differences[:3])})",
+            hint="Give --out a new folder, or the values that it began with.",
+        )
+    last = _last(folder / LOG) if known is not None else {}
+    if (folder / ADAPTER).is_file() and "done" in last:
+        return Trained.model_validate(last["done"])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        recipes.write(kept, folder)
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be written: {error.strerror}", hint="Give another --out."
+        ) from error
+    return None
+
+
+def _last(file: Path) -> dict[str, Any]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+        found = json.loads(lines[-1])
+    except (OSError, ValueError, IndexError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+class _Run:
+    def __init__(
+        self,
+        recipe: Recipe,
+        given: Mapping[str, Any],
+        base: Base,
+        data: Data,
+        out: Path,
+        kept: Kept,
+        settings: Settings | Mapping[str, Any] | None,
+        threads: int,
+    ) -> None:
+        self.recipe, self.given, self.base, self.data = recipe, given, base, data
+        self.out, self.kept, self.threads = out, kept, threads
+        self.cache = cache_folder(settings)
+        self.device = device_of(base)
+        self.machines = int(os.environ.get("WORLD_SIZE", "1"))
+
+    def run(
+        self, on_start: Callable[[Prepared], None], on_progress: Callable[[Progress], None]
+    ) -> Trained:
+        import torch
+
+        began = time.monotonic()
+        if not self.device.startswith("cuda"):
+            torch.set_num_threads(self.threads)
+        recipe, processor = self.recipe, processor_of(self.base, self.recipe.side)
+        train, dropped = self._fitting(processor, self.data.train)
+        validation, _ = self._fitting(processor, self.data.validation[: recipe.validation])
+        steps, passes = steps_of(recipe, len(train), self.machines)
+        lines = tuple(recipes.table(recipe, self.given, self.base.parameters))
+        on_start(
+            Prepared(
+                rows=len(train),
+                validation=len(validation),
+                steps=steps,
+                split=self.data.split,
+                lines=lines,
+            )
+        )
+        with quiet():
+            model = model_of(self.base, recipe, processor).to(self.device)
+        chat = Chat(processor, ends_of(model, processor.tokenizer))
+        examiner = Examiner(str(self.out), processor, model, recipe.stage, recipe.side)
+        if recipe.stage == "answer" and recipe.evidence != "gold":
+            train = self._with_evidence(model, examiner, train)
+            if recipe.evidence == "generated":
+                validation = self._with_evidence(model, examiner, validation)
+        watch = Watch(on_progress)
+        config = config_of(recipe, self.out, steps, passes, self.kept.learning_rate, self.device)
+        scored = [row for row in validation if row.item is not None]
+        if not validation:
+            config.eval_strategy = "no"
+        else:
+            config.load_best_model_at_end = True
+            config.metric_for_best_model = BEST if scored else "eval_loss"
+            config.greater_is_better = bool(scored)
+        collator = Collator(chat, [*train, *validation], recipe.side)
+        trainer = make(
+            model, config, collator, (len(train), len(validation)), processor, watch, self.out,
+            recipe.batch,
+        )  # fmt: skip
+        if scored:
+            trainer.examiner, trainer.examined = examiner, scored
+        resumed = self._taught(trainer, watch)
+        if watch.stopped and trainer.state.global_step < steps:
+            raise KeyboardInterrupt
+        return self._finished(trainer, model, processor, len(train), dropped, resumed, began)
+
+    def _fitting(self, processor: Any, rows: Sequence[Row]) -> tuple[list[Row], int]:
+        """The rows that fit, and how many do not. Raises UserError unless these may be dropped."""
+        counted = count(self.base, self.recipe, processor, rows, self.cache)
+        if self.recipe.too_long == "refuse":
+            refuse_long(zip(rows, counted, strict=True), self.recipe.max_tokens)
+        fit = [r for r, n in zip(rows, counted, strict=True) if n.tokens <= self.recipe.max_tokens]
+        if rows and not fit:
+            raise UserError("every row is too long", hint="Raise --max-tokens or lower --side.")
+        return fit, len(rows) - len(fit)
+
+    def _taught(self, trainer: Any, watch: Watch) -> int:
+        """Runs the trainer; the step it went on from."""
+        from transformers.trainer_utils import get_last_checkpoint
+
+        place = self.out / CHECKPOINTS
+        last = get_last_checkpoint(str(place)) if place.is_dir() else None
+        try:
+            with interruptible(watch.ask_to_stop), quiet():
+                trainer.train(resume_from_checkpoint=last)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise MemoryStoreError(
+                f"the disk of {self.out} is full",
+                hint="Free it; the same command goes on from the last whole checkpoint.",
+            ) from error
+        return int(last.rpartition("-")[2]) if last else 0
+
+    def _with_evidence(self, model: Any, examiner: Examiner, rows: list[Row]) -> list[Row]:
+        """Rows whose evidence stage 1 has written, all or (mixed) every other one by its id; where
+        it wrote none that can be read, the record's own stays. Written once to generated.jsonl."""
+        import torch
+
+        file, known = self.out / GENERATED, {}
+        if file.is_file():
+            for line in file.read_text(encoding="utf-8").splitlines():
+                try:
+                    found = json.loads(line)
+                    known[found["key"]] = found["text"]
+                except (ValueError, KeyError):
+                    continue
+        made = []
+        model.eval()
+        with file.open("a", encoding="utf-8") as log, torch.no_grad():
+            for row in rows:
+                if row.item is None or (self.recipe.evidence == "mixed" and not _chosen(row.id)):
+                    made.append(row)
+                    continue
+                key = self._evidence_key(row)
+                if key not in known:
+                    try:
+                        known[key] = examiner.evidence(row, row.item)
+                    except ModelOutputError:
+                        known[key] = ""
+                    entry = {"key": key, "id": row.id, "text": known[key]}
+                    log.write(json.dumps(entry, ensure_ascii=False) + "\n")
+                    log.flush()
+                made.append(records.with_evidence(row, known[key]) if known[key] else row)
+        return made
+
+    def _evidence_key(self, row: Row) -> str:
+        asked = repr((self.kept.start, self.kept.base_weights, row.conversation[:2]))
+        return hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+
+    def _finished(
+        self,
+        trainer: Any,
+        model: Any,
+        processor: Any,
+        rows: int,
+        dropped: int,
+        resumed: int,
+        began: float,
+    ) -> Trained:
+        """Writes the adapter, its processor and the card; the checkpoints go."""
+        log = [json.loads(x) for x in (self.out / LOG).read_text(encoding="utf-8").splitlines()]
+        losses = [line["loss"] for line in log if "loss" in line]
+        best = trainer.state.best_global_step if trainer.state.best_metric is not None else None
+        scored = next((x for x in reversed(log) if x["step"] == best and "eval_score" in x), None)
+        n = int(scored["eval_n"]) if scored else 0
+        low, high = interval(scored["eval_score"], n) if scored and n else (None, None)
+        done = Trained(
+            out=str(self.out),
+            stage=self.recipe.stage,
+            steps=trainer.state.global_step,
+            rows=rows,
+            dropped=dropped,
+            resumed=resumed,
+            loss=losses[-1] if losses else None,
+            best_step=best,
+            score=scored["eval_score"] if scored else None,
+            low=low,
+            high=high,
+            n=n,
+            unparsable=scored["eval_unparsable"] if scored else None,
+            measure=MEASURE[self.recipe.stage],
+            left_out=self.data.left_out,
+            leaked=self.data.leaked,
+            seconds=time.monotonic() - began,
+        )
+        if trainer.is_world_process_zero():
+            model.save_pretrained(self.out)
+            processor.save_pretrained(self.out)
+            (self.out / "README.md").unlink(missing_ok=True)  # peft's card, with nothing in it
+            card.write(done.model_dump(), self.kept, self.out)
+            with (self.out / LOG).open("a", encoding="utf-8") as file:
+                line = {"step": done.steps, "done": done.model_dump(mode="json")}
+                file.write(json.dumps(line) + "\n")
+            shutil.rmtree(self.out / CHECKPOINTS, ignore_errors=True)
+        return done
+
+
+def interval(mean: float, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a mean of n values in 0-1; exact for right and wrong, wide for
+    graded ones."""
+    from videoespresso.statistics import wilson
+
+    found = wilson(round(mean * n), n)
+    assert found.low is not None
+    assert found.high is not None
+    return found.low, found.high
+
+
+def count(
+    base: Base, recipe: Recipe, processor: Any, rows: Sequence[Row], cache: Path
+) -> list[Length]:
+    """The length of each row by the base's own processor."""
+    collator = Collator(Chat(processor), rows, recipe.side)
+    return lengths(collator, rows, f"{base.where} {base.weights} {recipe.side}", cache)
+
+
+def cache_folder(settings: Settings | Mapping[str, Any] | None) -> Path:
+    """Where the lengths of rows are kept."""
+    from videoespresso.settings import settings_of
+
+    folder = settings_of(settings).cache_dir / "training"
+    private_folder(folder)
+    return folder
+
+
+def _chosen(name: str) -> bool:
+    """Every other row, by its id."""
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[0] < 128
+
+
+__all__ = ["Prepared", "Progress", "Scores", "Trained", "train"]

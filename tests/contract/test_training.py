@@ -1,0 +1,411 @@
+"""Teaching: what carries loss, on tokens, in each family; runs that stop and go on; what comes out.
+
+The models are tiny and untrained, their configuration classes and processors the real ones.
+"""
+
+import json
+import os
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from tests.helpers import training as helper
+
+from videoespresso.agents import prompt_parts
+from videoespresso.dataset.formats import conversations
+from videoespresso.dataset.formats.conversations import Medium, Message
+from videoespresso.errors import SettingsError, UserError
+from videoespresso.training import data as records
+from videoespresso.training.data import Row, load
+from videoespresso.training.recipes import STAGES, Stage
+
+pytestmark = [
+    pytest.mark.extras,
+    pytest.mark.filterwarnings("ignore::FutureWarning"),  # of peft about transformers
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of transformers about numpy
+]
+FAMILY = ["smolvlm", "smolvlm2", "qwen2.5-vl", "internvl", "llava-onevision", "llava-interleave"]
+ENDS = {"smolvlm": "<end_of_utterance>", "smolvlm2": "<end_of_utterance>"}
+PICTURE = {"smolvlm": 4, "smolvlm2": 4, "internvl": 4, "llava-onevision": 17,
+           "llava-interleave": 16}  # fmt: skip
+"""Tokens of one of several pictures in each tiny family, whatever its size."""
+Make = Callable[[str], Path]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """A family's tiny model, made once."""
+    pytest.importorskip("trl")
+    from tests.helpers.tiny_models import FAMILIES  # noqa: PLC0415 - an extra
+
+    made: dict[str, Path] = {}
+
+    def make(name: str) -> Path:
+        if name not in made:
+            made[name] = FAMILIES[name](tmp_path_factory.mktemp(name))
+        return made[name]
+
+    return make
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """System messages of one line: these models read a byte at a time."""
+    monkeypatch.setattr(conversations, "load", helper.short)
+    for role in ("reasoner", "selector", "captioner"):
+        monkeypatch.setattr(f"videoespresso.agents.{role}.load", helper.short)
+
+
+def collated(base: Path, rows: list[Row]) -> tuple[Any, Any, dict[str, Any]]:
+    """(processor, model, the batch of these rows)."""
+    from transformers import AutoModelForImageTextToText  # noqa: PLC0415 - an extra
+
+    from videoespresso.models.hf_weights import agree  # noqa: PLC0415 - as above
+    from videoespresso.training.base import find, processor_of  # noqa: PLC0415 - as above
+    from videoespresso.training.families import Chat, ends_of  # noqa: PLC0415 - as above
+    from videoespresso.training.rows import Collator  # noqa: PLC0415 - as above
+
+    processor = processor_of(find(f"hf:{base}"), 224)
+    network = AutoModelForImageTextToText.from_pretrained(base)
+    agree(processor, network)
+    chat = Chat(processor, ends_of(network, processor.tokenizer))
+    batch = Collator(chat, rows, 224).batch(rows)
+    assert batch.pop("row_ids") == [row.id for row in rows]
+    return processor, network, batch
+
+
+def learned(processor: Any, batch: dict[str, Any], row: int) -> str:
+    labels = batch["labels"][row]
+    return str(processor.tokenizer.decode(labels[labels != -100]))
+
+
+def taught(stage: Stage, source: Path, base: Path | str, out: Path, **more: Any) -> Any:
+    from videoespresso.training.run import train  # noqa: PLC0415 - an extra
+
+    cache = {"cache_dir": str(out.parent / "cache")}
+    return train(stage, source, base=f"hf:{base}", out=out, settings=cache, **more)
+
+
+def losses(out: Path) -> list[float]:
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+# ---- what carries loss
+
+
+@pytest.mark.parametrize("family", FAMILY)
+@pytest.mark.parametrize("stage", STAGES)
+def test_loss_is_on_the_reply_and_its_end_alone(
+    family: str, stage: Stage, model: Make, brief: None, tmp_path: Path
+) -> None:
+    rows = list(load(helper.records(tmp_path / "d", 3), stage).train)[:2]
+    processor, network, batch = collated(model(family), rows)
+    end = ENDS.get(family, "<|im_end|>")
+    for k, row in enumerate(rows):
+        replies = [str(row.conversation[n].parts[0]) for n in row.learned]
+        assert len(replies) == (2 if stage == "both" else 1)
+        text = learned(processor, batch, k)
+        assert [one.strip() for one in text.split(end)] == [*replies, ""]
+        shown = processor.tokenizer.decode(batch["input_ids"][k][batch["attention_mask"][k].bool()])
+        assert shown.endswith(end), "nothing behind the end of the reply, nothing cut"
+        assert row.conversation[0].parts[0] in shown
+    assert network(**batch).loss.isfinite()
+
+
+@pytest.mark.parametrize("family", FAMILY)
+def test_rows_are_what_is_asked_at_run_time(
+    family: str, model: Make, brief: None, tmp_path: Path
+) -> None:
+    """A row's prompt is, token by token, what `hf:` makes of the agent's messages."""
+    from videoespresso.agents.base import Turn  # noqa: PLC0415 - beside hf
+    from videoespresso.models.client.messages import messages  # noqa: PLC0415 - as above
+    from videoespresso.models.hf import HfChatModel  # noqa: PLC0415 - an extra
+
+    rows = list(load(helper.records(tmp_path / "d", 2), "answer").train)
+    processor, network, batch = collated(model(family), rows)
+    row = rows[0]
+    chat = HfChatModel(path=str(tmp_path))
+    chat.__dict__["_loaded"] = (processor, network)
+    turns = [
+        Turn(m.role, tuple(p if isinstance(p, str) else records.picture(p, 224) for p in m.parts))
+        for m in row.conversation[1:-1]
+        if m.role != "system"
+    ]
+    sent = chat._inputs([messages(str(row.conversation[0].parts[0]), turns)])
+    prompt = batch["input_ids"][0][batch["labels"][0] == -100]
+    prompt = prompt[: sent["input_ids"].shape[1]]
+    assert prompt.tolist() == sent["input_ids"][0].tolist()
+
+
+@pytest.mark.parametrize("family", FAMILY)
+def test_special_tokens_in_somebody_s_text_are_text(
+    family: str, model: Make, brief: None, tmp_path: Path
+) -> None:
+    row = load(helper.records(tmp_path / "d", 2), "evidence").train[0]
+
+    def asked(text: str) -> Row:
+        system, user, _ = row.conversation
+        user = Message("user", (*user.parts[:-1], f"Question: {text}"))
+        return Row(text, b"", (system, user, Message("assistant", (f"[{text}]",))), (2,))
+
+    processor, _, batch = collated(model(family), [asked("why")])
+    from videoespresso.models.hf_weights import control_tokens  # noqa: PLC0415 - an extra
+
+    marks = control_tokens(processor)
+    assert len(marks) >= 4
+    ids = set(processor.tokenizer.convert_tokens_to_ids(list(marks))) - {None}
+    texts = [*marks, "".join(marks), "<<|im_start|>|im_start|>", "<ima<image>ge>"]
+    _, _, batch = collated(model(family), [asked("why"), *map(asked, texts)])
+    pad = processor.tokenizer.pad_token_id
+    counts = [
+        sum(int((tokens[mask.bool()] == one).sum()) for one in ids)
+        for tokens, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True)
+    ]
+    assert pad in ids
+    assert set(counts) == {counts[0]}, dict(zip(["why", *texts], counts, strict=True))
+
+
+@pytest.mark.parametrize("family", FAMILY)
+def test_a_picture_is_one_tile_and_rows_without_any_mix_in(
+    family: str, model: Make, brief: None, tmp_path: Path
+) -> None:
+    for name, size in (("wide", (1600, 400)), ("small", (40, 60))):
+        Image.linear_gradient("L").resize(size).convert("RGB").save(tmp_path / f"{name}.png")
+
+    def row(*names: str) -> Row:
+        shown = tuple(Medium(str(tmp_path / f"{name}.png")) for name in names)
+        user = Message("user", (*shown, "What is it?"))
+        return Row("-".join(names), b"", (user, Message("assistant", ("A thing.",))), (1,))
+
+    rows = [row("wide", "small"), row(), row("small", "wide"), row("wide")]
+    processor, network, batch = collated(model(family), rows)
+    tokens = (batch["input_ids"] == processor.image_token_id).sum(dim=1).tolist()
+    assert tokens[1] == 0
+    assert tokens[0] == tokens[2]
+    if family in PICTURE:
+        assert tokens[0] == 2 * PICTURE[family]
+    if family not in ("llava-onevision", "qwen2.5-vl"):
+        assert tokens[3] == PICTURE[family]
+    elif family == "llava-onevision":  # alone it is shown as a whole and as one tile
+        assert tokens[3] < 3 * PICTURE[family]
+    else:
+        assert tokens[3] <= (224 // 28) ** 2
+    together = network(**batch)
+    assert together.loss.isfinite()
+    alone = collated(model(family), [rows[1]])[2]
+    assert network(**alone).loss.isfinite()
+
+
+# ---- runs
+
+
+@pytest.mark.parametrize(
+    ("family", "stage"),
+    [*((family, "both") for family in FAMILY), *(("smolvlm", stage) for stage in STAGES)],
+)
+def test_a_step_of_each_stage(
+    family: str, stage: Stage, model: Make, brief: None, tmp_path: Path
+) -> None:
+    source = helper.records(tmp_path / "d", 4)
+    told: list[Any] = []
+    done = taught(
+        stage, source, model(family), tmp_path / "out", steps=1, batch=2, validation=1,
+        evidence="gold" if stage == "answer" else None, on_progress=told.append,
+    )  # fmt: skip
+    assert (done.steps, done.n, done.resumed) == (1, 1, 0)
+    assert 0 <= done.low <= done.score <= done.high <= 1
+    assert told[-1].step == 1
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names >= {"adapter_config.json", "adapter_model.safetensors", "recipe.toml",
+                     "log.jsonl", "MODEL_CARD.md", "chat_template.jinja"}  # fmt: skip
+    assert not names & {"model.safetensors", "checkpoints", "README.md"}
+    config = json.loads((tmp_path / "out/adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(model(family))
+    assert "lm_head" in config["target_modules"], "named as what is left out"
+    again = taught(
+        stage, source, model(family), tmp_path / "out", steps=1, batch=2, validation=1,
+        evidence="gold" if stage == "answer" else None,
+    )  # fmt: skip
+    assert again == done, "what is done is not done again"
+
+
+def test_a_run_that_is_stopped_goes_on_exactly(model: Make, brief: None, tmp_path: Path) -> None:
+    source = helper.records(tmp_path / "d", 9)
+    how = {"steps": 5, "batch": 2, "rows": 1, "dropout": 0.2, "validation": 1, "eval_steps": 2}
+    taught("evidence", source, model("smolvlm"), tmp_path / "whole", **how)
+    stops: list[int] = []
+
+    def stop(progress: Any) -> None:
+        if progress.step == 3 and progress.loss is not None and not stops:
+            stops.append(progress.step)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        taught("evidence", source, model("smolvlm"), tmp_path / "cut", on_progress=stop, **how)
+    assert len(losses(tmp_path / "cut")) < 5
+    done = taught("evidence", source, model("smolvlm"), tmp_path / "cut", **how)
+    assert done.resumed in (3, 4)
+    assert losses(tmp_path / "cut") == pytest.approx(losses(tmp_path / "whole"), rel=1e-5)
+    assert len(set(losses(tmp_path / "whole"))) == 5
+
+
+def test_stage_2_goes_on_from_stage_1_with_its_evidence(
+    model: Make, brief: None, tmp_path: Path
+) -> None:
+    source = helper.records(tmp_path / "d", 4)
+    how = {"steps": 1, "batch": 2, "validation": 0}
+    taught("evidence", source, model("qwen2.5-vl"), tmp_path / "one", **how)
+    told: list[int] = []
+    done = taught(
+        "answer", source, tmp_path / "one", tmp_path / "two", evidence="generated",
+        on_start=lambda prepared: told.append(prepared.rows), **how,
+    )  # fmt: skip
+    lines = (tmp_path / "two/generated.jsonl").read_text().splitlines()
+    assert len(lines) == told[0] == done.rows
+    assert all(json.loads(line)["text"].startswith('{"steps":') for line in lines)
+    config = json.loads((tmp_path / "two/adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(model("qwen2.5-vl"))
+    assert done.score is None
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_names_its_records(
+    model: Make, brief: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from videoespresso.training.rows import Collator  # noqa: PLC0415 - an extra
+
+    source, batch, calls = helper.records(tmp_path / "d", 9), Collator.__call__, []
+
+    def broken(self: Collator, examples: Any) -> Any:
+        calls.append(examples)
+        made = batch(self, examples)
+        if len(calls) > 2:
+            made["pixel_values"] = made["pixel_values"] * float("nan")
+        return made
+
+    monkeypatch.setattr(Collator, "__call__", broken)
+    how = {"steps": 4, "batch": 2, "validation": 0, "eval_steps": 1}
+    with pytest.raises(UserError, match="loss of step 3 is nan") as caught:
+        taught("evidence", source, model("smolvlm"), tmp_path / "out", **how)
+    rows = load(source, "evidence").train
+    assert {rows[one["row"]].id for one in calls[2]} == set(
+        re.findall(r"\b[0-9a-f]{16}\b", str(caught.value))
+    )
+    assert [p.name for p in (tmp_path / "out/checkpoints").iterdir()] == [
+        "checkpoint-1", "checkpoint-2"
+    ] or (tmp_path / "out/checkpoints/checkpoint-2").is_dir()  # fmt: skip
+    monkeypatch.setattr(Collator, "__call__", batch)
+    assert taught("evidence", source, model("smolvlm"), tmp_path / "out", **how).resumed == 2
+
+
+def test_rows_that_are_too_long_are_named_or_dropped(
+    model: Make, brief: None, tmp_path: Path
+) -> None:
+    source = helper.records(tmp_path / "d", 4)
+    short = load(source, "evidence").train[0].item
+    assert short is not None
+    long = helper.record(99, question="Why? " + "so " * 700, video=short.video)
+    with (source / "records.jsonl").open("a") as lines:
+        lines.write(long.model_dump_json() + "\n")
+    for frame in long.core_frames:
+        Image.new("RGB", (96, 54), "red").save(source / frame.image)
+    how = {"max_tokens": 1500, "steps": 1, "batch": 2, "validation": 0}
+    with pytest.raises(UserError, match=rf"record {long.id} with \d+.*so so so") as caught:
+        taught("evidence", source, model("smolvlm"), tmp_path / "out", **how)
+    assert "--too-long drop" in caught.value.hint
+    dropped = taught(
+        "evidence", source, model("smolvlm"), tmp_path / "out2", too_long="drop", **how
+    )
+    assert dropped.dropped == 1
+
+
+def test_a_merged_model_says_what_the_adapter_says(
+    model: Make, brief: None, tmp_path: Path
+) -> None:
+    from videoespresso.agents.base import Agent, Turn  # noqa: PLC0415 - beside hf
+    from videoespresso.models.chat import chat_model  # noqa: PLC0415 - as above
+    from videoespresso.models.client.usage import UsageLog  # noqa: PLC0415 - as above
+    from videoespresso.models.specs import ModelSpec  # noqa: PLC0415 - as above
+    from videoespresso.training.merge import merge  # noqa: PLC0415 - an extra
+
+    source = helper.records(tmp_path / "d", 4)
+    how = {"steps": 3, "batch": 2, "validation": 0, "learning_rate": 0.01}
+    taught("captioner", source, model("smolvlm"), tmp_path / "out", **how)
+    merge(tmp_path / "out", tmp_path / "merged")
+    assert not (tmp_path / "merged/adapter_config.json").exists()
+    said = {}
+    for where in (tmp_path / "out", tmp_path / "merged", model("smolvlm")):
+        spec = ModelSpec.parse(f"hf:{where}")
+        agent = Agent("captioner", spec, chat_model(spec, max_tokens=12), usage_log=UsageLog())
+        shown = [Image.open(file).convert("RGB") for file in sorted((source / "frames").iterdir())]
+        said[where] = [
+            agent.text(
+                helper.short("captioner"), [Turn("user", prompt_parts.caption_parts(one))]
+            ).value
+            for one in shown[:5]
+        ]
+    adapter, merged, base = said.values()
+    assert adapter == merged
+    assert adapter != base
+    with pytest.raises(UserError, match="is no adapter"):
+        merge(tmp_path / "merged", tmp_path / "twice")
+
+
+def test_a_plan_counts_and_trains_nothing(model: Make, brief: None, tmp_path: Path) -> None:
+    from videoespresso.training.forecast import plan  # noqa: PLC0415 - an extra
+
+    source = helper.records(tmp_path / "d", 4)
+    before = {p: p.stat().st_mtime_ns for p in model("internvl").iterdir()}
+    found = plan(
+        "both", source, base=f"hf:{model('internvl')}", batch=2, validation=1,
+        settings={"cache_dir": str(tmp_path / "cache")},
+    )  # fmt: skip
+    assert (found.rows, found.validation, found.steps) == (3, 1, 2)
+    assert found.image_tokens == PICTURE["internvl"]
+    assert found.learned < found.tokens
+    assert found.longest[0].tokens >= found.longest[-1].tokens
+    assert found.taught
+    assert found.memory
+    assert found.learn_s
+    assert {p: p.stat().st_mtime_ns for p in model("internvl").iterdir()} == before
+
+
+# ---- bad input
+
+
+def test_bases_that_cannot_be_taught_are_refused_before_they_are_loaded(tmp_path: Path) -> None:
+    pytest.importorskip("trl")
+    source = helper.records(tmp_path / "d", 3)
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text/config.json").write_text('{"model_type": "llama"}')
+    (tmp_path / "lora").mkdir()
+    gone = {"base_model_name_or_path": "/gone/away"}
+    (tmp_path / "lora/adapter_config.json").write_text(json.dumps(gone))
+    (tmp_path / "empty").mkdir()
+    for name, message in (
+        ("text", "does not see pictures"),
+        ("lora", "has moved"),
+        ("empty", "holds no model"),
+        ("none", "no such folder"),
+    ):
+        with pytest.raises(SettingsError, match=message):
+            taught("evidence", source, tmp_path / name, tmp_path / "out")
+    with pytest.raises(SettingsError, match="HF_HUB_OFFLINE"):
+        taught("evidence", source, "somebody/model", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_another_recipe_is_refused(model: Make, brief: None, tmp_path: Path) -> None:
+    source = helper.records(tmp_path / "d", 3)
+    how = {"steps": 1, "batch": 2, "validation": 0}
+    taught("selector", source, model("smolvlm"), tmp_path / "out", **how)
+    with pytest.raises(UserError, match=r"another recipe.*rank: 16, not 8"):
+        taught("selector", source, model("smolvlm"), tmp_path / "out", rank=8, **how)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/thing").touch()
+    with pytest.raises(UserError, match="holds something else"):
+        taught("selector", source, model("smolvlm"), tmp_path / "full", **how)
