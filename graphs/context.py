@@ -31,6 +31,7 @@ from videoespresso.settings import Settings
 from videoespresso.tools.base import Given, Tool
 from videoespresso.tools.detectors.base import Detector
 from videoespresso.tools.grounding import detector
+from videoespresso.tools.probe_cache import Probes
 from videoespresso.tools.registry import load_tools
 from videoespresso.tools.sampling import SamplingPlan
 from videoespresso.types import Progress
@@ -69,6 +70,11 @@ class Context:
         """The roles that the pack fills: then films that it does not know are refused."""
         roles = [role for role, agent in self.agents.items() if agent.spec.provider == EMBEDDED]
         return (*roles, *(["detector"] if self.detector.name == f"{EMBEDDED}:" else []))
+
+    @property
+    def probes(self) -> Probes:
+        """What files are; a known one is not opened for it."""
+        return Probes(self.settings.cache_dir / "probes")
 
     def check_models(self) -> None:
         """Raises SettingsError when a model of ours cannot answer: asked before a film is decoded,

@@ -50,7 +50,7 @@ def probe(state: DatasetState, runtime: Runtime[DatasetContext]) -> dict[str, An
     needed(runtime)
     context = runtime.context
     with context.decoding:
-        wrote = watch.probe(state, _base(runtime), context.probes)
+        wrote = watch.probe(state, _base(runtime))
     # as it was given, so that records name no home folder
     wrote["video"]["path"] = path_text(state["path"])
     video = wrote["video"]

@@ -93,7 +93,7 @@ class DatasetContext:
     @property
     def probes(self) -> Probes:
         """What files are; a run that goes on need not open them all again."""
-        return Probes(self.base.settings.cache_dir / "probes")
+        return self.base.probes
 
     def agent(self, role: str) -> Agent:
         """Who fills a role."""

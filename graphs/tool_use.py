@@ -94,7 +94,7 @@ def _instants(
 
 def _sights(context: Context, video: Video, times: Sequence[float], side: int) -> Iterator[Sight]:
     last = -math.inf
-    with open_video(video.path) as reader:
+    with open_video(video.path, backend=context.settings.decoder) as reader:
         for picture in reader.at(times, side):
             if picture.time_s > last:
                 last = picture.time_s

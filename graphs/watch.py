@@ -29,6 +29,7 @@ from videoespresso.graphs.records import (
 from videoespresso.graphs.state import Json, State
 from videoespresso.memory.downloads import Downloads
 from videoespresso.models.batch_api.collector import Deferred
+from videoespresso.models.embedded import DOMAIN_VERSION
 from videoespresso.models.unknown_film import unknown_film
 from videoespresso.tools.frame_similarity import first_of_similar
 from videoespresso.tools.pickers.base import evenly
@@ -36,7 +37,6 @@ from videoespresso.tools.sampling import Sampled, SamplingPlan, refine
 from videoespresso.tools.sampling import sample as sampled
 from videoespresso.tools.semantic_filter import semantic_filter
 from videoespresso.tools.video import VideoReader, open_video
-from videoespresso.tools.video import probe as probe_file
 from videoespresso.types import Caption, CoreFrame, FrameRef, Video
 
 log = logging.getLogger(__name__)
@@ -54,12 +54,10 @@ Node = Callable[[State, Runtime[Context]], dict[str, Any]]
 """A node: what it reads and works with -> what it writes."""
 
 
-def probe(
-    state: State, runtime: Runtime[Context], described: Callable[[str], Video] = probe_file
-) -> dict[str, Any]:
+def probe(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     """What the file is. Raises VideoError where it cannot be read."""
     context = runtime.context
-    video = described(state["path"])
+    video = context.probes(state["path"])
     source = Downloads(context.settings.cache_dir / "downloads").source(video.path)
     video = video.model_copy(update={"source": source})
     notes = [video.note] if video.note else []
@@ -100,7 +98,7 @@ def overview(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     frames, decoded = context.store.sampling(video.id, key), 0
     if frames is None:
         context.check_models()
-        with open_video(state["path"]) as reader:
+        with open_video(state["path"], backend=context.settings.decoder) as reader:
             frames = stored(context, video, pictures(reader, context))
         context.store.record_sampling(video.id, key, frames)
         decoded = len(frames)
@@ -278,11 +276,15 @@ def refuse_unknown(
     roles = context.embedded
     if not roles or not frames or not context.guarded:
         return
+    some = [frames[k] for k in evenly(len(frames), DOMAIN_FRAMES)]
+    known = f"theatre-{DOMAIN_VERSION}", [f.sha for f in some]
+    if context.store.is_noted(some[0].video_id, *known):
+        return
     from videoespresso.models.embedded.domain import is_theatre  # noqa: PLC0415 - draws stages
 
-    some = [frames[k] for k in evenly(len(frames), DOMAIN_FRAMES)]
     if not is_theatre([context.store.image(f) for f in some]):
         raise unknown_film(context.settings, roles, path, question)
+    context.store.note(some[0].video_id, *known)
 
 
 def closer(
@@ -295,7 +297,7 @@ def closer(
         key = f"closer-{start:.3f}-{end:.3f}-{context.plan.key()}"
         frames = context.store.sampling(video.id, key)
         if frames is None:
-            with open_video(path) as reader:
+            with open_video(path, backend=context.settings.decoder) as reader:
                 frames = stored(context, video, refine(reader, start, end, context.plan))
             context.store.record_sampling(video.id, key, frames)
             decoded += len(frames)

@@ -1,7 +1,8 @@
 """Frames on disk, addressed by content: the only room that holds pixels.
 
 <root>/<video id>/<sha256 of the file>.jpg, and beside them <key>.sampling.json: which frames a
-sampling plan gave. Files appear whole or not at all, so any number of processes may share a store.
+sampling plan gave, and <frames>.<what>.note: what was found to be so of some frames. Files appear
+whole or not at all, so any number of processes may share a store.
 """
 
 import contextlib
@@ -153,6 +154,20 @@ class FrameStore:
         if all(_touched(self.file(ref.video_id, ref.sha)) for ref in refs):
             return refs
         return None
+
+    def note(self, video_id: str, what: str, shas: Sequence[str]) -> None:
+        """Remembers that this was found to be so of these frames of a video; left out where the
+        folder cannot be written, as it can be found again."""
+        with contextlib.suppress(MemoryStoreError):
+            _write(self._note_file(video_id, what, shas), b"")
+
+    def is_noted(self, video_id: str, what: str, shas: Sequence[str]) -> bool:
+        """Whether `note` was called with the same."""
+        return self._note_file(video_id, what, shas).exists()
+
+    def _note_file(self, video_id: str, what: str, shas: Sequence[str]) -> Path:
+        name = hashlib.sha256("\n".join(shas).encode()).hexdigest()
+        return self.root / video_id / f"{name[:16]}.{what}.note"
 
     def stats(self) -> FrameStoreStats:
         """Counts what is there now."""

@@ -33,7 +33,7 @@ CHAT_ROLES = ("captioner", "selector", "reasoner", "checker")
 """Those of a question."""
 HARMLESS = frozenset(
     {"fps", "dynamic_fps", "max_side", "tau", "select", "one_image", "timeout_s", "concurrency"}
-    | {"stages", "quick", "requests_per_minute", "tokens_per_minute"}
+    | {"stages", "quick", "requests_per_minute", "tokens_per_minute", "decoder"}
 )
 """Keys that count from a file nobody trusted: they send nothing elsewhere and run nothing."""
 LOWER_ONLY = ("budget_", "download_")
@@ -110,6 +110,8 @@ class Settings(Record):
     label_check: of dataset mode: what checks boxes, "colors" (which "" is, too), a CLIP,
         `hf:ID_OR_PATH`, or "off".
     fps, dynamic_fps: frames a second on static and on moving stretches (paper: 1 and 2-4).
+    decoder: "pyav", "decord" where it reads a file right, or "auto", the quicker as measured
+        (docs/results/decode.md).
     max_side: the longer side of a frame in pixels. tau: the semantic filter's threshold, None for
         its default. select: the selection strategy. stages: evidence and answer in two replies or
         in one; "" is two, and one with quick. quick: eight frames, one call, no captions.
@@ -144,6 +146,7 @@ class Settings(Record):
     label_check: str = ""
     fps: float = Field(default=1.0, gt=0, le=60)
     dynamic_fps: float = Field(default=4.0, gt=0, le=60)
+    decoder: Literal["auto", "pyav", "decord"] = "auto"
     max_side: int = Field(default=640, ge=32, le=4096)
     tau: float | None = Field(default=None, ge=-1, le=1)
     select: str = "paper"

@@ -12,6 +12,7 @@ from videoespresso.models.embedded import PACK_LVLM
 from videoespresso.models.embedded.domain import is_theatre
 from videoespresso.theatre import make_story
 from videoespresso.theatre.style import StyleFamily
+from videoespresso.tools.video import Backend, ProcessReader, open_video
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "examples/videos"
@@ -39,6 +40,33 @@ def test_a_question_about_a_sample(video: str, question: str, tmp_path: Path) ->
     again = ve.ask(SAMPLES / video, question, settings=settings)
     assert (again.text, again.work.decoded, again.work.captioned) == (answer.text, 0, 0)
     assert sum(u.calls for u in again.usage.values()) == 0, "every reply is remembered"
+
+
+def test_a_known_film_is_neither_opened_nor_judged_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ve.Settings.load({"cache_dir": tmp_path}, environ={})
+    first = ve.ask(SAMPLES / "room.mp4", "Who is surprised?", settings=settings)
+    for door in (
+        "videoespresso.tools.probe_cache.probe",
+        "videoespresso.graphs.watch.open_video",
+        "videoespresso.models.embedded.domain.is_theatre",
+    ):
+        monkeypatch.setattr(door, lambda *_, **__: pytest.fail("again"))
+    assert ve.ask(SAMPLES / "room.mp4", "Who is surprised?", settings=settings).text == first.text
+
+
+def test_the_decoder_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+
+    def opened(path: str, *, backend: Backend) -> ProcessReader:
+        used.append(backend)
+        return open_video(path, backend=backend)
+
+    monkeypatch.setattr("videoespresso.graphs.watch.open_video", opened)
+    settings = ve.Settings.load({"cache_dir": tmp_path, "decoder": "decord"}, environ={})
+    assert ve.ask(SAMPLES / "room.mp4", "Who is surprised?", settings=settings).core_frames
+    assert set(used) == {"decord"}
 
 
 @pytest.mark.parametrize("style", ["train", "held_out"])

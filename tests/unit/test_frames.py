@@ -92,6 +92,17 @@ def test_a_sampling_that_cannot_be_read_is_made_anew(tmp_path: Path) -> None:
     assert store.sampling(VIDEO.id, "key") is None
 
 
+def test_what_was_found_of_frames_is_noted_until_the_video_is_forgotten(tmp_path: Path) -> None:
+    store = FrameStore(tmp_path)
+    store.note(VIDEO.id, "bright", ["b", "a"])
+    assert FrameStore(tmp_path).is_noted(VIDEO.id, "bright", ["b", "a"])
+    assert not store.is_noted(VIDEO.id, "bright", ["a", "b"])
+    assert not store.is_noted(VIDEO.id, "dark", ["b", "a"])
+    assert not store.is_noted(OTHER.id, "bright", ["b", "a"])
+    store.clear(VIDEO.id)
+    assert not store.is_noted(VIDEO.id, "bright", ["b", "a"])
+
+
 def test_the_cap_holds_and_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
     store = FrameStore(tmp_path, cap_bytes=60_000)
     refs: list[FrameRef] = []

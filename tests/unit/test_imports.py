@@ -1,6 +1,7 @@
 """Imports only go down, and the heavy libraries stay outside until they are used."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -247,10 +248,45 @@ def test_a_heavy_import_is_noticed_only_where_it_runs() -> None:
     assert not heavy_at_import("if TYPE_CHECKING:\n    import torch")
 
 
+def loaded(code: str, environ: dict[str, str] | None = None) -> set[str]:
+    """The top-level packages that a fresh interpreter holds after `code`."""
+    code = f"import atexit, sys; atexit.register(lambda: print('|', *sys.modules)); {code}"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=PACKAGE.parent,
+        env=os.environ | (environ or {}),
+    )
+    return {module.partition(".")[0] for module in run.stdout.rpartition("|")[2].split()}
+
+
 @pytest.mark.parametrize("name", ["videoespresso", "videoespresso.cli.app"])
 def test_importing_us_loads_nothing_slow(name: str) -> None:
-    code = f"import sys, {name}; print(*sys.modules)"
-    run = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=PACKAGE.parent
-    )
-    assert {module.partition(".")[0] for module in run.stdout.split()} & SLOW == set()
+    assert loaded(f"import {name}") & SLOW == set()
+
+
+CALLED = "sys.argv = {argv}; import videoespresso.cli.app as app; app.main()"
+
+
+@pytest.mark.parametrize("argv", [["videoespresso", "--help"], ["videoespresso", "ask", "--help"]])
+def test_help_loads_nothing_slow(argv: list[str]) -> None:
+    assert "typer" in (modules := loaded(CALLED.format(argv=argv)))
+    assert modules & (SLOW | {"prompt_toolkit", "httpx"}) == set()
+
+
+def test_completion_loads_nothing_slow() -> None:
+    environ = {
+        "_VIDEOESPRESSO_COMPLETE": "complete_bash",
+        "COMP_WORDS": "videoespresso ask --sel",
+        "COMP_CWORD": "2",
+    }
+    modules = loaded(CALLED.format(argv=["videoespresso"]), environ)
+    assert "typer" in modules
+    assert modules & (SLOW | {"prompt_toolkit", "httpx"}) == set()
+
+
+def test_what_a_cached_reply_needs_of_the_pack_loads_no_runtime() -> None:
+    code = "from videoespresso.models.embedded.chat import PackChatModel as P; P().identity"
+    assert loaded(code) & {"onnxruntime", "jinja2", "tokenizers"} == set()

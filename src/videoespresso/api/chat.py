@@ -231,7 +231,7 @@ class Chat:
 
     def still(self, time_s: float) -> FrameRef:
         """The frame on screen at an instant, in the frame store. Raises UserError past the end."""
-        with open_video(self.video()) as reader:
+        with open_video(self.video(), backend=self.context.settings.decoder) as reader:
             if not 0 <= time_s <= reader.video.duration_s:
                 raise UserError(
                     f"{clock(time_s)} is not in the video",
@@ -246,7 +246,7 @@ class Chat:
         Limits of one question hold here too. Raises UserError for a stretch that is empty.
         """
         means = self.context.renewed()
-        with open_video(self.video()) as reader:
+        with open_video(self.video(), backend=self.context.settings.decoder) as reader:
             video = reader.video
             refs = watch.stored(means, video, refine(reader, start_s, end_s, means.plan))
         watch.refuse_unknown(means, refs, video.path)

@@ -175,7 +175,7 @@ class VideoTools:
 
     def picture(self, video: str, time_s: float, max_side: int) -> bytes:
         """The frame on screen at an instant, as JPEG. Raises VideoError for one outside."""
-        with open_video(self._file(video)) as reader:
+        with open_video(self._file(video), backend=self.settings.decoder) as reader:
             end = reader.video.duration_s
             if not 0 <= time_s <= end:
                 raise VideoError(

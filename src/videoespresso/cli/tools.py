@@ -202,7 +202,7 @@ def _request(
     from videoespresso.tools.video import open_video
     from videoespresso.types import CoreFrame
 
-    with open_video(video) as reader:
+    with open_video(video, backend=context.settings.decoder) as reader:
         about = reader.video
         span, times = instants(about.duration_s, *when)
         pictures = {p.time_s: p for p in reader.at(times, context.plan.max_side)}.values()

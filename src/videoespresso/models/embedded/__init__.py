@@ -7,3 +7,6 @@ PACK_LVLM = PACK / "lvlm"
 """ONNX graphs, tokenizer and chat template; see pack/MODEL_CARD.md."""
 PACK_TORCH = PACK / "torch"
 """The same weights as a transformers directory (Idefics3), for `hf:` and `transformers serve`."""
+DOMAIN_VERSION = 1
+"""Raised when `domain.py` would judge the same frames otherwise: what it said before is then not
+reused."""

@@ -14,12 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
-from tokenizers import Tokenizer
 
 from videoespresso.errors import ModelError
 from videoespresso.models.embedded import PACK_LVLM
@@ -53,18 +50,45 @@ class PackRuntime:
         self.folder = folder
         try:
             self.facts: dict[str, Any] = json.loads((folder / "pack.json").read_text())
-            self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            template = (folder / "chat_template.jinja").read_text()
+            self._template_text = (folder / "chat_template.jinja").read_text()
             self._tokenizer_json = (folder / "tokenizer.json").read_text()
         except (OSError, ValueError) as error:
             raise ModelError(
                 f"the embedded pack is not in {folder}",
                 hint="Reinstall videoespresso, or train it anew with `make pack`.",
             ) from error
-        self.template = jinja2.Environment(autoescape=False).from_string(template)
         self._recent: OrderedDict[bytes, Floats] = OrderedDict()
-        self.end = int(self.tokenizer.token_to_id("<|end|>") or 0)
-        self.image_id = self.tokenizer.token_to_id("<image>")
+
+    # what follows is loaded when it is used: a reply from the cache needs the facts alone
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The pack's, of Hugging Face's tokenizers."""
+        from tokenizers import Tokenizer  # noqa: PLC0415 - see above
+
+        try:
+            return Tokenizer.from_str(self._tokenizer_json)
+        except Exception as error:  # tokenizers raises nothing narrower
+            raise ModelError(
+                f"{self.folder / 'tokenizer.json'} is no tokenizer", hint="Reinstall videoespresso."
+            ) from error
+
+    @cached_property
+    def template(self) -> Any:
+        """The chat template."""
+        import jinja2  # noqa: PLC0415 - see above
+
+        return jinja2.Environment(autoescape=False).from_string(self._template_text)
+
+    @cached_property
+    def end(self) -> int:
+        """The token that ends a reply."""
+        return int(self.tokenizer.token_to_id("<|end|>") or 0)
+
+    @cached_property
+    def image_id(self) -> Any:
+        """The token in the place of a picture."""
+        return self.tokenizer.token_to_id("<image>")
 
     @cached_property
     def _vision(self) -> Any:
@@ -84,6 +108,8 @@ class PackRuntime:
         return Vocabulary(self._tokenizer_json, len(self._embeddings), [self.end])
 
     def _session(self, name: str) -> Any:
+        import onnxruntime  # noqa: PLC0415 - see above
+
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         # ONNX Runtime does not read it; several processes on few cores need it (0 is all cores)

@@ -1,0 +1,76 @@
+"""Seconds until a command answers: `--help`, completion, a first and a cached question.
+
+    python -m lab.startup --rounds 10
+
+The commands as a user types them, in turns, each in a process of its own; the cached question is
+about a film whose every reply is remembered. CPU seconds count the decoding process, too. Prints
+medians with their range.
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+VIDEO, QUESTION = "examples/videos/room.mp4", "Who is surprised?"
+COMPLETION = {
+    "_VIDEOESPRESSO_COMPLETE": "complete_bash",
+    "COMP_WORDS": "videoespresso ask --sel",
+    "COMP_CWORD": "2",
+}
+
+
+def timed(argv: Sequence[str], environ: dict[str, str]) -> tuple[float, float]:
+    """(seconds, CPU seconds) of `videoespresso` with these arguments."""
+    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "videoespresso", *argv],
+        check=True,
+        capture_output=True,
+        env=os.environ | environ,
+    )
+    seconds, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def measured(rounds: int) -> dict[str, list[tuple[float, float]]]:
+    """Name -> what each round took."""
+    ask = ("ask", VIDEO, QUESTION)
+    found: dict[str, list[tuple[float, float]]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(rounds):
+            cache = {"VIDEOESPRESSO_CACHE_DIR": str(Path(folder) / str(number))}
+            for name, argv, environ in (
+                ("--help", ("--help",), {}),
+                ("completion", (), COMPLETION),
+                ("first question", ask, cache),
+                ("cached question", ask, cache),
+            ):
+                found.setdefault(name, []).append(timed(argv, environ))
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measures and prints a table in Markdown."""
+    how = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m lab.startup", None, __doc__, formatter_class=how)
+    parser.add_argument("--rounds", type=int, default=10)
+    given = parser.parse_args(argv)
+    print("| command | s, median (range) | CPU s, median (range) | n |\n|---|---|---|---|")
+    for name, took in measured(given.rounds).items():
+        cells = []
+        for column in zip(*took, strict=True):
+            low, *_, high = sorted([*column, max(column)])
+            cells.append(f"{median(column):.2f} ({low:.2f} to {high:.2f})")
+        print(f"| {name} | {cells[0]} | {cells[1]} | {len(took)} |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
