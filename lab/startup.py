@@ -1,4 +1,4 @@
-"""Seconds until a command answers: `--help`, completion, a first and a cached question.
+"""Seconds until a command answers: `--help`, a first and a cached question.
 
     python -m lab.startup --rounds 10
 
@@ -19,11 +19,6 @@ from pathlib import Path
 from statistics import median
 
 VIDEO, QUESTION = "examples/videos/room.mp4", "Who is surprised?"
-COMPLETION = {
-    "_VIDEOESPRESSO_COMPLETE": "complete_bash",
-    "COMP_WORDS": "videoespresso ask --sel",
-    "COMP_CWORD": "2",
-}
 
 
 def timed(argv: Sequence[str], environ: dict[str, str]) -> tuple[float, float]:
@@ -48,7 +43,6 @@ def measured(rounds: int) -> dict[str, list[tuple[float, float]]]:
             cache = {"VIDEOESPRESSO_CACHE_DIR": str(Path(folder) / str(number))}
             for name, argv, environ in (
                 ("--help", ("--help",), {}),
-                ("completion", (), COMPLETION),
                 ("first question", ask, cache),
                 ("cached question", ask, cache),
             ):
@@ -66,8 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, took in measured(given.rounds).items():
         cells = []
         for column in zip(*took, strict=True):
-            low, *_, high = sorted([*column, max(column)])
-            cells.append(f"{median(column):.2f} ({low:.2f} to {high:.2f})")
+            cells.append(f"{median(column):.2f} ({min(column):.2f} to {max(column):.2f})")
         print(f"| {name} | {cells[0]} | {cells[1]} | {len(took)} |")
     return 0
 
