@@ -10,6 +10,7 @@ In turns, each in a process of its own, so that what the machine does otherwise 
     keys-plain   all key frames by PyAV in the process itself, one thread: no decoding process,
                  no check of the file, no order; the floor
     decord       one frame a second by decord, one after the other, 640 pixels wide
+    before       `overview` as another checkout has it (--before FOLDER)
     dense-pyav, dense-decord   eight frames a second of the film's first ten, by either decoder
 
 Prints medians with their range, ratios with a bootstrap interval over the rounds, and the largest
@@ -91,6 +92,7 @@ def _dense(backend: Backend) -> Callable[[str], int]:
 
 WAYS: dict[str, Callable[[str], int]] = {
     "overview": overview,
+    "before": overview,
     "keys": keys,
     "keys-plain": keys_plain,
     "decord": decord_1fps,
@@ -99,6 +101,7 @@ WAYS: dict[str, Callable[[str], int]] = {
 }
 RATIOS = (
     ("decord", "overview"),
+    ("before", "overview"),
     ("overview", "keys"),
     ("overview", "keys-plain"),
     ("dense-decord", "dense-pyav"),
@@ -121,7 +124,25 @@ def measured(way: str, film: str) -> dict[str, Any]:
     }
 
 
-def rounds(films: Sequence[Path], count: int, ways: Sequence[str], out: Path) -> None:
+def alone(way: str, film: Path, before: Path | None) -> dict[str, Any]:
+    """`measured` in a process of its own; `before` with the code of that checkout."""
+    environ = dict(os.environ)
+    if way == "before" and before is not None:
+        environ["PYTHONPATH"] = os.pathsep.join((str(before / "src"), str(before)))
+    run = subprocess.run(
+        [sys.executable, "-P", __file__, str(film), "--one", way],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environ,
+    )
+    found: dict[str, Any] = json.loads(run.stdout)
+    return found
+
+
+def rounds(
+    films: Sequence[Path], count: int, ways: Sequence[str], out: Path, before: Path | None
+) -> None:
     """Fills `out` up to `count` rounds; the ways of a round in turn, from another one each time."""
     out.parent.mkdir(parents=True, exist_ok=True)
     results.mend(out)
@@ -133,13 +154,8 @@ def rounds(films: Sequence[Path], count: int, ways: Sequence[str], out: Path) ->
                 key = f"{film.name} {way} {number}"
                 if key in known:
                     continue
-                run = subprocess.run(
-                    [sys.executable, "-m", "lab.decode_bench", str(film), "--one", way],
-                    check=True,
-                    capture_output=True,
-                    text=True,
-                )
-                found = {"film": film.name, "way": way, "round": number, **json.loads(run.stdout)}
+                took = alone(way, film, before)
+                found = {"film": film.name, "way": way, "round": number, **took}
                 results.append(out, {"key": key, **found})
                 print(f"{key}: {found['seconds']} s", file=sys.stderr, flush=True)
 
@@ -187,14 +203,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("films", nargs="+", type=Path)
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, help="all, if not given")
+    parser.add_argument("--before", type=Path, help="another checkout of this repository")
     parser.add_argument("--out", type=Path, default=Path("runs/decode.jsonl"))
     parser.add_argument("--one", choices=WAYS, help="run this once and print JSON")
     given = parser.parse_args(argv)
     if given.one:
         print(json.dumps(measured(given.one, str(given.films[0]))))
         return 0
-    rounds(given.films, given.rounds, given.ways, given.out)
+    ways = given.ways or [way for way in WAYS if way != "before" or given.before]
+    rounds(given.films, given.rounds, ways, given.out, given.before)
     print(summary(given.out), end="")
     return 0
 

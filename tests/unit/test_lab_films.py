@@ -8,8 +8,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from lab import films
-from lab.films import PIECE_S, Shot, join, main, pictures, pieces, truth, write_piece
+from lab import density, films
+from lab.films import EVENTS_S, PIECE_S, Shot, join, main, pictures, pieces, truth, write_piece
 
 
 def digest(file: Path) -> str:
@@ -94,6 +94,28 @@ def test_an_interrupted_film_goes_on(
     assert film.is_file()
     assert len(json.loads(film.with_suffix(".json").read_text())["shots"]) == 2
     assert not parts.exists()
+
+
+def test_density_counts_what_an_overview_saw(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film = tmp_path / "film.mp4"
+    write_piece(film, [Shot(1.0, films.THEATRE, "short")], None)
+    spans = [(0.0, 0.5), (0.5, 1.0)]
+    about = {
+        "seconds": 1.0,
+        "shots": [{"start_s": a, "end_s": b} for a, b in spans],
+        "events": [{"start_s": k - 0.5, "end_s": k - 0.5 + s} for s in EVENTS_S for k in (0, 9)],
+    }
+    film.with_suffix(".json").write_text(json.dumps(about))
+    assert density.main([str(film), "--frames", "1"]) == 0
+    head, _, *_, row = capsys.readouterr().out.splitlines()
+    assert head == "n: 2 events a length, 2 shots"
+    assert [cell.split()[0] for cell in row.strip("| ").split(" | ")[:7]] == [
+        *("1", "1", "1.0"),
+        *("50%", "50%", "50%"),
+        "50%",
+    ]
 
 
 def test_a_real_clip_is_altered_and_fills_the_picture(tmp_path: Path) -> None:
