@@ -1,6 +1,7 @@
 """`hf:` with an adapter, with a captioner that cannot converse, and with a schema."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from pydantic import BaseModel
 from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Prompt, Turn
 from videoespresso.errors import ModelError
+from videoespresso.models import hf_weights
 from videoespresso.models.chat import chat_model
 from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.hf_weights import identity, parts
@@ -118,3 +120,28 @@ def test_a_typed_reply_is_right_in_form(family: str, tmp_path: Path) -> None:
     assert reply.how == ("prompt: ok",)
     streamed = agent.with_listener(lambda _: None).typed(PROMPT, turns(), Verdict)
     assert streamed.value == reply.value
+
+
+def test_a_torchvision_of_another_torch_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from videoespresso.cli.doctor import _torchvision  # noqa: PLC0415 - the doctor's line of it
+
+    package = tmp_path / "torchvision"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "ops.py").write_text(
+        "raise RuntimeError('operator torchvision::nms does not exist\\nmore lines')"
+    )
+    monkeypatch.setattr(hf_weights, "find_spec", lambda name: name)
+    for name in [n for n in sys.modules if n.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    [check] = _torchvision()
+    assert not check.ok
+    assert check.detail == (
+        "torchvision was built for another torch: operator torchvision::nms does not exist"
+    )
+    assert "torchvision" in check.hint
+    monkeypatch.setattr(hf_weights, "find_spec", lambda _: None)
+    assert list(_torchvision()) == []

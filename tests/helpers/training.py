@@ -1,5 +1,6 @@
 """Small datasets and models to teach, made on this machine."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,3 +27,18 @@ def record(seed: int, **changed: Any) -> DatasetItem:
 def records(folder: Path, count: int, **changed: Any) -> Path:
     """A dataset's folder of so many records, each of a video of its own."""
     return dataset(folder, [record(seed, **changed) for seed in range(count)])
+
+
+def sharp(model: Path, folder: Path) -> Path:
+    """A copy of a tiny model that may say anything, and be sure of it: as they are made their last
+    layer is too even for a token to be likely."""
+    import torch  # noqa: PLC0415 - an extra
+    from transformers import AutoModelForImageTextToText  # noqa: PLC0415 - an extra
+
+    shutil.copytree(model, folder)
+    made = AutoModelForImageTextToText.from_pretrained(folder)
+    with torch.no_grad():
+        made.get_output_embeddings().weight.mul_(4)
+    made.generation_config.suppress_tokens = None
+    made.save_pretrained(folder)
+    return folder

@@ -67,10 +67,20 @@ def checks(settings: Settings) -> Iterator[Check]:
         for backend in backends():
             yield attempt(backend, partial(_decode, video, backend))
     yield attempt("pack", _pack)
+    yield from _torchvision()
     budget = Budget.of(settings)
     yield from _announced(settings)
     yield from role_checks(settings, budget)
     yield from _proofs(settings, budget)
+
+
+def _torchvision() -> "Iterator[Check]":
+    """Nothing where it goes with torch, or is not there: most processors of `hf:` need it."""
+    from videoespresso.models.hf_weights import torchvision_fault
+
+    if fault := torchvision_fault():
+        hint = "Install torch and torchvision together: pip install -U torch torchvision"
+        yield Check("torchvision", False, fault, hint)
 
 
 def _looking(settings: Settings) -> "list[ModelSpec]":

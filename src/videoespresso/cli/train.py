@@ -326,6 +326,8 @@ def _recipe(lines: "tuple[Line, ...]") -> list[str]:
 
 
 def _show(done: "Trained") -> None:
+    from videoespresso.training.card import interval
+
     for why, n in done.left_out.items():
         say_warning(f"{n} records left out: {why}")
     if done.dropped:
@@ -340,7 +342,7 @@ def _show(done: "Trained") -> None:
         out().print("no validation records: nothing is known of its answers", style="dim")
     else:
         out().print(
-            f"{done.measure}: {done.score:.3f} ({done.low:.3f} to {done.high:.3f}, "
+            f"{done.measure}: {done.score:.3f} ({interval(done.model_dump())}; "
             f"n={done.n}) at step {done.best_step}, which is kept; "
             f"unparsable {done.unparsable:.1%}",
             style="dim",

@@ -4,6 +4,7 @@ import json
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,18 @@ def load(path: str, dtype: str, device: str) -> tuple[Any, Any]:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return processor, model.to(device).eval()
+
+
+def torchvision_fault() -> str:
+    """Why torchvision cannot be used beside this torch; "" where it can, or is not there."""
+    if find_spec("torchvision") is None or find_spec("torch") is None:
+        return ""
+    try:
+        import torchvision.ops  # noqa: F401, PLC0415 - an optional extra
+    except (ImportError, RuntimeError, AttributeError, OSError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        return f"torchvision was built for another torch: {reason}"
+    return ""
 
 
 def agree(processor: Any, model: Any) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from videoespresso.errors import SettingsError
-from videoespresso.models.hf_weights import ADAPTER, agree, parts
+from videoespresso.models.hf_weights import ADAPTER, agree, parts, torchvision_fault
 from videoespresso.models.pull.hub import in_cache, offline
 from videoespresso.models.specs import ModelSpec
 from videoespresso.models.weights import weights_identity
@@ -45,19 +45,7 @@ def needed() -> None:
             f"training needs {', '.join(missing)}", hint="pip install 'videoespresso[train]'"
         )
     if fault := torchvision_fault():
-        raise SettingsError(fault, hint="pip install 'videoespresso[train]' in an environment anew")
-
-
-def torchvision_fault() -> str:
-    """Why torchvision cannot be used beside this torch; "" where it can, or is not there."""
-    if find_spec("torchvision") is None or find_spec("torch") is None:
-        return ""
-    try:
-        import torchvision.ops  # noqa: F401
-    except (ImportError, RuntimeError, AttributeError, OSError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        return f"torchvision was built for another torch: {reason}"
-    return ""
+        raise SettingsError(fault, hint="pip install -U torch torchvision")
 
 
 def find(text: str) -> Base:

@@ -16,8 +16,8 @@ def write(done: Mapping[str, Any], kept: Kept, out: Path) -> None:
         score = "No validation records: nothing is known of how well it answers."
     else:
         score = (
-            f"{done['measure']}: {done['score']:.3f} (95 % {done['low']:.3f} to "
-            f"{done['high']:.3f}, n = {done['n']} validation rows, asked as at run time), at step "
+            f"{done['measure']}: {done['score']:.3f} ({interval(done)}, "
+            f"n = {done['n']} validation rows, asked as at run time), at step "
             f"{done['best_step']}, whose adapter is kept because it answered best: its score "
             f"is a little too high. "
             f"Replies that cannot be read: {done['unparsable']:.1%}."
@@ -54,6 +54,13 @@ A LoRA adapter; `hf:` finds its base.
 | learning_rate used | {kept.learning_rate} |
 """
     (out / FILE).write_text(text, encoding="utf-8")
+
+
+def interval(done: Mapping[str, Any]) -> str:
+    """ "95 % 0.412 to 0.623 over videos", or why there is none."""
+    if done["low"] is None or done["high"] is None:
+        return "no interval: too few videos, or no variation"
+    return f"95 % {done['low']:.3f} to {done['high']:.3f} over videos"
 
 
 def licence(base: str) -> str:

@@ -307,8 +307,6 @@ class _Run:
         losses = [line["loss"] for line in log if "loss" in line]
         best = trainer.state.best_global_step if trainer.state.best_metric is not None else None
         scored = next((x for x in reversed(log) if x["step"] == best and "eval_score" in x), None)
-        n = int(scored["eval_n"]) if scored else 0
-        low, high = interval(scored["eval_score"], n) if scored and n else (None, None)
         done = Trained(
             out=str(self.out),
             stage=self.recipe.stage,
@@ -319,9 +317,9 @@ class _Run:
             loss=losses[-1] if losses else None,
             best_step=best,
             score=scored["eval_score"] if scored else None,
-            low=low,
-            high=high,
-            n=n,
+            low=scored.get("eval_low") if scored else None,
+            high=scored.get("eval_high") if scored else None,
+            n=int(scored["eval_n"]) if scored else 0,
             unparsable=scored["eval_unparsable"] if scored else None,
             measure=MEASURE[self.recipe.stage],
             left_out=self.data.left_out,
@@ -338,17 +336,6 @@ class _Run:
                 file.write(json.dumps(line) + "\n")
             shutil.rmtree(self.out / CHECKPOINTS, ignore_errors=True)
         return done
-
-
-def interval(mean: float, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a mean of n values in 0-1; exact for right and wrong, wide for
-    graded ones."""
-    from videoespresso.statistics import wilson
-
-    found = wilson(round(mean * n), n)
-    assert found.low is not None
-    assert found.high is not None
-    return found.low, found.high
 
 
 def count(

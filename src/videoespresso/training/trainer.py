@@ -4,7 +4,6 @@ import contextlib
 import json
 import logging
 import math
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -138,7 +137,7 @@ def _config(
         logging_steps=1,
         logging_nan_inf_filter=False,
         disable_tqdm=True,
-        report_to=os.environ.get("VIDEOESPRESSO_REPORT_TO", "none"),
+        report_to="none",
         optim="adamw_torch",
     )
 

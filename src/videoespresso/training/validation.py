@@ -16,6 +16,7 @@ from videoespresso.models.client.retry import Retries
 from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.hf import HfChatModel
 from videoespresso.models.specs import ModelSpec
+from videoespresso.statistics import proportion
 from videoespresso.training.data import Row, picture
 from videoespresso.training.recipes import Stage
 from videoespresso.types import Caption
@@ -33,22 +34,22 @@ MOST_TOKENS: Final = 512
 
 @dataclass
 class Scores:
-    """values: a number 0-1 a row, 0 for a reply that cannot be read. unparsable: how many."""
+    """values: a number 0-1 a row, 0 for a reply that cannot be read; videos: of each. unparsable:
+    how many."""
 
     values: list[float] = field(default_factory=list)
+    videos: list[bytes] = field(default_factory=list)
     unparsable: int = 0
 
-    @property
-    def mean(self) -> float:
-        return sum(self.values) / len(self.values) if self.values else 0.0
-
     def metrics(self) -> dict[str, float]:
-        """As the trainer logs it."""
-        n = max(1, len(self.values))
+        """As the trainer logs it; a 95 % interval over videos where there are enough of them."""
+        found = proportion(self.values, self.videos)
+        ends = {"eval_low": found.low, "eval_high": found.high}
         return {
-            "eval_score": self.mean,
+            "eval_score": found.value,
+            **{name: end for name, end in ends.items() if end is not None},
             "eval_n": len(self.values),
-            "eval_unparsable": self.unparsable / n,
+            "eval_unparsable": self.unparsable / len(self.values),
         }
 
 
@@ -70,6 +71,7 @@ class Examiner:
         for row in rows:
             if row.item is None:
                 continue
+            scores.videos.append(row.video)
             try:
                 scores.values.append(self._score(row, row.item))
             except ModelOutputError:
