@@ -27,6 +27,7 @@ GENERATE_CUE = "Please write question-answer pairs about these captions."
 VERIFY_CUE = "Please check this pair against the captions."
 ANNOTATE_CUE = "Please write down what the answer stands on."
 DISTRACT_CUE = "Please write {count} wrong answers."
+JUDGE_CUE = "Please rate the answer to be judged."
 Image = TypeVar("Image")
 Seen = TypeVar("Seen", covariant=True)
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -220,3 +221,15 @@ def distract_parts(
 ) -> tuple[str]:
     """The core captions and a pair, for the author of `count` wrong options."""
     return pair_parts(captions, question, answer, DISTRACT_CUE.format(count=count))
+
+
+def judge_parts(
+    question: str, reference: str, answer: str, evidence: Sequence[str], reference_first: bool
+) -> tuple[str]:
+    """A question, the right answer and the one to be judged, for the judge, in either order."""
+    lines = [f"Question: {one_line(question)}"]
+    lines += ["Evidence:", *(f"{n} {one_line(e)}" for n, e in enumerate(evidence, 1))] * bool(
+        evidence
+    )
+    both = [f"Reference answer: {one_line(reference)}", f"Answer to be judged: {one_line(answer)}"]
+    return ("\n".join([*lines, *(both if reference_first else both[::-1]), JUDGE_CUE]),)

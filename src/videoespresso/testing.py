@@ -26,7 +26,8 @@ from videoespresso.tools.base import Given
 
 Script = Mapping[str, Callable[[list[BaseMessage]], str]]
 """Role -> the reply to messages: "captioner", "selector", "reasoner", "checker", in chats
-"follower" and, where `--select` names vlm, "scorer"; those of dataset mode are in
+"follower", where `--select` names vlm "scorer", for `eval score --judge` "judge"; those of dataset
+mode are in
 `settings.DATASET_ROLES`."""
 
 
@@ -49,7 +50,8 @@ class ScriptedModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         first = str(messages[0].content).partition("\n")[0]
-        role = next(r for r in (*CHAT_ROLES, *DATASET_ROLES, "follower", "scorer") if r in first)
+        others = ("follower", "scorer", "judge")
+        role = next(r for r in (*CHAT_ROLES, *DATASET_ROLES, *others) if r in first)
         self.asked[role] = self.asked.get(role, 0) + 1
         reply = AIMessage(self.script[role](messages))
         return ChatResult(generations=[ChatGeneration(message=reply)])

@@ -1,16 +1,19 @@
-"""`score`: somebody's replies, scored; no model is asked."""
+"""`score`: somebody's replies, scored; only a judge is a model that is asked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from videoespresso.dataset_record import DatasetItem
 from videoespresso.errors import UserError
+from videoespresso.evaluation import judging
 from videoespresso.evaluation.protocols import TAU
 from videoespresso.evaluation.reply_files import Bench, Replied, read_bench, read_replies
 from videoespresso.evaluation.scored import Scored, scored
 from videoespresso.evaluation.scores import Protocol, Unparsed
 from videoespresso.models.embedders import DEFAULT
 from videoespresso.models.paid_embedder import within_limits
+from videoespresso.settings import Settings, settings_of
 
 
 def score(
@@ -22,6 +25,10 @@ def score(
     unparsed: Unparsed = "wrong",
     tau: float = TAU,
     encoder: str = DEFAULT,
+    judge: str | None = None,
+    judge_sees: judging.Sees = "nothing",
+    max_usd: float | None = None,
+    settings: Settings | Mapping[str, Any] | None = None,
 ) -> Scored:
     """Scores replies to a benchmark.
 
@@ -31,15 +38,25 @@ def score(
     protocol: "letter" reads which option a reply chooses, "open" is the paper's Algorithm 1 with
     the given encoder and tau. unparsed: what a reply without a letter counts. official: the
     authors' rule beside ours, and every reply that the two read otherwise.
+    judge: the spec of a language model that rates each answer twice; it costs money, of which
+    max_usd is the limit. judge_sees: the benchmark's evidence, or nothing of the video.
 
     Raises UserError for files that are none, and for items that the protocol cannot score;
-    SettingsError and ModelError for an encoder that is none or does not answer.
+    SettingsError and ModelError for an encoder or a judge that is none or does not answer;
+    BudgetExceeded at max_usd.
     """
     replied = _replied(replies, items)
     embed = within_limits(encoder) if protocol == "open" else None
-    return scored(
+    found = scored(
         replied, protocol=protocol, official=official, unparsed=unparsed, tau=tau, encoder=embed
     )
+    if judge is None:
+        return found
+    agent = judging.open_judge(judge, settings_of(settings), max_usd=max_usd)
+    letters = found.scores.verdicts if protocol == "letter" else ()
+    shown = judging.answered(replied.bench.items, replied.replies)
+    judged = judging.judge(shown, agent, sees=judge_sees, letters=letters)
+    return found.model_copy(update={"judged": judged})
 
 
 def _replied(

@@ -1,4 +1,4 @@
-"""`videoespresso eval score`: somebody's replies, scored; no model is asked."""
+"""`videoespresso eval score`: somebody's replies, scored; only a judge is a model that is asked."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -18,6 +18,7 @@ EPILOG = examples(
     "eval score answers.jsonl --items bench_hard.json    # what ask-many wrote",
     "eval score outputs.json --protocol open --encoder hf:BAAI/bge-m3",
     "eval score answers.jsonl --items bench_hard.json --to official --out outputs.json",
+    "eval score outputs.json --judge openai:gpt-4o --max-usd 5",
     codes=True,
 )
 
@@ -47,6 +48,14 @@ EncoderOption = Annotated[
         help="open: wordllama (offline), hf:BAAI/bge-m3 (the paper's), openai:MODEL.",
     ),
 ]
+JudgeOption = Annotated[
+    str | None,
+    typer.Option(metavar="SPEC", help="A language model that rates the answers; it costs money."),
+]
+SeesOption = Annotated[
+    Literal["evidence", "nothing"],
+    typer.Option(help="What the judge gets of the video: the benchmark's evidence, or nothing."),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -68,6 +77,14 @@ def score(
     unparsed: UnparsedOption = "wrong",
     tau: TauOption = 0.8,
     encoder: EncoderOption = "wordllama",
+    judge: JudgeOption = None,
+    judge_sees: SeesOption = "nothing",
+    max_usd: Annotated[
+        float | None, typer.Option(min=0, help="The judge may cost no more dollars.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what the judge would take, and ask nothing.")
+    ] = False,
     to: Annotated[
         Literal["scores", "official"],
         typer.Option(help="What --out gets: the scores, or the items with `model_output`."),
@@ -78,7 +95,8 @@ def score(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The scores as JSON on stdout.")] = False,
 ) -> None:
-    """Score somebody's replies; no model is asked. Exit code 3 when items were not measured."""
+    """Score somebody's replies; only --judge asks a model. Exit code 3: items were not measured."""
+    from videoespresso.cli.eval_judge import ask_judge
     from videoespresso.cli.eval_tables import show_scored
     from videoespresso.dataset.records_io import refuse_own
     from videoespresso.evaluation.reply_files import read_replies
@@ -90,11 +108,18 @@ def score(
     for source in (file, items):
         if target is not None and source is not None:
             refuse_own(source, target)
+    if judge is None and (max_usd is not None or dry_run):
+        raise UserError("nothing here costs anything", hint="--max-usd, --dry-run are for --judge.")
     embed = within_limits(encoder) if protocol == "open" else None
     replied = read_replies(file, items)
     found = scored(
         replied, protocol=protocol, official=official, unparsed=unparsed, tau=tau, encoder=embed
     )
+    if judge is not None:
+        judged = ask_judge(replied, found.scores, judge, judge_sees, max_usd, dry_run=dry_run)
+        if judged is None:
+            return
+        found = found.model_copy(update={"judged": judged})
     if target is not None and to == "official":
         write_official(official_records(replied, found.scores.verdicts), target, replace=force)
     elif target is not None:

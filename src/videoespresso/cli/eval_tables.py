@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from videoespresso.cli.console import one_line, out, say_warning, show_table
+from videoespresso.cli.eval_judge import show_judged
 from videoespresso.evaluation.scored import Scored
 from videoespresso.evaluation.scores import Scores
 from videoespresso.statistics import Estimate
@@ -38,6 +39,8 @@ def show_scored(found: Scored) -> None:
             style="dim",
         )
     _show_official(found)
+    if found.judged is not None:
+        show_judged(found.judged)
 
 
 def settings_of(scores: Scores) -> str:

@@ -10,6 +10,7 @@ from videoespresso.dataset.formats.conversion_report import Left
 from videoespresso.dataset_record import DatasetItem
 from videoespresso.errors import UserError
 from videoespresso.evaluation import protocols
+from videoespresso.evaluation.judging import Judged
 from videoespresso.evaluation.protocols import TAU, Official, official_letter
 from videoespresso.evaluation.reply_files import OUTPUT, Replied
 from videoespresso.evaluation.scores import Protocol, Scores, Unparsed, Verdict
@@ -37,12 +38,13 @@ class Scored(Record):
     """What `eval score` found. differences: under `letter`, with the authors' rule beside ours.
 
     left_out: records that are no items; strangers: replies to nothing in the benchmark; not_text:
-    replies that are no text and count as missing. videos are what varies in the intervals.
+    replies that are no text and count as missing. judged: what a judge said, if one was asked.
     """
 
     source: str
     scores: Scores
     official: Official | None = None
+    judged: Judged | None = None
     differences: tuple[Difference, ...] = ()
     left_out: tuple[Left, ...] = ()
     strangers: int = 0
