@@ -5,8 +5,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lab.detector_score import Tally
-from lab.results import Json
 from videoespresso import statistics
+from videoespresso.evaluation.results import Json
 from videoespresso.statistics import Estimate
 
 Rows = Sequence[Json]

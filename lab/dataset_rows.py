@@ -4,9 +4,9 @@ stand where it says, do its boxes fit, are its wrong options wrong? Pure functio
 from collections.abc import Sequence
 
 from lab.detector_score import Tally, compare
-from lab.results import Json
 from videoespresso.dataset.inspect.record_measures import right_and_wrong
 from videoespresso.dataset_record import DatasetItem, Reject
+from videoespresso.evaluation.results import Json
 from videoespresso.theatre.stories import Story
 from videoespresso.theatre.truth import caption_at, drawn_at, pair_truth, phases_of
 from videoespresso.theatre.truth.language import is_called

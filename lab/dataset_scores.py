@@ -20,15 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import videoespresso
-from lab import results
 from lab.dataset_script import looked, plain_context, plain_run
 from lab.dataset_summary import Block, write_summary
 from lab.dataset_verifier import verifier_rows
-from lab.theatre_items import digest_of, filmed_story, look_of
 from videoespresso.api.build_dataset import build_dataset
 from videoespresso.dataset.manifest import made_with
 from videoespresso.dataset.records_io import read_items, writing_lines
 from videoespresso.errors import VideoEspressoError
+from videoespresso.evaluation import results
+from videoespresso.evaluation.theatre_items import digest_of, filmed_story, look_of
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.dataset_context import GROUP, open_dataset_context
 from videoespresso.settings import Settings

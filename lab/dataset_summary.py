@@ -16,11 +16,11 @@ from lab.dataset_rows import (
     option_rows,
     pair_rows,
 )
-from lab.results import Json
 from videoespresso.agents.prompts import load
 from videoespresso.dataset.inspect.blind_baselines import credits
 from videoespresso.dataset.records_io import read_items, read_rejects
 from videoespresso.dataset_record import DatasetItem, Reject
+from videoespresso.evaluation.results import Json
 from videoespresso.models.client.prices import image_tokens, price, text_tokens
 from videoespresso.models.specs import ModelSpec
 from videoespresso.statistics import Estimate

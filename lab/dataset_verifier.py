@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from lab.dataset_script import Looked, Plain
-from lab.results import Json
 from videoespresso.agents import generator, verifier
+from videoespresso.evaluation.results import Json
 from videoespresso.theatre.stories import Story
 from videoespresso.theatre.truth import (
     Planted,

@@ -32,7 +32,7 @@ from typing import Any
 
 import av
 
-from lab import results
+from videoespresso.evaluation import results
 from videoespresso.statistics import ratio
 from videoespresso.tools.sampling import SamplingPlan, sample
 from videoespresso.tools.video import Backend, open_video

@@ -14,10 +14,10 @@ from langgraph.types import Command
 from pydantic import BaseModel
 
 import videoespresso
-from lab.results import Json
-from lab.theatre_items import Item, digest_of
 from videoespresso.agents import prompt_parts, reasoner
 from videoespresso.agents.base import Agent, Prompt, Reply, Turn
+from videoespresso.evaluation.results import Json
+from videoespresso.evaluation.theatre_items import Item, digest_of
 from videoespresso.graphs import watch
 from videoespresso.graphs.ask import ask_graph
 from videoespresso.graphs.context import Context, open_context

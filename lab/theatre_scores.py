@@ -23,12 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lab import results
 from lab.theatre_bench import Bench
-from lab.theatre_items import Item, by_video, digest_of, draw, filmed, look_of
 from lab.theatre_summary import write_summary
 from videoespresso import theatre
 from videoespresso.errors import SettingsError, VideoEspressoError
+from videoespresso.evaluation import results
+from videoespresso.evaluation.theatre_items import Item, by_video, digest_of, draw, filmed, look_of
 from videoespresso.graphs.selection import strategy
 from videoespresso.settings import Settings
 from videoespresso.theatre.style import StyleFamily

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lab.results import Json
 from lab.theatre_bench import Bench
 from videoespresso import comparison, statistics
 from videoespresso.comparison import Paired
+from videoespresso.evaluation.results import Json
 from videoespresso.statistics import Estimate
 from videoespresso.tasks import TASKS
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lab import results
 from lab.reliability import faults, page, settings_files, suites, videos
+from videoespresso.evaluation import results
 
 Json = dict[str, Any]
 Part = Callable[[Path, int, set[str]], Iterator[Json]]

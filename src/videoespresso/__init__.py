@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from videoespresso.api.ask_many_records import Question, QuestionResult
     from videoespresso.api.build_dataset import build_dataset
     from videoespresso.api.chat import Chat
+    from videoespresso.api.evaluate import compare, evaluate
     from videoespresso.api.score import score
     from videoespresso.dataset_record import DatasetItem
     from videoespresso.errors import (
@@ -77,7 +78,9 @@ __all__ = [
     "astream",
     "build_dataset",
     "chat_graph",
+    "compare",
     "dataset_graph",
+    "evaluate",
     "open_context",
     "open_dataset",
     "score",
@@ -119,7 +122,9 @@ _LATER = {
     "astream": "api.ask",
     "build_dataset": "api.build_dataset",
     "chat_graph": "graphs.chat",
+    "compare": "api.evaluate",
     "dataset_graph": "graphs.dataset",
+    "evaluate": "api.evaluate",
     "open_context": "graphs.context",
     "open_dataset": "graphs.dataset_context",
     "score": "api.score",

@@ -197,15 +197,17 @@ class Selection(NamedTuple):
 _EXPONENTS = tuple(k / 10 for k in range(11))
 
 
-def selection(picked: Sequence[float], scenes: Sequence[Interval]) -> Selection:
-    """Picked instants against disjoint true scenes. A scene has enough where its frames are at
-    least as many as the smaller of its share by length and an equal share of those in any scene,
-    and one at least; `bds` is the best cosine of the scenes' counts with their lengths to a power
-    of 0 to 1. Raises ValueError for no scene."""
-    found = inside(picked, scenes)
-    counts = [sum(a <= t <= b for t in picked) for a, b in scenes]
-    lengths = [max(0.0, b - a) for a, b in scenes]
+def selection(picked: Sequence[float], scenes: Sequence[Sequence[Interval]]) -> Selection:
+    """Picked instants against disjoint true scenes, each of one interval or more.
+
+    A scene has enough where its frames are at least as many as the smaller of its share by length
+    and an equal share of those in any scene, and one at least; `bds` is the best cosine of the
+    scenes' counts with their lengths to a power of 0 to 1. Raises ValueError for no scene.
+    """
+    counts = [sum(any(a <= t <= b for a, b in scene) for t in picked) for scene in scenes]
+    lengths = [sum(b - a for a, b in union(scene)) for scene in scenes]
     hits, span = sum(counts), sum(lengths)
+    found = agreement(min(hits, len(picked)), len(picked), sum(map(bool, counts)), len(scenes))
     shares = [min(x / span if span else 1.0, 1 / len(scenes)) for x in lengths]
     enough = [
         n >= max(1.0, share * hits) - _NEARLY for n, share in zip(counts, shares, strict=True)

@@ -13,11 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import results
-from lab import theatre_items as items
 from lab import theatre_scores as theatre
 from lab.theatre_bench import Bench
-from lab.theatre_items import Item
 from lab.theatre_summary import write_summary
 from langchain_core.messages import BaseMessage
 from tests.helpers.chat_server import Exchange, Server, say
@@ -25,6 +22,9 @@ from tests.helpers.scripted import ScriptedModel, film, scripted_context, text_o
 
 import videoespresso
 from videoespresso.errors import SettingsError
+from videoespresso.evaluation import results
+from videoespresso.evaluation import theatre_items as items
+from videoespresso.evaluation.theatre_items import Item
 from videoespresso.graphs import watch
 from videoespresso.tasks import TASKS
 from videoespresso.theatre import SPLITS, make_story

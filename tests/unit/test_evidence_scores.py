@@ -83,7 +83,7 @@ def test_v_star_means() -> None:
 
 def test_selection_by_itself() -> None:
     """Scenes of 2 and 6 s; three picks in the long one, one in the short one, one outside."""
-    found = scores.selection([0.5, 11, 12, 13, 50], [(0.0, 2.0), (10.0, 16.0)])
+    found = scores.selection([0.5, 11, 12, 13, 50], [[(0.0, 2.0)], [(10.0, 13.0), (13.0, 16.0)]])
     assert (found.kfr, found.shr, found.bsr) == pytest.approx((0.8, 1.0, 1.0))
     assert found.bds == pytest.approx(1.0), "1 and 3, as 2 and 6"
     assert found.ukss == pytest.approx(0.8 ** (1 / 3))
@@ -91,11 +91,11 @@ def test_selection_by_itself() -> None:
 
 def test_selection_needs_balance() -> None:
     """Two equal scenes, all four picks in one: half of the scenes, cosine 1/√2."""
-    found = scores.selection([1, 2, 3, 4], [(0.0, 5.0), (10.0, 15.0)])
+    found = scores.selection([1, 2, 3, 4], [[(0.0, 5.0)], [(10.0, 15.0)]])
     assert found[:4] == pytest.approx((1.0, 0.5, 0.5, 1 / math.sqrt(2)))
-    lopsided = scores.selection([1, 2, 3, 11], [(0.0, 5.0), (10.0, 15.0)])
+    lopsided = scores.selection([1, 2, 3, 11], [[(0.0, 5.0)], [(10.0, 15.0)]])
     assert lopsided.bsr == 0.5, "an equal share of four is two"
-    assert scores.selection([99.0], [(0.0, 5.0)]) == (0, 0, 0, 0, 0)
+    assert scores.selection([99.0], [[(0.0, 5.0)]]) == (0, 0, 0, 0, 0)
 
 
 def test_one_question_of_nothing_does_not_sink_the_mean() -> None:

@@ -2,17 +2,22 @@
 
 import typer
 
-from videoespresso.cli import eval_score
+from videoespresso.cli import eval_compare, eval_run, eval_score
 from videoespresso.cli.console import examples
 
 app = typer.Typer(
     name="eval",
-    help="Score replies to a benchmark, with intervals: by letter, or by the paper's Algorithm 1.",
+    help="Benchmarks: asked, scored and compared, with intervals, by letter or by Algorithm 1.",
     no_args_is_help=True,
     epilog=examples(
+        "eval run theatre:test --out runs/theatre --condition ours --condition uniform:16",
+        "eval compare runs/theatre",
+        "eval report runs/theatre --html page.html",
         "eval score outputs.json",
         "eval score outputs.json --official",
         "eval score replies.jsonl --items bench_hard.json --protocol open",
     ),
 )
+eval_run.add_to(app)
 eval_score.add_to(app)
+eval_compare.add_to(app)

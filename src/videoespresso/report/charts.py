@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from videoespresso.dataset.inspect.stats import Share, Spread
 from videoespresso.report.text import number, percent
-from videoespresso.statistics import round_width
+from videoespresso.statistics import Estimate, round_width
 
 WIDE, HIGH = 420.0, 150.0
 """Of a histogram's plot, in the drawing's own units; a page scales it."""
@@ -116,6 +116,73 @@ def shares(
     rows = tuple(row(k, *one) for k, one in enumerate(figures))
     axis = ((LABEL, "0 %"), (WIDE, f"{100 * max(highest, 0.01):.0f} %"))
     return Rows(title, note, rows, axis, len(rows) * ROW)
+
+
+def estimates(title: str, note: str, figures: Sequence[tuple[str, Estimate | None]]) -> Rows | None:
+    """Shares of 0 to 1 with their intervals, on a scale that ends at 100 %; None of nothing."""
+    known = [(name, found) for name, found in figures if found is not None]
+    if not known:
+        return None
+    scale = WIDE - LABEL - 40
+
+    def row(k: int, name: str, found: Estimate) -> Row:
+        low, high = (
+            None if end is None else LABEL + end * scale for end in (found.low, found.high)
+        )
+        text = f"{100 * found.value:.0f} %"
+        title = f"{name}: {found.text(unit='%')}, n {found.n:,}"
+        return Row(_short(name), k * ROW, LABEL, found.value * scale, low, high, None, text, title)
+
+    rows = tuple(row(k, *one) for k, one in enumerate(known))
+    axis = ((LABEL, "0 %"), (LABEL + scale / 2, "50 %"), (LABEL + scale, "100 %"))
+    return Rows(title, note, rows, axis, len(rows) * ROW)
+
+
+class Point(NamedTuple):
+    """A point with its whisker, and its name beside it: at its left, and moved down by shift."""
+
+    name: str
+    x: float
+    y: float
+    low: float | None
+    high: float | None
+    left: bool
+    shift: float
+    title: str
+
+
+class Points(NamedTuple):
+    """Shares against a number. axis: (x, text)."""
+
+    title: str
+    note: str
+    points: tuple[Point, ...]
+    axis: tuple[tuple[float, str], ...]
+
+
+def against(title: str, note: str, figures: Sequence[tuple[str, float, Estimate]]) -> Points | None:
+    """Shares of 0 to 1 against numbers whose doublings are the same distance; 0 is at the left
+    end. None of nothing."""
+    if not figures:
+        return None
+    top = max(1.0, math.ceil(max(math.log2(1 + at) for _, at, _ in figures)))
+
+    def x(at: float) -> float:
+        return 20 + (WIDE - 60) * math.log2(1 + at) / top
+
+    points: list[Point] = []
+    for name, at, found in sorted(figures, key=lambda one: (one[1], one[0])):
+        y = HIGH * (1 - found.value)
+        ends = [None if end is None else HIGH * (1 - end) for end in (found.low, found.high)]
+        near = sum(
+            abs(p.x - x(at)) < 90 and abs(p.y - y) < 11 * (1 + k) for k, p in enumerate(points)
+        )
+        title_ = f"{name}: {number(at)}, {found.text(unit='%')}"
+        points.append(
+            Point(name, x(at), y, ends[0], ends[1], x(at) > 0.7 * WIDE, 4 + 11 * near, title_)
+        )
+    ticks = [0, *(2**k for k in range(int(top) + 1) if math.log2(1 + 2**k) <= top)]
+    return Points(title, note, tuple(points), tuple((x(t), f"{t}") for t in ticks))
 
 
 def counts(title: str, note: str, figures: Sequence[tuple[str, int]]) -> Rows | None:

@@ -48,3 +48,10 @@ def read(file: Path, *, errors: bool = True) -> dict[str, Json]:
         if old is None or old.get("error"):
             found[record["key"]] = record
     return {k: r for k, r in found.items() if errors or not r.get("error")}
+
+
+def write(file: Path, text: str) -> None:
+    """Writes a file whole or not at all. Raises OSError."""
+    draft = file.with_name(f".{file.name}.part")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(file)

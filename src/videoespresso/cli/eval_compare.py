@@ -1,0 +1,91 @@
+"""`videoespresso eval compare | report`: runs set against each other, and as a page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from videoespresso.cli.console import examples, one_line, out, write_json
+from videoespresso.errors import UserError
+from videoespresso.types import Record
+
+Runs = Annotated[
+    list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.", show_default=False)
+]
+EncoderOption = Annotated[
+    str, typer.Option(metavar="SPEC", help="open: what the answers are compared by.")
+]
+COMPARE = (
+    "eval compare runs/theatre                         # its first condition against the others",
+    "eval compare runs/a runs/b                        # two models on the same items",
+    "eval compare runs/a runs/b --allow pixels         # the table says so",
+    "eval compare runs/a runs/b --margin 2             # is a no worse than b by 2 points?",
+)
+REPORT = ("eval report runs/theatre", "eval report runs/a runs/b --html page.html")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Registers the commands."""
+    app.command("compare", epilog=examples(*COMPARE, codes=True))(compare)
+    app.command("report", epilog=examples(*REPORT, codes=True))(report)
+
+
+class Comparisons(Record):
+    """What --json gives."""
+
+    comparisons: tuple[object, ...]
+
+
+def compare(
+    runs: Runs,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="What else may differ: pixels, prompts, code, ..."),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=99, help="Points: also test `no worse by so much`."),
+    ] = None,
+    encoder: EncoderOption = "wordllama",
+    as_json: Annotated[bool, typer.Option("--json", help="All numbers as JSON on stdout.")] = False,
+) -> None:
+    """Compare runs in pairs of items; refused where they differ in more than what is compared."""
+    from pydantic import TypeAdapter
+
+    from videoespresso.api.evaluate import compare as comparing
+    from videoespresso.cli.eval_run_tables import show_compared
+    from videoespresso.evaluation.compare import Compared
+
+    share = None if margin is None else margin / 100
+    found = comparing(*runs, allow=allow or (), margin=share, encoder=encoder)
+    if as_json:
+        dumped = TypeAdapter(list[Compared]).dump_python(found, mode="json")
+        write_json(Comparisons(comparisons=tuple(dumped)))
+    else:
+        show_compared(found)
+
+
+def report(
+    runs: Runs,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page.")
+    ] = None,
+    encoder: EncoderOption = "wordllama",
+    force: Annotated[bool, typer.Option("--force", help="Replace a page that exists.")] = False,
+) -> None:
+    """Show runs: accuracy, evidence, cost; as a page also bars by task and a gallery of errors."""
+    from videoespresso.api.evaluate import encoder_of
+    from videoespresso.cli.eval_run_tables import show_summary
+    from videoespresso.evaluation.page import write_page
+    from videoespresso.evaluation.summary import series, summary
+
+    if html is not None and html.exists() and not force:
+        raise UserError(f"{html} exists", hint="Give another name, or --force.")
+    embed = encoder_of(series(runs[0])[0].about["protocol"], encoder)
+    found = [summary(run, embed) for run in runs]
+    if html is not None:
+        write_page(found, html, embed)
+        out().print(one_line(str(html)))
+        return
+    for one in found:
+        show_summary(one)

@@ -1,0 +1,209 @@
+"""`videoespresso eval run`: a benchmark through the ask graph, under one condition or several."""
+
+import threading
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from videoespresso.cli.console import Exit, err, examples, one_line, out, say_finishing, write_json
+from videoespresso.cli.options import (
+    QUESTION,
+    Quiet,
+    note_unconfigured,
+    note_where,
+    takes_settings,
+)
+from videoespresso.dataset.interrupt import interruptible
+from videoespresso.errors import BudgetExceeded, UserError, VideoError
+from videoespresso.report.text import money
+from videoespresso.settings import Settings
+from videoespresso.types import Progress, Record
+
+if TYPE_CHECKING:
+    from videoespresso.evaluation.run import Run
+
+EPILOG = examples(
+    "eval run theatre:test --n 140 --out runs/theatre --profile embedded",
+    "eval run bench_hard.json --videos videos/ --out runs/hard -m openai:gpt-4o --max-usd 20",
+    "eval run bench_hard.json --videos videos/ --out runs/hard --dry-run",
+    "eval run theatre:test --out runs/t --condition ours --condition uniform:16 --condition blind",
+    "eval run minerva:minerva.json --videos videos/ --out runs/minerva -m server",
+    codes=True,
+)
+
+
+class Forecast(Record):
+    """What a run would do. records: to be made; known: made before; absent: videos that are not
+    there. usd: an estimate by the formula, None where a price is not known."""
+
+    benchmark: str
+    questions: int
+    videos: int
+    conditions: tuple[str, ...]
+    records: int
+    known: int
+    absent: int
+    first_absent: str
+    usd: float | None
+    formula: str
+
+
+def add_to(app: typer.Typer) -> None:
+    """Registers the command."""
+    app.command("run", epilog=EPILOG)(run)
+
+
+@takes_settings(QUESTION)
+def run(
+    bench: Annotated[
+        str,
+        typer.Argument(
+            metavar="BENCH",
+            help="theatre:test, theatre:held_out, NAME:FILE, a dataset's folder, an authors' file.",
+            show_default=False,
+        ),
+    ],
+    target: Annotated[
+        Path, typer.Option("--out", metavar="RUN", help="The run's folder.", show_default=False)
+    ],
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="ours, uniform:K, all, keyframes, direct, blind, oracle-frames, oracle-evidence, "
+            "oracle-sentences, or any --select; may be repeated.",
+            show_default="ours",
+        ),
+    ] = None,
+    protocol: Annotated[
+        Literal["letter", "open"],
+        typer.Option(help="letter: options are shown; open: they are not (Algorithm 1)."),
+    ] = "letter",
+    n: Annotated[
+        int | None, typer.Option("--n", min=1, help="So many questions, even over the tasks.")
+    ] = None,
+    videos: Annotated[
+        Path | None, typer.Option(help="Folder that the benchmark's paths are relative to.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Videos at a time.")] = 2,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Ask nothing; say what it takes.")
+    ] = False,
+    retry_errors: Annotated[
+        bool, typer.Option("--retry-errors", help="Ask again what was not measured.")
+    ] = False,
+    encoder: Annotated[
+        str, typer.Option(metavar="SPEC", help="open: what the answers are compared by.")
+    ] = "wordllama",
+    *,
+    settings: Settings,
+    as_json: Annotated[bool, typer.Option("--json", help="The numbers as JSON on stdout.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Ask a benchmark's questions; stopped, the same command goes on and asks nothing twice.
+
+    --max-usd and the like are limits of the whole run. Exit code 3 when items were not measured."""
+    from videoespresso.api.evaluate import encoder_of, opened
+    from videoespresso.cli.eval_run_tables import show_summary
+    from videoespresso.evaluation.run import Plan, Run
+    from videoespresso.evaluation.summary import summary
+
+    note_unconfigured(settings, quiet=quiet)
+    note_where(settings, quiet=quiet or as_json)
+    names = tuple(dict.fromkeys(condition or ["ours"]))
+    plan = Plan(
+        opened(bench, settings, videos), target, settings, names, protocol, n, jobs, retry_errors
+    )
+    embed = None if dry_run else encoder_of(protocol, encoder)
+    made = Run(plan)
+    if dry_run:
+        found = forecast(made)
+        write_json(found) if as_json else _show(found)
+        return
+    ended = _run(made, quiet)
+    scores = summary(target, embed)
+    write_json(scores) if as_json else show_summary(scores)
+    if ended is None:
+        ended = Exit.ANSWERED if scores.whole else Exit.NOT_ANSWERED
+    raise typer.Exit(ended)
+
+
+def _run(made: "Run", quiet: bool) -> Exit | None:
+    """Runs until all is done, or a limit or Ctrl-C ends it: then with which code."""
+    stop = threading.Event()
+
+    def finish() -> None:
+        stop.set()
+        say_finishing()
+
+    with nullcontext() if quiet else err().status("asking") as status:
+
+        def listen(progress: Progress) -> None:
+            if status is not None and progress.step != "done":
+                status.update(str(progress))
+                if not err().is_terminal and progress.done and int(progress.done) % 20 == 0:
+                    err().print(str(progress), style="dim")
+
+        try:
+            with interruptible(finish):
+                made.go(listen, stop)
+        except BudgetExceeded as error:
+            err().print(f"{one_line(str(error))}. {error.hint}", style="yellow")
+            return Exit.BUDGET
+        except KeyboardInterrupt:
+            stop.set()
+    if stop.is_set():
+        err().print("interrupted; the same command asks the rest", style="yellow")
+        return Exit.INTERRUPTED
+    return None
+
+
+def forecast(made: "Run") -> Forecast:
+    """Of a run that asks nothing yet."""
+    from videoespresso.evaluation import conditions
+    from videoespresso.models.client.prices import image_tokens, price
+    from videoespresso.models.costs import FORMULA, FRAME, captions, question_usd
+    from videoespresso.models.profiles import resolve
+
+    done = made.known()
+    absent = []
+    for case in {case.video: case for case in made.cases}.values():
+        try:
+            case.made or case.find()
+        except (VideoError, UserError):
+            absent.append(case.video)
+    shown = [c for c in made.ordered if c != conditions.BLIND]
+    records, videos = made.missing(done), len({case.video for case in made.cases})
+    roles = resolve(made.plan.settings)
+    usd, captioner = question_usd(roles), roles["captioner"].model
+    known = price(captioner)
+    if usd is not None and known is not None:
+        share = captions(captioner)
+        once = known.usd(share.input + share.images * image_tokens(captioner, *FRAME), share.output)
+        usd = (once * videos if shown else 0.0) + (usd - once) * records
+    return Forecast(
+        benchmark=made.plan.benchmark.name,
+        questions=len(made.cases),
+        videos=videos,
+        conditions=made.ordered,
+        records=records,
+        known=len(made.cases) * len(made.ordered) - records,
+        absent=len(absent),
+        first_absent=absent[0] if absent else "",
+        usd=usd,
+        formula=f"captions once a video, the rest a question; {FORMULA}",
+    )
+
+
+def _show(found: Forecast) -> None:
+    out().print(
+        f"{found.questions:,} questions about {found.videos:,} videos of {found.benchmark}, under "
+        f"{', '.join(found.conditions)}: {found.records:,} records to make, {found.known:,} known"
+    )
+    if found.absent:
+        out().print(
+            f"{found.absent:,} videos are not there, the first: {one_line(found.first_absent)}; "
+            "they will count as not measured"
+        )
+    out().print(f"about {money(found.usd)} ({found.formula})", style="dim")

@@ -1,0 +1,123 @@
+"""Runs and comparisons as text in the terminal."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from videoespresso.cli.console import one_line, out, say_warning, show_table
+from videoespresso.statistics import Estimate
+
+if TYPE_CHECKING:
+    from videoespresso.evaluation.compare import Compared
+    from videoespresso.evaluation.summary import ConditionScores, Summary
+
+SHOWN = 5
+"""Items that were not measured and are listed; --json has all."""
+
+
+def percent(found: Estimate | None) -> str:
+    """'92.9 (86.5 to 95.6)'; '-' for nothing."""
+    return "-" if found is None else found.text()
+
+
+def show_summary(found: "Summary") -> None:
+    """A line a condition; evidence and cost below."""
+    note = f"; {found.note}" if found.note else ""
+    out().print(f"{one_line(found.benchmark)}, protocol {found.protocol}{note}\n")
+    show_table(
+        "Condition", "n#", "Videos#", "Micro, % (95 %)#", "Macro#", "Over all#", "Unparsed#",
+        rows=map(_row, found.conditions),
+    )  # fmt: skip
+    for title, part in (("Evidence, % (95 %)", "evidence"), ("A question", "cost")):
+        names = dict.fromkeys(k for c in found.conditions for k in getattr(c, part))
+        scale, digits = (100.0, 1) if part == "evidence" else (1.0, 2)
+        if names:
+            out().print()
+            show_table(
+                title,
+                *(f"{c.condition}#" for c in found.conditions),
+                rows=(
+                    (name, *_cells(found.conditions, part, name, scale, digits)) for name in names
+                ),
+            )
+    missing = sum(c.missing for c in found.conditions)
+    if missing:
+        say_warning(f"{missing:,} records are missing: the same command asks the rest")
+    if found.not_measured:
+        say_warning(f"{len(found.not_measured):,} not measured; wrong in `over all`")
+        for one in found.not_measured[:SHOWN]:
+            say_warning(f"  {one.item} ({one.condition}): {one.why}")
+    say_detectable(found.conditions)
+
+
+def _row(c: "ConditionScores") -> tuple[str, ...]:
+    s = c.scores
+    unparsed = f"{s.whys.get('unparsed', 0):,}"
+    cells = (percent(s.micro), percent(s.macro), percent(s.over_all))
+    return (
+        c.condition,
+        f"{s.measured:,} of {s.items + c.missing:,}",
+        f"{s.videos:,}",
+        *cells,
+        unparsed,
+    )
+
+
+def _cells(
+    conditions: "Sequence[ConditionScores]", part: str, name: str, scale: float, digits: int
+) -> Iterator[str]:
+    for c in conditions:
+        found: Estimate | None = getattr(c, part).get(name)
+        yield "-" if found is None else found.text(scale=scale, digits=digits)
+
+
+def say_detectable(conditions: "Sequence[ConditionScores]") -> None:
+    """What a table of this size can show at all."""
+    least = max((c.scores.detectable or 0.0 for c in conditions), default=0.0)
+    if least:
+        out().print(
+            f"\na paired comparison of so many items shows {100 * least:.1f} points or more "
+            "(80 % power, 20 % disagreement, items as independent)",
+            style="dim",
+        )
+
+
+def show_compared(found: "Sequence[Compared]") -> None:
+    """A line a comparison, then the tasks of each."""
+    show_table(
+        "First − second", "n#", "Videos#", "Points (95 %)#", "Only first#", "Only second#",
+        "McNemar p#", "Flips p#", "Shows#",
+        rows=map(_compared, found),
+    )  # fmt: skip
+    for c in found:
+        if c.macro is not None:
+            out().print(
+                f"{one_line(c.first)} − {one_line(c.second)}, macro: {c.macro.difference.text()} "
+                f"points, p = {c.macro.p:.2g}"
+            )
+        if c.equivalence is not None:
+            e = c.equivalence
+            out().print(
+                f"no worse by {100 * e.margin:.1f} points: p = {e.p_not_worse:.2g}; the same "
+                f"within them: p = {e.p:.2g}"
+            )
+        if c.allowed:
+            say_warning(f"{c.first} and {c.second} also differ in {', '.join(c.allowed)}")
+        if c.left_out:
+            say_warning(f"{c.left_out} items were not measured in both, and are left out")
+        if len(c.tasks) > 1:
+            out().print()
+            show_table("Task", "n#", "Points (95 %)#", "Holm p#", rows=_tasks(c))
+
+
+def _compared(c: "Compared") -> tuple[str, ...]:
+    p = c.paired
+    shows = "-" if p.detectable is None else f"{100 * p.detectable:.1f}"
+    return (
+        f"{c.first} − {c.second}", f"{c.n:,}", f"{c.videos:,}", percent(p.difference),
+        f"{p.first_only}", f"{p.second_only}", f"{p.p:.2g}", f"{p.p_clustered:.2g}", shows,
+    )  # fmt: skip
+
+
+def _tasks(c: "Compared") -> Iterator[tuple[str, ...]]:
+    for t in c.tasks:
+        yield t.task, str(t.n), percent(t.paired.difference), f"{t.holm:.2g}"

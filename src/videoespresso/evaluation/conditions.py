@@ -1,0 +1,184 @@
+"""Under which condition a case is asked: what is shown to the reasoner, everything else the same.
+
+A condition is a selection strategy, run through the whole ask graph ("ours" is that of the
+settings), or one of DIRECTLY. The oracles are given what is true: the gap to them is what the
+selection, or the evidence, loses.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
+
+from videoespresso.agents import reasoner
+from videoespresso.errors import UserError
+from videoespresso.evaluation.cases import Case
+from videoespresso.graphs.ask import MOST_ROUNDS, ask_graph
+from videoespresso.graphs.context import Context
+from videoespresso.graphs.records import candidate_captions, dump, frames_of, shown_to
+from videoespresso.graphs.selection import strategy
+from videoespresso.graphs.watch import watch
+from videoespresso.types import Answer, CoreFrame, EvidenceStep, FrameRef
+
+OURS, BLIND, DIRECT = "ours", "blind", "direct"
+GOLD_FRAMES, GOLD_EVIDENCE, GOLD_SENTENCES = "oracle-frames", "oracle-evidence", "oracle-sentences"
+DIRECTLY = {
+    BLIND: "no frames, one stage",
+    DIRECT: "our core frames, one stage, no evidence",
+    GOLD_FRAMES: "the true frames, our evidence",
+    GOLD_EVIDENCE: "the true frames and the true sentences",
+    GOLD_SENTENCES: "our core frames and the true sentences",
+}
+AFTER_OURS = (DIRECT, GOLD_SENTENCES)
+"""Conditions that are shown the core frames of `ours`, which comes before them."""
+Json = dict[str, Any]
+
+
+def check(conditions: Sequence[str]) -> None:
+    """Raises UserError and SettingsError for what is none, or needs another that is not there."""
+    for name in conditions:
+        if name not in DIRECTLY and name != OURS:
+            strategy(name)
+        if name in AFTER_OURS and OURS not in conditions:
+            raise UserError(
+                f"{name} is shown the core frames of {OURS}", hint=f"Add --condition {OURS}."
+            )
+
+
+def needs_truth(conditions: Sequence[str]) -> list[str]:
+    """Those of the conditions that are given what is true."""
+    return [name for name in conditions if name in (GOLD_FRAMES, GOLD_EVIDENCE, GOLD_SENTENCES)]
+
+
+def asked(
+    context: Context, case: Case, condition: str, options: Sequence[str], core: Sequence[Json]
+) -> Json:
+    """The part of a record that a condition gives. options: empty for an open question. core: the
+    core frames of `ours`.
+
+    Raises VideoError, ModelError; BudgetExceeded where the run's limit is reached.
+    """
+    if condition == BLIND:
+        return _at_once(context, case, options, [], guess=True)
+    if condition == DIRECT:
+        return _at_once(context, case, options, [CoreFrame.model_validate(c) for c in core])
+    if condition in DIRECTLY:
+        answer = _oracle(context, case, condition, options, core)
+    else:
+        select = context.settings.select if condition == OURS else condition
+        settings = context.settings.model_copy(update={"select": select})
+        given: Any = {
+            "path": str(case.find()), "question": case.item.question, "options": list(options),
+        }  # fmt: skip
+        answer = _answer(ask_graph().stream(
+            given, context=replace(context, settings=settings), stream_mode="updates",
+        ))  # fmt: skip
+    return _of(answer) | (
+        {"core": [dump(c) for c in answer.core_frames]} if condition == OURS else {}
+    )
+
+
+def _answer(updates: Iterator[Any]) -> Answer:
+    """The answer at the end of a run of the graph."""
+    found = None
+    for update in updates:
+        if "finish" in update:
+            found = Answer.model_validate(update["finish"]["answer"])
+    assert found is not None, "the graph always ends in `finish`"
+    return found
+
+
+def _of(answer: Answer) -> Json:
+    return {
+        "reply": answer.text,
+        "choice": answer.choice,
+        "answered": answer.answered,
+        "checked": answer.checked,
+        "frames": len(answer.core_frames),
+        "picked_s": [round(c.frame.time_s, 3) for c in answer.core_frames],
+        "steps": [
+            {
+                "text": s.text,
+                "time_s": round(s.time_s, 3),
+                "boxes": [b.xyxy for i in s.items for b in i.boxes],
+            }
+            for s in answer.evidence
+        ],
+        "first": answer.work.decoded + answer.work.captioned > 0,
+        "gaps": [f"{gap.stage}: {gap.reason}"[:300] for gap in answer.gaps],
+    }
+
+
+def _at_once(
+    context: Context,
+    case: Case,
+    options: Sequence[str],
+    core: Sequence[CoreFrame],
+    *,
+    guess: bool = False,
+) -> Json:
+    """One stage. guess: a letter counts even where the model says that it cannot answer, so that
+    being modest does not make it look blind."""
+    said = reasoner.direct(
+        context.agents["reasoner"], case.item.question, shown_to(context, core), options
+    )
+    answered = said.answered and bool(said.answer.strip())
+    choice = reasoner.choice_of(said, options) if answered or guess else None
+    return {
+        "reply": options[choice] if choice is not None else said.answer.strip(),
+        "choice": choice,
+        "answered": answered,
+        "frames": len(core),
+        "picked_s": [round(c.frame.time_s, 3) for c in core],
+        "steps": [],
+        "first": False,
+    }
+
+
+# ---- what is true in the place of what was found
+
+
+def _oracle(
+    context: Context, case: Case, condition: str, options: Sequence[str], core: Sequence[Json]
+) -> Answer:
+    """The graph from its middle on. Raises UserError where the benchmark does not say what is
+    true."""
+    truth, path = case.truth, str(case.find())
+    if not truth.middles or (condition != GOLD_FRAMES and not truth.sentences):
+        raise UserError(f"{case.item.id} has no true evidence, so there is no {condition}")
+    known: Any = watch(context, path, case.item.question)
+    known |= {"question": case.item.question, "options": list(options), "round": MOST_ROUNDS}
+    if condition == GOLD_SENTENCES:
+        frames = [FrameRef.model_validate(c["frame"]) for c in core]
+        known["core"] = [{"id": f.id, "why": "a core frame of ours"} for f in frames]
+    else:
+        silent = {c.frame_id for c in candidate_captions(known) if not c.text.strip()}
+        frames = [f for f in frames_of(known) if f.id not in silent]
+        gold = {_nearest(frames, t).id for t in truth.middles}
+        frames = [f for f in frames if f.id in gold]
+        known["core"] = [{"id": f.id, "why": "a true one"} for f in frames]
+    if condition == GOLD_FRAMES:
+        return _from(context, known, "select", "ground")
+    steps = [
+        EvidenceStep(text=text, frame_id=(f := _nearest(frames, t)).id, time_s=f.time_s)
+        for t, text in truth.sentences
+    ]
+    number = {f.id: k for k, f in enumerate(frames, 1)}
+    told = [{"text": s.text, "frame": number[s.frame_id], "items": []} for s in steps]
+    known |= {"steps": [dump(s) for s in steps], "evidence_text": json.dumps({"steps": told})}
+    return _from(context, known, "evidence", "answer")
+
+
+def _nearest(frames: Sequence[FrameRef], time_s: float) -> FrameRef:
+    return min(frames, key=lambda f: abs(f.time_s - time_s))
+
+
+def _from(context: Context, known: Any, done: str, onward: str) -> Answer:
+    """The graph as if the node `done` had just ended, whose state is `known`."""
+    graph = ask_graph(InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "oracle"}}
+    graph.update_state(config, Command(update=known, goto=onward), as_node=done)
+    return _answer(graph.stream(None, config, context=context, stream_mode="updates"))

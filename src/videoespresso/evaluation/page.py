@@ -1,0 +1,124 @@
+"""Runs as one page: accuracy by task, accuracy against frames, evidence, cost, and errors."""
+
+import hashlib
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+from videoespresso.errors import UserError
+from videoespresso.evaluation.compare import Compared, compare, pairs
+from videoespresso.evaluation.summary import Json, Summary, scored, series
+from videoespresso.memory.captions import Embedder
+from videoespresso.report import charts
+from videoespresso.report.parts import check_target, template, write_text
+
+ERRORS = 12
+"""Errors shown of a condition, the same ones every time."""
+
+
+class Wrong(NamedTuple):
+    """An error: what was asked, said and true, and what it was said to stand on."""
+
+    item: str
+    task: str
+    question: str
+    options: tuple[str, ...]
+    said: str
+    true: str
+    why: str
+    steps: tuple[tuple[float, str], ...]
+
+
+class Shown(NamedTuple):
+    """A condition of a run as the page draws it."""
+
+    name: str
+    tasks: charts.Rows | None
+    errors: tuple[Wrong, ...]
+    wrong: int
+
+
+def write_page(found: Sequence[Summary], path: Path, encoder: Embedder | None = None) -> None:
+    """Writes the page, whole or not at all; it holds all it needs. Raises UserError where it
+    cannot be written."""
+    check_target(path)
+    write_text(render(found, encoder), path, flag="--html")
+
+
+def render(found: Sequence[Summary], encoder: Embedder | None = None) -> str:
+    """The page as text."""
+    runs = [Path(one.run) for one in found]
+    return template("eval_page.html").render(
+        runs=found,
+        shown=[s for run in runs for s in _shown(run, encoder, many=len(runs) > 1)],
+        overview=charts.estimates(
+            "Accuracy",
+            "share with its 95 % interval",
+            [
+                (_name(one, c.condition, found), c.scores.headline)
+                for one in found
+                for c in one.conditions
+            ],
+        ),
+        frames=charts.against(
+            "Accuracy against core frames",
+            "core frames a question, doublings the same distance; 95 % intervals",
+            [
+                (_name(one, c.condition, found), c.cost["core frames"].value, c.scores.headline)
+                for one in found
+                for c in one.conditions
+                if "core frames" in c.cost and c.scores.headline
+            ],
+        ),
+        compared=_compared(runs, encoder),
+        version=version("videoespresso"),
+    )
+
+
+def _name(one: Summary, condition: str, found: Sequence[Summary]) -> str:
+    return condition if len(found) == 1 else f"{Path(one.run).name}: {condition}"
+
+
+def _compared(runs: Sequence[Path], encoder: Embedder | None) -> tuple[list[Compared], str]:
+    """The comparisons, or why there are none."""
+    try:
+        pairs(runs)
+        return compare(runs, encoder=encoder), ""
+    except UserError as error:
+        return [], f"Not compared: {error}."
+
+
+def _shown(run: Path, encoder: Embedder | None, *, many: bool) -> list[Shown]:
+    shown = []
+    for one in series(run):
+        scores = scored(one, encoder)
+        by = list(zip(one.records, scores.verdicts, strict=True))
+        wrong = [(r, v.why) for r, v in by if v.credit is not None and v.credit < 1]
+        wrong.sort(key=lambda pair: hashlib.sha256(pair[0]["item"].encode()).hexdigest())
+        shown.append(
+            Shown(
+                name=one.name if many else one.condition,
+                tasks=charts.estimates(
+                    f"By task, {one.condition}",
+                    "share with its 95 % interval",
+                    [(task.task, task.accuracy) for task in scores.tasks],
+                ),
+                errors=tuple(_wrong(record, why) for record, why in wrong[:ERRORS]),
+                wrong=len(wrong),
+            )
+        )
+    return shown
+
+
+def _wrong(record: Json, why: str) -> Wrong:
+    return Wrong(
+        item=record["item"],
+        task=record["task"],
+        question=record["question"],
+        options=tuple(record["options"]),
+        said=record["reply"],
+        true=record["answer"],
+        why=why,
+        steps=tuple((step["time_s"], step["text"]) for step in record["steps"]),
+    )

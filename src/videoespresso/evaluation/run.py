@@ -1,0 +1,321 @@
+"""A run: every case under every condition, a record each, written when it is known.
+
+A record's key names everything it depends on, so that a run which was stopped goes on where it was,
+and one of other code, models or prompts is kept in the file and not counted.
+"""
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from videoespresso.dataset_record import LETTERS
+from videoespresso.errors import (
+    BudgetExceeded,
+    MemoryStoreError,
+    ModelError,
+    ModelOutputError,
+    SettingsError,
+    UserError,
+    VideoError,
+    VideoEspressoError,
+)
+from videoespresso.evaluation import conditions, results
+from videoespresso.evaluation.cases import Benchmark, Case, by_video
+from videoespresso.evaluation.theatre_items import digest_of
+from videoespresso.graphs.context import Context, open_context
+from videoespresso.models.client.budget import Budget
+from videoespresso.models.client.usage import UsageLog
+from videoespresso.settings import Settings
+from videoespresso.types import Progress
+
+Protocol = Literal["letter", "open"]
+Json = dict[str, Any]
+ContextOf = Callable[[Settings, Budget, UsageLog], Context]
+CODE = ("agents", "graphs", "tools", "memory", "models", "letters.py", "evaluation/conditions.py")
+"""Where the code is on which a record depends."""
+SAID = 300
+"""Characters kept of an error."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run. n: how many cases, None for all. jobs: videos at a time. retry: what failed
+    before is tried again."""
+
+    benchmark: Benchmark
+    out: Path
+    settings: Settings
+    conditions: tuple[str, ...] = (conditions.OURS,)
+    protocol: Protocol = "letter"
+    n: int | None = None
+    jobs: int = 2
+    retry: bool = False
+
+    @property
+    def records(self) -> Path:
+        return self.out / "records.jsonl"
+
+    @property
+    def about(self) -> Path:
+        return self.out / "run.json"
+
+
+def opened(settings: Settings, budget: Budget, log: UsageLog) -> Context:
+    """The context of one question; limits are the run's."""
+    return open_context(settings, budget=budget, usage_log=log)
+
+
+class Run:
+    """A plan and its cases. Raises SettingsError, UserError: all that can be known before."""
+
+    def __init__(self, plan: Plan, context_of: ContextOf = opened) -> None:
+        conditions.check(plan.conditions)
+        self.plan, self._context_of = plan, context_of
+        self.budget = Budget.of(plan.settings)
+        context = context_of(plan.settings, self.budget, UsageLog())
+        context.check_models()
+        self.identity = identity(context, plan.protocol)
+        self.cases = list(plan.benchmark.cases(plan.n))
+        self._checked()
+        self._lock = threading.Lock()
+
+    def _checked(self) -> None:
+        """Raises UserError for cases that the protocol cannot ask."""
+        letters = self.plan.protocol == "letter"
+        wrong = [c for c in self.cases if (c.item.letter is None if letters else not c.item.answer)]
+        if wrong:
+            what = "options with a right letter" if letters else "an answer to compare with"
+            raise UserError(
+                f"{len(wrong)} of {len(self.cases)} questions have no {what}, the first is "
+                f"{wrong[0].item.id}",
+                hint=f"Try --protocol {'open' if letters else 'letter'}.",
+            )
+        oracles = conditions.needs_truth(self.plan.conditions)
+        if oracles and not any(case.truth.middles for case in self.cases):
+            raise UserError(
+                f"{self.plan.benchmark.name} does not say what is true: no {oracles[0]}",
+                hint="The theatre and benchmarks with intervals or instants do.",
+            )
+
+    def key(self, condition: str, case: Case) -> str:
+        """Names a record."""
+        told = json.dumps([self.identity, condition, case.digest], sort_keys=True)
+        return hashlib.sha256(told.encode()).hexdigest()[:20]
+
+    @property
+    def ordered(self) -> tuple[str, ...]:
+        """The conditions, those that need `ours` behind it."""
+        return tuple(sorted(self.plan.conditions, key=lambda c: c in conditions.AFTER_OURS))
+
+    def keys(self) -> dict[str, dict[str, str]]:
+        """Condition -> item -> key."""
+        return {c: {k.item.id: self.key(c, k) for k in self.cases} for c in self.ordered}
+
+    def missing(self, done: dict[str, Json]) -> int:
+        """How many records are to be made."""
+        return sum(key not in done for keys in self.keys().values() for key in keys.values())
+
+    def known(self) -> dict[str, Json]:
+        """The records of before by key. Raises UserError for a folder of another run."""
+        if self.plan.about.exists():
+            before = json.loads(self.plan.about.read_text(encoding="utf-8"))
+            now = (self.plan.benchmark.name, self.plan.protocol)
+            if (was := (before.get("benchmark"), before.get("protocol"))) != now:
+                raise UserError(
+                    f"{self.plan.out} holds a run of {was[0]} by {was[1]}, not of {now[0]} by "
+                    f"{now[1]}",
+                    hint="Give --out a new folder.",
+                )
+        elif self.plan.out.exists() and any(self.plan.out.iterdir()):
+            raise UserError(
+                f"{self.plan.out} holds something else than a run", hint="Give --out a new folder."
+            )
+        results.mend(self.plan.records)
+        return results.read(self.plan.records, errors=not self.plan.retry)
+
+    def start(self) -> None:
+        """Writes what the run is about. Raises UserError where it cannot be written."""
+        plan = self.plan
+        about = {
+            "benchmark": plan.benchmark.name,
+            "note": plan.benchmark.note,
+            "protocol": plan.protocol,
+            "n": len(self.cases),
+            "videos": len({case.video for case in self.cases}),
+            "identity": self.identity,
+            "keys": self.keys(),
+        }
+        try:
+            plan.out.mkdir(parents=True, exist_ok=True)
+            results.write(plan.about, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise UserError(
+                f"{plan.out} cannot be written: {error.strerror}", hint="Choose another --out."
+            ) from error
+
+    # ---- doing
+
+    def go(self, listen: Callable[[Progress], None], stop: threading.Event) -> None:
+        """Makes what is missing, until all is done or `stop` is set.
+
+        Raises BudgetExceeded at the run's limit; SettingsError, MemoryStoreError, and ModelError
+        where the first answer shows that no other can come. What is done is kept.
+        """
+        done = self.known()
+        self.start()
+        total = self.missing(done)
+        begun, made = time.monotonic(), 0
+        videos = [v for v in by_video(self.cases) if self._open(v, done)]
+
+        def add(record: Json) -> None:
+            nonlocal made
+            with self._lock:
+                results.append(self.plan.records, record)
+                done[record["key"]] = record
+                made += 1
+                left = (time.monotonic() - begun) / made * (total - made)
+                listen(Progress("eval", "asking", made, total, left))
+
+        try:
+            with ThreadPoolExecutor(self.plan.jobs) as pool:
+                self._spread(pool, videos, done, add, stop)
+        except OSError as error:
+            raise UserError(
+                f"{self.plan.records} cannot be written: {error.strerror}",
+                hint="Make room; the same command goes on from there.",
+            ) from error
+        finally:
+            listen(Progress("done", "done"))
+
+    def _open(self, cases: Sequence[Case], done: dict[str, Json]) -> bool:
+        return any(self.key(c, case) not in done for c in self.ordered for case in cases)
+
+    def _spread(
+        self,
+        pool: ThreadPoolExecutor,
+        videos: Sequence[list[Case]],
+        done: dict[str, Json],
+        add: Callable[[Json], None],
+        stop: threading.Event,
+    ) -> None:
+        """A video is one job: its questions share what was seen of it."""
+        waiting: set[Future[None]] = {
+            pool.submit(self._video, cases, done, add, stop) for cases in videos
+        }
+        try:
+            while waiting:
+                ended, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    future.result()
+        except BaseException:
+            stop.set()  # the others end after the question they are at
+            for future in waiting:
+                future.cancel()
+            raise
+
+    def _video(
+        self,
+        cases: Sequence[Case],
+        done: dict[str, Json],
+        add: Callable[[Json], None],
+        stop: threading.Event,
+    ) -> None:
+        for condition in self.ordered:
+            for case in cases:
+                if stop.is_set():
+                    return
+                key = self.key(condition, case)
+                if key not in done:
+                    add({"key": key, **self._record(condition, case, done)})
+
+    def _record(self, condition: str, case: Case, done: dict[str, Json]) -> Json:
+        """What became of a case. What cannot be measured says why."""
+        log, began = UsageLog(), time.perf_counter()
+        core: Sequence[Json] = ()
+        try:
+            if condition in conditions.AFTER_OURS:
+                ours = done[self.key(conditions.OURS, case)]
+                if "error" in ours:
+                    raise VideoError(f"ours failed: {ours['error']}")
+                core = ours["core"]
+            context = self._context_of(self.plan.settings, self.budget, log)
+            options = case.item.options if self.plan.protocol == "letter" else ()
+            found = conditions.asked(context, case, condition, options, core)
+            _within(found)
+        except (BudgetExceeded, MemoryStoreError, SettingsError):
+            raise
+        except VideoEspressoError as error:
+            if self._hopeless(error, done):
+                raise
+            found = {"error": f"{error}"[:SAID], "kind": type(error).__name__}
+        item, usage = case.item, log.total()
+        return {
+            "condition": condition,
+            "item": item.id,
+            "video": case.video,
+            "task": case.task,
+            "question": item.question,
+            "options": list(item.options),
+            "letter": item.letter,
+            "answer": item.answer,
+            **found,
+            **({"said": _letter(found)} if "error" not in found else {}),
+            "truth": _truth(case, found),
+            "seconds": round(time.perf_counter() - began, 3),
+            "calls": usage.calls,
+            "cached_calls": usage.cached_calls,
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "image_tokens": sum(log.image_tokens().values()),
+            "usd": usage.usd,
+            "stages": {role: round(one.seconds, 3) for role, one in log.by_role().items()},
+        }
+
+    def _hopeless(self, error: VideoEspressoError, done: dict[str, Json]) -> bool:
+        """Whether a model has never answered and would not if it were asked again."""
+        if not isinstance(error, ModelError) or isinstance(error, ModelOutputError):
+            return False
+        return not error.retryable and all("error" in record for record in done.values())
+
+
+def _truth(case: Case, found: Json) -> Json:
+    """What is true, and the true boxes at the instants that were cited."""
+    truth = case.truth
+    cited = dict.fromkeys(step["time_s"] for step in found.get("steps", ()))
+    boxes = [p for t in cited for p in truth.boxes(t)] if truth.boxes is not None else None
+    return {
+        "intervals": truth.intervals,
+        "instants": truth.instants,
+        "scenes": truth.scenes,
+        "boxes": boxes,
+    }
+
+
+def _letter(found: Json) -> str | None:
+    return None if found.get("choice") is None else LETTERS[found["choice"]]
+
+
+def _within(found: Json) -> None:
+    """Raises BudgetExceeded for an answer that a limit cut short: it is none."""
+    if reached := next((g for g in found.get("gaps", ()) if g.startswith("budget:")), None):
+        raise BudgetExceeded(
+            reached.removeprefix("budget: "),
+            hint="What is done is kept: the same command with a higher limit goes on.",
+        )
+
+
+def identity(context: Context, protocol: str) -> dict[str, str]:
+    """Everything that a record depends on, the case and the condition apart."""
+    told = dict(context.described())
+    for role, agent in context.agents.items():
+        told[f"{role} weights"] = str(getattr(agent.model, "identity", ""))
+        told[f"{role} max_tokens"] = str(getattr(agent.model, "max_tokens", ""))
+    here = Path(__file__).parents[1]
+    files = [f for name in CODE for f in [here / name, *(here / name).rglob("*.py")] if f.is_file()]
+    return told | {"protocol": protocol, "code": digest_of(files)}

@@ -1,0 +1,254 @@
+"""A run's records -> numbers: accuracy by its protocol, what its evidence is worth, its cost."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from videoespresso import evidence_scores as evidence
+from videoespresso import statistics
+from videoespresso.dataset_record import DatasetItem, SourceVideo
+from videoespresso.errors import UserError
+from videoespresso.evaluation import conditions, protocols, results
+from videoespresso.evaluation.scores import Scores
+from videoespresso.evidence_scores import Placed
+from videoespresso.memory.captions import Embedder
+from videoespresso.statistics import Estimate
+from videoespresso.tasks import TASKS
+from videoespresso.types import Record
+
+Json = dict[str, Any]
+WITHIN_S = 1.0
+"""How far a cited instant may lie from a true one, where a benchmark knows instants only."""
+SPAN_S = 0.5
+"""What was cited is a stretch from this much before the first instant to as much after the last:
+our evidence cites instants, and CG-Bench asks for a stretch."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """The records of one condition of a run, in the order of its items. missing: items without a
+    record yet."""
+
+    run: Path
+    condition: str
+    about: Json
+    records: tuple[Json, ...]
+    missing: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.run.name}:{self.condition}"
+
+
+class Unmeasured(Record):
+    """An item that was not measured, and why."""
+
+    item: str
+    condition: str
+    why: str
+
+
+class ConditionScores(Record):
+    """One condition. missing: items that were not asked yet. evidence: shares of 0 to 1 against
+    what is true, empty where nothing is known or nothing was cited. cost: means a question; `first`
+    is the first question on a video, `later` one on a video that was seen before."""
+
+    condition: str
+    scores: Scores
+    missing: int
+    evidence: dict[str, Estimate]
+    cost: dict[str, Estimate]
+
+
+class Summary(Record):
+    """A run. identity: all that its numbers depend on."""
+
+    run: str
+    benchmark: str
+    note: str
+    protocol: str
+    identity: dict[str, str]
+    conditions: tuple[ConditionScores, ...]
+    not_measured: tuple[Unmeasured, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether every item was measured under every condition."""
+        return not self.not_measured and all(not c.missing for c in self.conditions)
+
+
+def series(run: Path) -> list[Series]:
+    """The conditions of a run's folder; records of other code or models are not among them.
+    Raises UserError for what is no run."""
+    try:
+        about = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        keys = about["keys"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{run} is no folder of a run", hint="videoespresso eval run BENCH --out RUN makes one."
+        ) from error
+    found = results.read(run / "records.jsonl")
+    return [
+        Series(
+            run,
+            condition,
+            about,
+            tuple(found[key] for key in mine.values() if key in found),
+            sum(key not in found for key in mine.values()),
+        )
+        for condition, mine in keys.items()
+    ]
+
+
+def scored(one: Series, encoder: Embedder | None = None, tau: float = protocols.TAU) -> Scores:
+    """The protocol's verdicts of a condition. encoder: for `open`."""
+    items = [item_of(record) for record in one.records]
+    replies = [reply_of(record) for record in one.records]
+    if one.about["protocol"] == "letter":
+        return protocols.letter(items, replies)
+    if encoder is None:
+        raise UserError(f"{one.name} is open-ended", hint="Give an encoder: --encoder wordllama.")
+    return protocols.open_ended(items, replies, encoder=encoder, tau=tau)
+
+
+def item_of(record: Json) -> DatasetItem:
+    """The item that a record is about."""
+    task = next((task for task in TASKS if task == record["task"]), None)
+    return DatasetItem(
+        id=record["item"],
+        video=SourceVideo(path=record["video"]),
+        task=task,
+        question=record["question"],
+        answer=record["answer"],
+        options=tuple(record["options"]),
+        letter=record["letter"],
+        extra={} if task else {"task": record["task"]},
+    )
+
+
+def reply_of(record: Json) -> str | None:
+    """What is scored; None where it was not measured."""
+    if "error" in record:
+        return None
+    said: str = record["reply"]
+    return f"({record['said']}) {said}" if record.get("said") else said
+
+
+def summary(run: Path, encoder: Embedder | None = None, tau: float = protocols.TAU) -> Summary:
+    """Everything about a run. Raises UserError for what is none."""
+    every = series(run)
+    about = every[0].about
+    return Summary(
+        run=str(run),
+        benchmark=about["benchmark"],
+        note=about["note"],
+        protocol=about["protocol"],
+        identity=about["identity"],
+        conditions=tuple(_condition(one, scored(one, encoder, tau)) for one in every),
+        not_measured=tuple(
+            Unmeasured(item=r["item"], condition=one.condition, why=r["error"])
+            for one in every
+            for r in one.records
+            if "error" in r
+        ),
+    )
+
+
+def _condition(one: Series, scores: Scores) -> ConditionScores:
+    credits = [verdict.credit for verdict in scores.verdicts]
+    good = [(r, c) for r, c in zip(one.records, credits, strict=True) if c is not None]
+    return ConditionScores(
+        condition=one.condition,
+        scores=scores,
+        missing=one.missing,
+        evidence=_evidence(one.condition, good),
+        cost=_cost([r for r, _ in good]),
+    )
+
+
+# ---- evidence
+
+Numbers = dict[str, float]
+
+
+def evidence_of(record: Json, right: bool) -> Numbers:
+    """The numbers of one record against its truth; none where nothing is true of it."""
+    truth, found = record["truth"], Numbers()
+    cited = [step["time_s"] for step in record["steps"]]
+    spans = [tuple(span) for span in truth["intervals"]]
+    instants = truth["instants"]
+    if spans or instants:
+        hit = evidence.inside(cited, spans) if spans else evidence.frames(cited, instants, WITHIN_S)
+        found["temporal hit rate"] = float(hit.recall > 0)
+        found["cited instants that are true"] = hit.precision
+        found["true parts that are cited"] = hit.recall
+        around = spans or [(t - WITHIN_S, t + WITHIN_S) for t in instants]
+        mine, true = _boxes(record)
+        found["acc@evidence"] = float(
+            evidence.right_with_evidence(right, cited, around, mine, true)
+        )
+        if true:
+            found["mean best box IoU"] = evidence.boxes(mine, true, 0.05)
+    if spans:
+        stretch = [(min(cited) - SPAN_S, max(cited) + SPAN_S)] if cited else []
+        iou = evidence.temporal_iou(stretch, spans)
+        found |= {"temporal IoU": iou, "acc@IoU": evidence.acc_at_iou(right, iou)}
+    if truth["scenes"]:
+        picked = evidence.selection(record["picked_s"], truth["scenes"])
+        found |= {"key-frame rate": picked.kfr, "scene hit rate": picked.shr}
+        found |= {"balanced scene recall": picked.bsr, "balance of scenes": picked.bds}
+    return found
+
+
+def _boxes(record: Json) -> tuple[list[Placed], list[Placed]]:
+    """Cited boxes, and the true ones at the cited instants."""
+    mine = [Placed(s["time_s"], tuple(b)) for s in record["steps"] for b in s["boxes"]]
+    true = [Placed(t, tuple(corners)) for t, corners in record["truth"]["boxes"] or ()]
+    return mine, list(dict.fromkeys(true))
+
+
+def _evidence(condition: str, good: Sequence[tuple[Json, float]]) -> dict[str, Estimate]:
+    """Means over the items; a true answer of a reasoner that was shown nothing cites nothing."""
+    if condition in (conditions.BLIND, conditions.DIRECT):
+        return {}
+    rows = [(r["video"], evidence_of(r, credit == 1.0)) for r, credit in good]
+    names = dict.fromkeys(name for _, row in rows for name in row)
+    found = {}
+    for name in names:
+        mine = [(row[name], video) for video, row in rows if name in row]
+        found[name] = statistics.proportion([v for v, _ in mine], [w for _, w in mine])
+    return found
+
+
+# ---- cost
+
+_COST: dict[str, Callable[[Json], float]] = {
+    "core frames": lambda r: r["frames"],
+    "image tokens": lambda r: r["image_tokens"],
+    "text tokens in": lambda r: max(0, r["input_tokens"] - r["image_tokens"]),
+    "tokens out": lambda r: r["output_tokens"],
+    "model calls": lambda r: r["calls"],
+    "of the cache": lambda r: r["cached_calls"],
+    "seconds": lambda r: r["seconds"],
+}
+
+
+def _cost(records: Sequence[Json]) -> dict[str, Estimate]:
+    """Means a question, videos vary; a price that is not known is left out."""
+    found: dict[str, Estimate] = {}
+    groups = (
+        ("", records),
+        (", first", [r for r in records if r["first"]]),
+        (", later", [r for r in records if not r["first"]]),
+    )
+    for suffix, group in groups:
+        videos = [r["video"] for r in group]
+        for name, value in _COST.items():
+            wanted = not suffix or name in ("model calls", "image tokens", "seconds")
+            if group and wanted:
+                found[name + suffix] = statistics.mean([value(r) for r in group], videos)
+        if group and all(r["usd"] is not None for r in group):
+            found["dollars" + suffix] = statistics.mean([r["usd"] for r in group], videos)
+    return found

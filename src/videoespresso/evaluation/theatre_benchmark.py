@@ -1,0 +1,77 @@
+"""The theatre as a benchmark: questions of its test split, exact truth of every instant."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from videoespresso.dataset_record import LETTERS, DatasetItem, EvidenceSentence, SourceVideo
+from videoespresso.errors import UserError
+from videoespresso.evaluation.benchmarks import Given
+from videoespresso.evaluation.cases import Benchmark, Case, Truth
+from videoespresso.evaluation.theatre_items import Item, draw, filmed, look_of
+from videoespresso.evidence_scores import Placed
+from videoespresso.tasks import TASKS
+from videoespresso.theatre import Story, make_story
+from videoespresso.theatre.style import StyleFamily
+
+DEFAULT_N = 280
+"""Questions, 20 a task, about thirty films."""
+_STYLES: dict[str, StyleFamily] = {"test": "train", "held_out": "held_out"}
+
+
+@dataclass(frozen=True)
+class Theatre:
+    """One of its two styles. films: the folder they are made in when they are needed."""
+
+    name: str
+    style: StyleFamily
+    films: Path
+    note: str = "synthetic films; the embedded models were taught on others of the same kind"
+
+    def cases(self, n: int | None) -> Sequence[Case]:
+        """n questions, `DEFAULT_N` for None, as even over the tasks as the stories allow."""
+        return [self._case(item) for item in draw(n or DEFAULT_N, self.style)]
+
+    def _case(self, item: Item) -> Case:
+        question, story = item.question, make_story(item.seed, item.style)
+        task = next(task for task in TASKS if task == question.task)
+        record = DatasetItem(
+            id=item.id,
+            video=SourceVideo(path=f"{item.video}.mp4", duration_s=story.duration_s),
+            task=task,
+            question=question.text,
+            answer=question.answer,
+            options=question.options,
+            letter=LETTERS[question.correct],
+            evidence=tuple(EvidenceSentence(text=text) for _, text in question.evidence),
+            seed=item.seed,
+        )
+        look = look_of(item.seed, item.style)
+        return Case(
+            record, item.video, lambda: filmed(item, self.films), truth(story, item), look, True
+        )
+
+
+def truth(story: Story, item: Item) -> Truth:
+    """The phases that carry the answer, their sentences, and the boxes of whom these name."""
+    phases, q = story.phases, item.question
+    spans = tuple((phases[k].t0, phases[k].t1) for k in q.core)
+
+    def boxes(t: float) -> list[Placed]:
+        told = " ".join(text for k, text in q.evidence if phases[k].t0 <= t <= phases[k].t1)
+        return [Placed(t, o.xyxy) for o in story.scene(t).objects if o.phrase in told]
+
+    return Truth(
+        intervals=spans,
+        scenes=tuple((span,) for span in spans),
+        sentences=tuple(((phases[k].t0 + phases[k].t1) / 2, text) for k, text in q.evidence),
+        boxes=boxes,
+    )
+
+
+def theatre(given: Given) -> Benchmark:
+    """`theatre:test`, `theatre:held_out`. Raises UserError for another split."""
+    split = given.rest or "test"
+    if split not in _STYLES:
+        raise UserError(f"theatre:{split} is none of theatre:test, theatre:held_out")
+    return Theatre(f"theatre:{split}", _STYLES[split], given.films)
