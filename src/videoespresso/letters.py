@@ -76,7 +76,7 @@ _CONTRAST = re.compile(
 )
 _LEADING = re.compile(
     r"^[ \t(\[*_#>\"'`$「【-]*([A-Za-z])(?:[)\]*_\"'`$」】 \t]*(?:\.(?=\s|$)|[):,、。\]]|$)"
-    r"|\s+[-–—]\s|\s+(?:because|since|rather|weil|car|porque)\b"
+    r"|\s+[-–—]\s|\s+(?:because|since|rather|weil|porque)\b"
     r"|\s*(?:and|or|und|et|y|/|&)\s*\(?[A-Z]\b)(?!\s*[A-Z]\.)|(?<=[.;] )([A-Z])[:)]\s",
     re.MULTILINE,
 )
@@ -144,6 +144,8 @@ _NOUN = re.compile(
     re.IGNORECASE,
 )
 """Of what a letter may be the name."""
+_LINE = 400
+"""Signs behind a letter in which its option may be spelt out."""
 _NEAR = 100
 """Signs before and behind a letter in which it may be denied."""
 
@@ -172,7 +174,7 @@ def spelt_out(text: str, options: Sequence[str]) -> str | None:
 
 
 def _bare(text: str) -> str:
-    return text.strip(" \t\r\n.!\"'*`_").casefold()
+    return text.strip(" \t\r\n.:!\"'*`_()[]").casefold()
 
 
 def _only(letters: Iterable[str], options: Sequence[str]) -> str | None:
@@ -202,17 +204,19 @@ def _read(text: str, options: Sequence[str]) -> str | None:
         return spelt
     if (head := _HEAD.match(text)) and (spelt := spelt_out(text[head.end() :], options)):
         return _only((head[1], spelt), options)
-    found = _letters((_FINAL,), text)
+    found = _letters((_FINAL,), text, options)
     if not found:
         said = _SAID_ASCII if text.isascii() else _SAID
-        found = _letters((said, _IS_RIGHT, _CONTRAST), text) | _spelt_behind(text, options)
-    return _only(found or _standing(text), options)
+        found = _letters((said, _IS_RIGHT, _CONTRAST), text, options)
+        found |= _spelt_behind(text, options)
+    return _only(found or _standing(text, options), options)
 
 
-def _standing(text: str) -> set[str]:
+def _standing(text: str, options: Sequence[str]) -> set[str]:
     """Letters at the heads of lines, in brackets, behind "option", and the last word."""
     tail = text.rstrip()[-_TAIL:]
-    return _letters((_LEADING, _BRACKETED, _LABEL), text) | _letters((_LAST,), tail)
+    found = _letters((_LEADING, _BRACKETED, _LABEL), text, options)
+    return found | _letters((_LAST,), tail, options)
 
 
 _BEHIND = re.compile(rf"(?:{_ANSWER}|{_FAR_ANSWER})[\s:]+(?:(?:is|ist|est|es|é|è)\b[\s:]*)?", re.I)
@@ -220,13 +224,14 @@ _BEHIND = re.compile(rf"(?:{_ANSWER}|{_FAR_ANSWER})[\s:]+(?:(?:is|ist|est|es|é|
 
 def _spelt_behind(text: str, options: Sequence[str]) -> set[str]:
     """The option that is spelt out behind "the answer is", to the end of the text."""
-    behind = _BEHIND.split(text, maxsplit=1)
-    letter = spelt_out(behind[1], options) if len(behind) == 2 else None
+    _, *behind = _BEHIND.split(text)
+    letter = spelt_out(behind[-1], options) if behind else None
     return {letter} if letter is not None else set()
 
 
-def _letters(patterns: Sequence[re.Pattern[str]], text: str) -> set[str]:
-    """The letters that the patterns find and nothing denies."""
+def _letters(patterns: Sequence[re.Pattern[str]], text: str, options: Sequence[str]) -> set[str]:
+    """The letters that the patterns find and nothing denies; also that of an option which is spelt
+    out behind one, so that "C) <text of D>" is two."""
     found: set[str] = set()
     for pattern in patterns:
         for match in pattern.finditer(text):
@@ -239,6 +244,8 @@ def _letters(patterns: Sequence[re.Pattern[str]], text: str) -> set[str]:
                 found.add(letter.upper())
                 if other := _AND.match(text, end):
                     found.add(other[1].upper())
+                if spelt := spelt_out(text[end : end + _LINE].partition("\n")[0], options):
+                    found.add(spelt)
     return found
 
 

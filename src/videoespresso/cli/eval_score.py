@@ -98,18 +98,11 @@ def score(
     """Score somebody's replies; only --judge asks a model. Exit code 3: items were not measured."""
     from videoespresso.cli.eval_judge import ask_judge
     from videoespresso.cli.eval_tables import show_scored
-    from videoespresso.dataset.records_io import refuse_own
     from videoespresso.evaluation.reply_files import read_replies
     from videoespresso.evaluation.scored import official_records, scored, write_official
     from videoespresso.models.paid_embedder import within_limits
 
-    if to == "official" and (protocol != "letter" or target is None):
-        raise UserError("--to official is a file of letters", hint="Give --out, --protocol letter.")
-    for source in (file, items):
-        if target is not None and source is not None:
-            refuse_own(source, target)
-    if judge is None and (max_usd is not None or dry_run):
-        raise UserError("nothing here costs anything", hint="--max-usd, --dry-run are for --judge.")
+    _check(file, items, protocol, judge, to, target, costs=max_usd is not None or dry_run)
     embed = within_limits(encoder) if protocol == "open" else None
     replied = read_replies(file, items)
     found = scored(
@@ -133,6 +126,28 @@ def score(
     _warn(found)
     if not found.whole:
         raise typer.Exit(Exit.NOT_ANSWERED)
+
+
+def _check(
+    file: Path,
+    items: Path | None,
+    protocol: str,
+    judge: str | None,
+    to: str,
+    target: Path | None,
+    *,
+    costs: bool,
+) -> None:
+    """Raises UserError for options that do not go together, before anything is read."""
+    from videoespresso.dataset.records_io import refuse_own
+
+    if to == "official" and (protocol != "letter" or target is None):
+        raise UserError("--to official is a file of letters", hint="Give --out, --protocol letter.")
+    for source in (file, items):
+        if target is not None and source is not None:
+            refuse_own(source, target)
+    if judge is None and costs:
+        raise UserError("nothing here costs anything", hint="--max-usd, --dry-run are for --judge.")
 
 
 def _write(found: "Scored", target: Path, force: bool) -> None:
