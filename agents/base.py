@@ -238,6 +238,18 @@ class Agent:
         known = (w.removeprefix(_SHEET_OVER) for w in self._inabilities() if w[:12] == _SHEET_OVER)
         return max(1, min([sheet_size(self.spec), *map(int, known)]))
 
+    def closely(self) -> Self:
+        """The same agent, whose model looks at pictures as closely as it can: without the spec's
+        `detail`."""
+        query = "&".join(f"{k}={v}" for k, v in self.spec.options.items() if k != "detail")
+        if query == self.spec.model.partition("?")[2]:
+            return self
+        mine = copy.copy(self)
+        mine.spec = replace(self.spec, model=self.spec.name + (f"?{query}" if query else ""))
+        mine._model_name = str(mine.spec)
+        mine._public_name = redact(mine._model_name)
+        return mine
+
     def note_sheet(self, most: int) -> None:
         """Remembers that the server takes no more than so many pictures a request."""
         self._note_unable(f"{_SHEET_OVER}{max(1, most)}")

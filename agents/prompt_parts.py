@@ -89,6 +89,22 @@ def select_parts(
     return (f"{caption_lines(captions)}Question: {question}{most}",)
 
 
+def candidate_parts(
+    question: str,
+    frames: Sequence[Shown[Image]],
+    sheet: Image | None = None,
+) -> tuple[str | Image, ...]:
+    """Numbered frames for the selector, the question last. sheet: all of them in one picture, which
+    then stands for theirs."""
+    parts: list[str | Image] = [] if sheet is None else [sheet]
+    for number, frame in enumerate(frames, 1):
+        at = "" if frame.time_s is None else f" ({frame.time_s:.1f} s)"
+        parts.append(f"[{number}]{at} {one_line(frame.caption)}".rstrip() + "\n")
+        if sheet is None:
+            parts.append(frame.image)
+    return (*parts, f"Question: {question}")
+
+
 def score_parts(question: str, images: Sequence[Image]) -> tuple[str | Image, ...]:
     """Numbered pictures for the scorer, the question last."""
     parts: list[str | Image] = []

@@ -74,8 +74,11 @@ def select(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
         choose = proposed_ones if state.get("quick") else strategy(context.settings.select)
         chosen = choose(context, candidates)
     except ModelError as error:
-        gaps = [dump(Gap(stage="select", reason=f"{error}; frames were chosen by retrieval"))]
-        chosen = strategy("retrieval")(context, candidates)
+        instead, how = strategy("retrieval"), "chosen by retrieval"
+        if candidates.reasons and not candidates.kept:
+            instead, how = proposed_ones, "taken as they were proposed"
+        gaps = [dump(Gap(stage="select", reason=f"{error}; frames were {how}"))]
+        chosen = instead(context, candidates)
     before = {c["id"]: c["why"] for c in state.get("core", [])}
     merged = before | dict(chosen)
     core = [{"id": f["id"], "why": merged[f["id"]]} for f in state["frames"] if f["id"] in merged]

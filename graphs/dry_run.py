@@ -2,7 +2,7 @@
 question itself, which is kept, and what a model would rate is counted instead of asked."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from langgraph.runtime import Runtime
 
@@ -10,8 +10,7 @@ from videoespresso.errors import BudgetExceeded
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.estimate import Estimate, Looked, at_most, estimate
 from videoespresso.graphs.proposal import pair_for, proposed, rated_by
-from videoespresso.graphs.state import State
-from videoespresso.graphs.watch import looked_at, overview, probe, to_caption
+from videoespresso.graphs.watch import looked_at, new_or_known, overview, probe, to_caption
 from videoespresso.models.client.budget import Budget
 from videoespresso.types import FrameRef, Video
 
@@ -41,4 +40,5 @@ def _looked(context: Context, path: str, question: str) -> Looked:
         if (pair := pair_for(context, question)) is None:
             raise
         return at_most(pair, frames, len(captions))
-    return looked_at(state, to_caption(context, cast(State, state))[1])
+    new = to_caption(context, state)[1] if new_or_known(state) == "caption" else 0
+    return looked_at(state, new)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import computed_field
 
+from videoespresso.agents.base import Agent
 from videoespresso.agents.prompts import load
-from videoespresso.graphs.selection import Pair, core_count, selects
+from videoespresso.graphs.selection import Pair, core_count, sees, selects
 from videoespresso.graphs.tool_use import parameters
 from videoespresso.models.client.prices import image_tokens, price, text_tokens
 from videoespresso.models.profiles import look_side
@@ -146,7 +147,9 @@ def estimate(context: "Context", videos: Sequence[Looked]) -> Estimate:
     add("captioner", sheets, new, 0, new * CAPTION_TOKENS)
     if selects(select) and not quick:
         read = sum(video.read for video in videos) * CAPTION_TOKENS
-        add("selector", len(videos), 0, read, CAPTION_TOKENS * len(videos))
+        pictures = sum(_pictures(agents["selector"], video) for video in videos)
+        side = look_side(agents["selector"].spec) or 0
+        add("selector", len(videos), pictures, read, CAPTION_TOKENS * len(videos), side)
     offered = not quick and any(parameters(tool) is not None for tool in context.tools)
     side = look_side(agents["reasoner"].spec) or 0
     turns = (1 if one_stage else 2) + (offered and agents["reasoner"].can_call)
@@ -160,6 +163,13 @@ def estimate(context: "Context", videos: Sequence[Looked]) -> Estimate:
         roles=roles,
         limit_usd=context.budget.max_usd,
     )
+
+
+def _pictures(agent: Agent, video: Looked) -> int:
+    """How many the selector is shown: the candidates, or one sheet of them."""
+    if not video.candidates or not sees(agent):
+        return 0
+    return video.candidates if video.candidates <= agent.sheet else 1
 
 
 def to_come(context: "Context", looked: Looked) -> None:

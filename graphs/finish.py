@@ -103,6 +103,8 @@ def _dropped(state: State) -> tuple[DroppedFrame, ...]:
             continue
         if caption is None and proposed and (name not in proposed or state.get("quick")):
             stage, reason = "caption", f"not captioned yet: {state['pair']} proposed others"
+        elif caption is None and name in proposed and not state.get("stop"):
+            stage, reason = "select", "not needed for this question"
         elif caption is None:
             stage, reason = "caption", "the run ended before it was captioned"
         elif not caption["text"].strip():

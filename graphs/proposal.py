@@ -15,7 +15,7 @@ from videoespresso.agents import scorer as rater
 from videoespresso.errors import ModelError, SettingsError, ToolError
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.records import dump
-from videoespresso.graphs.selection import PROPOSED, Candidates, Pair, pair_of, strategy
+from videoespresso.graphs.selection import PROPOSED, Candidates, Pair, pair_of, sees, strategy
 from videoespresso.memory.image_vectors import ImageVectors
 from videoespresso.models.image_text import image_text
 from videoespresso.models.pulled import pulled_spec
@@ -39,7 +39,8 @@ def proposed(
     question: str,
     known: Mapping[str, str],
 ) -> dict[str, Any]:
-    """`candidates`, `pair` and `gaps` for the state; {} where every frame is to be captioned.
+    """`candidates`, `pair`, `seen` and `gaps` for the state; no candidates where every frame is to
+    be captioned.
 
     known: frame id -> caption, of frames captioned before. A pair that cannot score the question or
     the film gives way to frames at even distances, with a gap that says why. Raises SettingsError
@@ -47,7 +48,7 @@ def proposed(
     """
     name, pair = context.settings.select, pair_for(context, question)
     if not frames or (pair is None and not name.startswith(("uniform:", "keyframes"))):
-        return {}
+        return {"pair": "paper"} if name == "auto" else {}
     if pair is None:
         chosen = strategy(name)(context, Candidates(question, "", frames, [], []))
         return {"candidates": _listed(chosen), "pair": name}
@@ -56,7 +57,19 @@ def proposed(
             f"--select {name} needs an image-text model",
             hint="`videoespresso models pull clip` fetches one; --select auto needs none.",
         )
-    return _by_pair(context, pair, video, frames, question, known)
+    found = _by_pair(context, pair, video, distinct(frames, known), question, known)
+    seen = pair.agent and bool(known) and sees(context.agents["selector"])
+    return found | ({"seen": True} if seen else {})
+
+
+def distinct(frames: Sequence[FrameRef], known: Mapping[str, str]) -> Sequence[FrameRef]:
+    """Of frames that are known to show the same, word for word, the first alone: a film that
+    repeats itself has a candidate for each of its scenes."""
+    said: dict[str, str] = {}
+    for frame in frames:
+        if text := known.get(frame.id, "").casefold().strip():
+            said.setdefault(text, frame.id)
+    return [f for f in frames if said.get(known.get(f.id, "").casefold().strip(), f.id) == f.id]
 
 
 def pair_for(context: Context, question: str) -> Pair | None:

@@ -3,7 +3,8 @@
 A strategy gets the candidates and returns (frame id, why) in time order. `paper` and `retrieval`
 choose among the captions that survived the semantic filter; `uniform:K`, `keyframes` and `all` are
 what the evaluation compares them with. `SCORER+PICKER[:K]` and `auto` caption only what a scorer
-and a picker proposed (proposal.py); with a K that is the choice, without the selector chooses.
+and a picker proposed (proposal.py); with a K that is the choice, without the selector is shown the
+candidates and chooses.
 """
 
 import re
@@ -12,8 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from videoespresso.agents import selector
-from videoespresso.errors import SettingsError
+from videoespresso.agents.base import Agent
+from videoespresso.agents.prompt_parts import Shown
+from videoespresso.errors import ModelError, SettingsError
 from videoespresso.graphs.context import Context
+from videoespresso.graphs.records import within
+from videoespresso.models.profiles import look_side
 from videoespresso.settings import Settings
 from videoespresso.tools import pickers, scorers
 from videoespresso.tools.pickers.base import evenly
@@ -29,6 +34,9 @@ MOST_SHOWN = 32
 
 PROPOSED = 8
 """Candidates of a pair among which the selector chooses."""
+
+MOST_LOOKED_AT = 16
+"""Candidates that the selector is shown on a second look, when closer frames are among them."""
 
 Chosen = list[tuple[str, str]]
 
@@ -63,8 +71,10 @@ class Pair(NamedTuple):
 
 
 def _nearest(context: Context, c: Candidates, k: int) -> list[Caption]:
-    """The k kept captions nearest to the question, in time order."""
-    kept = {caption.frame_id: caption for caption in c.kept}
+    """The k kept captions nearest to the question, in time order; of equal ones the first alone,
+    since a film that repeats itself would fill all places with one."""
+    first = {caption.text.casefold(): caption for caption in reversed(c.kept)}
+    kept = {caption.frame_id: caption for caption in first.values()}
     found = context.memory.search(
         c.question, [c.video_key], k, keep=lambda caption: caption.frame_id in kept
     )
@@ -84,6 +94,42 @@ def paper(context: Context, c: Candidates) -> Chosen:
     if picked:
         return [(shown[k].frame_id, why) for k, why in picked]
     return [(i, f"{why} (the selector chose none)") for i, why in retrieval(context, c)]
+
+
+def seen(context: Context, c: Candidates) -> Chosen:
+    """The selector is shown the candidates, with captions where there are any; of frames with the
+    same words one. A model in this process, or one that takes no pictures, reads the captions."""
+    agent, captions = context.agents["selector"], {x.frame_id: x.text for x in c.captions}
+    if not c.reasons or not sees(agent):
+        return paper(context, c)
+    kept = {caption.frame_id for caption in c.kept}
+    frames, said = [], set()
+    for frame in c.frames:
+        text = captions.get(frame.id, "").casefold()
+        if (not text or frame.id in kept) and (not text or text not in said):
+            frames.append(frame)
+            said.add(text)
+    frames = [frames[k] for k in evenly(len(frames), MOST_LOOKED_AT)]
+    side = look_side(agent.spec)
+    shown = [
+        Shown(within(context.store.image(f), side), f.time_s, captions.get(f.id, ""))
+        for f in frames
+    ]
+    try:
+        picked = selector.look(agent, c.question, shown)
+    except ModelError:
+        if not c.kept:
+            raise
+        return paper(context, c)
+    if picked:
+        return [(frames[k].id, why) for k, why in picked]
+    some = [frames[k].id for k in evenly(len(frames), RETRIEVED)]
+    return [(name, f"{c.reasons[name]} (the selector chose none)") for name in some]
+
+
+def sees(agent: Agent) -> bool:
+    """Whether the selector is shown pictures: small models in this process take one for another."""
+    return not agent.spec.in_process
 
 
 def retrieval(context: Context, c: Candidates) -> Chosen:
@@ -151,7 +197,7 @@ def checked(settings: Settings) -> None:
 
 def selects(name: str) -> bool:
     """Whether the selector is asked under that name."""
-    return strategy(name) is paper
+    return strategy(name) in (paper, seen)
 
 
 def core_count(name: str, typical: int) -> int:
@@ -167,12 +213,12 @@ def core_count(name: str, typical: int) -> int:
 def strategy(name: str) -> Callable[[Context, Candidates], Chosen]:
     """The strategy of a name. Raises SettingsError for one that is none."""
     plain = {
-        "auto": paper, "paper": paper, "retrieval": retrieval, "keyframes": keyframes,
+        "auto": seen, "paper": paper, "retrieval": retrieval, "keyframes": keyframes,
         "all": everything,
     }  # fmt: skip
     pair = pair_of(name)
     if pair is not None:
-        return paper if pair.agent else proposed_ones
+        return seen if pair.agent else proposed_ones
     if name in plain:
         return plain[name]
     match = re.fullmatch(r"uniform:(\d{1,3})", name)

@@ -29,7 +29,18 @@ REDUCERS: dict[str, Any] = {
 }
 """What LangGraph does with a key that several nodes write."""
 
-_OF_ONE = ("path", "video", "question", "options", "round", "leaders", "stop", "pair", "quick")
+_OF_ONE = (
+    "path",
+    "video",
+    "question",
+    "options",
+    "round",
+    "leaders",
+    "stop",
+    "pair",
+    "quick",
+    "seen",
+)
 """Keys of a video's own state that say nothing about all of them."""
 
 

@@ -57,6 +57,9 @@ class State(Ask, total=False):
     """Frames to be captioned, {"id", "why"}, in time order; absent where all are."""
     pair: str
     """What proposed them, "SCORER+PICKER:K", "uniform:K" or "keyframes"."""
+    seen: bool
+    """The selector sees the candidates, and the film was captioned for an earlier question: those
+    without a caption need none."""
     quick: bool
     """The candidates are the core frames and are not captioned; there is no check."""
     captions: Annotated[list[Json], merge_by("frame_id")]

@@ -70,7 +70,7 @@ def means_of(context: Context, video: Video) -> Means:
         return _sights(context, video, _instants(context, video, start_s, end_s, fps), side)
 
     def describe(images: Sequence[Image.Image]) -> Sequence[str]:
-        return captioner.caption(context.agents["captioner"], images)
+        return captioner.caption(context.agents["captioner"].closely(), images)
 
     def detect(image: Image.Image, names: Sequence[str] = ()) -> Sequence[Box]:
         return context.detector.detect(image, names)

@@ -118,15 +118,19 @@ def sample_message(wrote: Json) -> str:
     frames, work = len(wrote["frames"]), wrote["work"]
     known = f", {work['remembered']} known from before" if work.get("remembered") else ""
     some = len(wrote.get("candidates", []))
-    by = f"; {some} candidates by {wrote['pair']}" if "pair" in wrote else ""
+    by = f"; {some} candidates by {wrote['pair']}" if some else ""
+    by = by or ("; all are captioned" if "pair" in wrote else "")
     return f"{frames} frames looked at, {work['decoded']} of them decoded now{known}{by}"
 
 
 def new_or_known(state: State) -> Literal["caption", "filter", "select"]:
     """A video whose candidates, or else all frames, have a caption in memory is not captioned
-    again; a quick question needs no captions."""
+    again; nor is one that was captioned before where the selector sees the candidates. A quick
+    question needs no captions."""
     if state.get("quick"):
         return "select"
+    if state.get("seen"):
+        return "filter"
     captioned = {c["frame_id"] for c in state.get("captions", [])}
     wanted = state.get("candidates", state.get("frames", []))
     return "filter" if all(f["id"] in captioned for f in wanted) else "caption"

@@ -21,6 +21,7 @@ from videoespresso.evaluation.theatre_items import Item, digest_of
 from videoespresso.graphs import watch
 from videoespresso.graphs.ask import ask_graph
 from videoespresso.graphs.context import Context, open_context
+from videoespresso.graphs.selection import pair_of
 from videoespresso.models.client.bounds import Bounds
 from videoespresso.models.embedded import PACK
 from videoespresso.settings import Settings
@@ -57,8 +58,9 @@ class Content(Agent):
 class Bench:
     """The context is opened once a process; graphs are compiled once a selection strategy.
 
-    The nodes before `select` know nothing of the question. They run with the first question about
-    a video; later ones go on from the state they left, in the same graph.
+    Without a pair that proposes frames the nodes before `select` know nothing of the question. They
+    run with the first question about a video; later ones go on from the state they left, in the
+    same graph.
     """
 
     context: Context
@@ -141,9 +143,13 @@ class Bench:
         """The whole graph."""
         core: list[int] = []
         shown, stop, answer = 0, "", None
+        sampled = candidates = 0
         for node, wrote in self._steps(select, item, path):
             stop = wrote.get("stop", stop)
-            if node == "select":
+            if node == "sample":
+                sampled = len(wrote["frames"])
+                candidates = len(wrote.get("candidates") or wrote["frames"])
+            elif node == "select":
                 core.append(len(wrote.get("core", [])))
             elif node in ("evidence", "answer"):  # both stages are shown all core frames
                 shown += core[-1]
@@ -160,6 +166,8 @@ class Bench:
             "frames": len(answer.core_frames),
             "first_frames": core[0] if core else 0,
             "looks": len(core),
+            "sampled": sampled,
+            "candidates": candidates,
             "shown": shown,
             "hit": set(item.question.core) <= hit,
             "times_s": [round(c.frame.time_s, 3) for c in answer.core_frames],
@@ -177,14 +185,15 @@ class Bench:
         given: Any = {"path": str(path), **asked}
         video = (select == "keyframes", path)  # this strategy alone looks at frames of its own
         looked: Json = {}
-        if self._looked is not None and self._looked[0] == video:
+        proposes = select == "auto" or pair_of(select) is not None  # for a question
+        if not proposes and self._looked is not None and self._looked[0] == video:
             known: Json = self._looked[1] | asked
             graph.update_state(config, Command(update=known, goto="select"), as_node="filter")
             given = None
         try:
             for update in graph.stream(given, config, context=context, stream_mode="updates"):
                 for node, wrote in update.items():
-                    if given and node in LOOKING:
+                    if given and not proposes and node in LOOKING:
                         looked |= wrote or {}
                         if node == LOOKING[-1] and "stop" not in looked:
                             self._looked = video, {"path": str(path), **looked, "work": {}}

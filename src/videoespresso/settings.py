@@ -149,7 +149,7 @@ class Settings(Record):
     decoder: Literal["auto", "pyav", "decord"] = "auto"
     max_side: int = Field(default=640, ge=32, le=4096)
     tau: float | None = Field(default=None, ge=-1, le=1)
-    select: str = "paper"
+    select: str = "auto"
     stages: Literal["", "two", "one"] = ""
     quick: bool = False
     one_image: bool = False

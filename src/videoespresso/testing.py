@@ -74,12 +74,12 @@ def scripted_context(
     """A real context in which only the chat model is scripted, and that model.
 
     cache: the folder of everything that is remembered; one a test. given: settings, by name. There
-    is no detector unless one is given, and one frame a second, and neither the environment nor
-    files are read for settings. Any film will do, also with the embedded detector.
+    is no detector unless one is given, one frame a second, each of which is captioned (`select`
+    paper), and neither the environment nor files are read for settings. Any film will do, also with
+    the embedded detector.
     """
-    settings = Settings.load(
-        {"detector": "off", "cache_dir": cache, "dynamic_fps": 1.0, **given}, environ={}
-    )
+    plain = {"detector": "off", "dynamic_fps": 1.0, "select": "paper"}
+    settings = Settings.load({**plain, "cache_dir": cache, **given}, environ={})
     context = open_context(settings, tools, roles=roles)
     model = ScriptedModel(script=script, asked={})
     spec = ModelSpec.parse("hf:scripted")

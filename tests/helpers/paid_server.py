@@ -50,6 +50,8 @@ class Paid:
         self.images[role] += len(pictures)
         if len(pictures) > self.most_images:
             return fake.status(400, f"At most {self.most_images} images may be sent")(exchange)
+        if pictures and (why := self.takes(role)):
+            return fake.status(400, why)(exchange)
         for uri in pictures:
             self.sides.setdefault(role, set()).add(max(from_data_uri(uri).size))
         blocks = [
@@ -58,7 +60,12 @@ class Paid:
         seen = (b["image_url"].get("detail", "") for b in blocks if b["type"] == "image_url")
         self.details.setdefault(role, set()).update(seen)
         found = self.reply(role, body)
-        fake.say(found if isinstance(found, str) else json.dumps(found))(exchange)
+        text = found if isinstance(found, str) else json.dumps(found)
+        fake.say(text, usage=None)(exchange)  # billed by the published formulas
+
+    def takes(self, role: str) -> str:
+        """Why it takes no pictures in that role; "" where it does."""
+        return ""
 
     def reply(self, role: str, body: dict[str, Any]) -> Any:
         """What the model says."""

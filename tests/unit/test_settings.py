@@ -33,7 +33,7 @@ def test_given_beats_environment_beats_file_beats_default(file: Path) -> None:
     environ = {"VIDEOESPRESSO_TAU": "0.6", "VIDEOESPRESSO_MAX_SIDE": "320"}
     settings = Settings.load({"max_side": 512, "select": None}, environ=environ)
     assert (settings.fps, settings.tau, settings.max_side) == (2.0, 0.6, 512)
-    assert settings.select == "paper"
+    assert settings.select == "auto"
     assert settings.source("fps") == str(file)
     assert settings.source("tau") == "VIDEOESPRESSO_TAU"
     assert settings.source("max_side") == "given"

@@ -18,7 +18,7 @@ Select = Annotated[
     str | None,
     typer.Option(
         help="auto, paper, retrieval, uniform:K, keyframes, all or SCORER+PICKER[:K].",
-        show_default="paper",
+        show_default="auto",
     ),
 ]
 Quick = Annotated[

@@ -307,9 +307,23 @@ def _following(role: str, chosen: Mapping[str, Role]) -> Role:
 def _suited(role: Role) -> Role:
     """`embedded:` is the pack for a question's roles and the teacher for those of dataset mode: the
     one cannot do the other's work. Raises SettingsError for a spec that cannot be read."""
+    if role.role == "captioner" and (detail := _caption_detail(role.model)):
+        return replace(role, spec=f"{role.spec}{detail}")
     if role.model.provider != EMBEDDED or role.spec not in (PACK, TEACHER):
         return role
     return replace(role, spec=TEACHER if role.role in DATASET_ROLES else PACK)
+
+
+_CAPTION_DETAIL = {"openai": "low", "google_genai": "medium"}
+"""How closely a captioner looks whose spec does not say it: each frame costs that."""
+
+
+def _caption_detail(spec: ModelSpec) -> str:
+    """What such a spec lacks; "" for nothing."""
+    detail = _CAPTION_DETAIL.get(spec.provider, "")
+    if not detail or not _paid(spec) or "detail" in spec.options:
+        return ""
+    return f"{'&' if spec.options else '?'}detail={detail}"
 
 
 def _detector(settings: Settings, roles: Mapping[str, Role]) -> Role:
