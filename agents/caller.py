@@ -37,8 +37,10 @@ def choose(agent: Agent, turns: Sequence[Turn], offered: Sequence[dict[str, Any]
 
 
 def replied(call_id: str, findings: Findings, fault: str = "") -> Turn:
-    """What a call gave, for the model: a line a finding, or that nothing is known by it."""
+    """What a call gave, for the model: a line a finding, and what is not known, or that nothing
+    is known by it."""
     text = prompt_parts.finding_lines(findings) or "It found nothing.\n"
     if fault:
-        text = f"Nothing is known by this call: {prompt_parts.one_line(fault)}\n"
+        whole = "" if findings else "Nothing is known by this call: "
+        text = (text if findings else "") + f"{whole}{prompt_parts.one_line(fault)}\n"
     return Turn("tool", (text,), answers=call_id)

@@ -130,6 +130,7 @@ class Context:
             "prompts": hashlib.sha256(prompts.encode()).hexdigest()[:12],
             **used,
             **({"quick": "yes"} if s.quick else {}),
+            **({"look": s.look} if s.look != "normal" else {}),
             **({"stages": "one"} if s.one_stage else {}),
         }
 
@@ -219,16 +220,31 @@ def open_context(
         tools=loaded.tools,
         budget=budget,
         usage_log=usage_log,
-        plan=SamplingPlan(
-            static_fps=settings.fps,
-            dynamic_fps=max(settings.fps, settings.dynamic_fps),
-            max_side=settings.max_side,
-        ),
+        plan=_plan(settings),
         warnings=(
             *loaded.warnings,
             *notes(settings, dataset="generator" in roles),
             *_ended(named),
         ),
+    )
+
+
+MOST_FRAMES = {"fast": 60, "normal": SamplingPlan.max_frames, "thorough": 7200}
+"""Frames looked at, by the setting `look`. Thorough is every second of two hours, which a scorer
+that costs no call makes affordable, and captions of everything do not."""
+SLOWER = {"fast": (2.0, 4.0)}
+"""By how much the rates of still and of moving stretches are divided."""
+
+
+def _plan(settings: Settings) -> SamplingPlan:
+    """How a film is sampled."""
+    still, moving = SLOWER.get(settings.look, (1.0, 1.0))
+    static_fps = settings.fps / still
+    return SamplingPlan(
+        static_fps=static_fps,
+        dynamic_fps=max(static_fps, settings.dynamic_fps / moving),
+        max_frames=MOST_FRAMES[settings.look],
+        max_side=settings.max_side,
     )
 
 

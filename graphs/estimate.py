@@ -14,9 +14,9 @@ from pydantic import computed_field
 from videoespresso.agents.base import Agent
 from videoespresso.agents.prompts import load
 from videoespresso.graphs.selection import Pair, core_count, sees, selects
-from videoespresso.graphs.tool_use import parameters
 from videoespresso.models.client.prices import image_tokens, price, text_tokens
 from videoespresso.models.profiles import look_side
+from videoespresso.tools.base import parameters
 from videoespresso.tools.scorers.pictures import SHEET as SCORED_AT_ONCE
 from videoespresso.types import FrameRef, Progress, Record
 

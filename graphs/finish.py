@@ -8,7 +8,7 @@ from videoespresso.agents.reasoner import Conclusion, choice_of
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.records import core_frames
 from videoespresso.graphs.state import Json, State
-from videoespresso.types import Answer, DroppedFrame, EvidenceStep, Gap, Video, Work
+from videoespresso.types import NOT_CAPTIONED, Answer, DroppedFrame, EvidenceStep, Gap, Video, Work
 
 NOT_CARRIED = "The frames that were looked at do not carry an answer to this question."
 STOPPED = "A limit was reached before there was an answer; what was found until then is kept."
@@ -64,6 +64,13 @@ def _doubts(state: State, answered: bool, choice: int | None) -> list[str]:
         doubts.append(
             f"The checker is not convinced: {verdict.get('missing') or 'no reason given'}"
         )
+    captioned = {c["frame_id"] for c in state.get("captions", [])}
+    dark = sum(frame["id"] not in captioned for frame in state.get("frames", []))
+    if not answered and state.get("candidates") and dark and not state.get("stop"):
+        doubts.append(
+            f"Not known, which is not the same as not there: {dark} of {len(state['frames'])} "
+            "frames are not captioned yet; --select paper captions all of them."
+        )
     if answered and not state.get("steps"):
         doubts.append("The reasoner gave no evidence for this answer.")
     if answered and state.get("options") and choice is None:
@@ -102,7 +109,7 @@ def _dropped(state: State) -> tuple[DroppedFrame, ...]:
         if name in core:
             continue
         if caption is None and proposed and (name not in proposed or state.get("quick")):
-            stage, reason = "caption", f"not captioned yet: {state['pair']} proposed others"
+            stage, reason = "caption", f"{NOT_CAPTIONED}: {state['pair']} proposed others"
         elif caption is None and name in proposed and not state.get("stop"):
             stage, reason = "select", "not needed for this question"
         elif caption is None:

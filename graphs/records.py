@@ -1,6 +1,6 @@
 """State read back as records, and records as state holds them."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from PIL import Image
@@ -41,6 +41,25 @@ def candidate_captions(state: State) -> list[Caption]:
 def captions_of(state: State) -> list[Caption]:
     """Their captions."""
     return [Caption.model_validate(c) for c in state.get("captions", [])]
+
+
+def not_captioned(
+    frames: Sequence[FrameRef], captioned: Container[str], end_s: float
+) -> list[tuple[float, float]]:
+    """Stretches in seconds of which nothing is known, because the frames there have no caption
+    yet; each frame stands for the time until the next one."""
+    found: list[tuple[float, float]] = []
+    if not frames:
+        return found
+    ends = [*(frame.time_s for frame in frames[1:]), end_s]
+    for frame, until in zip(frames, ends, strict=True):
+        if frame.id in captioned:
+            continue
+        start = frame.time_s
+        if found and found[-1][1] == start:
+            start, _ = found.pop()
+        found.append((start, max(start, until)))
+    return found
 
 
 def core_frames(state: State) -> list[CoreFrame]:

@@ -11,12 +11,13 @@ from PIL import Image
 
 from videoespresso.agents import caller, captioner, prompt_parts
 from videoespresso.errors import BudgetExceeded, ModelError
+from videoespresso.graphs import watch
 from videoespresso.graphs.context import Context
-from videoespresso.graphs.records import budget_gap, dump, finding_lines
+from videoespresso.graphs.records import budget_gap, dump, finding_lines, not_captioned
 from videoespresso.graphs.state import Json
 from videoespresso.models.client.errors import UnsupportedError
 from videoespresso.models.client.messages import Call, Turn
-from videoespresso.tools.base import Finding, Means, Sight, Tool, ToolRequest
+from videoespresso.tools.base import Finding, Means, Sight, Tool, ToolRequest, parameters
 from videoespresso.tools.registry import TOOL_TIMEOUT_S, ToolResult, run_tool
 from videoespresso.tools.video import open_video
 from videoespresso.types import Box, Caption, CoreFrame, Gap, Video
@@ -65,6 +66,11 @@ def means_of(context: Context, video: Video) -> Means:
         key = context.memory_key(video.id)
         return [near.caption for near in context.memory.search(query, [key], k, keep)]
 
+    def uncaptioned() -> Sequence[tuple[float, float]]:
+        frames = context.store.sampling(video.id, watch.sampling_key(context)) or []
+        known = {c.frame_id for c in context.memory.captions(context.memory_key(video.id))}
+        return not_captioned(frames, known, video.duration_s)
+
     def look(start_s: float, end_s: float, fps: float, scale: float = 1.0) -> Iterator[Sight]:
         side = min(MOST_SIDE, max(video.width, video.height), round(context.plan.max_side * scale))
         return _sights(context, video, _instants(context, video, start_s, end_s, fps), side)
@@ -76,8 +82,8 @@ def means_of(context: Context, video: Video) -> Means:
         return context.detector.detect(image, names)
 
     if context.detector.name == "off":
-        return Means(search=search, look=look, describe=describe)
-    return Means(search=search, look=look, describe=describe, detect=detect)
+        return Means(search, uncaptioned, look, describe)
+    return Means(search, uncaptioned, look, describe, detect)
 
 
 def _instants(
@@ -178,12 +184,6 @@ def call_tools(
     return called
 
 
-def parameters(tool: Tool) -> dict[str, Any] | None:
-    """What a tool may be called with; None for one that is not called."""
-    parameters: dict[str, Any] | None = getattr(tool, "parameters", None)
-    return parameters
-
-
 def _converse(
     context: Context,
     request: ToolRequest,
@@ -233,8 +233,8 @@ def _made(
     called.findings += new
     if result.gap is not None:
         called.gap(result.gap.stage, result.gap.reason)
-    fault = result.gap.reason if result.gap is not None and not result.findings else ""
-    return caller.replied(call.id, _lines(tool, result.findings), fault)
+    gap = "" if result.gap is None else result.gap.reason
+    return caller.replied(call.id, _lines(tool, result.findings), gap)
 
 
 def _refused(call: Call, why: str, called: Called) -> Turn:

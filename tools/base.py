@@ -64,6 +64,13 @@ class Sight(NamedTuple):
     image: "Image"
 
 
+class Unknown(NamedTuple):
+    """What a tool did not look at, in a sentence: said to the model that called it and among the
+    answer's gaps. No finding, and never evidence."""
+
+    text: str
+
+
 class Search(Protocol):
     """The k captions of this video nearest to a query, best first, among those for which `keep` is
     true. Filter with `keep`: of k captions that are filtered afterwards none may be left."""
@@ -107,13 +114,15 @@ class Means:
     """What the run lends a tool. All of it counts against the run's budget.
 
     search: the captions of this video nearest to a query, best first. look: frames of any stretch.
-    describe: a caption for each picture. detect: boxes on a picture, best first; an open vocabulary
-    looks for the names.
+    uncaptioned: the stretches (start_s, end_s) whose frames have no caption yet, so that `search`
+    knows nothing of them. describe: a caption for each picture. detect: boxes on a picture, best
+    first; an open vocabulary looks for the names.
 
     Whatever is not there raises `ToolError`, so a tool need not ask first.
     """
 
     search: Search = _no_memory
+    uncaptioned: Callable[[], Sequence[tuple[float, float]]] = tuple
     look: Look = _no_look
     describe: "Callable[[Sequence[Image]], Sequence[str]]" = _no_captioner
     detect: "Callable[[Image, Sequence[str]], Sequence[Box]]" = _no_detector
@@ -157,7 +166,13 @@ class Tool(Protocol):
     @property
     def needs(self) -> Needs: ...
 
-    def run(self, request: ToolRequest) -> Sequence[Finding]: ...
+    def run(self, request: ToolRequest) -> Sequence[Finding | Unknown]: ...
+
+
+def parameters(tool: Tool) -> dict[str, Any] | None:
+    """What a tool may be called with; None for one that is not called."""
+    found: dict[str, Any] | None = getattr(tool, "parameters", None)
+    return found
 
 
 Given: TypeAlias = "Tool | BaseTool | str"

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, cast
 from videoespresso.errors import UserError
 from videoespresso.models.client.errors import redact
 from videoespresso.settings import McpServer
-from videoespresso.tools.base import NEEDS, Finding, Given, Tool, ToolRequest
+from videoespresso.tools.base import NEEDS, Finding, Given, Tool, ToolRequest, Unknown
 from videoespresso.tools.from_langchain import LangChainTool, is_langchain
 from videoespresso.types import Gap
 
@@ -206,6 +206,8 @@ def run_tool(tool: Tool, request: ToolRequest, *, timeout_s: float = TOOL_TIMEOU
         return ToolResult((), Gap(stage=stage, reason=f"gave no answer within {timeout_s:g} s"))
     if isinstance(result, Gap):
         return ToolResult((), result)
+    unknown = next((item for item in result if isinstance(item, Unknown)), None)
+    result = [item for item in result if not isinstance(item, Unknown)]
     findings = [_checked(item, request) for item in result[:MAX_FINDINGS]]
     good = tuple(item for item in findings if isinstance(item, Finding))
     if len(good) < len(findings):
@@ -214,7 +216,7 @@ def run_tool(tool: Tool, request: ToolRequest, *, timeout_s: float = TOOL_TIMEOU
     if len(result) > MAX_FINDINGS:
         cut = f"found more than {MAX_FINDINGS} things; the first {MAX_FINDINGS} are used"
         return ToolResult(good, Gap(stage=stage, reason=cut))
-    return ToolResult(good, None)
+    return ToolResult(good, Gap(stage=stage, reason=redact(unknown.text)) if unknown else None)
 
 
 def _checked(item: object, request: ToolRequest) -> Finding | str:

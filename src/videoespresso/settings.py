@@ -33,7 +33,7 @@ CHAT_ROLES = ("captioner", "selector", "reasoner", "checker")
 """Those of a question."""
 HARMLESS = frozenset(
     {"fps", "dynamic_fps", "max_side", "tau", "select", "one_image", "timeout_s", "concurrency"}
-    | {"stages", "quick", "requests_per_minute", "tokens_per_minute", "decoder"}
+    | {"stages", "quick", "look", "requests_per_minute", "tokens_per_minute", "decoder"}
 )
 """Keys that count from a file nobody trusted: they send nothing elsewhere and run nothing."""
 LOWER_ONLY = ("budget_", "download_")
@@ -115,7 +115,8 @@ class Settings(Record):
     max_side: the longer side of a frame in pixels. tau: the semantic filter's threshold, None for
         its default. select: the selection strategy. stages: evidence and answer in two replies or
         in one; "" is two, and one with quick. quick: eight frames, one call, no captions.
-    one_image: the models take one image a request, several become a labelled grid.
+    look: how densely frames are taken (graphs/context.py). one_image: the models take one image a
+        request, several become a labelled grid.
     tools: tools to use on every question, by name or "package.module:name"; in the environment
         separated by commas.
     mcp: MCP servers by name; "mcp:NAME" in `tools` uses what one offers. Only in the file.
@@ -152,6 +153,7 @@ class Settings(Record):
     select: str = "auto"
     stages: Literal["", "two", "one"] = ""
     quick: bool = False
+    look: Literal["fast", "normal", "thorough"] = "normal"
     one_image: bool = False
     tools: tuple[str, ...] = ()
     mcp: dict[str, McpServer] = Field(default_factory=dict)

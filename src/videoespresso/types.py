@@ -124,6 +124,10 @@ class CoreFrame(Record):
     boxes: tuple[Box, ...] = ()
 
 
+NOT_CAPTIONED = "not captioned yet"
+"""Begins the reason of a frame that a scorer and a picker passed by."""
+
+
 class DroppedFrame(Record):
     """A frame that was looked at and not kept. `stage` is the step that dropped it."""
 
@@ -217,6 +221,18 @@ class Answer(Record):
     settings: dict[str, str] = Field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def density(self) -> str:
+        """How densely the video was looked at, and how many of the frames were looked at closer;
+        "" where none was."""
+        frames = len(self.core_frames) + len(self.dropped)
+        if not frames:
+            return ""
+        seconds = sum(video.duration_s for video in self.videos or (self.video,))
+        passed = sum(frame.reason.startswith(NOT_CAPTIONED) for frame in self.dropped)
+        by = f", by {self.settings['pair']}" if passed and "pair" in self.settings else ""
+        return f"one look every {seconds / frames:.2g} s; {frames - passed} of {frames} closer{by}"
 
     @property
     def verdict(self) -> str:

@@ -141,7 +141,8 @@ def test_every_tool(tmp_path: Path, over: Callable[[Path, Conversation], None]) 
         found = await client.call_tool(
             "find_moments", {"video": ROOM, "query": "somebody is surprised", "most": 3}
         )
-        moments = found.structuredContent["result"]
+        moments = found.structuredContent["moments"]
+        assert found.structuredContent["not_captioned_yet"] == []
         assert len(moments) == 3
         assert [m["score"] for m in moments] == sorted((m["score"] for m in moments), reverse=True)
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tests.graph.test_candidates import asked, film
 from tests.helpers.paid_server import Paid, paid_context
 
@@ -11,6 +12,7 @@ from videoespresso.graphs.context import open_context
 from videoespresso.graphs.dry_run import dry_run
 from videoespresso.graphs.selection import checked
 from videoespresso.graphs.several import several
+from videoespresso.report.page import render
 from videoespresso.settings import Settings
 from videoespresso.types import Answer
 
@@ -98,3 +100,17 @@ def test_what_cannot_be_is_said_before_anything_is_paid(tmp_path: Path) -> None:
     given = {"cache_dir": tmp_path, "quick": True}
     with pytest.raises(SettingsError, match="two stages"):
         open_context(Settings.load(given, environ={}))
+
+
+@pytest.mark.parametrize(("look", "most"), [("fast", 60), ("normal", 240), ("thorough", 7200)])
+def test_how_densely_is_said(tmp_path: Path, minute: Path, look: str, most: int) -> None:
+    with paid_context(tmp_path, Paid(), look=look, quick=True) as context:
+        assert context.plan.max_frames == most
+        answer = asked(context, minute)
+    frames = len(answer.core_frames) + len(answer.dropped)
+    every = 60 / frames
+    assert 1.8 < every < 2.1 if look == "fast" else 0.8 < every < 1.01
+    told = f"one look every {every:.2g} s; 8 of {frames} closer, by pixels+segments:8"
+    assert answer.density == told
+    assert told in render(answer, lambda _: Image.new("RGB", (160, 90)))
+    assert answer.settings.get("look", "normal") == look

@@ -42,7 +42,7 @@ def test_given_beats_environment_beats_file_beats_default(file: Path) -> None:
 
 def test_every_key_can_be_set_in_the_environment() -> None:
     environ = {PREFIX + key.upper(): "1" for key in KNOWN}
-    words = {"MAX_SIDE": "64", "STAGES": "one", "DECODER": "pyav"}
+    words = {"MAX_SIDE": "64", "STAGES": "one", "LOOK": "fast", "DECODER": "pyav"}
     settings = Settings.load(environ=environ | {PREFIX + key: w for key, w in words.items()})
     assert set(settings.sources) == set(KNOWN) - {*FILE_ONLY, MODEL}  # which is the roles
     assert [FILE_ONLY[0] in warning for warning in settings.warnings] == [True]

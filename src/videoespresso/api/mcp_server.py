@@ -21,6 +21,7 @@ from videoespresso.api.ask import ask
 from videoespresso.errors import UserError, VideoError, VideoEspressoError
 from videoespresso.graphs.ask import select
 from videoespresso.graphs.context import open_context
+from videoespresso.graphs.records import frames_of, not_captioned
 from videoespresso.graphs.watch import watch
 from videoespresso.settings import Settings
 from videoespresso.tools.fetch.download import local
@@ -74,6 +75,14 @@ class Moment(Record):
     time_s: float
     caption: str
     score: float
+
+
+class Moments(Record):
+    """Instants, the nearest first, and the stretches (start, end, in seconds) whose frames are not
+    captioned yet: what was looked for may be there."""
+
+    moments: tuple[Moment, ...]
+    not_captioned_yet: tuple[tuple[float, float], ...]
 
 
 class Description(Record):
@@ -131,19 +140,30 @@ class VideoTools:
         video: VideoPath,
         query: Annotated[str, Field(description="What to look for, in words.", min_length=1)],
         most: Annotated[int, Field(description="How many moments.", ge=1, le=50)] = 5,
-    ) -> list[Moment]:
+        look: Annotated[
+            bool, Field(description="First caption every frame that has no caption yet.")
+        ] = False,
+    ) -> Moments:
         """Find the instants of a video that look like what is described, the nearest first.
 
-        Frames that are not captioned yet are not among them: what is not listed may still be there.
+        Frames that are not captioned yet are not among them; where these are is said: what is not
+        listed may still be there. `look` captions them, which costs a call for some of them each.
         """
-        context = open_context(self.settings)
+        over = {"select": "paper", "quick": False} if look else {}
+        context = open_context(self.settings.model_copy(update=over))
         state = watch(context, self._file(video), query)
         key = context.memory_key(state["video"]["id"])
         shown = {f["id"] for f in state["frames"]}
         found = context.memory.search(query, [key], most, keep=lambda c: c.frame_id in shown)
-        return [
-            Moment(time_s=f.caption.time_s, caption=f.caption.text, score=f.score) for f in found
-        ]
+        captioned = {c["frame_id"] for c in state["captions"]}
+        end = state["video"]["duration_s"]
+        return Moments(
+            moments=tuple(
+                Moment(time_s=f.caption.time_s, caption=f.caption.text, score=f.score)
+                for f in found
+            ),
+            not_captioned_yet=tuple(not_captioned(frames_of(state), captioned, end)),
+        )
 
     def list_core_frames(self, video: VideoPath, question: Asked) -> list[Seen]:
         """List the few frames of a video that matter for a question, and why."""
@@ -152,7 +172,9 @@ class VideoTools:
         times = {f["id"]: f["time_s"] for f in state["frames"]}
         said = {c["frame_id"]: c["text"] for c in state["captions"]}
         return [
-            Seen(frame_id=c["id"], time_s=times[c["id"]], caption=said[c["id"]], why=c["why"])
+            Seen(
+                frame_id=c["id"], time_s=times[c["id"]], caption=said.get(c["id"], ""), why=c["why"]
+            )
             for c in select(state, Runtime(context=context))["core"]
         ]
 

@@ -244,9 +244,10 @@ def footer(answer: Answer, elapsed_s: float) -> str:
         return f"{one_line(file_name(where))} {clock(core.frame.time_s)}".strip()
 
     instants = ", ".join(map(at, answer.core_frames)) or "none"
+    looked = f"{answer.density}\n" if answer.density else ""
     return (
         f"core frames: {instants} ({len(answer.core_frames)} of {candidates} looked at) · "
-        f"{answer.verdict}\n"
+        f"{answer.verdict}\n{looked}"
         f"{spent.calls} model calls ({spent.cached_calls} from cache), "
         f"{spent.input_tokens:,} + {spent.output_tokens:,} tokens, {spent.images} images, "
         f"{money(spent.usd)}\n{elapsed_s:.1f} s, of which models {spent.seconds:.1f} s"

@@ -33,6 +33,14 @@ Stages = Annotated[
         show_default="two; one with --quick",
     ),
 ]
+Look = Annotated[
+    str | None,
+    typer.Option(
+        metavar="fast|normal|thorough",
+        help="How densely: 60 frames at most, 240, or every second of two hours.",
+        show_default="normal",
+    ),
+]
 Profile = Annotated[
     str | None, typer.Option(help="A named set of models; `models list` shows them.")
 ]
@@ -88,6 +96,7 @@ QUESTION: dict[str, Any] = {
     "select": Select,
     "quick": Quick,
     "stages": Stages,
+    "look": Look,
     **MODELS,
     "fps": Fps,
     "max_usd": MaxUsd,
