@@ -18,7 +18,7 @@ from tests.helpers import training as helper
 from videoespresso.agents import prompt_parts
 from videoespresso.dataset.formats import conversations
 from videoespresso.dataset.formats.conversations import Medium, Message
-from videoespresso.errors import SettingsError, UserError
+from videoespresso.errors import MemoryStoreError, SettingsError, UserError
 from videoespresso.training import data as records
 from videoespresso.training.data import Row, load
 from videoespresso.training.recipes import STAGES, Stage
@@ -372,7 +372,19 @@ def test_a_plan_counts_and_trains_nothing(model: Make, brief: None, tmp_path: Pa
     assert found.taught
     assert found.memory
     assert found.learn_s
+    assert found.validate_s
     assert {p: p.stat().st_mtime_ns for p in model("internvl").iterdir()} == before
+
+
+def test_a_full_disk_ends_the_run_and_it_goes_on(model: Make, brief: None, tmp_path: Path) -> None:
+    from tests.helpers.full_disk import full_disk  # noqa: PLC0415 - POSIX's
+
+    source = helper.records(tmp_path / "d", 4)
+    how = {"steps": 3, "batch": 2, "validation": 0, "eval_steps": 1}
+    with full_disk(30_000), pytest.raises(MemoryStoreError, match="cannot be written") as caught:
+        taught("captioner", source, model("smolvlm"), tmp_path / "out", **how)
+    assert "goes on" in caught.value.hint
+    assert taught("captioner", source, model("smolvlm"), tmp_path / "out", **how).steps == 3
 
 
 # ---- bad input

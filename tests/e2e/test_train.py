@@ -69,6 +69,20 @@ def test_bad_input_is_a_line_a_hint_and_code_2(
     assert not (tmp_path / "out").exists()
 
 
+def test_the_bench_measures_both(tmp_path: Path) -> None:
+    pytest.importorskip("trl")
+    from lab.train_bench import measure  # noqa: PLC0415 - an extra
+    from tests.helpers.tiny_models import smolvlm  # noqa: PLC0415 - an extra
+
+    from videoespresso.training.base import find  # noqa: PLC0415 - an extra
+
+    source, base = helper.records(tmp_path / "d", 2), find(f"hf:{smolvlm(tmp_path / 'base')}")
+    found = measure("selector", base, source, 2, 1, 2)
+    assert found["overhead"] > -1
+    assert found["ours_rows_a_core_second"] > 0
+    assert "overhead" not in measure("both", base, source, 1, 1, 1)
+
+
 @pytest.mark.timeout(600)
 def test_the_guide_s_commands_run_as_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -158,6 +158,7 @@ def _stage(stage: "Stage") -> Callable[..., None]:
                 threads=threads,
                 on_start=lambda prepared: _show_start(prepared, quiet=quiet or json),
                 on_progress=bar.show,
+                on_note=lambda text: None if quiet else err().print(text, style="dim"),
                 **recipe,
             )
         except KeyboardInterrupt:

@@ -87,7 +87,7 @@ class Recipe(Record):
         took the loss of a model of 5.8 M from 1.93 to 1.58, at 1e-3 to 0.11."""
         if self.learning_rate is not None:
             return self.learning_rate
-        if parameters >= LARGE:
+        if parameters >= LARGE or not parameters:  # of a size that is not known: the cautious one
             return 1e-5 if self.stage == "answer" else 2e-5
         return 1e-3 if parameters < SMALL else 2e-4
 
@@ -111,7 +111,8 @@ def table(recipe: Recipe, given: Mapping[str, Any], parameters: int) -> Iterator
             continue
         source = SOURCES.get(name, _OURS)
         if name == "learning_rate":
-            source = _TABLE if parameters >= LARGE else f"{_OURS}; by {parameters:,} parameters"
+            large = parameters >= LARGE or not parameters
+            source = _TABLE if large else f"{_OURS}; by {parameters:,} parameters"
         source = "given" if given.get(name) is not None else source
         yield Line(name, f"{value:g}" if isinstance(value, float) else str(value), source,
                    source.startswith(("paper", _NOTES)))  # fmt: skip

@@ -1,5 +1,6 @@
 """Rows as tensors: pieces of text tokenised apart, pictures through the model's own processor."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
@@ -111,21 +112,26 @@ def lengths(collator: Collator, rows: Sequence[Row], made_with: str, cache: Path
         known = json.loads(file.read_text())
     except (OSError, ValueError):
         known = {}
-    found, new = [], False
-    for row in rows:
-        key = _key(row)
-        if key not in known:
-            known[key], new = list(collator.length(row)), True
-        found.append(Length(*known[key]))
-    if new:
-        try:
-            cache.mkdir(parents=True, exist_ok=True)
-            draft = file.with_suffix(".new")
-            draft.write_text(json.dumps(known))
-            draft.replace(file)
-        except OSError:
-            pass  # they are counted again next time
+    found: list[Length] = []
+    new = 0
+    try:
+        for row in rows:
+            key = _key(row)
+            if key not in known:
+                known[key], new = list(collator.length(row)), new + 1
+            found.append(Length(*known[key]))
+    finally:  # what was counted until Ctrl-C is kept, too
+        if new:
+            _keep(file, known)
     return found
+
+
+def _keep(file: Path, known: dict[str, list[int]]) -> None:
+    with contextlib.suppress(OSError):  # they are counted again next time
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft = file.with_suffix(".new")
+        draft.write_text(json.dumps(known))
+        draft.replace(file)
 
 
 def _key(row: Row) -> str:

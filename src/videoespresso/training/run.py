@@ -1,12 +1,14 @@
 """`train`: a run from its data to an adapter that `hf:` loads."""
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +31,7 @@ from videoespresso.training.trainer import (
     Progress,
     Watch,
     config_of,
+    last_whole,
     make,
     quiet,
     steps_of,
@@ -36,6 +39,11 @@ from videoespresso.training.trainer import (
 from videoespresso.training.validation import MEASURE, Examiner, Scores
 from videoespresso.types import Record
 
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL_TEXT: Final = (
+    "No space left|Disk quota exceeded|File too large|StreamWriter failed|write failed"
+)
+"""What safetensors and torch say of a full disk."""
 GENERATED: Final = "generated.jsonl"
 
 
@@ -85,6 +93,7 @@ def train(
     settings: Settings | Mapping[str, Any] | None = None,
     on_start: Callable[[Prepared], None] = lambda _: None,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    on_note: Callable[[str], None] = lambda _: None,
     **recipe: Any,
 ) -> Trained:
     """Teaches a model one stage from a dataset, or goes on with a run that was stopped.
@@ -92,7 +101,8 @@ def train(
     source: a dataset's folder, one of `dataset split`, or one of `--to trl`. base: `hf:PATH`, a
     model or an adapter on one, which is gone on with. recipe: values of `training.recipes.Recipe`,
     above those of the file `config`. threads: of torch on a CPU; more than the free cores make it
-    slower. What is learned is the reply and its end; no row is ever cut.
+    slower. What is learned is the reply and its end; no row is ever cut. on_note: told what takes a
+    while before the first step.
 
     Ctrl-C finishes the step, keeps it, and raises KeyboardInterrupt. Raises SettingsError for a
     missing package, a base or a value that cannot be used; UserError for data without what the
@@ -107,7 +117,7 @@ def train(
     kept = _kept(chosen, start, found)
     if done := _opened(folder, kept, found):
         return done
-    return _Run(chosen, given, start, found, folder, kept, settings, threads).run(
+    return _Run(chosen, given, start, found, folder, kept, settings, threads, on_note).run(
         on_start, on_progress
     )
 
@@ -170,7 +180,9 @@ class _Run:
         kept: Kept,
         settings: Settings | Mapping[str, Any] | None,
         threads: int,
+        on_note: Callable[[str], None],
     ) -> None:
+        self.note = on_note
         self.recipe, self.given, self.base, self.data = recipe, given, base, data
         self.out, self.kept, self.threads = out, kept, threads
         self.cache = cache_folder(settings)
@@ -186,6 +198,7 @@ class _Run:
         if not self.device.startswith("cuda"):
             torch.set_num_threads(self.threads)
         recipe, processor = self.recipe, processor_of(self.base, self.recipe.side)
+        self.note(f"counting the tokens of {len(self.data.train)} rows")
         train, dropped = self._fitting(processor, self.data.train)
         validation, _ = self._fitting(processor, self.data.validation[: recipe.validation])
         steps, passes = steps_of(recipe, len(train), self.machines)
@@ -240,21 +253,10 @@ class _Run:
 
     def _taught(self, trainer: Any, watch: Watch) -> int:
         """Runs the trainer; the step it went on from."""
-        from transformers.trainer_utils import get_last_checkpoint
-
-        place = self.out / CHECKPOINTS
-        last = get_last_checkpoint(str(place)) if place.is_dir() else None
-        try:
-            with interruptible(watch.ask_to_stop), quiet():
-                trainer.train(resume_from_checkpoint=last)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise MemoryStoreError(
-                f"the disk of {self.out} is full",
-                hint="Free it; the same command goes on from the last whole checkpoint.",
-            ) from error
-        return int(last.rpartition("-")[2]) if last else 0
+        last = last_whole(self.out / CHECKPOINTS)
+        with interruptible(watch.ask_to_stop), quiet(), _room_on_disk(self.out):
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
+        return int(last.name.rpartition("-")[2]) if last else 0
 
     def _with_evidence(self, model: Any, examiner: Examiner, rows: list[Row]) -> list[Row]:
         """Rows whose evidence stage 1 has written, all or (mixed) every other one by its id; where
@@ -271,6 +273,7 @@ class _Run:
                     continue
         made = []
         model.eval()
+        self.note(f"writing the evidence of {len(rows)} rows ({self.recipe.evidence})")
         with file.open("a", encoding="utf-8") as log, torch.no_grad():
             for row in rows:
                 if row.item is None or (self.recipe.evidence == "mixed" and not _chosen(row.id)):
@@ -327,8 +330,9 @@ class _Run:
             seconds=time.monotonic() - began,
         )
         if trainer.is_world_process_zero():
-            model.save_pretrained(self.out)
-            processor.save_pretrained(self.out)
+            with quiet(), _room_on_disk(self.out):
+                model.save_pretrained(self.out)
+                processor.save_pretrained(self.out)
             (self.out / "README.md").unlink(missing_ok=True)  # peft's card, with nothing in it
             card.write(done.model_dump(), self.kept, self.out)
             with (self.out / LOG).open("a", encoding="utf-8") as file:
@@ -336,6 +340,21 @@ class _Run:
                 file.write(json.dumps(line) + "\n")
             shutil.rmtree(self.out / CHECKPOINTS, ignore_errors=True)
         return done
+
+
+@contextlib.contextmanager
+def _room_on_disk(out: Path) -> Iterator[None]:
+    """Raises MemoryStoreError where the disk is full, whoever noticed it: torch and safetensors
+    have errors of their own."""
+    try:
+        yield
+    except Exception as error:
+        if getattr(error, "errno", None) not in FULL and not re.search(FULL_TEXT, str(error)):
+            raise
+        raise MemoryStoreError(
+            f"{out} cannot be written: {str(error).strip().partition(chr(10))[0]}",
+            hint="Free the disk; the same command goes on from the last whole checkpoint.",
+        ) from error
 
 
 def count(

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import math
+import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -263,6 +264,20 @@ def _forget_after(file: Path, step: int) -> None:
         except ValueError:
             continue  # torn by a power cut
     file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+
+def last_whole(folder: Path) -> Path | None:
+    """The last checkpoint that was written to its end; those that a kill or a full disk has torn
+    are removed."""
+    found = {int(p.name.rpartition("-")[2]): p for p in folder.glob("checkpoint-*")}
+    for _, place in sorted(found.items(), reverse=True):
+        try:  # the state is written last
+            json.loads((place / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            shutil.rmtree(place, ignore_errors=True)
+            continue
+        return place
+    return None
 
 
 def make(
