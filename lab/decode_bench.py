@@ -191,7 +191,7 @@ def _ratio(
     cells = []
     for what in ("seconds", "cpu_s"):
         found = ratio([over[k][what] for k in both], [below[k][what] for k in both])
-        cells.append(f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})")
+        cells.append(found.text(scale=1, digits=2))
     return f"| {name} / {under} | {cells[0]} | {cells[1]} | {len(both)} |"
 
 

@@ -28,7 +28,7 @@ from videoespresso.tools.frame_similarity import (
 from videoespresso.tools.video import VideoReader
 from videoespresso.types import Picture
 
-VERSION = 2
+VERSION = 3
 """Raised when the same plan would choose other frames: an old sampling is then not reused."""
 
 
@@ -82,6 +82,8 @@ _FAR_S = 10.5
 _CUT = 0.5
 """Two frames that differ in at least this share are not of one shot: 37 of 38 cuts between the key
 frames of a film of docs/results/decode.md had 0.54 to 1.0."""
+_APART_S = 0.5
+"""Key frames closer than this are one shot's: nobody cuts faster."""
 _AFTER_S = 0.2
 """A look at what came in suddenly, a moment after: the first frames of it may be those of a fade,
 and an encoder spends bytes just before a cut, too."""
@@ -225,33 +227,35 @@ class _Key(NamedTuple):
 
 
 def _evenly(reader: VideoReader, plan: SamplingPlan) -> Iterator[Sampled]:
-    """`max_frames` equal stretches, one frame each at most: the first key frame, and where there is
-    none a frame between two of them, if something speaks for a change there."""
+    """`max_frames` equal stretches with a frame each: key frames, and between them where something
+    speaks for a change. What a stretch does not spend, a later one of short shots may."""
     step = reader.video.duration_s / plan.max_frames
     why = f"1 every {step:.3g} s, cut by max_frames={plan.max_frames}"
-    jumps = [time_s + _AFTER_S for time_s in reader.jumps()] if step < _FAR_S else []
+    near = step < _FAR_S
+    jumps = [time_s + _AFTER_S for time_s in reader.jumps()] if near else []
     wanted: deque[float] = deque()
     others = reader.at((wanted.popleft() for _ in itertools.count()), plan.max_side)
+    keys = reader.keyframes(plan.max_side, min_gap_s=min(step / 2, _APART_S) if near else step / 2)
+    count = 0
     last: _Key | None = None
-    for key in itertools.chain(_keys(reader, plan, step), (None,)):
-        for time_s in _between(last, key, reader.video.duration_s, plan.max_frames, jumps):
+    for key in itertools.chain((_key(picture, step) for picture in keys), (None,)):
+        if key and (key.stretch < count or key.picture.time_s < 0):
+            continue
+        room = (key.stretch if key else plan.max_frames) - count
+        for time_s in _between(last, key, reader.video.duration_s, plan.max_frames, jumps)[:room]:
             wanted.append(time_s)
             if (picture := next(others, None)) is None:
                 break
+            count += 1
             yield Sampled(picture, f"fps={1 / step:.3g} {why}")
-        if key is not None:
+        if key:
+            count += 1
             yield Sampled(key.picture, f"keyframe {why}")
         last = key
 
 
-def _keys(reader: VideoReader, plan: SamplingPlan, step: float) -> Iterator[_Key]:
-    """The first key frame of each stretch that has one."""
-    last = -1
-    for picture in reader.keyframes(plan.max_side, min_gap_s=step / 2):
-        stretch = min(math.floor(picture.time_s / step), plan.max_frames - 1)
-        if stretch > last:
-            last = stretch
-            yield _Key(stretch, picture, fingerprint(picture.rgb))
+def _key(picture: Picture, step: float) -> _Key:
+    return _Key(math.floor(picture.time_s / step), picture, fingerprint(picture.rgb))
 
 
 def _between(
@@ -270,4 +274,4 @@ def _between(
     if not found and end - begin >= _NEAR_S:
         change = changed_share(last.mark, key.mark) if key else _CUT / 2
         found = [(begin + end) / 2] if 0 < change < _CUT else []
-    return found[: max(0, stop - first)]
+    return found

@@ -170,7 +170,22 @@ def test_a_long_video_is_looked_at_evenly_by_its_key_frames() -> None:
     assert all(rule == "keyframe 1 every 6 s, cut by max_frames=50" for _, rule in got)
     assert not reader.asked, "nothing but key frames had to be decoded"
     assert max(b - a for (a, _), (b, _) in itertools.pairwise(got)) <= 12
+
+
+def test_of_a_very_long_video_not_every_key_frame_is_decoded() -> None:
+    reader = Drawn(steady(1200, fps=1), keys=range(0, 1200, 4))
+    got = seen(sample(reader, SamplingPlan(max_frames=50)))
+    assert len(got) == 50
+    assert max(b - a for (a, _), (b, _) in itertools.pairwise(got)) <= 48
     assert reader.decoded_keys <= 101, "key frames closer than half a step are not decoded"
+
+
+def test_what_quiet_stretches_leave_short_shots_may_spend() -> None:
+    """A key frame every 9 s, then a shot a second: all of them are seen."""
+    keys = [*range(0, 1000, 36), *range(1008, 1048, 4), *range(1064, 1200, 36)]
+    reader = Drawn(steady(300, fps=4), keys=keys)
+    got = [t for t, rule in seen(sample(reader, SamplingPlan(max_frames=100))) if "key" in rule]
+    assert got == [reader.instants[k] for k in keys]
 
 
 def test_where_a_long_video_has_no_key_frames_it_is_decoded() -> None:
