@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lab.theatre_items import Item, by_video, draw
+from videoespresso.evaluation.theatre_items import Item, by_video, draw
 from videoespresso.evidence_scores import Interval, Selection, selection, ukss, union
 from videoespresso.models.embedders import WordLlamaEmbedder
 from videoespresso.statistics import Estimate, mean
@@ -53,9 +53,10 @@ def film_of(story: Story, embed: WordLlamaEmbedder) -> Film:
     return Film(times, lambda at: story.scene(float(times[at])).render(WIDTH), captions, embed)
 
 
-def scenes(story: Story, item: Item) -> list[Interval]:
-    """The stretches on which the answer stands, those that touch as one."""
-    return union([(story.phases[i].t0, story.phases[i].t1) for i in item.question.core])
+def scenes(story: Story, item: Item) -> list[list[Interval]]:
+    """The stretches on which the answer stands, those that touch as one scene."""
+    core = [(story.phases[i].t0, story.phases[i].t1) for i in item.question.core]
+    return [[stretch] for stretch in union(core)]
 
 
 def rows(items: Sequence[Item]) -> Iterator[Row]:
