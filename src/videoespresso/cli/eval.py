@@ -2,7 +2,7 @@
 
 import typer
 
-from videoespresso.cli import eval_compare, eval_run, eval_score
+from videoespresso.cli import eval_compare, eval_judge, eval_run, eval_score
 from videoespresso.cli.console import examples
 
 app = typer.Typer(
@@ -21,3 +21,4 @@ app = typer.Typer(
 eval_run.add_to(app)
 eval_score.add_to(app)
 eval_compare.add_to(app)
+eval_judge.add_to(app)

@@ -1,16 +1,104 @@
-"""`eval score --judge`: what a judge will take, what it said, and what it is worth."""
+"""`eval judge`, and `eval score --judge`: what a judge takes, what it said, what it is worth."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from videoespresso.cli.console import err, one_line, out, say_warning, show_table, write_json
+import typer
+
+from videoespresso.cli.console import (
+    Exit,
+    err,
+    examples,
+    one_line,
+    out,
+    show_table,
+    write_json,
+)
 from videoespresso.report.text import money
 from videoespresso.statistics import Estimate
 
 if TYPE_CHECKING:
     from videoespresso.evaluation.judging import Judged, JudgeForecast, Sees
+    from videoespresso.evaluation.planted_answers import JudgeWorth
     from videoespresso.evaluation.reply_files import Replied
     from videoespresso.evaluation.scores import Scores
+
+SeesOption = Annotated[
+    Literal["evidence", "nothing"],
+    typer.Option(help="What the judge gets of the video: the benchmark's evidence, or nothing."),
+]
+MaxUsdOption = Annotated[
+    float | None, typer.Option(min=0, help="The judge may cost no more dollars.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Say what the judge would take, and ask nothing.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Registers the command."""
+    app.command(
+        "judge",
+        epilog=examples(
+            "eval judge openai:gpt-4o --dry-run",
+            "eval judge openai:gpt-4o --max-usd 2 --out judge.json",
+            codes=True,
+        ),
+    )(judge_the_judge)
+
+
+def judge_the_judge(
+    spec: Annotated[
+        str, typer.Argument(metavar="SPEC", help="The judge: a model.", show_default=False)
+    ],
+    n: Annotated[int, typer.Option("--n", min=5, help="Planted answers.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Which ones.")] = 0,
+    judge_sees: SeesOption = "nothing",
+    max_usd: MaxUsdOption = None,
+    dry_run: DryRunOption = False,
+    target: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write it here, as JSON.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
+) -> None:
+    """Judge a judge: answers about written stories, right or wrong in a known way. Exit code 3: it
+    could tell of none."""
+    from videoespresso.dataset import records_io
+    from videoespresso.evaluation import judging, planted_answers
+    from videoespresso.settings import Settings
+
+    agent = judging.open_judge(spec, Settings.load(), max_usd=max_usd)
+    planted = planted_answers.planted_answers(n, seed)
+    shown = [(one.item, one.reply) for one in planted]
+    forecast = judging.forecast(shown, agent.spec, judge_sees)
+    if dry_run:
+        write_json(forecast)
+        return
+    _say(forecast)
+    with err().status("judging"):
+        found = planted_answers.worth(planted, judging.judge(shown, agent, sees=judge_sees))
+    if target is not None:
+        with records_io.writing(target, replace=force) as file:
+            file.write(records_io.dump(found.model_dump(mode="json"), indent=2) + b"\n")
+    write_json(found) if as_json else _show_worth(found)
+    if not found.judged.rated:
+        raise typer.Exit(Exit.NOT_ANSWERED)
+
+
+def _show_worth(found: "JudgeWorth") -> None:
+    show_judged(found.judged)
+    rows = (
+        (kind, f"{n:,}", f"{found.rated.get(kind, 0):,}", _text(found.means.get(kind)))
+        for kind, n in found.planted.items()
+    )
+    out().print()
+    show_table("Planted", "n#", "rated#", "Overall, 1 to 10 (95 %)#", rows=rows)
+    out().print(
+        f"\nAUC, right above wrong: {_text(found.auc)}; 1 is a judge, 0.5 is noise "
+        "(true and padded answers are right)"
+    )
 
 
 def ask_judge(
@@ -64,10 +152,6 @@ def show_judged(judged: "Judged") -> None:
     show_table("1 to 10", "n#", "Mean (95 %)#", rows=rows)
     out().print()
     show_table("The judge itself", "n#", "(95 %)#", rows=_worth(judged))
-    if judged.agreement is None:
-        say_warning(
-            "without --protocol letter nothing says whether the judge knows right from wrong"
-        )
 
 
 def _worth(judged: "Judged") -> Iterator[tuple[str, str, str]]:

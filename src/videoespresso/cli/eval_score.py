@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from videoespresso.cli.console import Exit, err, examples, one_line, say_warning, write_json
+from videoespresso.cli.eval_judge import DryRunOption, MaxUsdOption, SeesOption
 from videoespresso.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,10 +53,6 @@ JudgeOption = Annotated[
     str | None,
     typer.Option(metavar="SPEC", help="A language model that rates the answers; it costs money."),
 ]
-SeesOption = Annotated[
-    Literal["evidence", "nothing"],
-    typer.Option(help="What the judge gets of the video: the benchmark's evidence, or nothing."),
-]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -79,12 +76,8 @@ def score(
     encoder: EncoderOption = "wordllama",
     judge: JudgeOption = None,
     judge_sees: SeesOption = "nothing",
-    max_usd: Annotated[
-        float | None, typer.Option(min=0, help="The judge may cost no more dollars.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what the judge would take, and ask nothing.")
-    ] = False,
+    max_usd: MaxUsdOption = None,
+    dry_run: DryRunOption = False,
     to: Annotated[
         Literal["scores", "official"],
         typer.Option(help="What --out gets: the scores, or the items with `model_output`."),
