@@ -3,7 +3,6 @@
 import sys
 
 import pytest
-
 from lab import evaluation_speed
 
 
