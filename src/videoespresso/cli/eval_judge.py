@@ -16,13 +16,13 @@ from videoespresso.cli.console import (
     write_json,
 )
 from videoespresso.report.text import money
-from videoespresso.statistics import Estimate
 
 if TYPE_CHECKING:
     from videoespresso.evaluation.judging import Judged, JudgeForecast, Sees
     from videoespresso.evaluation.planted_answers import JudgeWorth
     from videoespresso.evaluation.reply_files import Replied
     from videoespresso.evaluation.scores import Scores
+    from videoespresso.statistics import Estimate
 
 SeesOption = Annotated[
     Literal["evidence", "nothing"],
@@ -164,5 +164,5 @@ def _worth(judged: "Judged") -> Iterator[tuple[str, str, str]]:
         yield name, f"{estimate.n:,}" if estimate else "0", _text(estimate)
 
 
-def _text(estimate: Estimate | None) -> str:
+def _text(estimate: "Estimate | None") -> str:
     return "-" if estimate is None else estimate.text(scale=1, digits=2)
