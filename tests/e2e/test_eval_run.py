@@ -40,7 +40,7 @@ def test_from_the_benchmark_to_the_page(
     assert "theatre:test, protocol letter" in told
     code, told, _ = said(capsys, "compare", str(tmp_path / "run"))
     assert code == 0
-    assert "run:ours − run:blind" in told
+    assert "ours − blind" in told
     page = tmp_path / "page.html"
     code, _, _ = said(capsys, "report", str(tmp_path / "run"), "--html", str(page))
     assert code == 0

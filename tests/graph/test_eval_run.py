@@ -207,8 +207,9 @@ def test_the_numbers_of_a_run(bench: Bench) -> None:
     found = {c.condition: c for c in summary(run.plan.out).conditions}
     assert found["oracle-evidence"].scores.micro is not None
     assert found["oracle-evidence"].scores.micro.value == 0.5, "always the first: right for A"
-    assert found["oracle-evidence"].evidence["temporal hit rate"].value == 1.0
-    assert found["oracle-evidence"].evidence["acc@evidence"].value == 0.5
+    assert found["oracle-evidence"].evidence == {}, "it cites what it was given"
+    assert found["oracle-frames"].evidence["temporal hit rate"].value == 1.0
+    assert found["oracle-frames"].evidence["acc@evidence"].value == 0.5
     assert found["blind"].evidence == {}
     assert found["uniform:3"].cost["core frames"].value == 3.0
     assert (
@@ -226,7 +227,7 @@ def test_conditions_of_a_run_are_compared_in_pairs(bench: Bench) -> None:
     run = bench.run(conditions=("ours", "uniform:3", "oracle-evidence"))
     go(run)
     first, second = compare([run.plan.out], margin=0.5)
-    assert (first.first, first.second) == ("run:ours", "run:uniform:3")
+    assert (first.first, first.second) == ("ours", "uniform:3")
     assert first.paired.difference.value == 0.0
     assert first.paired.difference.low is not None
     assert first.paired.difference.low < -0.1, "four items show little"

@@ -156,8 +156,8 @@ def _compared(
     tasks = [r["task"] for r in both]
     items = {*one.about["keys"][one.condition], *other.about["keys"][other.condition]}
     return Compared(
-        first=one.name,
-        second=other.name,
+        first=one.condition if one.run == other.run else one.name,
+        second=other.condition if one.run == other.run else other.name,
         protocol=one.about["protocol"],
         n=len(both),
         left_out=len(items) - len(both),

@@ -34,6 +34,8 @@ DIRECTLY = {
 }
 AFTER_OURS = (DIRECT, GOLD_SENTENCES)
 """Conditions that are shown the core frames of `ours`, which comes before them."""
+UNCITED = (BLIND, DIRECT, GOLD_EVIDENCE, GOLD_SENTENCES)
+"""Conditions under which the reasoner cites nothing of its own."""
 Json = dict[str, Any]
 
 

@@ -31,6 +31,7 @@ from videoespresso.evaluation.theatre_items import digest_of
 from videoespresso.graphs.context import Context, open_context
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.usage import UsageLog
+from videoespresso.models.specs import EMBEDDED
 from videoespresso.settings import Settings
 from videoespresso.types import Progress
 
@@ -238,6 +239,7 @@ class Run:
         """What became of a case. What cannot be measured says why."""
         log, began = UsageLog(), time.perf_counter()
         core: Sequence[Json] = ()
+        context: Context | None = None
         try:
             if condition in conditions.AFTER_OURS:
                 ours = done[self.key(conditions.OURS, case)]
@@ -272,7 +274,7 @@ class Run:
             "cached_calls": usage.cached_calls,
             "input_tokens": usage.input_tokens,
             "output_tokens": usage.output_tokens,
-            "image_tokens": sum(log.image_tokens().values()),
+            "image_tokens": _image_tokens(context, log),
             "usd": usage.usd,
             "stages": {role: round(one.seconds, 3) for role, one in log.by_role().items()},
         }
@@ -282,6 +284,18 @@ class Run:
         if not isinstance(error, ModelError) or isinstance(error, ModelOutputError):
             return False
         return not error.retryable and all("error" in record for record in done.values())
+
+
+def _image_tokens(context: Context | None, log: UsageLog) -> int:
+    """As the pack's processor counts them; of other models the estimate (prices.py)."""
+    tokens = log.image_tokens()
+    for role, used in log.by_role().items():
+        agent = None if context is None else context.agents.get(role)
+        if agent is not None and agent.spec.provider == EMBEDDED:
+            from videoespresso.models.embedded.chat import runtime  # noqa: PLC0415 - onnxruntime
+
+            tokens[role] = used.images * int(runtime().facts["image_tokens"])
+    return sum(tokens.values())
 
 
 def _truth(case: Case, found: Json) -> Json:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +211,7 @@ def _boxes(record: Json) -> tuple[list[Placed], list[Placed]]:
 
 def _evidence(condition: str, good: Sequence[tuple[Json, float]]) -> dict[str, Estimate]:
     """Means over the items; a true answer of a reasoner that was shown nothing cites nothing."""
-    if condition in (conditions.BLIND, conditions.DIRECT):
+    if condition in conditions.UNCITED:
         return {}
     rows = [(r["video"], evidence_of(r, credit == 1.0)) for r, credit in good]
     names = dict.fromkeys(name for _, row in rows for name in row)
@@ -248,7 +248,13 @@ def _cost(records: Sequence[Json]) -> dict[str, Estimate]:
         for name, value in _COST.items():
             wanted = not suffix or name in ("model calls", "image tokens", "seconds")
             if group and wanted:
-                found[name + suffix] = statistics.mean([value(r) for r in group], videos)
+                found[name + suffix] = _amount([value(r) for r in group], videos)
         if group and all(r["usd"] is not None for r in group):
-            found["dollars" + suffix] = statistics.mean([r["usd"] for r in group], videos)
+            found["dollars" + suffix] = _amount([r["usd"] for r in group], videos)
     return found
+
+
+def _amount(values: Sequence[float], videos: Sequence[str]) -> Estimate:
+    """A mean of what cannot be less than nothing, which Student's t does not know."""
+    found = statistics.mean(values, videos)
+    return found if found.low is None else replace(found, low=max(0.0, found.low))
