@@ -39,6 +39,14 @@ class Estimate:
     n: int
     interval: str
 
+    def amount(self) -> str:
+        """As text, of a thing that is counted: '1,565 (380 to 3,264)', '1.55 (1.01 to 2.09)'."""
+        digits = 0 if abs(self.value) >= 100 else 2
+        inside = self.interval
+        if self.low is not None and self.high is not None:
+            inside = f"{self.low:,.{digits}f} to {self.high:,.{digits}f}"
+        return f"{self.value:,.{digits}f} ({inside})"
+
     def text(self, *, scale: float = 100.0, digits: int = 1, unit: str = "") -> str:
         """'75.0 % (62.1 to 84.5)'; where there is no interval, its reason."""
         inside = self.interval

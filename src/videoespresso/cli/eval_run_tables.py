@@ -29,15 +29,12 @@ def show_summary(found: "Summary") -> None:
     )  # fmt: skip
     for title, part in (("Evidence, % (95 %)", "evidence"), ("A question", "cost")):
         names = dict.fromkeys(k for c in found.conditions for k in getattr(c, part))
-        scale, digits = (100.0, 1) if part == "evidence" else (1.0, 2)
         if names:
             out().print()
             show_table(
                 title,
                 *(f"{c.condition}#" for c in found.conditions),
-                rows=(
-                    (name, *_cells(found.conditions, part, name, scale, digits)) for name in names
-                ),
+                rows=((name, *_cells(found.conditions, part, name)) for name in names),
             )
     missing = sum(c.missing for c in found.conditions)
     if missing:
@@ -62,12 +59,13 @@ def _row(c: "ConditionScores") -> tuple[str, ...]:
     )
 
 
-def _cells(
-    conditions: "Sequence[ConditionScores]", part: str, name: str, scale: float, digits: int
-) -> Iterator[str]:
+def _cells(conditions: "Sequence[ConditionScores]", part: str, name: str) -> Iterator[str]:
     for c in conditions:
         found: Estimate | None = getattr(c, part).get(name)
-        yield "-" if found is None else found.text(scale=scale, digits=digits)
+        if found is None:
+            yield "-"
+        else:
+            yield found.text() if part == "evidence" else found.amount()
 
 
 def say_detectable(conditions: "Sequence[ConditionScores]") -> None:

@@ -174,13 +174,11 @@ def against(title: str, note: str, figures: Sequence[tuple[str, float, Estimate]
     for name, at, found in sorted(figures, key=lambda one: (one[1], one[0])):
         y = HIGH * (1 - found.value)
         ends = [None if end is None else HIGH * (1 - end) for end in (found.low, found.high)]
-        near = sum(
-            abs(p.x - x(at)) < 90 and abs(p.y - y) < 11 * (1 + k) for k, p in enumerate(points)
-        )
+        at_y = y + 4
+        while any(abs(p.x - x(at)) < 90 and abs(p.y + p.shift - at_y) < 11 for p in points):
+            at_y += 11
         title_ = f"{name}: {number(at)}, {found.text(unit='%')}"
-        points.append(
-            Point(name, x(at), y, ends[0], ends[1], x(at) > 0.7 * WIDE, 4 + 11 * near, title_)
-        )
+        points.append(Point(name, x(at), y, ends[0], ends[1], x(at) > 0.7 * WIDE, at_y - y, title_))
     ticks = [0, *(2**k for k in range(int(top) + 1) if math.log2(1 + 2**k) <= top)]
     return Points(title, note, tuple(points), tuple((x(t), f"{t}") for t in ticks))
 
