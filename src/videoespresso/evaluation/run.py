@@ -85,6 +85,7 @@ class Run:
         self.cases = list(plan.benchmark.cases(plan.n))
         self._checked()
         self._lock = threading.Lock()
+        self._seen: set[str] = set()
 
     def _checked(self) -> None:
         """Raises UserError for cases that the protocol cannot ask."""
@@ -169,6 +170,7 @@ class Run:
         where the first answer shows that no other can come. What is done is kept.
         """
         done = self.known()
+        self._seen = {record["video"] for record in done.values() if record.get("first")}
         self.start()
         total = self.missing(done)
         begun, made = time.monotonic(), 0
@@ -256,6 +258,9 @@ class Run:
             if self._hopeless(error, done):
                 raise
             found = {"error": f"{error}"[:SAID], "kind": type(error).__name__}
+        if found.get("first"):  # later ones may still caption what only they need
+            found["first"] = case.video not in self._seen
+            self._seen.add(case.video)
         item, usage = case.item, log.total()
         return {
             "condition": condition,
