@@ -19,6 +19,7 @@ from videoespresso.agents import prompt_parts
 from videoespresso.dataset.formats import conversations
 from videoespresso.dataset.formats.conversations import Medium, Message
 from videoespresso.errors import MemoryStoreError, SettingsError, UserError
+from videoespresso.models.embedded import pack
 from videoespresso.training import data as records
 from videoespresso.training.data import Row, load
 from videoespresso.training.recipes import STAGES, Stage
@@ -29,7 +30,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of transformers about numpy
 ]
 FAMILY = ["smolvlm", "smolvlm2", "qwen2.5-vl", "internvl", "llava-onevision", "llava-interleave"]
-ENDS = {"smolvlm": "<end_of_utterance>", "smolvlm2": "<end_of_utterance>"}
+ENDS = {"smolvlm": "<end_of_utterance>", "smolvlm2": "<end_of_utterance>", "pack": "<|end|>"}
 PICTURE = {"smolvlm": 4, "smolvlm2": 4, "internvl": 4, "llava-onevision": 17,
            "llava-interleave": 16}  # fmt: skip
 """Tokens of one of several pictures in each tiny family, whatever its size."""
@@ -42,7 +43,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Make:
     pytest.importorskip("trl")
     from tests.helpers.tiny_models import FAMILIES  # noqa: PLC0415 - an extra
 
-    made: dict[str, Path] = {}
+    made: dict[str, Path] = {"pack": Path(next(iter(pack.__path__))) / "torch"}
 
     def make(name: str) -> Path:
         if name not in made:
@@ -98,7 +99,7 @@ def losses(out: Path) -> list[float]:
 # ---- what carries loss
 
 
-@pytest.mark.parametrize("family", FAMILY)
+@pytest.mark.parametrize("family", [*FAMILY, "pack"])
 @pytest.mark.parametrize("stage", STAGES)
 def test_loss_is_on_the_reply_and_its_end_alone(
     family: str, stage: Stage, model: Make, brief: None, tmp_path: Path
@@ -113,11 +114,12 @@ def test_loss_is_on_the_reply_and_its_end_alone(
         assert [one.strip() for one in text.split(end)] == [*replies, ""]
         shown = processor.tokenizer.decode(batch["input_ids"][k][batch["attention_mask"][k].bool()])
         assert shown.endswith(end), "nothing behind the end of the reply, nothing cut"
-        assert row.conversation[0].parts[0] in shown
+        system = str(row.conversation[0].parts[0])
+        assert (f"<|{system[12:-1]}|>" if family == "pack" else system) in shown
     assert network(**batch).loss.isfinite()
 
 
-@pytest.mark.parametrize("family", FAMILY)
+@pytest.mark.parametrize("family", [*FAMILY, "pack"])
 def test_rows_are_what_is_asked_at_run_time(
     family: str, model: Make, brief: None, tmp_path: Path
 ) -> None:
@@ -142,7 +144,7 @@ def test_rows_are_what_is_asked_at_run_time(
     assert prompt.tolist() == sent["input_ids"][0].tolist()
 
 
-@pytest.mark.parametrize("family", FAMILY)
+@pytest.mark.parametrize("family", [*FAMILY, "pack"])
 def test_special_tokens_in_somebody_s_text_are_text(
     family: str, model: Make, brief: None, tmp_path: Path
 ) -> None:

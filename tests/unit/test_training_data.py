@@ -126,11 +126,13 @@ def test_a_file_gives_values_and_flags_go_first(tmp_path: Path) -> None:
         ({"batch": 0}, "batch"),
         ({"batch": 6, "rows": 4}, "a batch of 6"),
         ({"learning_rate": -1.0}, "learning_rate"),
-        ({"evidence": "silver"}, "evidence"),
+        ({"evidence": "gold"}, "reads no evidence"),
     ):
         with pytest.raises(SettingsError, match=message) as caught:
             recipe_of("both", values)
         assert caught.value.hint
+    with pytest.raises(SettingsError, match="evidence"):
+        recipe_of("answer", {"evidence": "silver"})
     assert recipe_of("both", {"batch": 6})[0].rows == 2
 
 

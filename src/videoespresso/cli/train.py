@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from videoespresso.training.recipes import Line, Stage
     from videoespresso.training.run import Prepared, Progress, Trained
 
+LINES = 100
+"""Of a run, at most, where they are not on a terminal."""
+
 app = typer.Typer(
     name="train",
     help="Teach a model of your own from a dataset: LoRA adapters that hf: loads.",
@@ -241,7 +244,7 @@ class Merged(BaseModel):
 
 
 class Bar:
-    """Steps, loss, score, rate and what is left: a line that moves, on a pipe a line a step."""
+    """Steps, loss, score, rate and what is left: a line that moves, on a pipe LINES lines."""
 
     def __init__(self, *, quiet: bool) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -269,7 +272,7 @@ class Bar:
         about = about_of(progress)
         if err().is_terminal:
             self._bar.update(self._task, total=progress.steps, completed=progress.step, about=about)
-        elif progress.step > self._step:
+        elif progress.step >= self._step + max(1, progress.steps // LINES):
             self._step = progress.step
             err().print(f"[{progress.step}/{progress.steps}] {about}", style="dim")
 

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -177,7 +178,9 @@ def _adapted(model: Any, path: str, adapter: str) -> Any:
             f"hf:{path} has an adapter: peft is missing", hint="pip install peft"
         ) from error
     try:
-        return PeftModel.from_pretrained(model, adapter).merge_and_unload()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of transformers, about peft
+            return PeftModel.from_pretrained(model, adapter).merge_and_unload()
     except (RuntimeError, KeyError, TypeError) as error:  # shapes or modules of another base
         raise ModelError(
             f"hf:{path}: the adapter does not fit its base: {_first(error)}",

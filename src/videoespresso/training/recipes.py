@@ -125,6 +125,11 @@ def recipe_of(
 
     Raises SettingsError for a file or a value that cannot be used.
     """
+    if stage != "answer" and given.get("evidence") is not None:
+        raise SettingsError(
+            f"{stage} reads no evidence that could be {given['evidence']}",
+            hint="--evidence is for `train answer`.",
+        )
     values = _file(Path(config)) if config is not None else {}
     values |= {name: value for name, value in given.items() if value is not None}
     if unknown := sorted(set(values) - set(Recipe.model_fields)):
