@@ -245,6 +245,7 @@ def _plan(settings: Settings) -> SamplingPlan:
         dynamic_fps=max(static_fps, settings.dynamic_fps / moving),
         max_frames=MOST_FRAMES[settings.look],
         max_side=settings.max_side,
+        thorough=settings.look == "thorough",
     )
 
 

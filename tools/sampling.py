@@ -14,6 +14,7 @@ import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import NamedTuple
 
 from videoespresso.tools.frame_similarity import (
@@ -49,6 +50,8 @@ class SamplingPlan:
     much: the share of the frame that must change within a second for the full rate; a walking
         person covers 2-5 %, a pan, a cut or a close-up far more.
     refine_fps, refine_frames: the rate of `refine` and its most frames.
+    thorough: of a video too long for `max_frames` every stretch is looked at, also where nothing
+        speaks for a change; most of it is then decoded.
     """
 
     static_fps: float = 1.0
@@ -58,6 +61,7 @@ class SamplingPlan:
     much: float = 0.10
     refine_fps: float = 8.0
     refine_frames: int = 32
+    thorough: bool = False
 
     def __post_init__(self) -> None:
         rates = self.static_fps, self.dynamic_fps, self.refine_fps
@@ -231,18 +235,20 @@ def _evenly(reader: VideoReader, plan: SamplingPlan) -> Iterator[Sampled]:
     speaks for a change. What a stretch does not spend, a later one of short shots may."""
     step = reader.video.duration_s / plan.max_frames
     why = f"1 every {step:.3g} s, cut by max_frames={plan.max_frames}"
-    near = step < _FAR_S
+    far_s = 0.0 if plan.thorough else _FAR_S
+    near = step < far_s
     jumps = [time_s + _AFTER_S for time_s in reader.jumps()] if near else []
     wanted: deque[float] = deque()
     others = reader.at((wanted.popleft() for _ in itertools.count()), plan.max_side)
     keys = reader.keyframes(plan.max_side, min_gap_s=min(step / 2, _APART_S) if near else step / 2)
     count = 0
     last: _Key | None = None
+    between = partial(_between, reader.video.duration_s, plan.max_frames, jumps, far_s)
     for key in itertools.chain((_key(picture, step) for picture in keys), (None,)):
         if key and (key.stretch < count or key.picture.time_s < 0):
             continue
         room = (key.stretch if key else plan.max_frames) - count
-        for time_s in _between(last, key, reader.video.duration_s, plan.max_frames, jumps)[:room]:
+        for time_s in between(last, key)[:room]:
             wanted.append(time_s)
             if (picture := next(others, None)) is None:
                 break
@@ -259,7 +265,12 @@ def _key(picture: Picture, step: float) -> _Key:
 
 
 def _between(
-    last: _Key | None, key: _Key | None, duration_s: float, stretches: int, jumps: Sequence[float]
+    duration_s: float,
+    stretches: int,
+    jumps: Sequence[float],
+    far_s: float,
+    last: _Key | None,
+    key: _Key | None,
 ) -> list[float]:
     """Instants to look at after one key frame and before the next.
 
@@ -268,7 +279,7 @@ def _between(
     """
     first, begin = (last.stretch + 1, last.picture.time_s) if last else (0, 0.0)
     end, stop = (key.picture.time_s, key.stretch) if key else (duration_s, stretches)
-    if last is None or end - begin > _FAR_S:
+    if last is None or end - begin > far_s:
         return [(i + 0.5) * duration_s / stretches for i in range(first, stop)]
     found = [time_s for time_s in jumps if begin < time_s < end]
     if not found and end - begin >= _NEAR_S:

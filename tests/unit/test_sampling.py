@@ -236,6 +236,13 @@ def test_key_frames_far_apart_say_nothing_of_what_is_between() -> None:
     assert len(between(reader)) == 148
 
 
+def test_thorough_looks_at_every_stretch() -> None:
+    reader = Drawn(steady(300, fps=2), keys=range(0, 600, 20))
+    got = seen(sample(reader, SamplingPlan(max_frames=150, thorough=True)))
+    assert len(got) == 150
+    assert max(b - a for (a, _), (b, _) in itertools.pairwise(got)) <= 4
+
+
 def test_refine_looks_closer_and_says_where() -> None:
     reader = Drawn(steady(10, fps=25))
     got = seen(refine(reader, 2.0, 3.0, SamplingPlan()))
