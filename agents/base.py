@@ -56,7 +56,8 @@ class Agent:
 
     replies: the cache, None to ask anew each time. budget: checked before each call, charged
     after. one_image: the model takes one image a request, so several become a labelled grid
-    (default: by the model's name, or once its server said so). concurrency: calls at a time in
+    (default: by the model's name, or once its server said so). sheet: frames a request for captions
+    may hold, 0 for what is known of the provider. concurrency: calls at a time in
     `text_batch`; in-process models get one, they use all cores already, or as many as they answer
     together. rate_limit: the line before the provider, shared by all agents on it; by default
     nobody is waited for.
@@ -77,6 +78,7 @@ class Agent:
         replies: ReplyCache | None = None,
         budget: Budget | None = None,
         one_image: bool | None = None,
+        sheet: int = 0,
         concurrency: int = 4,
         retries: Retries | None = None,
         rate_limit: RateLimit | None = None,
@@ -91,6 +93,7 @@ class Agent:
         self.replies = replies
         self.budget = budget or Budget()
         self.one_image = takes_one_image(spec) if one_image is None else one_image
+        self._sheet = 1 if spec.in_process else sheet or sheet_size(spec)
         self.concurrency = getattr(model, "batch_size", 1) if spec.in_process else concurrency
         self.retries = retries or Retries()
         self.rate_limit = rate_limit or RateLimit()
@@ -236,7 +239,7 @@ class Agent:
         if self.collector is not None:
             return 1
         known = (w.removeprefix(_SHEET_OVER) for w in self._inabilities() if w[:12] == _SHEET_OVER)
-        return max(1, min([sheet_size(self.spec), *map(int, known)]))
+        return max(1, min([self._sheet, *map(int, known)]))
 
     def closely(self) -> Self:
         """The same agent, whose model looks at pictures as closely as it can: without the spec's

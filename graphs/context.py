@@ -191,6 +191,7 @@ def open_context(
             replies=replies,
             budget=budget,
             one_image=settings.one_image or None,
+            sheet=settings.sheet,
             concurrency=settings.concurrency,
             rate_limit=rate_limits.limit(specs[role].model),
         )

@@ -32,7 +32,17 @@ MODEL = "model"
 CHAT_ROLES = ("captioner", "selector", "reasoner", "checker")
 """Those of a question."""
 HARMLESS = frozenset(
-    {"fps", "dynamic_fps", "max_side", "tau", "select", "one_image", "timeout_s", "concurrency"}
+    {
+        "fps",
+        "dynamic_fps",
+        "max_side",
+        "tau",
+        "select",
+        "one_image",
+        "sheet",
+        "timeout_s",
+        "concurrency",
+    }
     | {"stages", "quick", "look", "requests_per_minute", "tokens_per_minute", "decoder"}
 )
 """Keys that count from a file nobody trusted: they send nothing elsewhere and run nothing."""
@@ -107,8 +117,7 @@ class Settings(Record):
         With neither nothing is configured: models/profiles.py takes the embedded pack, says so.
         `load` takes `model`, too: every chat role that the same place does not set itself.
     server_url: the OpenAI-compatible server of profile `server`, e.g. http://localhost:8080/v1.
-    label_check: of dataset mode: what checks boxes, "colors" (which "" is, too), a CLIP,
-        `hf:ID_OR_PATH`, or "off".
+    label_check: of dataset mode: checks boxes, "colors" (also ""), a CLIP `hf:ID_OR_PATH`, "off".
     fps, dynamic_fps: frames a second on static and on moving stretches (paper: 1 and 2-4).
     decoder: "pyav", "decord" where it reads a file right, or "auto", the quicker as measured
         (docs/results/decode.md).
@@ -116,7 +125,8 @@ class Settings(Record):
         its default. select: the selection strategy. stages: evidence and answer in two replies or
         in one; "" is two, and one with quick. quick: eight frames, one call, no captions.
     look: how densely frames are taken (graphs/context.py). one_image: the models take one image a
-        request, several become a labelled grid.
+        request, several become a labelled grid. sheet: frames a request for captions holds; 0 is
+        what its provider takes, one of a server of your own.
     tools: tools to use on every question, by name or "package.module:name"; in the environment
         separated by commas.
     mcp: MCP servers by name; "mcp:NAME" in `tools` uses what one offers. Only in the file.
@@ -155,6 +165,7 @@ class Settings(Record):
     quick: bool = False
     look: Literal["fast", "normal", "thorough"] = "normal"
     one_image: bool = False
+    sheet: int = Field(default=0, ge=0, le=32)
     tools: tuple[str, ...] = ()
     mcp: dict[str, McpServer] = Field(default_factory=dict)
     memory: str = ""

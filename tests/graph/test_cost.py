@@ -119,6 +119,20 @@ def test_a_server_of_ones_own_gets_one_sheet(films: Mapping[int, Path], tmp_path
     assert model.calls["captioner"] == 8
 
 
+def test_a_server_that_takes_several_is_told_so_by_a_setting(
+    films: Mapping[int, Path], tmp_path: Path
+) -> None:
+    model = Paid()
+    own = dict.fromkeys(("captioner", "selector"), "openai:q@{url}")
+    with paid_context(tmp_path, model, select=AUTO, specs=own, sheet=8) as context:
+        asked(context, films[60])
+    assert (model.calls["captioner"], model.images["captioner"]) == (1, 8)
+    assert model.images["selector"] == 8
+    named = context_of(tmp_path, model="openai:q@http://127.0.0.1:9/v1", sheet=4)
+    assert named.agents["captioner"].sheet == 4
+    assert context_of(tmp_path, sheet=4).agents["captioner"].sheet == 1, "the pack takes one"
+
+
 def test_of_frames_with_the_same_words_the_selector_sees_one(
     films: Mapping[int, Path], tmp_path: Path
 ) -> None:

@@ -110,6 +110,7 @@ def paid_context(
                 role, ModelSpec.parse(spec), chat_model(f"openai:gpt-4o@{server.url}"),
                 usage_log=context.usage_log, replies=context.agents[role].replies, budget=budget,
                 retries=Retries(base_s=0.0, longest_s=5.0), concurrency=1,
+                sheet=context.settings.sheet,
             )
             for role, spec in named.items()
         }  # fmt: skip

@@ -292,7 +292,7 @@ def test_models_list_as_json_says_what_each_profile_needs_and_costs(capsys: Any)
     assert set(profiles) == set(PROFILES)
     assert profiles["openai"]["needs"] == "OPENAI_API_KEY"
     assert profiles["openai"]["frame_formula"].startswith("32x32 patches")
-    assert 0 < profiles["openai"]["frame_usd"] * 60 < profiles["openai"]["question_usd"] < 0.05
+    assert 0 < profiles["openai"]["frame_usd"] * 8 < profiles["openai"]["question_usd"] < 0.05
     assert profiles["server"]["question_usd"] == profiles["embedded"]["question_usd"] == 0
     assert "ollama pull" in profiles["ollama"]["downloads"]
     assert "in sheets of 8" in listed["question_formula"]

@@ -44,6 +44,7 @@ def test_a_good_server_passes_in_four_requests() -> None:
     assert {name: f.result for name, f in found.items()} == GOOD
     assert requests == CALLS
     assert "16 or more" in found["pictures a request"].detail
+    assert "sheet = 8" in found["pictures a request"].detail
     assert "2, 7.5, 11, 19.5" in found["instants"].detail
     assert not any(f.remedy for f in found.values())
 

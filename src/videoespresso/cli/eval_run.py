@@ -163,7 +163,7 @@ def forecast(made: "Run") -> Forecast:
     """Of a run that asks nothing yet."""
     from videoespresso.evaluation import conditions
     from videoespresso.models.client.prices import image_tokens, price
-    from videoespresso.models.costs import FORMULA, FRAME, captions, question_usd
+    from videoespresso.models.costs import FRAME, FRAMES, captions, formula, question_usd
     from videoespresso.models.profiles import resolve
 
     done = made.known()
@@ -176,7 +176,7 @@ def forecast(made: "Run") -> Forecast:
     shown = [c for c in made.ordered if c != conditions.BLIND]
     records, videos = made.missing(done), len({case.video for case in made.cases})
     roles = resolve(made.plan.settings)
-    usd, captioner = question_usd(roles), roles["captioner"].model
+    usd, captioner = question_usd(roles, FRAMES), roles["captioner"].model
     known = price(captioner)
     if usd is not None and known is not None:
         share = captions(captioner)
@@ -192,7 +192,7 @@ def forecast(made: "Run") -> Forecast:
         absent=len(absent),
         first_absent=absent[0] if absent else "",
         usd=usd,
-        formula=f"captions once a video, the rest a question; {FORMULA}",
+        formula=f"captions once a video, the rest a question; {formula(FRAMES)}",
     )
 
 

@@ -67,14 +67,14 @@ def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, only.")] = False,
 ) -> None:
     """Show the model of each role, and what each profile needs, costs and downloads."""
-    from videoespresso.models.costs import FORMULA
+    from videoespresso.models.costs import formula
     from videoespresso.models.profiles import UNCONFIGURED, configured, resolve
 
     resolved = resolve(settings)
     profiles = [_described(name) for name in _profiles()]
     if as_json:
         roles = {r.role: {"spec": r.spec, "set_by": r.source} for r in resolved.values()}
-        write_json(Listed(roles=roles, profiles=profiles, question_formula=FORMULA))
+        write_json(Listed(roles=roles, profiles=profiles, question_formula=formula()))
         return
     rows = [(r.role, r.spec + _until(r), r.source) for r in resolved.values()]
     show_table("Role", "Model", "Set by", rows=rows)
@@ -87,7 +87,7 @@ def list_models(
         ],
     )
     counted = "; ".join(f"{p['name']} {p['frame_formula']}" for p in profiles if p["frame_usd"])
-    out().print(f"\n* estimate for {FORMULA}.", style="dim")
+    out().print(f"\n* estimate for {formula()}.", style="dim")
     out().print(f"Tokens of an image: {counted}. Prices: {_as_of()}.", style="dim")
     if not configured(settings):
         say_warning(UNCONFIGURED)

@@ -22,30 +22,37 @@ class Share(NamedTuple):
     output: int
 
 
-FRAMES, CAPTION = 60, 40
-"""Frames of a minute that changes all the time, and tokens of a caption."""
+CANDIDATES, FRAMES, CAPTION = 8, 60, 40
+"""Frames that a first question captions; those of a minute that changes all the time, which it does
+with `--select paper`; and tokens of a caption."""
+LOOKED_AT = (512, 288)
+"""Pixels of a frame as selector and reasoner of paid providers are shown it."""
 ONE, SHEET = 133, 168
 """Tokens of the captioner's prompts, for one frame and for a sheet."""
 MINUTE = {
-    "selector": Share(0, 2000, 100),
+    "selector": Share(CANDIDATES, 800, 100),
     "reasoner": Share(6, 1800, 500),
     "checker": Share(0, 600, 60),
 }
-"""A first question about a minute of film that changes all the time: most take less, for frames
-that look alike share a caption. Three core frames, shown twice: for the evidence and the answer."""
-FORMULA = (
-    "a minute, 60 frames of 640x360: captions in sheets of 8, where the model takes sheets, of 168 "
-    "tokens (one frame: 133) and the images in, 40 a frame out; "
-    "a selection of 2,000 in, 100 out; 3 core frames shown twice with 900 in, 250 out; "
-    "a check of 600 in, 60 out"
-)
+"""A first question, beside its captions. Three core frames, shown twice: for the evidence and the
+answer."""
 
 
-def captions(spec: ModelSpec) -> Share:
-    """What the captions of a minute take."""
+def formula(frames: int = CANDIDATES) -> str:
+    """How `question_usd` counts, in words."""
+    return (
+        f"a first question, {frames} frames of 640x360: captions in sheets of 8, where the model "
+        "takes sheets, of 168 tokens (one frame: 133) and the images in, 40 a frame out; a "
+        "selection of 8 images of 512x288 and 800 in, 100 out; 3 core frames of that size shown "
+        "twice with 900 in, 250 out; a check of 600 in, 60 out"
+    )
+
+
+def captions(spec: ModelSpec, frames: int = FRAMES) -> Share:
+    """What the captions of so many frames take."""
     size = sheet_size(spec)
-    requests = math.ceil(FRAMES / size)
-    return Share(FRAMES, requests * (ONE if size == 1 else SHEET), FRAMES * CAPTION)
+    requests = math.ceil(frames / size)
+    return Share(frames, requests * (ONE if size == 1 else SHEET), frames * CAPTION)
 
 
 def frame_usd(spec: ModelSpec) -> float | None:
@@ -58,17 +65,18 @@ def frame_usd(spec: ModelSpec) -> float | None:
     return known.usd(tokens, share.output) / FRAMES
 
 
-def question_usd(roles: Mapping[str, Role]) -> float | None:
-    """Dollars for a first question about a minute of film (FORMULA); None where one of the prices
-    is not known."""
+def question_usd(roles: Mapping[str, Role], frames: int = CANDIDATES) -> float | None:
+    """Dollars for a first question that captions so many frames (`formula`); None where one of the
+    prices is not known."""
     usd = 0.0
-    shares = {"captioner": captions(roles["captioner"].model), **MINUTE}
+    shares = {"captioner": captions(roles["captioner"].model, frames), **MINUTE}
     for name, share in shares.items():
         spec = roles[name].model
         known = price(spec)
         if known is None:
             return None
-        usd += known.usd(share.input + share.images * image_tokens(spec, *FRAME), share.output)
+        size = FRAME if name == "captioner" else LOOKED_AT
+        usd += known.usd(share.input + share.images * image_tokens(spec, *size), share.output)
     return usd
 
 

@@ -27,6 +27,7 @@ from videoespresso.models.client.request import Prompt, Request
 from videoespresso.models.client.retry import Retries, Sender
 from videoespresso.models.client.structured_output import METHODS, Attempt, Method
 from videoespresso.models.client.usage import UsageLog
+from videoespresso.models.profiles import SHEET, sheet_size
 from videoespresso.models.specs import ModelSpec
 
 T = TypeVar("T", bound=BaseModel)
@@ -128,7 +129,7 @@ class Proof:
     ) -> None:
         self._spec, self._model = spec, model
         self._usage_log, self._budget = usage_log, budget
-        self._sees = self._one = False
+        self._sees = self._one = self._apart = False
         self._lacks: set[str] = set()
 
     def findings(self) -> Iterator[Finding]:
@@ -162,7 +163,9 @@ class Proof:
             yield from self._in_words()
             return
         yield self._schema(how)
-        yield from _compared(CLIP[:1] if self._one else CLIP, seen.pictures if seen else [])
+        found = list(_compared(CLIP[:1] if self._one else CLIP, seen.pictures if seen else []))
+        self._apart = any(f.name == "order" and f.result == "pass" for f in found)
+        yield from found
         self._sees = bool(seen and seen.pictures)
 
     def _in_words(self) -> Iterator[Finding]:
@@ -217,13 +220,19 @@ class Proof:
             else:
                 if not isinstance(reply, UnsupportedError):
                     more = " or more" if many == MANY else ""
-                    yield Finding(name, "pass", f"{many}{more} small ones")
+                    yield Finding(name, "pass", f"{many}{more} small ones{self._sheets()}")
                     return
                 fault = reply
             if told := _LIMIT.search(str(fault)):
                 yield Finding(name, "pass", f"{told[1]}, as the server says", _select(int(told[1])))
                 return
         yield Finding(name, "pass", f"{len(CLIP)}, but not {MANY // 2}", _select(len(CLIP)))
+
+    def _sheets(self) -> str:
+        """What to set where captions may go in sheets: it told the pictures apart, in order."""
+        if not self._apart or sheet_size(self._spec) > 1:
+            return ""
+        return f"; `sheet = {SHEET}` in the settings file captions {SHEET} frames a request"
 
     # ---- tools, streaming
 
