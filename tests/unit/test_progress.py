@@ -16,6 +16,7 @@ from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.prices import image_tokens, price
 from videoespresso.models.specs import ModelSpec
 from videoespresso.report.progress_bar import ProgressBar
+from videoespresso.settings import Settings
 from videoespresso.types import FrameRef, Progress
 
 PLAN = Progress("plan", "52 frames, about 56 calls, $0.004")
@@ -43,7 +44,7 @@ def context(
     roles = ("captioner", "selector", "reasoner", "checker")
     return SimpleNamespace(
         on_progress=listen,
-        settings=SimpleNamespace(select=select),
+        settings=Settings(select=select),
         agents=dict.fromkeys(roles, agent),
         tools=(),
         budget=Budget(),
