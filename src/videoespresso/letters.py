@@ -237,7 +237,8 @@ def _letters(patterns: Sequence[re.Pattern[str]], text: str, options: Sequence[s
         for match in pattern.finditer(text):
             letter, end = match[match.lastindex or 0], match.end(match.lastindex or 0)
             begin = end if pattern is _CONTRAST else match.start()
-            if pattern in (_BRACKETED, _LAST) and _NOUN.search(text, max(0, end - 20), end - 1):
+            named = pattern in (_BRACKETED, _LAST, _IS_RIGHT)
+            if named and _NOUN.search(text, max(0, end - 20), end - 1):
                 continue
             no = pattern is _IS_RIGHT and _NOT.search(match[0])
             if not no and not _denied(text, begin, end):
