@@ -41,6 +41,8 @@ def test_from_the_benchmark_to_the_page(
     code, told, _ = said(capsys, "compare", str(tmp_path / "run"))
     assert code == 0
     assert "ours − blind" in told
+    code, told, _ = said(capsys, "report", str(tmp_path / "run"), "--json")
+    assert json.loads(told)["runs"][0]["benchmark"] == "theatre:test"
     page = tmp_path / "page.html"
     code, _, _ = said(capsys, "report", str(tmp_path / "run"), "--html", str(page))
     assert code == 0

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from videoespresso.cli.console import examples, one_line, out, write_json
+from videoespresso.cli.console import err, examples, one_line, write_json
 from videoespresso.errors import UserError
 from videoespresso.types import Record
 
@@ -30,8 +30,14 @@ def add_to(app: typer.Typer) -> None:
     app.command("report", epilog=examples(*REPORT, codes=True))(report)
 
 
+class Reports(Record):
+    """What `report --json` gives."""
+
+    runs: tuple[object, ...]
+
+
 class Comparisons(Record):
-    """What --json gives."""
+    """What `compare --json` gives."""
 
     comparisons: tuple[object, ...]
 
@@ -72,6 +78,7 @@ def report(
     ] = None,
     encoder: EncoderOption = "wordllama",
     force: Annotated[bool, typer.Option("--force", help="Replace a page that exists.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="All numbers as JSON on stdout.")] = False,
 ) -> None:
     """Show runs: accuracy, evidence, cost; as a page also bars by task and a gallery of errors."""
     from videoespresso.api.evaluate import encoder_of
@@ -85,7 +92,9 @@ def report(
     found = [summary(run, embed) for run in runs]
     if html is not None:
         write_page(found, html, embed)
-        out().print(one_line(str(html)))
+        err().print(one_line(str(html)), style="dim")
+    if as_json:
+        write_json(Reports(runs=tuple(found)))
         return
-    for one in found:
+    for one in found if html is None else ():
         show_summary(one)
