@@ -68,7 +68,8 @@ def test_each_answer_is_rated_in_both_orders_and_the_mean_counts() -> None:
     }  # fmt: skip
     assert found.opinions[0].overall == (8, 6)
     assert (found.n, found.rated, found.cannot_tell, found.unreadable) == (3, 3, 0, 0)
-    assert (found.judge, found.prompt, found.temperature) == ("hf:scripted", prompt().sha, 0.0)
+    assert (found.judge, found.prompt) == ("hf:scripted", prompt().sha)
+    assert found.temperature is None  # a scripted model takes none
     assert found.turned is not None
     assert found.turned.value == 0.0
     assert found.agreement is None
@@ -218,7 +219,7 @@ def test_the_command_says_what_it_takes_and_what_the_judge_is_worth(
         assert len(server.requests) == asked, "what is known is not asked again"
     judged = json.loads(shown_.out)["judged"]
     assert judged["ratings"]["overall"]["value"] == 7
-    assert judged["sees"] == "nothing"
+    assert (judged["sees"], judged["temperature"]) == ("nothing", 0)
     assert judged["agreement"]["value"] == 1.0
     assert "6 calls" in shown_.err
     table = capsys.readouterr().out

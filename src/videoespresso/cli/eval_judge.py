@@ -140,9 +140,9 @@ def _say(forecast: "JudgeForecast") -> None:
 def show_judged(judged: "Judged") -> None:
     """The means, and beside them what the judge is worth."""
     named = one_line(f"{judged.judge} {judged.snapshot}".strip())
+    heat = "its own" if judged.temperature is None else f"{judged.temperature:g}"
     out().print(
-        f"\njudge {named}, temperature {judged.temperature:g}, sees {judged.sees}, "
-        f"prompt {judged.prompt[:12]}"
+        f"\njudge {named}, temperature {heat}, sees {judged.sees}, prompt {judged.prompt[:12]}"
     )
     out().print(
         f"{judged.n:,} answers in both orders, {judged.rated:,} rated; {judged.cannot_tell:,} "

@@ -61,6 +61,7 @@ class Judged(Record):
     """What a judge said of all answers. It is no number without `judge`, `snapshot`, `prompt` (a
     hash), `temperature` and `sees`.
 
+    temperature: as it was asked, None for a model that takes none, as reasoning models.
     n: answers that were shown to it; rated: of these, those it could tell of at least once.
     cannot_tell, unreadable: replies, two an answer. ratings: means over answers, of both orders,
     on 1 to 10. alpha: Krippendorff's, between the overall ratings of both orders. turned: of the
@@ -72,7 +73,7 @@ class Judged(Record):
     judge: str
     snapshot: str
     prompt: str
-    temperature: float = 0.0
+    temperature: float | None
     sees: Sees
     n: int
     rated: int
@@ -188,6 +189,7 @@ def judge(
         judge=redact(str(agent.spec)),
         snapshot=", ".join(snapshots),
         prompt=prompt.sha,
+        temperature=getattr(agent.model, "temperature", None),
         sees=sees,
         n=len(shown),
         rated=len(rated),
