@@ -227,7 +227,6 @@ def _chosen(
 class _Key(NamedTuple):
     stretch: int
     picture: Picture
-    mark: Fingerprint
 
 
 def _evenly(reader: VideoReader, plan: SamplingPlan) -> Iterator[Sampled]:
@@ -244,7 +243,7 @@ def _evenly(reader: VideoReader, plan: SamplingPlan) -> Iterator[Sampled]:
     count = 0
     last: _Key | None = None
     between = partial(_between, reader.video.duration_s, plan.max_frames, jumps, far_s)
-    for key in itertools.chain((_key(picture, step) for picture in keys), (None,)):
+    for key in itertools.chain((_Key(math.floor(p.time_s / step), p) for p in keys), (None,)):
         if key and (key.stretch < count or key.picture.time_s < 0):
             continue
         room = (key.stretch if key else plan.max_frames) - count
@@ -258,10 +257,6 @@ def _evenly(reader: VideoReader, plan: SamplingPlan) -> Iterator[Sampled]:
             count += 1
             yield Sampled(key.picture, f"keyframe {why}")
         last = key
-
-
-def _key(picture: Picture, step: float) -> _Key:
-    return _Key(math.floor(picture.time_s / step), picture, fingerprint(picture.rgb))
 
 
 def _between(
@@ -282,7 +277,12 @@ def _between(
     if last is None or end - begin > far_s:
         return [(i + 0.5) * duration_s / stretches for i in range(first, stop)]
     found = [time_s for time_s in jumps if begin < time_s < end]
-    if not found and end - begin >= _NEAR_S:
-        change = changed_share(last.mark, key.mark) if key else _CUT / 2
-        found = [(begin + end) / 2] if 0 < change < _CUT else []
+    if not found and end - begin >= _NEAR_S and (key is None or _one_shot(last, key)):
+        return [(begin + end) / 2]
     return found
+
+
+def _one_shot(a: _Key, b: _Key) -> bool:
+    """Whether both show the same and yet something else."""
+    change = changed_share(fingerprint(a.picture.rgb), fingerprint(b.picture.rgb))
+    return 0 < change < _CUT
