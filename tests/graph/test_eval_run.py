@@ -13,7 +13,7 @@ from langchain_core.messages import BaseMessage
 from tests.helpers.scripted import ScriptedModel, film, scripted_context, text_of
 
 from videoespresso.dataset_record import DatasetItem, SourceVideo
-from videoespresso.errors import ModelError, UserError, VideoError
+from videoespresso.errors import BudgetExceeded, ModelError, UserError, VideoError
 from videoespresso.evaluation import results
 from videoespresso.evaluation.cases import Case, Listed, Truth
 from videoespresso.evaluation.compare import compare
@@ -254,6 +254,18 @@ def test_runs_that_differ_in_more_are_refused(bench: Bench, tmp_path: Path) -> N
         compare([other.plan.out, fewer.plan.out])
 
 
+def test_two_selections_are_compared_across_runs(bench: Bench) -> None:
+    runs = []
+    for select in ("retrieval", "uniform:2"):
+        bench.given["select"] = select
+        runs.append(bench.run(select.partition(":")[0], ("ours", "blind")))
+        go(runs[-1])
+    ours, blind = compare([run.plan.out for run in runs])
+    assert (ours.first, ours.second) == ("retrieval:ours", "uniform:ours")
+    assert not ours.allowed
+    assert blind.paired.difference.value == 0.0, "what was selected is nothing to the blind"
+
+
 def test_a_folder_of_another_run_is_not_touched(bench: Bench, tmp_path: Path) -> None:
     go(bench.run("run", ("blind",)))
     with pytest.raises(UserError, match="holds a run of colours by letter"):
@@ -298,3 +310,15 @@ def test_a_model_that_never_answers_ends_the_run(bench: Bench, monkeypatch: Any)
     monkeypatch.setattr(Sly, "reasoner", refuse)
     with pytest.raises(ModelError, match="the key is wrong"):
         go(bench.run(conditions=("blind",)))
+
+
+def test_a_limit_is_that_of_the_run_and_what_is_done_is_kept(bench: Bench) -> None:
+    bench.given["budget_calls"] = 3
+    run = bench.run(conditions=("blind",))
+    with pytest.raises(BudgetExceeded):
+        go(run)
+    known = results.read(run.plan.records)
+    assert len(known) == 3
+    assert not [r for r in known.values() if "error" in r], "a limit is no failure of an item"
+    bench.given["budget_calls"] = 100
+    assert len(go(bench.run(conditions=("blind",)))) == 4

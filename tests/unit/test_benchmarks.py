@@ -3,14 +3,16 @@ format-tested only, the real files were not run."""
 
 import json
 from collections import Counter
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from videoespresso.errors import UserError, VideoError
-from videoespresso.evaluation.benchmarks import open_benchmark
-from videoespresso.evaluation.cases import Case
+from videoespresso.evaluation import benchmarks
+from videoespresso.evaluation.benchmarks import Given, open_benchmark
+from videoespresso.evaluation.cases import Benchmark, Case, Listed
 from videoespresso.evaluation.others import times_in
 from videoespresso.tasks import TASKS
 
@@ -156,3 +158,31 @@ def test_some_questions_are_even_over_the_tasks(tmp_path: Path) -> None:
     assert len({case.task for case in some}) == 4
     assert [c.item.id for c in some] == [c.item.id for c in bench.cases(4)]
     assert len(bench.cases(100)) == 8
+
+
+def from_another_package(given: Given) -> Benchmark:
+    """What a lab registers."""
+    return Listed(f"of a lab: {given.rest}", ())
+
+
+def test_another_package_brings_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = EntryPoint("our-lab", f"{__name__}:from_another_package", benchmarks.GROUP)
+    monkeypatch.setattr(EntryPoint, "load", lambda self: from_another_package)
+
+    def entry_points(group: str, name: str = "our-lab") -> list[EntryPoint]:
+        return [entry] if (group, name) == (benchmarks.GROUP, "our-lab") else []
+
+    monkeypatch.setattr(benchmarks, "entry_points", entry_points)
+    assert open_benchmark("our-lab:some/file", films=tmp_path).name == "of a lab: some/file"
+    assert "our-lab" in benchmarks.known()
+
+
+def test_a_video_outside_the_folder_is_not_looked_for(tmp_path: Path) -> None:
+    """What a stranger's file names leads nowhere but into --videos."""
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "secret.mp4").write_bytes(b"private")
+    row = CG_BENCH | {"video_uid": "../secret"}
+    spec = f"cg-bench:{written(tmp_path, 'cg.json', [row])}"
+    (case,) = cases(spec, tmp_path, tmp_path / "videos")
+    with pytest.raises(VideoError, match="secret"):
+        case.find()

@@ -8,6 +8,7 @@ from videoespresso import comparison
 from videoespresso.comparison import Equivalence, MacroPaired, Paired
 from videoespresso.errors import UserError
 from videoespresso.evaluation import protocols
+from videoespresso.evaluation.conditions import OURS
 from videoespresso.evaluation.scores import Scores
 from videoespresso.evaluation.summary import Json, Series, scored, series
 from videoespresso.memory.captions import Embedder
@@ -18,7 +19,7 @@ MODELS = "models"
 CONDITION = "condition"
 _NAMES = {
     "fps": "frames", "dynamic_fps": "frames", "max_frames": "frames", "tau": "frames",
-    "select": "frames", "max_side": "pixels", "prompts": "prompts", "protocol": "protocol",
+    "select": CONDITION, "max_side": "pixels", "prompts": "prompts", "protocol": "protocol",
     "code": "code", "detector": "detector", "embedder": "embedder", "tools": "tools",
 }  # fmt: skip
 """Key of a run's identity -> what it is called; roles and their weights are `models`."""
@@ -96,6 +97,8 @@ def differences(one: Series, other: Series) -> list[str]:
     found: dict[str, None] = {}
     a, b = one.about["identity"], other.about["identity"]
     for key in dict.fromkeys([*a, *b]):
+        if key == "select" and OURS not in (one.condition, other.condition):
+            continue  # only `ours` asks the settings
         if a.get(key) != b.get(key):
             role = key.partition(" ")[0]
             found[MODELS if role in CHAT_ROLES else _NAMES.get(key, key)] = None
@@ -103,8 +106,6 @@ def differences(one: Series, other: Series) -> list[str]:
         found["benchmark"] = None
     if one.condition != other.condition:
         found[CONDITION] = None
-        if one.run != other.run and a.get("select") != b.get("select"):
-            found.pop("frames", None)
     if _asked(one) != _asked(other):
         found["items"] = None
     return list(found)
