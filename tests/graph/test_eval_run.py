@@ -285,6 +285,10 @@ def test_what_cannot_be_asked_is_said_before(bench: Bench, films: list[Path]) ->
     bench.cases = [replace(bare, truth=Truth())]
     with pytest.raises(UserError, match="does not say what is true"):
         bench.run(conditions=("oracle-frames",))
+    item = bare.item.model_copy(update={"options": OPTIONS[:2]})
+    bench.cases = [replace(bare, item=item)]
+    with pytest.raises(UserError, match="fewer than 2 distractors"):
+        bench.run(conditions=("ours",), protocol="open")
     item = bare.item.model_copy(update={"letter": None, "options": ()})
     bench.cases = [replace(bare, item=item)]
     with pytest.raises(UserError, match="no options"):

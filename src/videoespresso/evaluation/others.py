@@ -67,7 +67,7 @@ def minerva(given: Given) -> Listed:
 
 def v_star(given: Given) -> Listed:
     """{vid, domain, width, height, question, answer, timestamps: [from, to], bboxes: [{timestamp,
-    xmin, ymin, xmax, ymax} in pixels]}. Without options: `--protocol open`."""
+    xmin, ymin, xmax, ymax} in pixels]}. Without options: only read."""
 
     def case(row: Row) -> Case:
         size = (float(row["width"]), float(row["height"]))

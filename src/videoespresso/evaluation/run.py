@@ -27,6 +27,7 @@ from videoespresso.errors import (
 )
 from videoespresso.evaluation import conditions, results
 from videoespresso.evaluation.cases import Benchmark, Case, by_video
+from videoespresso.evaluation.protocols import FEWEST_DISTRACTORS, distractors
 from videoespresso.evaluation.theatre_items import digest_of
 from videoespresso.graphs.context import Context, open_context
 from videoespresso.models.client.budget import Budget
@@ -97,6 +98,13 @@ class Run:
                 f"{len(wrong)} of {len(self.cases)} questions have no {what}, the first is "
                 f"{wrong[0].item.id}",
                 hint=f"Try --protocol {'open' if letters else 'letter'}.",
+            )
+        few = [c for c in self.cases if len(distractors(c.item)) < FEWEST_DISTRACTORS]
+        if few and not letters:
+            raise UserError(
+                f"{len(few)} of {len(self.cases)} questions have fewer than {FEWEST_DISTRACTORS} "
+                f"distractors, which open needs; the first is {few[0].item.id}",
+                hint="Nothing was asked. Its replies could not be scored by Algorithm 1.",
             )
         oracles = conditions.needs_truth(self.plan.conditions)
         if oracles and not any(case.truth.middles for case in self.cases):
