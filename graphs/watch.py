@@ -119,7 +119,6 @@ def sample_message(wrote: Json) -> str:
     known = f", {work['remembered']} known from before" if work.get("remembered") else ""
     some = len(wrote.get("candidates", []))
     by = f"; {some} candidates by {wrote['pair']}" if some else ""
-    by = by or ("; all are captioned" if "pair" in wrote else "")
     return f"{frames} frames looked at, {work['decoded']} of them decoded now{known}{by}"
 
 
