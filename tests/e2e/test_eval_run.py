@@ -77,7 +77,10 @@ def test_missing_videos_end_with_3(
     [
         (("run", "nothing.json", "--out", "x"), "no benchmark and no file"),
         (("run", "theatre:test", "--out", "x", "--condition", "direct"), "core frames of ours"),
-        (("run", "theatre:test", "--out", "x", "--condition", "best"), "no selection strategy"),
+        (("run", "theatre:test", "--out", "x", "--condition", "best"), "no condition 'best'"),
+        (("run", "theatre:test", "--out", "file"), "file is no folder"),
+        (("run", "theatre:test", "--out", "other"), "run.json is no run's"),
+        (("compare", "other"), "no folder of a run"),
         (("compare", "nowhere"), "no folder of a run"),
         (("report", "nowhere"), "no folder of a run"),
     ],
@@ -91,6 +94,9 @@ def test_what_cannot_be_used_is_said_in_a_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VIDEOESPRESSO_CACHE_DIR", str(tmp_path / "cache"))
+    Path("file").write_text("")
+    Path("other").mkdir()
+    Path("other/run.json").write_text("[1]")
     code, _, err = said(capsys, *command)
     assert code == Exit.USER
     assert what in err

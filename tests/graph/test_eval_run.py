@@ -279,7 +279,7 @@ def test_a_folder_of_another_run_is_not_touched(bench: Bench, tmp_path: Path) ->
 def test_what_cannot_be_asked_is_said_before(bench: Bench, films: list[Path]) -> None:
     with pytest.raises(UserError, match="core frames of ours"):
         bench.run(conditions=("direct",))
-    with pytest.raises(UserError, match="no selection strategy"):
+    with pytest.raises(UserError, match="no condition"):
         bench.run(conditions=("best",))
     bare = case(0, films[0])
     bench.cases = [replace(bare, truth=Truth())]

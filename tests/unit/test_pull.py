@@ -128,3 +128,8 @@ def test_a_repository_cannot_name_a_file_outside(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr("huggingface_hub.hf_api.constants.ENDPOINT", site.url(""))
         found = hub.listing("a/b")
     assert [file.name for file in found.files] == ["onnx/model.onnx"]
+
+
+@pytest.mark.parametrize("repo", ["/nowhere", "a b/c", "-a/b"])
+def test_what_cannot_be_a_repository_is_not_in_the_cache(repo: str) -> None:
+    assert hub.in_cache(repo) is None

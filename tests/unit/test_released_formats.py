@@ -314,6 +314,12 @@ def test_what_is_no_dataset_is_told(tmp_path: Path, records: Any, said: str) -> 
         detect(write(tmp_path / "in.json", records))
 
 
+def test_a_torn_file_is_told_as_torn(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"question": "Wh')
+    with pytest.raises(UserError, match="line 1: is not JSON"):
+        detect(tmp_path / "in.jsonl")
+
+
 def test_ours_is_known_as_ours(tmp_path: Path) -> None:
     ours(tmp_path, train_record())
     assert detect(tmp_path / "out") == detect(tmp_path / "out/records.jsonl") == "ours"

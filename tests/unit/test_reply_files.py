@@ -160,8 +160,11 @@ def test_files_that_hold_something_else(tmp_path: Path) -> None:
         read_replies(lines(tmp_path / "r.jsonl", {"id": "x", "reply": "B"}), bench)
     with pytest.raises(UserError, match="no such file"):
         read_replies(tmp_path / "none.json")
-    with pytest.raises(UserError, match="none of videoespresso-train"):
+    with pytest.raises(UserError, match="ids and replies, not the benchmark") as caught:
         read_replies(lines(tmp_path / "q.jsonl", {"id": "x", "reply": "B"}))
+    assert "--items" in caught.value.hint
+    with pytest.raises(UserError, match="none of videoespresso-train"):
+        read_replies(lines(tmp_path / "q.jsonl", {"reply": "B"}))
 
 
 # ---- from Python

@@ -14,7 +14,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
 from videoespresso.agents import reasoner
-from videoespresso.errors import UserError
+from videoespresso.errors import SettingsError, UserError
 from videoespresso.evaluation.cases import Case
 from videoespresso.graphs.ask import MOST_ROUNDS, ask_graph
 from videoespresso.graphs.context import Context
@@ -43,7 +43,13 @@ def check(conditions: Sequence[str]) -> None:
     """Raises UserError and SettingsError for what is none, or needs another that is not there."""
     for name in conditions:
         if name not in DIRECTLY and name != OURS:
-            strategy(name)
+            try:
+                strategy(name)
+            except SettingsError as error:
+                raise SettingsError(
+                    f"no condition {name!r}",
+                    hint=f"Known: {', '.join((OURS, *DIRECTLY))}, or a --select. {error.hint}",
+                ) from error
         if name in AFTER_OURS and OURS not in conditions:
             raise UserError(
                 f"{name} is shown the core frames of {OURS}", hint=f"Add --condition {OURS}."

@@ -65,6 +65,7 @@ def read_replies(file: Path, bench: Path | None = None) -> Replied:
     one item, and replies none of which is about the benchmark.
     """
     if bench is None:
+        _alone(file)
         found, raw = _bench(file)
         return _own_outputs(file, found, raw)
     return _beside(file, _bench(bench)[0])
@@ -126,6 +127,19 @@ def _own_outputs(file: Path, bench: Bench, raw: Sequence[dict[str, Any]]) -> Rep
         outputs=tuple((record.get(OUTPUT), record.get("correct_answer")) for record in raw),
         not_text=sum(reply is not None and not isinstance(reply, str) for reply in said),
     )
+
+
+def _alone(file: Path) -> None:
+    """Raises UserError for a file of ids and replies, whose benchmark is missing."""
+    whole = file.is_file() and file.stat().st_size and not _empty(file)
+    first = next(iter(rows(file)), None) if whole else None
+    record = first.value if first else None
+    if isinstance(record, dict) and "id" in record and "question" not in record:
+        raise UserError(
+            f"{file} holds ids and replies, not the benchmark: it has "
+            f"{', '.join(sorted(record)[:8])}",
+            hint="Name it: --items BENCH, the authors' file or a dataset of ours.",
+        )
 
 
 def _beside(file: Path, bench: Bench) -> Replied:

@@ -134,20 +134,31 @@ class Run:
     def known(self) -> dict[str, Json]:
         """The records of before by key. Raises UserError for a folder of another run."""
         if self.plan.about.exists():
-            before = json.loads(self.plan.about.read_text(encoding="utf-8"))
             now = (self.plan.benchmark.name, self.plan.protocol)
-            if (was := (before.get("benchmark"), before.get("protocol"))) != now:
+            if (was := self._before()) != now:
                 raise UserError(
                     f"{self.plan.out} holds a run of {was[0]} by {was[1]}, not of {now[0]} by "
                     f"{now[1]}",
                     hint="Give --out a new folder.",
                 )
+        elif self.plan.out.exists() and not self.plan.out.is_dir():
+            raise UserError(f"{self.plan.out} is no folder", hint="Give --out a new folder.")
         elif self.plan.out.exists() and any(self.plan.out.iterdir()):
             raise UserError(
                 f"{self.plan.out} holds something else than a run", hint="Give --out a new folder."
             )
         results.mend(self.plan.records)
         return results.read(self.plan.records, errors=not self.plan.retry)
+
+    def _before(self) -> tuple[str, str]:
+        """The benchmark and protocol that the folder is of. Raises UserError for no run's file."""
+        try:
+            before = json.loads(self.plan.about.read_text(encoding="utf-8"))
+            return before["benchmark"], before["protocol"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{self.plan.about} is no run's", hint="Give --out a new folder."
+            ) from error
 
     def start(self) -> None:
         """Writes what the run is about. Raises UserError where it cannot be written."""

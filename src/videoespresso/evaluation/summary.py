@@ -84,8 +84,8 @@ def series(run: Path) -> list[Series]:
     Raises UserError for what is no run."""
     try:
         about = json.loads((run / "run.json").read_text(encoding="utf-8"))
-        keys = about["keys"]
-    except (OSError, ValueError, KeyError) as error:
+        keys = dict(about["keys"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{run} is no folder of a run", hint="videoespresso eval run BENCH --out RUN makes one."
         ) from error

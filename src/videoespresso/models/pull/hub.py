@@ -65,10 +65,14 @@ def listing(repo: str) -> Listing:
 
 
 def in_cache(repo: str) -> Path | None:
-    """The repository's folder in the hub's own cache (HF_HOME), None where it was never there."""
+    """The repository's folder in the hub's own cache (HF_HOME), None where it was never there, and
+    for what cannot be a repository's name."""
     from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - as above
 
-    config = try_to_load_from_cache(repo, "config.json")
+    try:
+        config = try_to_load_from_cache(repo, "config.json")
+    except ValueError:  # HFValidationError, which has moved between releases
+        return None
     return Path(config).parent if isinstance(config, str) else None
 
 
