@@ -171,6 +171,8 @@ def test_a_stopped_run_goes_on_where_it_was(bench: Bench, after: int) -> None:
     run = bench.run("torn")
     run.go(listen, stop)
     assert len(results.read(run.plan.records)) == after
+    half = next(c.scores for c in summary(run.plan.out).conditions if c.missing)
+    assert half.over_all is None, "over all is of all"
     with run.plan.records.open("a") as lines:
         lines.write('{"key": "torn li')
     lines_before = len(run.plan.records.read_text().splitlines())

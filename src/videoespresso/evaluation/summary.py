@@ -51,7 +51,8 @@ class Unmeasured(Record):
 
 
 class ConditionScores(Record):
-    """One condition. missing: items that were not asked yet. evidence: shares of 0 to 1 against
+    """One condition. missing: items that were not asked yet; with any, `over_all` of the scores is
+    None. evidence: shares of 0 to 1 against
     what is true, empty where nothing is known or nothing was cited. cost: means a question; `first`
     is the first question on a video, `later` one on a video that was seen before."""
 
@@ -161,7 +162,8 @@ def _condition(one: Series, scores: Scores) -> ConditionScores:
     good = [(r, c) for r, c in zip(one.records, credits, strict=True) if c is not None]
     return ConditionScores(
         condition=one.condition,
-        scores=scores,
+        # of items that were not asked, nobody knows whether they are right
+        scores=scores.model_copy(update={"over_all": None}) if one.missing else scores,
         missing=one.missing,
         evidence=_evidence(one.condition, good),
         cost=_cost([r for r, _ in good]),
