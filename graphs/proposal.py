@@ -27,9 +27,9 @@ from videoespresso.tools.scorers import Film, scorer
 from videoespresso.types import FrameRef, Gap, Video
 
 BLIND = Pair("pixels", "segments", PROPOSED, agent=True)
-"""`auto` without an image-text model: one frame a shot. It costs no call and knows no question."""
+"""Without an image-text model: one frame a shot. It costs no call and knows no question."""
 SEEING = Pair("clip", "mmr", PROPOSED, agent=True)
-"""`auto` with one."""
+"""With one; it is the pair of `auto`."""
 
 
 def proposed(
@@ -55,7 +55,7 @@ def proposed(
     if pair.scorer == "clip" and pulled_spec(context.settings, "clip") is None:
         raise SettingsError(
             f"--select {name} needs an image-text model",
-            hint="`videoespresso models pull clip` fetches one; --select auto needs none.",
+            hint="`videoespresso models pull clip` fetches one; pixels+segments needs none.",
         )
     found = _by_pair(context, pair, video, distinct(frames, known), question, known)
     seen = pair.agent and bool(known) and sees(context.agents["selector"])
@@ -86,9 +86,12 @@ def cheapest(context: Context, question: str) -> Pair:
 
 
 def automatic(context: Context, question: str) -> Pair | None:
-    """The cheapest pair that the models allow. None, which is `paper`, for the embedded captioner:
-    its captions cost nothing."""
-    if context.agents["captioner"].spec.provider == EMBEDDED:
+    """The pair by an image-text model, where one was pulled. None, which is `paper`, without one: a
+    pair that knows no question had a frame of 55 % of what was asked about where captions had one
+    of 90 % (docs/graph.md), and captions in sheets are paid with two cents an hour of film. None
+    for the embedded captioner, too: its captions cost nothing."""
+    own = context.agents["captioner"].spec.provider == EMBEDDED
+    if own or pulled_spec(context.settings, "clip") is None:
         return None
     return cheapest(context, question)
 

@@ -1,4 +1,4 @@
-"""What a question costs with `--select auto` and the pairs: calls, captions and pictures."""
+"""What a question costs with the pairs of `--select`: calls, captions and pictures."""
 
 import json
 import re
@@ -14,6 +14,7 @@ from langchain_core.messages import BaseMessage
 from tests.helpers.scripted import scripted_context, text_of
 
 from videoespresso.errors import SettingsError
+from videoespresso.graphs import proposal
 from videoespresso.graphs.ask import ask_graph
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.selection import Candidates, strategy
@@ -97,11 +98,11 @@ def calls(model: ScriptedModel) -> int:
 
 
 @pytest.mark.parametrize("seconds", [10, 60, 600])
-def test_auto_captions_at_most_eight_frames(
+def test_a_pair_captions_at_most_eight_frames(
     films: Mapping[int, Path], tmp_path: Path, seconds: int
 ) -> None:
     counting = Counting()
-    context, model = scripted_context(tmp_path, counting.script(), select="auto")
+    context, model = scripted_context(tmp_path, counting.script(), select="pixels+segments")
     answer = asked(context, films[seconds])
     assert answer.answered
     assert answer.settings["pair"] == "pixels+segments:8"
@@ -111,7 +112,7 @@ def test_auto_captions_at_most_eight_frames(
     assert sum(model.asked.values()) <= 12
     if seconds == 60:
         assert answer.work.captioned == 8, "twelve shots are there"
-    again, model = scripted_context(tmp_path, counting.script(), select="auto")
+    again, model = scripted_context(tmp_path, counting.script(), select="pixels+segments")
     second = asked(again, films[seconds], "What was there before?")
     assert second.work.captioned == second.work.decoded == 0
     assert "captioner" not in model.asked
@@ -197,21 +198,24 @@ def test_a_looped_film_has_a_candidate_a_caption(tmp_path: Path) -> None:
     assert read[0].count("Wall") == 2
 
 
-def test_the_embedded_pack_captions_everything(tmp_path: Path, films: Mapping[int, Path]) -> None:
-    from videoespresso.graphs.proposal import automatic  # noqa: PLC0415 - beside what it tests
+def test_auto_captions_everything_but_with_an_image_text_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pair that knows no question misses what it asks about; the pack's captions cost nothing."""
+    from videoespresso.graphs.context import open_context  # noqa: PLC0415 - beside what it tests
 
     context, _ = scripted_context(tmp_path, Counting().script(), select="auto")
-    assert automatic(context, "?") is not None
-    from videoespresso.graphs.context import open_context  # noqa: PLC0415
-
-    own = open_context(context.settings)
-    assert automatic(own, "?") is None
+    assert proposal.automatic(context, "?") is None
+    monkeypatch.setattr(proposal, "pulled_spec", lambda *_: "onnx:clip")
+    assert proposal.automatic(context, "?") == proposal.SEEING
+    assert proposal.automatic(context, " ") == proposal.BLIND
+    assert proposal.automatic(open_context(context.settings), "?") is None
 
 
 def test_without_a_question_candidates_are_proposed_too(
     films: Mapping[int, Path], tmp_path: Path
 ) -> None:
-    context, _ = scripted_context(tmp_path, Counting().script(), select="auto")
+    context, _ = scripted_context(tmp_path, Counting().script(), select="pixels+segments")
     state = watch(context, str(films[60]))
     assert len(state["candidates"]) == len(state["captions"]) == 8
     assert len(state["frames"]) > 8

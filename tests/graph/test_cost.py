@@ -17,6 +17,7 @@ from videoespresso.graphs.selection import Pair
 from videoespresso.settings import Settings
 
 AUTO = Settings.model_fields["select"].default
+PAIR = "pixels+segments"
 
 
 @pytest.fixture(autouse=True)
@@ -30,12 +31,34 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Mapping[int, Path]:
     return {s: film(folder / f"{s}.mp4", s, size=(320, 180)) for s in (10, 60, 600)}
 
 
-@pytest.mark.parametrize("seconds", [10, 60, 600])
-def test_a_first_and_a_next_question(
-    films: Mapping[int, Path], tmp_path: Path, seconds: int
+@pytest.mark.parametrize(("seconds", "most"), [(10, 6), (60, 12), (600, 40)])
+def test_a_first_and_a_next_question_by_default(
+    films: Mapping[int, Path], tmp_path: Path, seconds: int, most: int
 ) -> None:
     model = Paid()
     with paid_context(tmp_path, model, select=AUTO) as context:
+        first = asked(context, films[seconds])
+        assert first.answered
+        assert first.settings["pair"] == "paper"
+        assert model.calls.total() <= most
+        assert model.images["captioner"] == first.work.captioned
+        assert model.details["captioner"] == {"low"}
+        assert 0 < sum(usage.usd or 0.0 for usage in first.usage.values()) <= 0.02
+        model.calls.clear()
+        model.images.clear()
+        second = asked(context.renewed(), films[seconds], "What was there before?")
+        assert second.work.captioned == second.work.decoded == 0
+        assert model.calls.total() <= 4
+        assert "captioner" not in model.calls
+        assert sum(usage.usd or 0.0 for usage in second.usage.values()) <= 0.005
+
+
+@pytest.mark.parametrize("seconds", [10, 60, 600])
+def test_a_first_and_a_next_question_by_a_pair(
+    films: Mapping[int, Path], tmp_path: Path, seconds: int
+) -> None:
+    model = Paid()
+    with paid_context(tmp_path, model, select=PAIR) as context:
         first = asked(context, films[seconds])
         assert first.answered
         assert first.settings["pair"] == "pixels+segments:8"
@@ -60,9 +83,9 @@ def test_a_next_question_with_other_candidates_captions_none(
 ) -> None:
     """As with an image-text model, whose candidates are the question's."""
     picked = ["segments", "bolt"]
-    monkeypatch.setattr(proposal, "cheapest", lambda *_: Pair("pixels", picked[0], 8, agent=True))
+    monkeypatch.setattr(proposal, "pair_for", lambda *_: Pair("pixels", picked[0], 8, agent=True))
     model = Paid()
-    with paid_context(tmp_path, model, select=AUTO) as context:
+    with paid_context(tmp_path, model, select=PAIR) as context:
         first = asked(context, films[60])
         picked.pop(0)
         model.calls.clear()
@@ -86,7 +109,7 @@ def test_the_selector_sees_numbered_pictures_with_captions(
     films: Mapping[int, Path], tmp_path: Path
 ) -> None:
     model = Paid()
-    with paid_context(tmp_path, model, select=AUTO) as context:
+    with paid_context(tmp_path, model, select=PAIR) as context:
         answer = asked(context, films[60])
     assert model.images["selector"] == 8
     assert "[8] (" in shown(model)
@@ -113,7 +136,7 @@ def test_where_few_pictures_are_taken_they_are_on_one_sheet(
 def test_a_server_of_ones_own_gets_one_sheet(films: Mapping[int, Path], tmp_path: Path) -> None:
     model = Paid()
     own = dict.fromkeys(("captioner", "selector"), "openai:q@{url}")
-    with paid_context(tmp_path, model, select=AUTO, specs=own) as context:
+    with paid_context(tmp_path, model, select=PAIR, specs=own) as context:
         asked(context, films[60])
     assert model.images["selector"] == 1
     assert model.calls["captioner"] == 8
@@ -124,7 +147,7 @@ def test_a_server_that_takes_several_is_told_so_by_a_setting(
 ) -> None:
     model = Paid()
     own = dict.fromkeys(("captioner", "selector"), "openai:q@{url}")
-    with paid_context(tmp_path, model, select=AUTO, specs=own, sheet=8) as context:
+    with paid_context(tmp_path, model, select=PAIR, specs=own, sheet=8) as context:
         asked(context, films[60])
     assert (model.calls["captioner"], model.images["captioner"]) == (1, 8)
     assert model.images["selector"] == 8
@@ -137,7 +160,7 @@ def test_of_frames_with_the_same_words_the_selector_sees_one(
     films: Mapping[int, Path], tmp_path: Path
 ) -> None:
     model = Paid(same="A wall.")
-    with paid_context(tmp_path, model, select=AUTO) as context:
+    with paid_context(tmp_path, model, select=PAIR) as context:
         asked(context, films[60])
     assert model.images["selector"] == 1
 
@@ -150,7 +173,7 @@ def test_a_selector_that_takes_no_pictures_reads_the_captions(
             return "this model does not support image input" if role == "selector" else ""
 
     model = Blind()
-    with paid_context(tmp_path, model, select=AUTO) as context:
+    with paid_context(tmp_path, model, select=PAIR) as context:
         answer = asked(context, films[60])
     assert answer.core_frames[0].why == "it is asked about"
     assert not answer.gaps

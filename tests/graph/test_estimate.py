@@ -28,7 +28,9 @@ def minute(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return film(tmp_path_factory.mktemp("films") / "minute.mp4", 60)
 
 
-@pytest.mark.parametrize("select", ["paper", "auto", "retrieval", "uniform:4", "pixels+top:2"])
+@pytest.mark.parametrize(
+    "select", ["auto", "pixels+segments", "retrieval", "uniform:4", "pixels+top:2"]
+)
 def test_it_is_what_the_question_takes(tmp_path: Path, minute: Path, select: str) -> None:
     """Calls, pictures and captions, of a first and of a second question."""
     model = Paid()

@@ -81,7 +81,7 @@ def test_find_moments_names_the_stretches_and_can_look(
         return scripted_context(tmp_path, Counting().script(), select=settings.select)[0]
 
     monkeypatch.setattr(mcp_server, "open_context", opened)
-    tools = mcp_server.VideoTools(Settings.load({"select": "auto"}, environ={}))
+    tools = mcp_server.VideoTools(Settings.load({"select": "pixels+segments"}, environ={}))
     some = tools.find_moments(str(minute), "a wall", 50)
     assert len(some.moments) == 8
     assert some.not_captioned_yet
