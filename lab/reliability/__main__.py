@@ -21,7 +21,7 @@ PARTS: dict[str, tuple[Part, int, str]] = {
     "dialects": (suites.dialects, 1, "dialects of servers; 0 for none"),
     "planted": (suites.planted, 1, "planted instructions; 0 for none"),
     "kills": (suites.kills, 200, "kills of dataset build: 200, or 20 if fewer"),
-    "kills_ask": (suites.kills_ask, 180, "kills of ask, ask-many, chat: 180, or 18 if fewer"),
+    "kills_ask": (suites.kills_ask, 180, "kills of ask, ask-many and chat together"),
     "videos": (videos.trials, 20_000, "damaged videos"),
 }
 """Name -> the part, how many trials by default, what they are."""

@@ -21,9 +21,10 @@ BUILD = (
 )
 ASK = (
     "tests/e2e/test_ask_kill.py"
-    "::test_killed_at_any_moment_the_same_command_gives_the_same_and_pays_once[{}-{}]"
+    "::test_killed_at_any_moment_the_same_command_gives_the_same_and_pays_once"
 )
-ASKING = ("ask", "ask_many", "chat")
+ASKING = 3
+"""Commands of that test."""
 
 
 def kills(out: Path, count: int, known: set[str]) -> Iterator[Json]:
@@ -36,8 +37,8 @@ def kills(out: Path, count: int, known: set[str]) -> Iterator[Json]:
 def kills_ask(out: Path, count: int, known: set[str]) -> Iterator[Json]:
     """The same of `ask`, `ask-many` and `chat`: answers compared, each call paid once."""
     if count:
-        n = 60 if count >= 180 else 6
-        yield from _cases("kills_ask", out, known, [ASK.format(name, n) for name in ASKING], n)
+        n = max(1, count // ASKING)
+        yield from _cases("kills_ask", out, known, [ASK], n, TEST_ASK_KILLS=str(n))
 
 
 def dialects(out: Path, count: int, known: set[str]) -> Iterator[Json]:
@@ -52,12 +53,14 @@ def planted(out: Path, count: int, known: set[str]) -> Iterator[Json]:
         yield from _cases("planted", out, known, ["tests/unit/test_planted.py"])
 
 
-def _cases(part: str, out: Path, known: set[str], what: list[str], n: int = 1) -> Iterator[Json]:
+def _cases(
+    part: str, out: Path, known: set[str], what: list[str], n: int = 1, **env: str
+) -> Iterator[Json]:
     file = out / f"{part}.xml"
     if not any(key.startswith(f"{part} ") for key in known):
         subprocess.run(
             [sys.executable, "-m", "pytest", "-q", *what, f"--junitxml={file}"],
-            cwd=ROOT, check=False, env={**os.environ, "PYTHONWARNINGS": ""},
+            cwd=ROOT, check=False, env={**os.environ, "PYTHONWARNINGS": "", **env},
         )  # fmt: skip
         for case in ElementTree.parse(file).getroot().iter("testcase"):
             yield _record(part, case, n)
