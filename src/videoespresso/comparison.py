@@ -159,10 +159,11 @@ def macro_paired(
     return MacroPaired(found, sign_flips(statistics.by_cluster(clusters, shares)[:, 0], seed))
 
 
-def detectable(disagreement: float, n: float) -> float:
+def detectable(disagreement: float, n: float) -> float | None:
     """The smallest difference that n pairs show 8 times in 10, two-sided at 5 %, where the two
-    disagree on that share of them (0 to 1)."""
-    return (statistics.Z + NormalDist().inv_cdf(POWER)) * math.sqrt(disagreement / n)
+    disagree on that share of them (0 to 1); None where not even one of 100 points would show."""
+    least = (statistics.Z + NormalDist().inv_cdf(POWER)) * math.sqrt(disagreement / n)
+    return least if least <= 1 else None
 
 
 @dataclass(frozen=True)

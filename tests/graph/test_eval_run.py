@@ -238,6 +238,18 @@ def test_conditions_of_a_run_are_compared_in_pairs(bench: Bench) -> None:
     assert {t.task for t in first.tasks} == {TASKS[0], TASKS[1]}
 
 
+def test_conditions_asked_in_turn_are_compared_too(bench: Bench) -> None:
+    """But not those of other questions: what is compared has the same."""
+    go(bench.run(conditions=("ours",)))
+    go(bench.run(conditions=("uniform:3",)))
+    assert [c.condition for c in summary(bench.folder / "run").conditions] == ["ours", "uniform:3"]
+    (pair,) = compare([bench.folder / "run"])
+    assert (pair.first, pair.second, pair.n) == ("ours", "uniform:3", 4)
+    bench.cases.pop()
+    go(bench.run(conditions=("uniform:3",)))
+    assert [c.condition for c in summary(bench.folder / "run").conditions] == ["uniform:3"]
+
+
 def test_runs_that_differ_in_more_are_refused(bench: Bench, tmp_path: Path) -> None:
     one = bench.run("one", ("ours",))
     go(one)

@@ -54,6 +54,17 @@ def test_all_measured_ends_well(capsys: Any) -> None:
     assert "points or more (80 % power" in shown.out
 
 
+def test_items_that_stand_there_twice_are_counted_and_said(capsys: Any) -> None:
+    outputs(["B", "C"])
+    records = json.loads(Path("out.json").read_text())
+    write(Path("out.json"), [*records, records[0]])
+    assert main(["eval", "score", "out.json"]) == Exit.ANSWERED
+    assert "1 items stand there before, and count each time" in capsys.readouterr().err
+    assert main(["eval", "score", "out.json", "--json"]) == Exit.ANSWERED
+    found = json.loads(capsys.readouterr().out)
+    assert (found["repeated"], found["scores"]["items"]) == (1, 3)
+
+
 def test_the_guess_and_the_authors_rule(capsys: Any) -> None:
     outputs(["Answer: B", "C", "(B)", "no"])
     assert main(["eval", "score", "out.json", "--unparsed", "guess", "--official"]) == 0

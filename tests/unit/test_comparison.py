@@ -104,7 +104,8 @@ def test_unequal_lengths_are_an_error() -> None:
 
 def test_what_a_table_can_show() -> None:
     """20 % disagreement: 3.4 points at 1,382 items, 4.0 at 1,000, 10.6 at 140."""
-    found = [round(100 * detectable(0.2, n), 1) for n in (1382, 1000, 140)]
+    assert detectable(0.2, 1) is None, "there is no larger difference than one of 100 points"
+    found = [round(100 * (detectable(0.2, n) or 0), 1) for n in (1382, 1000, 140)]
     assert found == [3.4, 4.0, 10.6]
 
 

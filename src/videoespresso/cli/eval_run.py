@@ -1,6 +1,7 @@
 """`videoespresso eval run`: a benchmark through the ask graph, under one condition or several."""
 
 import threading
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -24,6 +25,8 @@ from videoespresso.types import Progress, Record
 if TYPE_CHECKING:
     from videoespresso.evaluation.run import Run
 
+EVERY_S = 20.0
+"""Without a terminal, how often it is said how far the run is."""
 EPILOG = examples(
     "eval run theatre:test --n 140 --out runs/theatre --profile embedded",
     "eval run bench_hard.json --videos videos/ --out runs/hard -m openai:gpt-4o --max-usd 20",
@@ -132,6 +135,7 @@ def run(
 def _run(made: "Run", quiet: bool) -> Exit | None:
     """Runs until all is done, or a limit or Ctrl-C ends it: then with which code."""
     stop = threading.Event()
+    said = time.monotonic()
 
     def finish() -> None:
         stop.set()
@@ -140,16 +144,19 @@ def _run(made: "Run", quiet: bool) -> Exit | None:
     with nullcontext() if quiet else err().status("asking") as status:
 
         def listen(progress: Progress) -> None:
-            if status is not None and progress.step != "done":
-                status.update(str(progress))
-                if not err().is_terminal and progress.done and int(progress.done) % 20 == 0:
-                    err().print(str(progress), style="dim")
+            nonlocal said
+            if status is None or progress.step == "done":
+                return
+            status.update(str(progress))
+            if not err().is_terminal and time.monotonic() - said >= EVERY_S:
+                said = time.monotonic()
+                err().print(str(progress), style="dim")
 
         try:
             with interruptible(finish):
                 made.go(listen, stop)
         except BudgetExceeded as error:
-            err().print(f"{one_line(str(error))}. {error.hint}", style="yellow")
+            err().print(f"{one_line(str(error)).rstrip('.')}. {error.hint}", style="yellow")
             return Exit.BUDGET
         except KeyboardInterrupt:
             stop.set()

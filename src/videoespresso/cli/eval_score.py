@@ -157,6 +157,7 @@ def _warn(found: "Scored") -> None:
         (missing, "items have no reply: not measured, and wrong over all items"),
         (found.strangers, "replies are to nothing in the benchmark"),
         (found.not_text, "replies are no text and count as missing"),
+        (found.repeated, "items stand there before, and count each time"),
     ):
         if count:
             say_warning(f"{count:,} {what}")

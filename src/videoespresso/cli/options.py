@@ -58,16 +58,18 @@ Fps = Annotated[float | None, typer.Option(help="Frames a second on static parts
 MaxUsd = Annotated[
     float | None,
     typer.Option(
-        help="Spend no more dollars a question (ask-many: in all).",
+        help="Spend no more dollars a question (ask-many and eval run: in all).",
         show_default="0.25 a question with paid models",
     ),
 ]
 MaxCalls = Annotated[
-    int | None, typer.Option(help="Make no more model calls a question (ask-many: in all).")
+    int | None,
+    typer.Option(help="Make no more model calls a question (ask-many and eval run: in all)."),
 ]
 MaxFrames = Annotated[int | None, typer.Option(help="Look at no more frames a question.")]
 MaxSeconds = Annotated[
-    float | None, typer.Option(help="Take no longer for a question (ask-many: in all).")
+    float | None,
+    typer.Option(help="Take no longer for a question (ask-many and eval run: in all)."),
 ]
 Private = Annotated[
     bool,

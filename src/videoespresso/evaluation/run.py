@@ -170,7 +170,7 @@ class Run:
             "n": len(self.cases),
             "videos": len({case.video for case in self.cases}),
             "identity": self.identity,
-            "keys": self.keys(),
+            "keys": self._also() | self.keys(),
         }
         try:
             plan.out.mkdir(parents=True, exist_ok=True)
@@ -179,6 +179,15 @@ class Run:
             raise UserError(
                 f"{plan.out} cannot be written: {error.strerror}", hint="Choose another --out."
             ) from error
+
+    def _also(self) -> dict[str, dict[str, str]]:
+        """The keys of conditions that the folder was asked before: of the same questions, and by
+        what still is the same; they are reported and compared with those of now."""
+        if not self.plan.about.exists():
+            return {}
+        before = json.loads(self.plan.about.read_text(encoding="utf-8")).get("keys", {})
+        now = {name: {case.item.id: self.key(name, case) for case in self.cases} for name in before}
+        return {name: keys for name, keys in before.items() if keys == now[name]}
 
     # ---- doing
 

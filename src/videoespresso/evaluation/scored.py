@@ -38,7 +38,8 @@ class Scored(Record):
     """What `eval score` found. differences: under `letter`, with the authors' rule beside ours.
 
     left_out: records that are no items; strangers: replies to nothing in the benchmark; not_text:
-    replies that are no text and count as missing. judged: what a judge said, if one was asked.
+    replies that are no text and count as missing; repeated: items that stand there more than once,
+    and count as often. judged: what a judge said, if one was asked.
     """
 
     source: str
@@ -49,6 +50,7 @@ class Scored(Record):
     left_out: tuple[Left, ...] = ()
     strangers: int = 0
     not_text: int = 0
+    repeated: int = 0
 
     @property
     def whole(self) -> bool:
@@ -88,6 +90,7 @@ def scored(
         left_out=replied.bench.left_out,
         strangers=replied.strangers,
         not_text=replied.not_text,
+        repeated=len(items) - len({item.id for item in items}),
     )
 
 
