@@ -40,6 +40,11 @@ SAID = 300
 """Characters kept of an error."""
 
 
+def _proposes(select: str) -> bool:
+    """Whether frames are proposed for a question, so that each question looks for itself."""
+    return select == "auto" or pair_of(select) is not None
+
+
 class Content(Agent):
     """A checker that is always content and costs nothing (`--no-checker`)."""
 
@@ -143,12 +148,13 @@ class Bench:
         """The whole graph."""
         core: list[int] = []
         shown, stop, answer = 0, "", None
-        sampled = candidates = 0
+        counted: Json = {}
         for node, wrote in self._steps(select, item, path):
             stop = wrote.get("stop", stop)
-            if node == "sample":
-                sampled = len(wrote["frames"])
-                candidates = len(wrote.get("candidates") or wrote["frames"])
+            if node == "sample" and _proposes(select):
+                frames = wrote["frames"]
+                counted["sampled"] = len(frames)
+                counted["candidates"] = len(wrote.get("candidates") or frames)
             elif node == "select":
                 core.append(len(wrote.get("core", [])))
             elif node in ("evidence", "answer"):  # both stages are shown all core frames
@@ -166,8 +172,7 @@ class Bench:
             "frames": len(answer.core_frames),
             "first_frames": core[0] if core else 0,
             "looks": len(core),
-            "sampled": sampled,
-            "candidates": candidates,
+            **counted,
             "shown": shown,
             "hit": set(item.question.core) <= hit,
             "times_s": [round(c.frame.time_s, 3) for c in answer.core_frames],
@@ -185,7 +190,7 @@ class Bench:
         given: Any = {"path": str(path), **asked}
         video = (select == "keyframes", path)  # this strategy alone looks at frames of its own
         looked: Json = {}
-        proposes = select == "auto" or pair_of(select) is not None  # for a question
+        proposes = _proposes(select)
         if not proposes and self._looked is not None and self._looked[0] == video:
             known: Json = self._looked[1] | asked
             graph.update_state(config, Command(update=known, goto="select"), as_node="filter")
