@@ -28,7 +28,10 @@ class Item(BaseModel):
     def _four_or_none(cls, value: object) -> object:
         """Anything but four numbers counts as no box: an item without a box is still an item."""
         four = value if isinstance(value, list) and len(value) == 4 else []
-        return four if all(isinstance(v, int | float) and isfinite(v) for v in four) else []
+        try:
+            return four if all(isinstance(v, int | float) and isfinite(v) for v in four) else []
+        except OverflowError:  # an integer of hundreds of digits
+            return []
 
 
 class Step(BaseModel):

@@ -44,6 +44,8 @@ def test_an_answer_is_told_when_it_grows_or_begins_anew() -> None:
     assert told == ["a", "", "b"]
 
 
-@pytest.mark.parametrize("box", [None, "left", [1, 2, 3], ["a", "b", "c", "d"], {}])
+@pytest.mark.parametrize(
+    "box", [None, "left", [1, 2, 3], ["a", "b", "c", "d"], {}, [0, 0, 1, 10**400]]
+)
 def test_a_box_that_is_none_costs_the_item_nothing(box: object) -> None:
     assert Item.model_validate({"name": "dog", "box": box}).box == []

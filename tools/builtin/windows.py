@@ -1,5 +1,6 @@
 """The stretch of a video that a tool works on: from its arguments, else the request's span."""
 
+import contextlib
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -25,9 +26,11 @@ def number(arguments: Mapping[str, Any], key: str, default: float) -> float:
     value = arguments.get(key)
     if value is None:  # models write null for what they leave out
         return default
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ToolError(f"{key} is not a number: {value!r:.40}")
-    return float(value)
+    with contextlib.suppress(OverflowError):  # an integer of hundreds of digits
+        known = isinstance(value, int | float) and not isinstance(value, bool)
+        if known and math.isfinite(value):
+            return float(value)
+    raise ToolError(f"{key} is not a number: {value!r:.40}")
 
 
 def window(request: ToolRequest) -> Window | None:
