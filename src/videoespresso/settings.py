@@ -46,6 +46,8 @@ HARMLESS = frozenset(
     | {"stages", "quick", "look", "requests_per_minute", "tokens_per_minute", "decoder"}
 )
 """Keys that count from a file nobody trusted: they send nothing elsewhere and run nothing."""
+_NAMES = re.compile(r"[\w-]+(\+[\w-]+)?(:\d{1,3})?")
+"""A selection by names alone."""
 LOWER_ONLY = ("budget_", "download_")
 """Limits, which count from there where they are lower."""
 DEFAULT_SOURCE, GIVEN = "default", "given"
@@ -314,6 +316,8 @@ def _from_files(
 def _harmless(key: str, value: Any, before: Mapping[str, Any]) -> bool:
     """Whether a key may come from a file that nobody trusted: one of `HARMLESS`, or a limit that is
     lower than the one that holds without it."""
+    if key == "select":  # a name; never package.module:name, which is code
+        return isinstance(value, str) and _NAMES.fullmatch(value) is not None
     if key in HARMLESS:
         return True
     if not key.startswith(LOWER_ONLY):

@@ -1,5 +1,6 @@
 """Videos as cameras, editors, uploads and browsers leave them: each stands for a kind."""
 
+import io
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,11 +11,11 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from tests.helpers.videos import CORNERS, RECIPES, card, encode, read_corners, read_number
 
 from videoespresso.errors import VideoError
-from videoespresso.tools.decode.picture import tone_mapped
+from videoespresso.tools.decode.picture import orientation, picture, tone_mapped
 from videoespresso.tools.video import Backend, open_video
 
 FULL = 10_000
@@ -232,3 +233,23 @@ def test_animated_webp(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-400])
     with pytest.raises(VideoError), open_video(path):
         pass
+
+
+@pytest.mark.parametrize("exif", [1, 3, 6, 8])
+def test_pictures_that_carry_exif_are_decoded_and_upright(tmp_path: Path, exif: int) -> None:
+    """PyAV has no name for what lies beside such a frame."""
+    still = Image.new("RGB", (64, 32))
+    for corner, colour in zip(((0, 0), (32, 0), (0, 16), (32, 16)), CORNERS, strict=True):
+        still.paste(colour, (*corner, corner[0] + 32, corner[1] + 16))
+    notes = Image.Exif()
+    notes[0x0112] = exif  # how it is to be turned
+    jpeg = io.BytesIO()
+    still.save(jpeg, "JPEG", exif=notes, quality=95, subsampling=0)
+    path = tmp_path / "film.mjpeg"
+    path.write_bytes(jpeg.getvalue() * 5)
+    upright = ImageOps.exif_transpose(Image.open(jpeg))
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+        shown = picture(frame, 64, Fraction(1), orientation(frame), "")
+    assert shown.shape == (upright.height, upright.width, 3)
+    assert abs(shown.astype(int) - np.asarray(upright).astype(int)).mean() < 6

@@ -1,6 +1,9 @@
 """Servers that never end, send too much, or send elsewhere."""
 
+import gzip
+import json
 import time
+from pathlib import Path
 
 import pytest
 from tests.helpers import chat_server as fake
@@ -8,6 +11,7 @@ from tests.helpers.server_agent import agent, words
 
 from videoespresso.agents.base import Retries
 from videoespresso.errors import BudgetExceeded, ModelError
+from videoespresso.memory.replies import ReplyCache
 from videoespresso.models.client import http
 from videoespresso.models.client.budget import Budget
 
@@ -45,6 +49,37 @@ def test_a_reply_has_a_size_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(ModelError, match="larger than 1 MB"):
             words(agent(server, retries=ONCE))
         assert len(server.requests) == 1
+
+
+def packed(text: str, encoding: str = "gzip") -> fake.Behaviour:
+    """A reply that is packed though nobody asked for it."""
+
+    def behave(exchange: fake.Exchange) -> None:
+        assert exchange.headers["accept-encoding"] == "identity"
+        body = json.dumps(fake.completion({"role": "assistant", "content": text}, "m")).encode()
+        exchange.send(200, gzip.compress(body), Content_Encoding=encoding)
+
+    return behave
+
+
+def test_a_packed_reply_is_read_and_its_size_counts_unpacked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http, "LARGEST_REPLY", 1 << 20)
+    with fake.Server([packed("A dog."), packed("x" * (64 << 20)), packed("no", "br")]) as server:
+        assert words(agent(server, retries=ONCE)).value == "A dog."
+        with pytest.raises(ModelError, match="larger than 1 MB"):
+            words(agent(server, retries=ONCE))
+        with pytest.raises(ModelError):
+            words(agent(server, retries=ONCE))
+
+
+def test_half_a_character_in_a_reply_costs_no_more_than_itself(tmp_path: Path) -> None:
+    """JSON can name it, and no file can hold it: the reply cache could not."""
+    text = "A dog \ud83d runs."
+    with fake.Server([fake.say(text)]) as server:
+        one = agent(server, retries=ONCE, replies=ReplyCache(tmp_path / "replies.sqlite"))
+        assert words(one).value == "A dog ? runs."
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

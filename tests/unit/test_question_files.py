@@ -73,6 +73,27 @@ def test_a_damaged_line_is_a_record_and_the_others_are_asked(tmp_path: Path, lin
     assert "line 2" in damaged.unreadable.error.text
 
 
+@pytest.mark.parametrize(
+    ("field", "said"), [("x" * 200_000, "not CSV"), ("[" * 100_000, "")], ids=["huge", "deep"]
+)
+def test_a_damaged_row_of_a_table_is_a_record_too(tmp_path: Path, field: str, said: str) -> None:
+    path = tmp_path / "q.csv"
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["video", "question", "options"])
+        table.writerow(["a.mp4", "Who?", "a|b"])
+        table.writerow(["a.mp4", "Why?", field])
+        table.writerow(["a.mp4", "When?", "a|b"])
+    first, damaged, last = plan(path)
+    assert first.question is not None
+    assert last.question is not None
+    assert last.question.question == "When?"
+    if said:
+        assert damaged.unreadable is not None
+        assert damaged.unreadable.error is not None
+        assert said in damaged.unreadable.error.text
+
+
 def test_further_columns_are_carried_through_and_do_not_name_the_question(tmp_path: Path) -> None:
     path = tmp_path / "q.csv"
     with path.open("w", newline="") as file:

@@ -48,11 +48,21 @@ class Orientation:
         return np.ascontiguousarray(rgb, dtype=np.uint8)
 
 
+_TURNED = {
+    1: Orientation(True, True, False), 2: Orientation(False, True, True),
+    3: Orientation(True, False, True),
+}  # fmt: skip
+"""By quarter turns against the clock."""
+
+
 def orientation(frame: VideoFrame) -> Orientation:
     """From the frame's display matrix (ISO 14496-12): x' = a x + c y, y' = b x + d y; one that is
     neither a quarter turn nor a mirror counts as the nearest."""
-    beside: Any = frame.side_data  # its stubs know names as keys only
-    found = beside.get(Type.DISPLAYMATRIX)
+    try:
+        beside: Any = frame.side_data  # its stubs know names as keys only
+        found = beside.get(Type.DISPLAYMATRIX)
+    except ValueError:  # beside it is something that PyAV has no name for, such as EXIF
+        return _TURNED.get(round(frame.rotation / 90) % 4, Orientation())
     if found is None:
         return Orientation()
     a, b, _, c, d = (int(v) for v in np.frombuffer(bytes(found), np.int32)[:5])

@@ -1,5 +1,6 @@
 """The questions of a file, line by line, and their results."""
 
+import csv
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -178,8 +179,9 @@ def plan(
 def _planned(line: int, raw: Any) -> Planned:
     try:
         question = _question(raw)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, csv.Error) as error:
         text = raw.decode("utf-8", "replace").strip() if isinstance(raw, bytes) else repr(raw)
+        text = f"{line}: {text}" if isinstance(raw, csv.Error) else text
         key = _sha(f"line {text}")
         failure = Failure(kind="UserError", text=f"line {line}: {_first(error)}", hint=EXPECTED)
         return Planned(
@@ -189,13 +191,17 @@ def _planned(line: int, raw: Any) -> Planned:
 
 
 def _question(raw: Any) -> Question:
-    """Raises ValueError: not UTF-8, not JSON, not the fields of a question."""
+    """Raises ValueError: not UTF-8, not JSON, not the fields of a question; csv.Error as given."""
+    if isinstance(raw, csv.Error):
+        raise raw
     if isinstance(raw, Question):
         return raw
     return Question.model_validate(json.loads(raw) if isinstance(raw, bytes) else raw)
 
 
 def _first(error: Exception) -> str:
+    if isinstance(error, csv.Error):
+        return f"not CSV: {error}"
     if not isinstance(error, ValidationError):
         return f"not JSON: {error}"
     first = error.errors()[0]

@@ -81,8 +81,15 @@ def _list(data: bytes, path: Path) -> Iterator[tuple[int, Any]]:
 def _table(data: bytes, path: Path) -> Iterator[tuple[int, Any]]:
     text = io.StringIO(data.decode("utf-8", "replace"), newline="")
     rows = csv.DictReader(text, dialect="excel-tab" if path.suffix.lower() == ".tsv" else "excel")
-    for row in rows:
-        more = row.pop(None, None)  # the key of what has no column
+    while True:
+        try:
+            row = next(rows, None)
+        except csv.Error as error:  # a field beyond what any question is
+            yield rows.line_num, error
+            continue
+        if row is None:
+            return
+        more: Any = row.pop(None, None)  # the key of what has no column
         fields = {name: value for name, value in row.items() if value not in (None, "")}
         if more:
             fields["columns"] = f"{len(more)} more than the header has"
@@ -108,7 +115,7 @@ def _with_options(fields: dict[str, Any]) -> dict[str, Any]:
     if isinstance(options, str):
         try:
             found = json.loads(options)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         split = [part.strip() for part in options.split("|")]
         fields["options"] = found if isinstance(found, list) else split

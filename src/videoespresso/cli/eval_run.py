@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from videoespresso.cli.console import Exit, err, examples, one_line, out, say_finishing, write_json
+from videoespresso.cli.console import (
+    Exit,
+    err,
+    examples,
+    leave,
+    one_line,
+    out,
+    say_finishing,
+    write_json,
+)
 from videoespresso.cli.options import (
     QUESTION,
     Quiet,
@@ -153,7 +162,7 @@ def _run(made: "Run", quiet: bool) -> Exit | None:
                 err().print(str(progress), style="dim")
 
         try:
-            with interruptible(finish):
+            with interruptible(finish, leave):
                 made.go(listen, stop)
         except BudgetExceeded as error:
             err().print(f"{one_line(str(error)).rstrip('.')}. {error.hint}", style="yellow")

@@ -1,6 +1,7 @@
 """The HTTP client of model servers: no redirects, no endless replies, no call without an end."""
 
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,6 +13,8 @@ from videoespresso.models.metadata_hosts import is_metadata
 
 LARGEST_REPLY = 32 * 1024 * 1024
 """Bytes of one reply, unpacked. 1,024 tokens are some kB."""
+PIECE = 1 << 20
+"""Bytes that are unpacked at a time."""
 
 _ENDS: ContextVar[float | None] = ContextVar("ends", default=None)
 """When the call under way must be over, by the monotonic clock."""
@@ -59,14 +62,47 @@ def _hurry(request: httpx.Request) -> None:
         raise httpx.UnsupportedProtocol(
             f"{request.url.host} is a cloud's metadata service", request=request
         )
+    request.headers["Accept-Encoding"] = "identity"  # a small reply may be packed into nothing
     waits = request.extensions.get("timeout", {})
     request.extensions["timeout"] = {name: _left(waits.get(name)) for name in waits}
     request.extensions["ends"] = time.monotonic() + (_left(waits.get("read")) or float("inf"))
 
 
 def _bound(response: httpx.Response) -> None:
+    """A server may pack its reply though that was not asked for; it is unpacked here, where its
+    size is counted."""
     assert isinstance(response.stream, httpx.SyncByteStream)
-    response.stream = _Bounded(response.stream, response.request)
+    stream, packed = response.stream, response.headers.get("content-encoding", "").strip().lower()
+    if packed in ("gzip", "x-gzip", "deflate"):
+        stream = _Unpacked(stream, response.request)
+        del response.headers["content-encoding"]
+    elif packed not in ("", "identity"):
+        raise httpx.DecodingError(
+            f"the reply is packed ({packed[:20]}), which was not asked for",
+            request=response.request,
+        )
+    response.stream = _Bounded(stream, response.request)
+
+
+class _Unpacked(httpx.SyncByteStream):
+    """The bytes of a packed reply, a piece at a time."""
+
+    def __init__(self, stream: httpx.SyncByteStream, request: httpx.Request) -> None:
+        self._stream, self._request = stream, request
+
+    def __iter__(self) -> Iterator[bytes]:
+        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, whichever it is
+        try:
+            for chunk in self._stream:
+                while chunk:
+                    yield unpacker.decompress(chunk, PIECE)
+                    chunk = unpacker.unconsumed_tail
+            yield unpacker.flush()
+        except zlib.error as error:
+            raise httpx.DecodingError(str(error), request=self._request) from error
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 class _Bounded(httpx.SyncByteStream):

@@ -183,7 +183,7 @@ def model_reply(output: Any, *, calls: bool = False) -> ModelReply:
     """
     message = output["raw"] if isinstance(output, dict) else output
     if not isinstance(message, AIMessage):
-        return ModelReply(spoken(redact(str(getattr(message, "content", message) or ""))))
+        return ModelReply(_whole(spoken(redact(str(getattr(message, "content", message) or "")))))
     text = spoken(str(message.text))
     if calls:
         text = _called(message).model_dump_json()
@@ -198,15 +198,20 @@ def model_reply(output: Any, *, calls: bool = False) -> ModelReply:
     if stop == "content_filter" and not text.strip():
         refusal = refusal or "a content filter held the reply back"
     return ModelReply(
-        redact(text),
+        _whole(redact(text)),
         cut=stop in ("length", "max_tokens", "MAX_TOKENS"),
         input_tokens=tokens["input_tokens"] if tokens else 0,
         output_tokens=tokens["output_tokens"] if tokens else 0,
         snapshot=" ".join(
             str(about[name]) for name in ("model_name", "system_fingerprint") if about.get(name)
         ),
-        refusal=refusal,
+        refusal=_whole(refusal),
     )
+
+
+def _whole(text: str) -> str:
+    """Without halves of characters, which JSON can name and no file can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _called(message: AIMessage) -> Called:
