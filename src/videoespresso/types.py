@@ -95,7 +95,8 @@ class Box(Record):
 
 
 class KeyItem(Record):
-    """An object named in the evidence. No boxes means it was looked for and not found."""
+    """An object named in the evidence. No boxes: it was not found, where a detector looked
+    (`Answer.detected`)."""
 
     name: str
     boxes: tuple[Box, ...] = ()

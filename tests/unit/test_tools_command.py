@@ -160,3 +160,14 @@ def test_the_pack_describes_nothing_that_it_does_not_know(tmp_path: Path, capsys
     shown = capsys.readouterr()
     assert "no captioner" in shown.err
     assert shown.out == ""
+
+
+def test_nothing_is_not_found_where_nothing_looked(tmp_path: Path, capsys: Any) -> None:
+    clip = square_video(tmp_path / "clip.mp4")
+    assert main(["tools", "try", "count", str(clip), "--detector", "off"]) == Exit.ANSWERED
+    assert "found nothing; no detector looked at the frames" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    argv = ["tools", "try", "count", str(clip), "--detector", "off", "--json"]
+    assert main(argv) == Exit.ANSWERED
+    assert json.loads(capsys.readouterr().out)["detected"] is False

@@ -43,15 +43,19 @@ app = typer.Typer(
 )
 
 
+UNSEEN = "; no detector looked at the frames (videoespresso models pull detector)"
+
+
 class Trial(Record):
     """The result of one run of a tool. findings: as `tools.base.Finding`; gap: why some
-    are missing."""
+    are missing; detected: whether a detector looked at the frames."""
 
     tool: str
     video: str
     frames: tuple[FrameRef, ...]
     findings: tuple[dict[str, Any], ...]
     gap: Gap | None
+    detected: bool
 
 
 @app.command("list", epilog=examples("tools list"))
@@ -132,7 +136,7 @@ def try_tool(
     with err().status(f"trying {tool.name}") as status:
         file = local(video, settings, fetching(status.update))
         context = open_context(settings.model_copy(update={"tools": ()}))
-        request = _request(context, file.path, question, (at, start, end), arguments)
+        request, detected = _request(context, file.path, question, (at, start, end), arguments)
         result = run_tool(tool, request)
         known = context.memory.captions(context.memory_key(request.video.id))
     if tool.needs == "text" and not known:
@@ -143,6 +147,7 @@ def try_tool(
         frames=tuple(core.frame for core in request.frames),
         findings=tuple(finding.model_dump(mode="json") for finding in result.findings),
         gap=result.gap,
+        detected=detected,
     )
     if json:
         write_json(tried)
@@ -190,8 +195,9 @@ def _request(
     question: str,
     when: tuple[float | None, float | None, float | None],
     arguments: dict[str, Any],
-) -> "ToolRequest":
-    """A few frames of the video with what is known about them, as the graph would give them."""
+) -> "tuple[ToolRequest, bool]":
+    """A few frames of the video with what is known about them, as the graph would give them, and
+    whether a detector looked at them."""
     from dataclasses import replace
 
     from videoespresso.graphs.tool_use import tool_request
@@ -215,6 +221,7 @@ def _request(
         context, known = replace(context, detector=Off()), False
     captions = {c.frame_id: c.text for c in context.memory.captions(context.memory_key(about.id))}
     closed = context.detector.labels is not None
+    looked = bool(context.detector.labels)
     frames = [
         CoreFrame(
             frame=ref,
@@ -225,8 +232,8 @@ def _request(
     ]
     request = tool_request(context, about, question, frames, span, arguments)
     if known:
-        return request
-    return replace(request, means=replace(request.means, describe=Means().describe))
+        return request, looked
+    return replace(request, means=replace(request.means, describe=Means().describe)), looked
 
 
 def instants(
@@ -264,7 +271,7 @@ def _show(tried: Trial) -> None:
                 f"          {one_line(box['label'])}: [{place}] {box['score']:.2f}", style="dim"
             )
     if not tried.findings and tried.gap is None:
-        out().print(f"{tried.tool} found nothing", style="yellow")
+        out().print(f"{tried.tool} found nothing{'' if tried.detected else UNSEEN}", style="yellow")
     number, frames = len(tried.findings), len(tried.frames)
     summary = f"{number} finding{'' if number == 1 else 's'}, tried on {frames} frames"
     err().print(summary, style="dim")

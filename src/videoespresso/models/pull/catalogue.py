@@ -71,7 +71,8 @@ WEIGHTS: dict[str, Weights] = {
     )
 }
 BUNDLES: dict[str, tuple[str, ...]] = {"laptop": ("vlm", "detector")}
-"""Names for several. `clip` joins them when something asks for it."""
+"""Names for several. Not `clip`: it has never chosen frames with real weights, and captions of a
+model in this process are paid with time alone."""
 
 
 def named(names: Sequence[str]) -> list[Weights]:
