@@ -79,7 +79,7 @@ class Context:
     def check_models(self) -> None:
         """Raises SettingsError when a model of ours cannot answer: asked before a film is decoded,
         and not when all is known from before."""
-        served.check(agent.spec for agent in self.agents.values())
+        served.check([agent.spec for agent in self.agents.values()])
 
     def renewed(self, budget: Budget | None = None) -> "Context":
         """The same means with nothing used and the whole budget: those of the next question."""
@@ -180,22 +180,22 @@ def open_context(
         _check_one_stage(specs["reasoner"].model)
     rate_limits = rate_limits or RateLimits.of(settings)
     replies = replies or ReplyCache(settings.cache_dir / "replies.sqlite")
-    named = {specs[role].model for role in roles}
-    chats = {spec: chat_model(spec, timeout_s=settings.timeout_s) for spec in named}
+    named = {role: specs[role].model for role in roles}
+    chats = {spec: chat_model(spec, timeout_s=settings.timeout_s) for spec in {*named.values()}}
     agents = {
         role: Agent(
             role,
-            specs[role].model,
-            chats[specs[role].model],  # roles on one model share its connections
+            spec,
+            chats[spec],  # roles on one model share its connections
             usage_log=usage_log,
             replies=replies,
             budget=budget,
             one_image=settings.one_image or None,
             sheet=settings.sheet,
             concurrency=settings.concurrency,
-            rate_limit=rate_limits.limit(specs[role].model),
+            rate_limit=rate_limits.limit(spec),
         )
-        for role in roles
+        for role, spec in named.items()
     }
     by_whom = specs["embedder"]
     embed = within_limits(
@@ -225,7 +225,7 @@ def open_context(
         warnings=(
             *loaded.warnings,
             *notes(settings, dataset="generator" in roles),
-            *_ended(named),
+            *_ended(named.values()),
         ),
     )
 

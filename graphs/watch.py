@@ -285,7 +285,7 @@ def refuse_unknown(
         return
     from videoespresso.models.embedded.domain import is_theatre  # noqa: PLC0415 - draws stages
 
-    if not is_theatre([context.store.image(f) for f in some]):
+    if not is_theatre(context.store.images(some)):
         raise unknown_film(context.settings, roles, path, question)
     context.store.note(some[0].video_id, *known)
 
@@ -347,7 +347,7 @@ def captioned(
         part = new[start : start + CAPTIONED_AT_ONCE]
         try:
             new_texts = captioner.caption(
-                context.agents["captioner"], [context.store.image(f) for f in part], silent, count
+                context.agents["captioner"], context.store.images(part), silent, count
             )
         except Deferred as deferred:  # batch mode: all frames go into the same batch
             later = deferred

@@ -13,7 +13,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,6 +107,10 @@ class FrameStore:
         data = self._sound(file, f"frame {ref.id}")
         _touched(file)
         return Image.open(io.BytesIO(data)).convert("RGB")
+
+    def images(self, refs: Iterable[FrameRef]) -> list[Image.Image]:
+        """`image` of each, all in memory."""
+        return [self.image(ref) for ref in refs]
 
     def _sound(self, file: Path, name: str) -> bytes:
         """What is in the file, if it is what was put there; else it is removed."""

@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -151,9 +151,9 @@ class ReplyCache:
         with self._connect() as db:
             db.execute("DELETE FROM replies WHERE key = ?", (key,))
 
-    @contextmanager
-    def lock(self, key: str) -> Iterator[None]:
-        """Held while a call is made, so that a second asker waits for the reply instead of paying.
+    def lock(self, key: str) -> AbstractContextManager[object]:
+        """Held until its `with` ends, while a call is made: a second asker waits for the reply
+        instead of paying.
 
         The operating system drops it when a process dies. Keys share 65,536 locks, so holding two
         at once can wait for oneself: hold one at a time. Raises MemoryStoreError.
@@ -163,13 +163,9 @@ class ReplyCache:
         lock = FileLock(path, thread_local=False, mode=0o600)
         try:
             private_folder(path.parent)
-            lock.acquire()
+            return lock.acquire()
         except OSError as error:
             raise self._unusable(error) from error
-        try:
-            yield
-        finally:
-            lock.release()
 
     def _unusable(self, error: Exception) -> MemoryStoreError:
         return unusable("the reply cache", self.path, error)

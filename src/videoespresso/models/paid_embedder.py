@@ -31,7 +31,7 @@ Vector = NDArray[np.float32]
 
 
 class PaidEmbedder:
-    """What agents/base.py is to a chat model; for the arguments see there.
+    """What client/client.py is to a chat model; for the arguments see there.
 
     Raises ModelError when the server cannot be reached or refuses, and BudgetExceeded before the
     call that would pass a limit; vectors that came until then are in the cache.

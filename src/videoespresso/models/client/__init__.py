@@ -1,6 +1,6 @@
 """One call of a chat model, in the order in which it happens.
 
-    Agent.typed(prompt, turns, schema)            agents/base.py
+    ModelClient.typed(prompt, turns, schema)      client.py    of which an Agent is one
       Request                       request.py    what is asked, and its key in the reply cache
       a cached reply is read again; in batch mode the request is collected and `Deferred` is raised
       structured_output(ask)        structured_output.py   the form of each attempt: JSON schema,
@@ -15,5 +15,5 @@
           RequestUsage              usage.py      tokens and dollars (prices.py), charged
       the reply is stored in the cache and returned as a Reply
 
-`Agent.text` and `Agent.called` differ in the third step only: `plain_text` and `tool_calls`.
+`text` and `called` differ in the third step only: `plain_text` and `tool_calls`.
 """
