@@ -67,10 +67,13 @@ def outcome(use: Callable[[], None]) -> Json:
 
 def _use(file: Path, seed: str) -> None:
     """As `ask` does: probe and sampling, and what the tools read of the file."""
-    from videoespresso.tools.sampling import SamplingPlan, sample  # noqa: PLC0415 - in the trial
+    from lab.reliability.forked import Fork  # noqa: PLC0415 - in the trial
+    from videoespresso.tools.decode import process  # noqa: PLC0415
+    from videoespresso.tools.sampling import SamplingPlan, sample  # noqa: PLC0415
     from videoespresso.tools.streams import read_lines, read_sound  # noqa: PLC0415
     from videoespresso.tools.video import open_video  # noqa: PLC0415
 
+    process.start = Fork  # type: ignore[assignment]
     with open_video(file) as reader:
         for sampled in islice(sample(reader, SamplingPlan(max_frames=FRAMES)), FRAMES):
             assert sampled.picture.rgb.size

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,6 @@ import weakref
 from typing import IO, Any
 
 from videoespresso.errors import VideoError
-from videoespresso.models.client.errors import without_secrets
 
 _LAST_WORDS = 400
 """How many bytes of a crashed decoder's stderr are quoted."""
@@ -23,6 +23,15 @@ _START_S = 60.0
 
 _END_S = 1.0
 """Seconds that a process may take to end by itself before it is killed."""
+
+_PASSED = re.compile(
+    r"LANG|LC_\w+|TZ|TMPDIR|TEMP|TMP"  # texts, times, scratch files
+    r"|PYTHONHOME|LD_LIBRARY_PATH|DYLD_\w*LIBRARY_PATH|PATH|SYSTEMROOT|WINDIR"  # where code is
+    r"|\w+_NUM_THREADS|MALLOC_\w+",  # what an administrator sets for every process
+    re.IGNORECASE,
+)
+"""The environment variables that a decoding process gets. Keys may have any name, so those that
+are needed are listed. Nothing of a graphics card: it decodes on the processor."""
 
 
 class DecodeProcess:
@@ -34,15 +43,7 @@ class DecodeProcess:
     def __init__(self, name: str, stall_s: float) -> None:
         self._name, self._stall_s = name, stall_s
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        paths = [os.path.abspath(p) for p in sys.path if p]
-        plain = without_secrets(os.environ)  # a video gets no keys
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-W", "ignore", "-m", "videoespresso.tools.decode.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env={**plain, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUTF8": "1"},
-        )
+        self._process = start(self._errors)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
@@ -123,6 +124,19 @@ class DecodeProcess:
     def end(self) -> None:
         """Ends the process, at once if it does not go by itself. May be called twice."""
         self._end()
+
+
+def start(errors: IO[bytes]) -> subprocess.Popen[bytes]:
+    """The process, of which nothing is awaited yet; its stderr goes to the file `errors`."""
+    paths = [os.path.abspath(p) for p in sys.path if p]
+    passed = {name: value for name, value in os.environ.items() if _PASSED.fullmatch(name)}
+    return subprocess.Popen(
+        [sys.executable, "-P", "-W", "ignore", "-m", "videoespresso.tools.decode.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        env={**passed, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUTF8": "1"},
+    )
 
 
 def _listen(pipe: IO[bytes], answers: "queue.SimpleQueue[dict[str, Any] | None]") -> None:
