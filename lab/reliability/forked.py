@@ -27,8 +27,8 @@ class Fork:
         os.close(answers)
         assert child.pid is not None
         self._child, self.pid = child, child.pid
-        self.stdin: IO[bytes] = open(self._in, "wb")
-        self.stdout: IO[bytes] = open(self._out, "rb")
+        self.stdin: IO[bytes] = os.fdopen(self._in, "wb")
+        self.stdout: IO[bytes] = os.fdopen(self._out, "rb")
 
     def _decode(self, requests: int, answers: int, errors: int) -> None:
         for source, target in ((requests, 0), (answers, 1), (errors, 2)):

@@ -22,7 +22,7 @@ class Trials:
     """One process, started anew after each death, each hang and each excess of memory."""
 
     def __init__(self, trial: Trial, patience_s: float = PATIENCE_S) -> None:
-        self._trial, self._patience_s = trial, patience_s
+        self._trial, self.patience_s = trial, patience_s
         self._process: Any = None
         self._pipe: Connection | None = None
 
@@ -34,9 +34,9 @@ class Trials:
         began = time.monotonic()
         try:
             self._pipe.send(given)
-            if not self._pipe.poll(self._patience_s):
+            if not self._pipe.poll(self.patience_s):
                 self.end()
-                return {"outcome": "hang", "seconds": self._patience_s}
+                return {"outcome": "hang", "seconds": self.patience_s}
             found: Json = self._pipe.recv()
         except (EOFError, OSError):
             self._process.join()

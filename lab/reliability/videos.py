@@ -1,6 +1,7 @@
 """Damaged videos through the real decode path: probed, sampled, their subtitles read."""
 
 import random
+import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -15,6 +16,11 @@ Json = dict[str, Any]
 
 FRAMES = 12
 """The sampling's own limit on frames is 240 a video; these last two seconds."""
+
+
+_TRACEBACK = re.compile(r"decoder ended with status \d")
+"""What the decoding process did not foresee reaches us as an error, and is none of ours. One that a
+signal ended (a negative status) is foreseen: that is why it is a process of its own."""
 
 
 class Given(NamedTuple):
@@ -57,6 +63,8 @@ def outcome(use: Callable[[], None]) -> Json:
         use()
     except VideoEspressoError as error:
         text = str(error)
+        if _TRACEBACK.search(text):
+            return {"outcome": "untyped", "error": text}
         if not error.hint or "\n" in text or "Traceback" in text:
             return {"outcome": "untyped", "error": f"{type(error).__name__} without remedy: {text}"}
         return {"outcome": "typed", "error": f"{type(error).__name__}: {text}"}

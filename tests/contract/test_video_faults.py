@@ -14,6 +14,7 @@ from tests.helpers.videos import RECIPES, encode, read_number
 
 from videoespresso.errors import VideoError
 from videoespresso.tools.decode.process import DecodeProcess
+from videoespresso.tools.decode.worker import MEMORY
 from videoespresso.tools.video import Backend, open_video
 
 BACKENDS: tuple[Backend, ...] = ("pyav", "decord")
@@ -243,13 +244,17 @@ def test_memory_does_not_grow_with_length(folder: Path, backend: Backend) -> Non
 def test_the_decoding_process_has_a_memory_limit_and_no_keys(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SOME_API_KEY", "planted-12345678")
+    monkeypatch.setenv("LOGIN_OF_THE_DATABASE", "planted-12345678")
     with open_video(made(folder, "rotated-90.mp4")) as reader:
         limits = Path(f"/proc/{reader.pid}/limits").read_text()
         environ = Path(f"/proc/{reader.pid}/environ").read_bytes()
+        used = int(Path(f"/proc/{reader.pid}/statm").read_text().split()[0]) * os.sysconf(
+            "SC_PAGESIZE"
+        )
     address_space = next(line for line in limits.splitlines() if "address space" in line)
-    assert address_space.split()[3].isdigit()
+    assert MEMORY < int(address_space.split()[3]) < used + 1.01 * MEMORY  # a frame is small here
     assert b"planted" not in environ
+    assert b"PATH" in environ
 
 
 def test_a_frame_above_8k_is_refused_before_it_is_decoded(tmp_path: Path) -> None:

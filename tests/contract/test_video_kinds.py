@@ -15,7 +15,9 @@ from PIL import Image, ImageOps
 from tests.helpers.videos import CORNERS, RECIPES, card, encode, read_corners, read_number
 
 from videoespresso.errors import VideoError
+from videoespresso.tools.decode import probe
 from videoespresso.tools.decode.picture import orientation, picture, tone_mapped
+from videoespresso.tools.decode.pyav import At
 from videoespresso.tools.video import Backend, open_video
 
 FULL = 10_000
@@ -94,6 +96,23 @@ def test_what_a_decoder_misses_is_still_noticed(tmp_path: Path, options: dict[st
             pass
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
+@pytest.mark.parametrize(
+    "before", [bytes(100), b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"], ids=["zeros", "headers"]
+)
+def test_bytes_before_a_file_are_named_and_how_they_are_left_out(
+    tmp_path: Path, name: str, before: bytes
+) -> None:
+    path = encode(tmp_path / name, PLAIN)
+    path.write_bytes(before + path.read_bytes())
+    with (
+        pytest.raises(VideoError, match=f"{len(before)} bytes stand before") as caught,
+        open_video(path),
+    ):
+        pass
+    assert f"+{len(before) + 1} " in caught.value.hint
+
+
 # ---- bare streams
 
 
@@ -102,18 +121,24 @@ def test_what_a_decoder_misses_is_still_noticed(tmp_path: Path, options: dict[st
     [
         ("h264", "libx264", {"x264-params": "bframes=2:keyint=12"}),
         ("hevc", "libx265", {"x265-params": "log-level=none:keyint=12"}),
-        ("m4v", "mpeg4", {}),
+        ("m1v", "mpeg1video", {"qscale": "2", "bf": "2"}),
+        ("m2v", "mpeg2video", {"qscale": "2"}),
+        ("mjpeg", "mjpeg", {"qscale": "2"}),
+        ("h263", "h263", {"qscale": "2"}),
+        ("obu", "libsvtav1", {"preset": "12", "crf": "20"}),
     ],
 )
 def test_a_bare_stream_is_counted_and_says_so(
     tmp_path: Path, kind: str, codec: str, options: dict[str, str]
 ) -> None:
-    recipe = replace(PLAIN, codec=codec, options=options, fps=Fraction(25))
+    size = (176, 144) if kind == "h263" else PLAIN.size
+    form = "yuvj420p" if kind == "mjpeg" else PLAIN.pix_fmt
+    recipe = replace(PLAIN, codec=codec, options=options, fps=Fraction(25), size=size, pix_fmt=form)
     path = encode(tmp_path / f"raw.{kind}", recipe)
     frames = len(PLAIN.pts)
     with open_video(path) as reader:
         assert reader.video.duration_s == pytest.approx(frames / 25)
-        assert ("no instants" in reader.video.note) == (kind != "m4v")  # which counts its ticks
+        assert "no instants" in reader.video.note
         seen = [(p.time_s, read_number(p.rgb)) for p in reader.at([0.0, 0.4, 1.0], FULL)]
     assert seen == [(0.0, 0), (pytest.approx(0.4), 10), (pytest.approx(1.0), 25)]
 
@@ -202,6 +227,26 @@ def test_a_size_that_changes_on_the_way_keeps_its_shape(tmp_path: Path) -> None:
     assert shapes == [(72, 128), (128, 72)]
 
 
+@pytest.mark.parametrize(("kind", "codec"), [("h264", "libx264"), ("m2v", "mpeg2video")])
+def test_a_size_that_grows_beyond_the_cap_on_the_way_is_refused(
+    tmp_path: Path, kind: str, codec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes before it is shown; what is too large is never decoded, and not passed over."""
+    parts = []
+    for n, size in enumerate(((64, 64), (128, 128))):
+        recipe = replace(PLAIN, codec=codec, size=size, options={}, fps=Fraction(25))
+        parts.append(encode(tmp_path / f"{n}.{kind}", recipe).read_bytes())
+    path = tmp_path / f"both.{kind}"
+    path.write_bytes(b"".join(parts))
+    monkeypatch.setattr(probe, "MOST_PIXELS", 100 * 100)
+    pictures = At(str(path), probe.read_facts(str(path), lambda: None), lambda: None, FULL)
+    shown = pictures.next(0.2)
+    assert shown is not None
+    assert shown.rgb.shape == (64, 64, 3)
+    with pytest.raises(VideoError, match="larger than 8K"):
+        pictures.next(100.0)
+
+
 def test_an_interlaced_frame_is_no_comb(tmp_path: Path) -> None:
     """The second field shows another moment: white, where the first is black."""
 
@@ -233,6 +278,16 @@ def test_animated_webp(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-400])
     with pytest.raises(VideoError), open_video(path):
         pass
+
+
+def test_of_a_sequence_with_a_still_beside_it_the_sequence_is_shown(tmp_path: Path) -> None:
+    """As AVIF and HEIC have them."""
+    options = {"preset": "12", "crf": "20"}
+    recipe = replace(PLAIN, codec="libsvtav1", options=options, fps=Fraction(25))
+    path = encode(tmp_path / "a.avif", recipe)
+    with open_video(path) as reader:
+        assert reader.video.duration_s == pytest.approx(len(PLAIN.pts) / 25)
+        assert [read_number(p.rgb) for p in reader.at([0.0, 0.4, 9.0], FULL)] == [0, 10, 29]
 
 
 @pytest.mark.parametrize("exif", [1, 3, 6, 8])

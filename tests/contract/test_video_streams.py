@@ -195,7 +195,7 @@ def test_the_process_that_reads_streams_has_no_keys(
 ) -> None:
     if not Path("/proc/self/environ").exists():
         pytest.skip("reads Linux's /proc")
-    monkeypatch.setenv("SOME_API_KEY", "planted-12345678")
+    monkeypatch.setenv("LOGIN_OF_THE_DATABASE", "planted-12345678")
     seen: list[bytes] = []
     ask = DecodeProcess.ask
 

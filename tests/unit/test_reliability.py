@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from lab.reliability import faults, page, seeds, settings_files, videos
 from lab.reliability.mutations import MUTATIONS, mutated
-from lab.reliability.trials import Trials
+from lab.reliability.trials import PATIENCE_S, Trials
 
 from videoespresso import settings_file
 from videoespresso.errors import VideoError
@@ -24,11 +24,14 @@ def behave(how: Any) -> dict[str, Any]:
 
 
 def test_a_trial_that_crashes_or_hangs_is_noticed_and_the_next_one_runs() -> None:
-    trials = Trials(behave, patience_s=10.0)
+    trials = Trials(behave)
     try:
         assert trials.run("ok")["outcome"] == "ok"
         assert trials.run("crash")["outcome"] == "crash"
+        assert trials.run("ok")["outcome"] == "ok"
+        trials.patience_s = 0.5
         assert trials.run("hang")["outcome"] == "hang"
+        trials.patience_s = PATIENCE_S
         assert trials.run("ok")["outcome"] == "ok"
     finally:
         trials.end()
@@ -44,6 +47,8 @@ def fails(error: Exception) -> None:
         (VideoError("a.mp4 is empty", hint="copy it again"), "typed"),
         (VideoError("a.mp4 is empty"), "untyped"),
         (ValueError("instants must grow"), "untyped"),
+        (VideoError("a.mp4: the decoder ended with status 1 (TypeError)", hint="x"), "untyped"),
+        (VideoError("a.mp4: the decoder ended with status -11", hint="x"), "typed"),
     ],
 )
 def test_an_error_without_a_remedy_is_none_of_ours(error: Exception, outcome: str) -> None:

@@ -5,10 +5,14 @@ tell exactly whether all of it is there, without decoding and without false alar
 """
 
 import os
+import re
 from typing import BinaryIO
 
 _EBML = b"\x1a\x45\xdf\xa3"
 _SEGMENT = b"\x18\x53\x80\x67"
+_FAR = 1 << 16
+"""How far into a file its beginning is looked for; servers send at most 8 kB of headers."""
+_BEGINNINGS = re.compile(rb"(?=....ftyp|\x1a\x45\xdf\xa3|RIFF)", re.DOTALL)
 _NEEDED = frozenset({b"moov", b"mdat", b"moof"})
 """Boxes of an mp4 without which a decoder misses something."""
 
@@ -17,16 +21,36 @@ def looks_like(path: str) -> str:
     """ "mp4", "mkv/webm", "avi", "animated webp", "text" or "" by the first bytes."""
     with open(path, "rb") as file:
         head = file.read(512)
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide"):
+    if kind := _kind(head):
+        return kind
+    if head[4:8] in (b"moov", b"mdat", b"free", b"wide"):
+        return "mp4"
+    printable = sum(32 <= b < 127 or b in b"\t\r\n" for b in head)
+    return "text" if head and printable >= 0.95 * len(head) else ""
+
+
+def _kind(head: bytes) -> str:
+    if head[4:8] == b"ftyp":
         return "mp4"
     if head.startswith(_EBML):
         return "mkv/webm"
     if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
         return "avi"
-    if head.startswith(b"RIFF") and head[8:16] == b"WEBPVP8X" and head[20] & 0b10:
-        return "animated webp"
-    printable = sum(32 <= b < 127 or b in b"\t\r\n" for b in head)
-    return "text" if head and printable >= 0.95 * len(head) else ""
+    if head.startswith(b"RIFF") and head[8:16] == b"WEBPVP8X" and head[20:21] > b"\0":
+        return "animated webp" if head[20] & 0b10 else ""
+    return ""
+
+
+def begins_late(path: str) -> tuple[int, str]:
+    """(bytes before the file proper, what it looks like): an answer's headers, a form's boundary,
+    a lost block, stored with the file; (0, "") if none is seen."""
+    with open(path, "rb") as file:
+        head = file.read(_FAR)
+    for found in _BEGINNINGS.finditer(head):
+        at = found.start()
+        if at > 0 and (kind := _kind(head[at : at + 32])):
+            return at, kind
+    return 0, ""
 
 
 def missing_bytes(path: str) -> int:

@@ -12,7 +12,7 @@ from PIL import Image
 from videoespresso.errors import VideoError
 from videoespresso.tools.decode.bytes import looks_like
 from videoespresso.tools.decode.picture import reduced
-from videoespresso.tools.decode.probe import Beat, Facts
+from videoespresso.tools.decode.probe import MOST_PIXELS, Beat, Facts
 from videoespresso.tools.decode.pyav import EPSILON_S, Decoded
 
 _SHORTEST_MS = 100
@@ -26,16 +26,18 @@ class Animation:
     """
 
     def __init__(self, path: str, beat: Beat) -> None:
-        self._image: Image.Image = Image.open(path)
         shown: list[int] = []
         try:
+            self._image: Image.Image = Image.open(path)
+            if self._image.width * self._image.height > MOST_PIXELS:
+                raise VideoError(f"{Path(path).name} is larger than 8K", hint="make it smaller")
             for number in range(getattr(self._image, "n_frames", 1)):
                 self._image.seek(number)
                 self._image.load()
                 lasts = round(self._image.info.get("duration", 0))
                 shown.append(lasts if lasts > 10 else _SHORTEST_MS)
                 beat()
-        except (OSError, EOFError, SyntaxError) as error:
+        except (OSError, EOFError, SyntaxError, Image.DecompressionBombError) as error:
             raise VideoError(
                 f"{Path(path).name} cannot be read to its end: {error}",
                 hint="copy or download it again",

@@ -9,13 +9,14 @@ from typing import Any
 
 import av
 from av.container import InputContainer
+from av.format import Flags
 from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from videoespresso.errors import VideoError
-from videoespresso.tools.decode.bytes import looks_like, missing_bytes
+from videoespresso.tools.decode.bytes import begins_late, looks_like, missing_bytes
 from videoespresso.tools.decode.picture import TRANSFERS, Orientation, displayed, orientation
 
 Beat = Callable[[], None]
@@ -24,10 +25,9 @@ Beat = Callable[[], None]
 PLAYLISTS = frozenset({"tty", "concat", "hls", "dash", "image2", "sdp"})
 """FFmpeg "formats" that are text or name other files, which the user did not give to be read."""
 
-MOST_PIXELS = 8192 * 4320
-"""Pixels of a frame: 8K, as films have it. A larger one is rather an attack than a film."""
-BARE = frozenset({"h264", "hevc", "vvc", "mpegvideo", "m4v", "vc1", "cavsvideo", "dirac", "av1"})
-"""FFmpeg's "formats" that are a coded stream without a container: no instants, no length."""
+MOST_PIXELS = (8192 + 64) * (4320 + 64)
+"""Pixels of a frame: 8K, as films have it, upright or not, and 64 that decoders may add to a side.
+A larger one is rather an attack than a film."""
 
 MOST_STREAMS = 128
 """Streams of a file; a broadcast multiplex has 60. FFmpeg's own limit is 1000."""
@@ -37,14 +37,16 @@ _NOMINAL = Fraction(1, 50)
 last frame's duration differently (25 fps over two seconds reads 24.98)."""
 
 _CONVERT = "convert it: ffmpeg -i INPUT -c:v libx264 -pix_fmt yuv420p OUTPUT.mp4"
+_SMALL = "convert it: ffmpeg -i INPUT -vf scale=1920:-2 OUTPUT.mp4"
 
 
 @dataclass(frozen=True)
 class Facts:
     """A video stream, as displayed. `start` is in units of `time_base`; instants count from it.
 
-    counted: the container stores no display times (AVI with B-frames, bare streams), so a frame's
-    instant is its number over the rate and only reading from the start gives it. orientation,
+    counted: the container stores no display times (AVI with B-frames, a coded stream without any
+    container), so a frame's instant is its number over the rate and only reading from the start
+    gives it. orientation,
     aspect, transfer: what makes a stored frame a picture (picture.py). alone: there is no other
     video stream. note: what a person should know of the file, "" for nothing.
     """
@@ -84,7 +86,12 @@ def open_file(path: str) -> InputContainer:
     except av.error.FFmpegError as error:
         raise _unreadable(path, error) from error
     name = Path(path).name
-    if PLAYLISTS & set(container.format.name.split(",")):
+    playlist = bool(PLAYLISTS & set(container.format.name.split(",")))
+    # what begins late is taken for a playlist, or for the coded stream that is somewhere in it
+    if (playlist or _is_bare(container)) and (late := _late(path)):
+        container.close()
+        raise late
+    if playlist:
         container.close()
         raise VideoError(
             f"{name} is a text file or a playlist, not a video", hint="give the video file itself"
@@ -100,14 +107,25 @@ def open_file(path: str) -> InputContainer:
 
 def open_stream(path: str) -> tuple[InputContainer, VideoStream]:
     """The container and its moving picture (cover art does not count): of several the one that is
-    marked as default, then the largest, as FFmpeg chooses. Raises `VideoError`.
+    marked as default, then the largest, as FFmpeg chooses; a still beside it (AVIF and HEIC have
+    one) only where nothing moves. Its decoder refuses pictures above MOST_PIXELS. Raises
+    `VideoError`.
     """
     container, name = open_file(path), Path(path).name
     if streams := moving(container):
-        return container, max(
-            streams,
-            key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height),
-        )
+        # a stream without a decoder has no codec context, which the stubs do not say, and no size
+        known: list[Any] = [stream for stream in streams if stream.codec_context is not None]
+        if not known:
+            container.close()
+            raise VideoError(
+                f"{name} uses a codec that this build of FFmpeg cannot decode", hint=_CONVERT
+            )
+        stream = max(known, key=_preferred)
+        stream.codec_context.options = {
+            **stream.codec_context.options,
+            "max_pixels": str(MOST_PIXELS),
+        }
+        return container, stream
     has_audio = bool(container.streams.audio)
     container.close()
     if has_audio:
@@ -117,30 +135,46 @@ def open_stream(path: str) -> tuple[InputContainer, VideoStream]:
     raise VideoError(f"{name} holds no pictures: no video stream", hint=_again())
 
 
+def _preferred(stream: VideoStream) -> tuple[bool, bool, int]:
+    is_default = bool(stream.disposition & Disposition.default)
+    return stream.frames != 1, is_default, stream.width * stream.height
+
+
 def moving(container: InputContainer) -> list[VideoStream]:
     """The video streams but for cover art."""
     return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
 
 
 def frames_of(packet: "Packet[VideoStream]") -> list[VideoFrame]:
-    """What a packet decodes to. One that the decoder rejects is left out, as players do."""
-    try:
-        return packet.decode()
-    except av.error.FFmpegError:
-        return []
+    """What a packet decodes to. One that the decoder rejects is left out, as players do. Raises
+    MemoryError, but for a picture that was refused for its size (`packets_of` says so)."""
+    return _kept(packet.decode, packet.stream.codec_context)
 
 
 def drain(stream: VideoStream) -> list[VideoFrame]:
-    """The frames that the decoder still holds."""
+    """The frames that the decoder still holds. Raises MemoryError."""
+    return _kept(lambda: stream.codec_context.decode(None), stream.codec_context)
+
+
+def _kept(decode: Callable[[], list[VideoFrame]], context: Any) -> list[VideoFrame]:
     try:
-        return stream.codec_context.decode(None)
-    except av.error.FFmpegError:
+        return decode()
+    except av.error.FFmpegError as error:
+        if isinstance(error, MemoryError) and not _refused(context):
+            raise
         return []
+
+
+def _refused(context: Any) -> bool:
+    """Whether the decoder stands at a picture that it refused for its size: of none it knows no
+    size, or one that is too large. The next one that it takes has another."""
+    return context.is_open and not 0 < context.width * context.height <= MOST_PIXELS
 
 
 def packets_of(path: str, container: InputContainer, stream: Any) -> "Iterator[Packet[Any]]":
     """The packets of the stream (or streams), then an empty one that flushes the decoder. Raises
-    `VideoError`.
+    `VideoError`; also at the end of a stream whose last pictures were refused for their size, for
+    a stream may grow on its way.
 
     Streams may appear in mid-file, as when a broadcast's next programme has sound: PyAV's own list
     is that of the opening, and it stumbles over a packet of another. That packet is left out.
@@ -149,13 +183,17 @@ def packets_of(path: str, container: InputContainer, stream: Any) -> "Iterator[P
         while True:
             try:
                 yield from container.demux(stream)
-                return
+                break
             except IndexError:
                 continue
     except av.error.FFmpegError as error:
         raise VideoError(
             f"{Path(path).name} cannot be read to its end: {error.strerror}", hint=_again()
         ) from error
+    if isinstance(stream, VideoStream) and _refused(stream.codec_context):
+        raise VideoError(
+            f"{Path(path).name}: pictures on its way are larger than 8K, or of no size", hint=_SMALL
+        )
 
 
 def read_facts(path: str, beat: Beat) -> Facts:
@@ -169,16 +207,9 @@ def read_facts(path: str, beat: Beat) -> Facts:
         missing = missing_bytes(path)
         if missing:
             raise _cut_off(path, missing)
-        # what the stubs do not say: a stream without a decoder has no codec context
-        context: Any = stream.codec_context
-        if context is None:
-            raise VideoError(
-                f"{name} uses a codec that this build of FFmpeg cannot decode", hint=_CONVERT
-            )
         if stream.width * stream.height > MOST_PIXELS:
             raise VideoError(
-                f"{name} is {stream.width}x{stream.height}, larger than 8K",
-                hint="convert it: ffmpeg -i INPUT -vf scale=1920:-2 OUTPUT.mp4",
+                f"{name} is {stream.width}x{stream.height}, larger than 8K", hint=_SMALL
             )
         first = _first_frame(path, container, stream, beat)
         return _facts(path, container, stream, first, beat)
@@ -195,7 +226,9 @@ def _facts(
     path: str, container: InputContainer, stream: VideoStream, first: VideoFrame, beat: Beat
 ) -> Facts:
     is_avi = container.format.name == "avi"
-    bare = container.format.name in BARE and first.pts is None
+    bare = bool(
+        Flags(container.format.flags) & Flags.no_timestamps
+    )  # whatever times FFmpeg makes up
     counted = bare or (is_avi and stream.codec_context.has_b_frames)
     way, aspect = orientation(first), stream.sample_aspect_ratio or Fraction(1)
     width, height = displayed(first, aspect, way)
@@ -203,11 +236,12 @@ def _facts(
     if start is None or is_avi:  # AVI stores no display times; FFmpeg's begin at 0 or 1
         start = 0 if counted else first.pts or 0
     time_base = stream.time_base or Fraction(1, 1000)
-    duration, fps = _declared_duration(container, stream, start * time_base), _rate(stream)
+    fps = _rate(stream)
+    duration = None if bare else _declared_duration(container, stream, start * time_base)
     if not duration or fps is None:
         frames, seconds = _measured(path, beat)
         fps = fps or Fraction(max(frames, 1)) / (seconds or 1)
-        duration = duration or float(seconds or max(frames, 1) / fps)
+        duration = duration or float((not bare and seconds) or max(frames, 1) / fps)
     transfer = TRANSFERS.get(int(first.color_trc), "")
     assumed = f"the file stores no instants: counted at {float(fps):g} frames a second"
     notes = [f"HDR ({transfer}), shown as SDR" if transfer else "", assumed if bare else ""]
@@ -230,6 +264,11 @@ def _facts(
         alone=len(moving(container)) == 1,
         note="; ".join(note for note in notes if note),
     )
+
+
+def _is_bare(container: InputContainer) -> bool:
+    """Whether it is a coded stream without a container: of whose times FFmpeg may make up some."""
+    return bool(Flags(container.format.flags) & Flags.no_timestamps)
 
 
 def _rate(stream: VideoStream) -> Fraction | None:
@@ -276,6 +315,8 @@ def _unreadable(path: str, error: av.error.FFmpegError) -> VideoError:
     name, kind = Path(path).name, looks_like(path)
     if isinstance(error, PermissionError):
         return VideoError(f"{name} may not be read", hint="check the file's permissions")
+    if late := _late(path):
+        return late
     if kind == "text":
         return VideoError(
             f"{name} is text, not a video",
@@ -289,6 +330,16 @@ def _unreadable(path: str, error: av.error.FFmpegError) -> VideoError:
     return VideoError(
         f"{name} is not a video that FFmpeg knows ({error.strerror or error})",
         hint="give an mp4, mkv, webm, mov or avi file",
+    )
+
+
+def _late(path: str) -> VideoError | None:
+    before, kind = begins_late(path)
+    if not before:
+        return None
+    return VideoError(
+        f"{Path(path).name}: {before} bytes stand before what looks like an {kind} file",
+        hint=f"leave them out: tail -c +{before + 1} INPUT > OUTPUT",
     )
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import av
 from numpy.typing import NDArray
 
 from videoespresso.errors import VideoError
@@ -25,7 +26,7 @@ from videoespresso.tools.decode.ahead import Ahead, Pictures
 from videoespresso.tools.decode.decord import Decord, fits
 from videoespresso.tools.decode.jumps import jumps
 from videoespresso.tools.decode.pillow import Animation, animation
-from videoespresso.tools.decode.probe import Facts, declared, read_facts
+from videoespresso.tools.decode.probe import MOST_PIXELS, Facts, declared, read_facts
 from videoespresso.tools.decode.pyav import At, KeyFrames
 from videoespresso.tools.decode.words import beside, embedded, sound
 
@@ -33,9 +34,15 @@ BEAT_S = 0.1
 """At most ten signs of life a second: enough for any deadline, too few to cost anything."""
 
 _CHUNK = 1 << 20
+_CONVERT = "convert it: ffmpeg -i INPUT -vf scale=1920:-2 -c:v libx264 OUTPUT.mp4"
 
-MORE_MEMORY = 4 << 30
-"""Bytes that decoding may take beside what is loaded: 2 GB, and 16 pictures of 8K in planes."""
+MEMORY = 2 << 30
+"""Bytes of addresses that decoding may take beside what is loaded. Full HD on 16 threads, FFmpeg's
+most, took 1.3 GB: three quarters are the threads' stacks and malloc's arenas, never touched."""
+FRAMES, PIXEL_BYTES = 32, 3
+"""Pictures that the threads of a decoder and its references hold at a time, and the bytes of a
+pixel at ten bits: what a film's own size adds. It is 0.2 GB for Full HD, and 3.2 GB for 8K: H.264
+of eight bits on 16 threads took 2.8 GB in all."""
 
 CPU_S, CPU_S_A_MB = 600.0, 1.0
 """Seconds of processor that one request may take, and more for each MB of the file: above what a
@@ -45,8 +52,8 @@ second of 4K takes. The watchdog ends what makes no progress; this ends what mak
 class Worker:
     """Answers the requests about one file."""
 
-    def __init__(self, out: BinaryIO) -> None:
-        self._out = out
+    def __init__(self, out: BinaryIO, loaded: int = 0) -> None:
+        self._out, self._loaded = out, loaded
         self._lock = threading.Lock()
         self._beat_at = 0.0
         self._streams: dict[int, Pictures] = {}
@@ -71,11 +78,17 @@ class Worker:
             "beside": self._beside,
             "sound": self._sound,
         }
-        _limit_cpu(str(request.get("path") or self._path))
+        path = str(request.get("path") or self._path)
+        name = Path(path).name
+        _limit_cpu(path)
         try:
             does[request.pop("do")](**request)
         except VideoError as error:
             self._say(error=str(error), hint=error.hint)
+        except MemoryError:
+            self._say(error=f"{name} takes more memory than films of its size", hint=_CONVERT)
+        except (OSError, av.error.FFmpegError) as error:
+            self._say(error=f"{name} cannot be read or decoded: {error}", hint=_CONVERT)
 
     def _declared(self, path: str) -> None:
         self._say(duration_s=declared(path))
@@ -88,6 +101,7 @@ class Worker:
             self._say(facts=self._facts.as_json(), sha=sha, backend="pillow")
             return
         self._facts = read_facts(path, self._beat)
+        _limit_memory(self._loaded, self._facts.width * self._facts.height)
         if backend == "decord":
             try:
                 self._other = fits(path, self._facts, self._beat)
@@ -189,15 +203,24 @@ def _read(requests: "queue.SimpleQueue[str]") -> None:
     os._exit(0)  # the reader is gone; the main thread may be stuck in a decoder
 
 
-def _limit_memory() -> None:
-    """A file of a few kB can ask for any memory; where the system can, it is refused."""
+def _loaded() -> int:
+    """Bytes of addresses in use; 0 where the system does not say, and then nothing is limited."""
     try:
         import resource  # noqa: PLC0415 - not on Windows
 
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     except (ImportError, OSError, ValueError):
+        return 0
+
+
+def _limit_memory(loaded: int, pixels: int) -> None:
+    """A file of a few kB can ask for any memory; where the system can, it is refused. pixels: of a
+    frame, as far as it is known."""
+    if not loaded:
         return
-    limit = pages * resource.getpagesize() + MORE_MEMORY
+    import resource  # noqa: PLC0415 - not on Windows
+
+    limit = loaded + MEMORY + FRAMES * PIXEL_BYTES * min(pixels, MOST_PIXELS)
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     if hard != resource.RLIM_INFINITY:
         limit = min(limit, hard)
@@ -223,10 +246,11 @@ def main() -> None:
     """Serves until stdin closes. Whatever a library prints goes to stderr, not into the answers."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    _limit_memory()
+    loaded = _loaded()
+    _limit_memory(loaded, pixels=0)
     requests: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(requests,), daemon=True).start()
-    worker = Worker(out)
+    worker = Worker(out, loaded)
     worker.ready()
     while True:
         worker.answer(json.loads(requests.get()))
