@@ -14,18 +14,20 @@ BAD = ("crash", "hang", "memory", "untyped", "left", "lost", "doubled", "obeyed"
 
 
 def write(file: Path, records: Iterable[Json]) -> None:
-    """A table a part, with intervals, and each bad outcome by name. What a person wrote into the
-    file, from NOTES on, is kept."""
+    """A table a part, with intervals, and each bad outcome by name. What the file has of parts
+    without records is kept, and what a person wrote into it, from NOTES on."""
     parts: dict[str, list[Json]] = defaultdict(list)
     for record in records:
         parts[record["part"]].append(record)
-    lines = [HEAD]
-    for name, found in parts.items():
-        lines += _part(name, found)
-    file.parent.mkdir(parents=True, exist_ok=True)
     old = file.read_text(encoding="utf-8") if file.exists() else ""
-    notes = old[old.index(NOTES) :] if NOTES in old else ""
-    file.write_text("\n".join([*lines, notes]).rstrip() + "\n", encoding="utf-8")
+    told, found, notes = old.partition(NOTES)
+    sections = {text.partition("\n")[0]: text for text in told.split("\n## ")[1:]}
+    for name, of_part in parts.items():
+        lines = _part(name, of_part)
+        sections[lines[0].removeprefix("## ")] = "\n".join(lines).removeprefix("## ")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    text = "\n## ".join([HEAD, *(section.strip() + "\n" for section in sections.values())])
+    file.write_text(f"{text}\n{found}{notes}".rstrip() + "\n", encoding="utf-8")
 
 
 def _part(name: str, records: list[Json]) -> list[str]:

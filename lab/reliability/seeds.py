@@ -76,6 +76,10 @@ SEEDS = (
     Seed("sound.mkv", "libx264", extra="sound"),
     Seed("subtitles.mkv", "libx264", extra="subtitles"),
     Seed("animated.webp", "webp"),
+    Seed("av1.avif", "libsvtav1"),
+    Seed("mpeg1.m1v", "mpeg1video", rate=25),
+    Seed("mjpeg.mjpeg", "mjpeg", "yuvj420p"),
+    Seed("h263.h263", "h263", size=_H263),
 )
 """Those of them that this build of FFmpeg can write are made (`make`)."""
 

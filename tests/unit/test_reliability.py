@@ -92,6 +92,13 @@ def test_the_page_says_how_many_and_names_what_is_bad(tmp_path: Path) -> None:
     assert "n = 3" in text
     assert "Bad: 1 of 3" in text
     assert "`video 2`: hang" in text
+    kept = text.replace("## Damaged videos", "## Kills of `ask`\n\n7 of them.\n\n## Damaged videos")
+    (tmp_path / "r" / "page.md").write_text(f"{kept}\n{page.NOTES}\n\nMuch.\n")
+    page.write(tmp_path / "r" / "page.md", records[:1])
+    text = (tmp_path / "r" / "page.md").read_text()
+    assert "n = 1;" in text
+    assert "n = 3;" not in text
+    assert text.index("7 of them.") < text.index("## Damaged videos") < text.index("Much.")
 
 
 def test_settings_of_a_stranger_that_count_are_noticed(
