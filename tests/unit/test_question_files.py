@@ -2,6 +2,8 @@
 
 import csv
 import json
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,81 @@ def test_a_damaged_row_of_a_table_is_a_record_too(tmp_path: Path, field: str, sa
         assert said in damaged.unreadable.error.text
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("q.csv", 'video,question\na.mp4,Who?\na.mp4,"Why\na.mp4,When?\n'),
+        ("q.csv", 'video,question\na.mp4,Who?\na.mp4,"Why\na.mp4,"When?"\n'),
+        ("q.csv", "video,question\na.mp4,Who?\na.mp4,Wh\udce9\na.mp4,When?\n"),
+        ("q.json", '[{"video": "a.mp4", "question": "Who?"}, {"video": a.mp4}, '
+                   '{"video": "a.mp4", "question": "When?"}]'),
+        ("q.json", '[\n{"video": "a.mp4", "question": "Who?"},\n{"video": "a.mp4", "question": '
+                   '"W"h"},\n{"video": "a.mp4", "question": "When?"}\n]'),
+        ("q.json", '[{"video": "a.mp4", "question": "Who?"},\n{"video": "a.mp4", "question": '
+                   '"When?"},\n{"video": "a.mp4", "ques'),
+    ],
+    ids=["open quote", "quote of another row", "Latin-1", "item", "item on its line", "cut list"],
+)  # fmt: skip
+def test_one_damaged_row_does_not_take_the_others_with_it(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    asked = plan(path)
+    assert [p.question.question for p in asked if p.question] == ["Who?", "When?"]
+    (damaged,) = (p.unreadable for p in asked if p.unreadable)
+    assert damaged.error is not None
+    assert damaged.error.kind == "UserError"
+
+
+def test_an_odd_byte_of_utf_16_damages_its_line_only(tmp_path: Path) -> None:
+    path = tmp_path / "q.jsonl"
+    path.write_bytes((json.dumps(ROW) + "\n").encode("utf-16") + b"x")
+    first, damaged = plan(path)
+    assert first.question is not None
+    assert damaged.unreadable is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "video;question;options\na.mp4;Who, then?;Ann|Bo\n",
+        "sep=;\r\nvideo;question;options\r\na.mp4;Who, then?;Ann|Bo\r\n",
+        'video, question ,options\na.mp4,"Who, then?",Ann|Bo\n',
+        "video\tquestion\toptions\na.mp4\tWho, then?\tAnn|Bo\n",
+    ],
+    ids=["semicolons", "sep line", "spaces", "tabs"],
+)
+def test_tables_as_spreadsheets_write_them(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "q.csv"
+    path.write_bytes(text.encode("utf-8-sig"))
+    (question,) = planned(path)
+    assert (question.question, question.options) == ("Who, then?", ("Ann", "Bo"))
+
+
+def test_quotes_inside_of_a_column_and_line_ends_inside_of_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "q.csv"
+    path.write_text(
+        'video,question\na.mp4,Who said "no"?\na.mp4,"Why\nthen?"\na.mp4,"No" says who?\n'
+    )
+    assert [q.question for q in planned(path)] == ['Who said "no"?', "Why\nthen?", "No says who?"]
+
+
+@pytest.mark.parametrize("outer", [{"data": [ROW]}, {"version": 1, "questions": [ROW]}, ROW])
+def test_the_list_in_an_object_is_the_list(tmp_path: Path, outer: dict[str, Any]) -> None:
+    path = tmp_path / "q.json"
+    path.write_text(json.dumps(outer, indent=1))
+    assert [q.question for q in planned(path)] == ["Who wins?"]
+
+
+def test_columns_that_json_has_no_word_for_are_carried_all_the_same() -> None:
+    odd = {"day": date(2026, 1, 2), "raw": b"\xff", "price": Decimal("1.5"), "rate": float("inf")}
+    (one,) = plan([ROW | odd])
+    written = json.dumps(one.result().model_dump(mode="json"), allow_nan=False)
+    plain = {"day": "2026-01-02", "raw": "_w==", "price": "1.5", "rate": None}
+    assert json.loads(written)["extra"] == plain
+
+
 def test_further_columns_are_carried_through_and_do_not_name_the_question(tmp_path: Path) -> None:
     path = tmp_path / "q.csv"
     with path.open("w", newline="") as file:
@@ -129,6 +206,12 @@ def test_parquet(tmp_path: Path) -> None:
     rows = [ROW | {"id": 1.0, "options": ["a", "b"]}, ROW | {"id": None, "options": None}]
     pyarrow.parquet.write_table(pa.Table.from_pylist(rows), path)
     assert [(q.id, q.options) for q in planned(path)] == [("1", ("a", "b")), ("", ())]
+    days = pa.array([0, 1 << 40], pa.timestamp("s"))
+    table = pa.table({"video": ["a.mp4"] * 2, "question": ["Who?", "Why?"], "day": days})
+    pyarrow.parquet.write_table(table, path)
+    good, beyond = plan(path)
+    assert good.question is not None
+    assert beyond.unreadable is not None
 
 
 def test_more_options_than_letters_are_refused_before_anything_is_decoded() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_core import to_jsonable_python
 
 from videoespresso.api.answer import Answer
 from videoespresso.api.bench_questions import bench_questions, is_bench
@@ -33,7 +34,7 @@ def _not_empty(text: str) -> str:
 def _whole(text: str) -> str:
     """A model, and a file of answers, take whole characters only."""
     if any("\ud800" <= char <= "\udfff" for char in text):
-        raise ValueError("holds half a character")
+        raise ValueError("holds half a character, or a byte that is no UTF-8")
     return text
 
 
@@ -77,7 +78,8 @@ class Question(Record):
         for name in more:
             if near := get_close_matches(name, cls.model_fields.keys() - row, n=1, cutoff=0.85):
                 raise ValueError(f"`{name}` is not known; did you mean `{near[0]}`?")
-        return {**row, "extra": {**row.get("extra", {}), **more}} if more else row
+        plain = to_jsonable_python(more, bytes_mode="base64", inf_nan_mode="null", fallback=str)
+        return {**row, "extra": {**row.get("extra", {}), **plain}} if more else row
 
     def key(self) -> str:
         """Names the question in the answers file: another text under the same id is another."""
@@ -181,9 +183,11 @@ def _planned(line: int, raw: Any) -> Planned:
         question = _question(raw)
     except (ValueError, RecursionError, csv.Error) as error:
         text = raw.decode("utf-8", "replace").strip() if isinstance(raw, bytes) else repr(raw)
-        text = f"{line}: {text}" if isinstance(raw, csv.Error) else text
+        text = f"{line}: {text}" if isinstance(raw, Exception) else text
         key = _sha(f"line {text}")
-        failure = Failure(kind="UserError", text=f"line {line}: {_first(error)}", hint=EXPECTED)
+        failure = Failure(
+            kind="UserError", text=f"line {line}: {_first(error, raw)}", hint=EXPECTED
+        )
         return Planned(
             line, key, None, QuestionResult(key=key, line=line, question=text, error=failure)
         )
@@ -191,19 +195,19 @@ def _planned(line: int, raw: Any) -> Planned:
 
 
 def _question(raw: Any) -> Question:
-    """Raises ValueError: not UTF-8, not JSON, not the fields of a question; csv.Error as given."""
-    if isinstance(raw, csv.Error):
+    """Raises ValueError: not UTF-8, not JSON, not the fields of a question; an error as given."""
+    if isinstance(raw, Exception):
         raise raw
     if isinstance(raw, Question):
         return raw
     return Question.model_validate(json.loads(raw) if isinstance(raw, bytes) else raw)
 
 
-def _first(error: Exception) -> str:
+def _first(error: Exception, raw: Any) -> str:
     if isinstance(error, csv.Error):
         return f"not CSV: {error}"
     if not isinstance(error, ValidationError):
-        return f"not JSON: {error}"
+        return f"not JSON: {error}" if isinstance(raw, bytes) else str(error)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     return f"`{where}`: {first['msg']}" if where else first["msg"]

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,60 +41,132 @@ def read(path: Path) -> Iterator[tuple[int, Any]]:
     if path.suffix.lower() == ".parquet":
         yield from _parquet(path)
         return
-    data = _utf8(path, data)
+    data = _utf8(data)
     if path.suffix.lower() in (".csv", ".tsv"):
         yield from _table(data, path)
-    elif data.lstrip().startswith(b"["):
-        yield from _list(data, path)
+    elif data.lstrip()[:1] in (b"[", b"{"):
+        yield from _json(data)
     else:
-        lines = enumerate(data.split(b"\n"), start=1)
-        yield from ((number, line) for number, line in lines if line.strip())
+        yield from _lines(data)
 
 
-def _utf8(path: Path, data: bytes) -> bytes:
+def _utf8(data: bytes) -> bytes:
+    """Half characters stay what they are, and a last odd byte becomes one that stands for none:
+    they are damage of their line."""
     for mark, encoding in _MARKS.items():
         if data.startswith(mark) and encoding == "utf-8":
             return data.removeprefix(mark)
         if data.startswith(mark):
-            try:
-                return data.decode(encoding).encode()
-            except UnicodeError as error:
-                raise UserError(
-                    f"{path} begins as {encoding} and is not", hint="Save it as UTF-8."
-                ) from error
+            whole = len(data) // 2 * 2
+            text = data[:whole].decode(encoding, "surrogatepass") + "\ufffd" * (len(data) - whole)
+            return text.encode("utf-8", "surrogatepass")
     return data
 
 
-def _list(data: bytes, path: Path) -> Iterator[tuple[int, Any]]:
+def _lines(data: bytes) -> Iterator[tuple[int, Any]]:
+    lines = enumerate(data.split(b"\n"), start=1)
+    yield from ((number, line) for number, line in lines if line.strip())
+
+
+def _json(data: bytes) -> Iterator[tuple[int, Any]]:
+    """A list, the one list in an object, an object, or JSON lines."""
     try:
-        rows = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        if b"\n" in data.strip():  # JSON lines of which the first is damaged
-            lines = enumerate(data.split(b"\n"), start=1)
-            yield from ((number, line) for number, line in lines if line.strip())
-            return
-        raise UserError(
-            f"{path} is not JSON: {error}", hint='Write a list [{"video": …, "question": …}, …].'
-        ) from error
-    yield from enumerate(rows, start=1)
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        lines = [line for _, line in _lines(data)]
+        if data.lstrip().startswith(b"[") and 2 * sum(map(_is_object, lines)) < len(lines):
+            yield from enumerate(_items(data.decode("utf-8", "replace")), start=1)
+        else:
+            yield from _lines(data)
+        return
+    if isinstance(found, dict) and "question" not in found:
+        lists = [value for value in found.values() if isinstance(value, list)]
+        found = lists[0] if len(lists) == 1 else found
+    yield from enumerate(found if isinstance(found, list) else [found], start=1)
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _items(text: str) -> Iterator[Any]:
+    """The items of a damaged list; of what is none, the bytes up to where the next one begins."""
+    at, end = text.index("[") + 1, len(text.rstrip().removesuffix("]"))
+    while begin := _ITEM.search(text, at, end):
+        at = begin.start()
+        try:
+            item, after = _DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            following = _NEXT.search(text, at)
+            after = following.end() if following else end
+            item = text[at:after].rstrip(", \t\r\n").encode()
+        yield item
+        at = after
+
+
+_DECODER = json.JSONDecoder()
+_ITEM = re.compile(r"[^\s,]")
+_NEXT = re.compile(r"\}\s*,\s*(?=\{)")
 
 
 def _table(data: bytes, path: Path) -> Iterator[tuple[int, Any]]:
-    text = io.StringIO(data.decode("utf-8", "replace"), newline="")
-    rows = csv.DictReader(text, dialect="excel-tab" if path.suffix.lower() == ".tsv" else "excel")
-    while True:
+    """Bytes that are no UTF-8 stay half characters, which are damage of their row, or the name of
+    a file."""
+    lines = list(io.StringIO(data.decode("utf-8", "surrogateescape"), newline=""))
+    sep = lines[0].strip().removeprefix("sep=") if lines and lines[0].startswith("sep=") else ""
+    begin = 1 if len(sep) == 1 else 0
+    delimiter = sep if begin else _delimiter(lines[:1], "\t" if path.suffix == ".tsv" else ",")
+    names: list[str] = []
+    for number, row in _rows(lines, begin, delimiter):
+        if isinstance(row, csv.Error) or names:
+            yield number, row if isinstance(row, csv.Error) else _fields(names, row)
+        else:
+            names = [name.strip() for name in row]
+
+
+def _delimiter(header: list[str], usual: str) -> str:
+    """The one between the columns that every table of questions has; spreadsheets write another
+    one where a comma stands in numbers."""
+    for delimiter in (usual, ",", ";", "\t", "|"):
+        names = next(csv.reader(header, delimiter=delimiter), [])
+        if {"video", "question"} <= {name.strip() for name in names}:
+            return delimiter
+    return usual
+
+
+def _rows(lines: list[str], at: int, delimiter: str) -> Iterator[tuple[int, list[str] | csv.Error]]:
+    """(line where it ends, columns or why there are none). A quote that is never closed, or only
+    by one of another row, damages its line; the next row begins after that line."""
+    rows, begin = csv.reader(lines[at:], delimiter=delimiter, strict=True), at
+    while at < len(lines):
         try:
-            row = next(rows, None)
-        except csv.Error as error:  # a field beyond what any question is
-            yield rows.line_num, error
-            continue
-        if row is None:
-            return
-        more: Any = row.pop(None, None)  # the key of what has no column
-        fields = {name: value for name, value in row.items() if value not in (None, "")}
-        if more:
-            fields["columns"] = f"{len(more)} more than the header has"
-        yield rows.line_num, _with_options(fields)
+            row = next(rows)
+            at = begin + rows.line_num
+            if row:
+                yield at, row
+        except csv.Error as error:
+            single = begin + rows.line_num == at + 1 and "end of data" not in str(error)
+            at += 1
+            yield at, _leniently(lines[at - 1], delimiter) if single else error
+            rows, begin = csv.reader(lines[at:], delimiter=delimiter, strict=True), at
+
+
+def _leniently(line: str, delimiter: str) -> list[str] | csv.Error:
+    """A row with quotes inside of a column, as spreadsheets read it."""
+    try:
+        return next(csv.reader([line], delimiter=delimiter))
+    except csv.Error as error:  # a field beyond what any question is
+        return error
+
+
+def _fields(names: list[str], row: list[str]) -> dict[str, Any]:
+    fields: dict[str, Any] = {n: value for n, value in zip(names, row, strict=False) if value}
+    if more := len(row) - len(names):
+        fields |= {"columns": f"{more} more than the header has"} if more > 0 else {}
+    return _with_options(fields)
 
 
 def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
@@ -103,11 +176,16 @@ def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
     import pyarrow.parquet  # noqa: PLC0415 - an extra
 
     try:
-        rows = pyarrow.parquet.read_table(path).to_pylist()
+        table = pyarrow.parquet.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path} is not Parquet: {error}", hint="Check the file.") from error
-    for number, row in enumerate(rows, start=1):
-        yield number, _with_options({k: v for k, v in row.items() if not missing(v)})
+    for number in range(table.num_rows):
+        try:
+            row = table.slice(number, 1).to_pylist()[0]
+        except (pa.ArrowException, ValueError, ArithmeticError) as error:  # a date beyond Python's
+            yield number + 1, ValueError(f"{type(error).__name__}: {error}")
+            continue
+        yield number + 1, _with_options({k: v for k, v in row.items() if not missing(v)})
 
 
 def _with_options(fields: dict[str, Any]) -> dict[str, Any]:
