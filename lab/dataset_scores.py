@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import videoespresso
-from lab.dataset_script import looked, plain_context, plain_run
+from lab.dataset_script import plain_context, plain_run, watched
 from lab.dataset_summary import Block, write_summary
 from lab.dataset_verifier import verifier_rows
 from videoespresso.api.build_dataset import build_dataset
@@ -185,7 +185,7 @@ def _verifier(
     return [
         {"video": seed, **row}
         for seed, film in zip(seeds, films, strict=True)
-        for row in verifier_rows(plain, make_story(seed, plan.style), looked(plain, film))
+        for row in verifier_rows(plain, make_story(seed, plan.style), watched(plain, film))
     ]
 
 

@@ -51,7 +51,7 @@ def plain_context(context: Context, folder: Path, *, seed: int = 0, size: int = 
     return Plain(base=context, keep_image=keep, journals=journals, seed=seed, group=size)
 
 
-def looked(plain: Plain, path: str | Path) -> Looked:
+def watched(plain: Plain, path: str | Path) -> Looked:
     """A video up to its groups of captions. Raises VideoError, ModelError."""
     state: Looked = {"path": str(path)}
     for node in (watch.probe, watch.sample, watch.caption, watch.filter_):
@@ -92,4 +92,4 @@ def _record(plain: Plain, state: Json) -> Sequence[Json]:
 
 def plain_run(plain: Plain, paths: Sequence[str | Path]) -> list[Json]:
     """All records of the videos, in order."""
-    return [item for path in paths for item in questions(plain, looked(plain, path))]
+    return [item for path in paths for item in questions(plain, watched(plain, path))]

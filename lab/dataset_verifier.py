@@ -43,11 +43,13 @@ def verifier_rows(plain: Plain, story: Story, seen: Looked) -> list[Json]:
         for whose, captions in (("true", true), ("captioner", own)):
             made = list(_generated(plain, story, captions, rng))
             for source, pair in (*(("planted", p) for p in planted), *made):
-                rows.append({"captions": whose, "source": source, **_asked(plain, captions, pair)})
+                rows.append(
+                    {"captions": whose, "source": source, **_verdict(plain, captions, pair)}
+                )
     return rows
 
 
-def _asked(plain: Plain, captions: Sequence[Caption], pair: Planted) -> Json:
+def _verdict(plain: Plain, captions: Sequence[Caption], pair: Planted) -> Json:
     agent = plain.agent("verifier")
     said = verifier.verify(agent, captions, pair.question, pair.answer).value
     return {

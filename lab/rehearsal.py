@@ -45,8 +45,8 @@ def reply(body: Json, pairs: int = PAIRS) -> str:
     captions = _LINE.findall(shown)
     if role == "generator":
         return json.dumps({"pairs": _pairs(captions, pairs, model)})
-    answer = _found(_ANSWER, shown)
-    draw = random.Random(_digest(model + _found(_QUESTION, shown) + answer))
+    answer = _match(_ANSWER, shown)
+    draw = random.Random(_digest(model + _match(_QUESTION, shown) + answer))
     if role == "verifier":
         refused = draw.randrange(REJECTED) == 0
         verdict = {"reason": "by rule", "criterion": "subjective" if refused else ""}
@@ -132,7 +132,7 @@ def _wrong(answer: str, draw: random.Random, leaks: bool) -> list[Json]:
     ]
 
 
-def _found(pattern: re.Pattern[str], text: str) -> str:
+def _match(pattern: re.Pattern[str], text: str) -> str:
     found = pattern.search(text)
     return found[1] if found else ""
 

@@ -35,7 +35,7 @@ class Counts:
     tokens: dict[str, tuple[int, int]] = field(default_factory=dict)
     most: int = 0
 
-    def told(self) -> Json:
+    def as_json(self) -> Json:
         """As GET /counts says it."""
         twice = sum(n - 1 for n in self.bodies.values())
         return {"requests": self.bodies.total(), "twice": twice, "most": self.most,
@@ -122,7 +122,7 @@ class RehearsalServer:
                 length = head.lower().partition("content-length:")[2].partition("\r\n")[0]
                 content = await reader.readexactly(int(length or 0))
                 if head.startswith("GET"):
-                    writer.write(_http(200, self.counts.told()))
+                    writer.write(_http(200, self.counts.as_json()))
                 else:
                     await self._answer(content, writer)
                 await writer.drain()

@@ -29,18 +29,18 @@ def read_lines(
 ) -> list[Line] | None:
     """The subtitles that touch one of the spans, of the streams in a video or of a file of
     subtitles; None where the package for it is not installed. Raises ToolError."""
-    lines = _asked(file, do=kind, spans=[list(span) for span in spans])["lines"]
+    lines = _decoded_aside(file, do=kind, spans=[list(span) for span in spans])["lines"]
     return None if lines is None else [Line(*line) for line in lines]
 
 
 def read_sound(file: Path, start_s: float, end_s: float) -> NDArray[np.float32]:
     """The sound between two instants of the video: (samples,), one channel, RATE a second, silent
     where there is none. Raises ToolError."""
-    data = _asked(file, do="sound", start_s=start_s, end_s=end_s)["data"]
+    data = _decoded_aside(file, do="sound", start_s=start_s, end_s=end_s)["data"]
     return np.frombuffer(data, np.float32)
 
 
-def _asked(file: Path, **request: Any) -> dict[str, Any]:
+def _decoded_aside(file: Path, **request: Any) -> dict[str, Any]:
     try:
         process = DecodeProcess(file.name, STALL_S)
         try:

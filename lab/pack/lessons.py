@@ -215,12 +215,12 @@ class Teacher:
                 if spare == 0 or self.rng.random() < 0.85 or set(q.core) & set(phases):
                     continue
                 spare = 0
-            asked.append(self._asked(q, phases, shown, carried))
+            asked.append(self._turns(q, phases, shown, carried))
             if len(asked) == 6:
                 break
         return lesson("reasoner", prompt_parts.frame_parts(shown), asked, self.with_images)
 
-    def _asked(
+    def _turns(
         self,
         q: Question,
         phases: Sequence[int],

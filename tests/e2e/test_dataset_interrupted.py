@@ -66,7 +66,7 @@ def name(builds: Builds, gate: Gate, request: pytest.FixtureRequest) -> Iterator
 
 def twice(builds: Builds) -> int:
     """Requests that were asked again."""
-    return int(builds.server.counts.told()["twice"])
+    return int(builds.server.counts.as_json()["twice"])
 
 
 def ids(data: bytes) -> set[str]:
@@ -88,10 +88,10 @@ def test_ctrl_c_finishes_what_is_under_way_and_says_how_to_go_on(
     assert " videos done in this run: " in said
     so_far = builds.files(name)["records.jsonl"]
     assert ids(so_far) < ids(builds.files("reference")["records.jsonl"])
-    asked = builds.server.counts.told()["requests"]
+    asked = builds.server.counts.as_json()["requests"]
     builds.server.latency_s = 0.0
     assert forks.wait(builds.start(forks, name)) == 0
-    assert asked < builds.server.counts.told()["requests"], "the second run had something to do"
+    assert asked < builds.server.counts.as_json()["requests"], "the second run had something to do"
     assert twice(builds) == 0, "what was under way had been waited for"
     assert builds.files(name) == builds.files("reference")
 
@@ -128,9 +128,9 @@ def test_two_at_once_share_the_work(builds: Builds, gate: Gate, forks: Forks, na
     assert "1 video is being done by another process" in " ".join(log.read_text().split())
     os.kill(first, signal.SIGKILL)
     assert forks.wait(first) == -signal.SIGKILL
-    asked = builds.server.counts.told()["requests"]
+    asked = builds.server.counts.as_json()["requests"]
     assert forks.wait(builds.start(forks, name)) == 0
-    assert builds.server.counts.told()["requests"] > asked, "it does what the other has left"
+    assert builds.server.counts.as_json()["requests"] > asked, "it does what the other has left"
     assert twice(builds) <= AT_A_TIME, "what was under way"
     assert builds.files(name) == builds.files("reference")
 

@@ -57,7 +57,7 @@ def test_records_of_a_file_that_was_replaced_go_and_come_back_with_it(some: Set)
     some.builds.server.forget()
     some.put("a.mp4", 1)
     assert some.run() == before
-    assert some.builds.server.counts.told()["requests"] == 0
+    assert some.builds.server.counts.as_json()["requests"] == 0
 
 
 def test_records_of_a_file_that_was_replaced_by_a_copy_of_another_go(some: Set) -> None:

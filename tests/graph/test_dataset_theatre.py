@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from lab import dataset_scores as theatre
-from lab.dataset_script import looked, plain_context
+from lab.dataset_script import plain_context, watched
 from lab.dataset_verifier import verifier_rows
 from langchain_core.messages import BaseMessage
 from tests.helpers.scripted import film, scripted_context
@@ -91,7 +91,7 @@ def test_a_verifier_of_one_word_gets_the_figures_it_deserves(
     roles = ("captioner", *DATASET_ROLES)
     context, _ = scripted_context(tmp_path / "cache", script, roles=roles)
     plain = plain_context(context, tmp_path / "plain")
-    rows = verifier_rows(plain, story, looked(plain, clip))
+    rows = verifier_rows(plain, story, watched(plain, clip))
     mine = [r for r in rows if r["captions"] == "true" and r["source"] == "planted"]
     assert {r["how"] for r in mine} >= {"", "order"}
     assert all(r["refused"] is not accepts for r in rows)

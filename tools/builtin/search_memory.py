@@ -52,7 +52,7 @@ class SearchMemory:
         found = [Finding(text=caption.text, time_s=caption.time_s) for caption in near]
         dark = _inside(request.means.uncaptioned(), span)
         if request.arguments.get("look") is True:
-            found += _looked(request, dark)
+            found += _captioned_now(request, dark)
         ordered: list[Finding | Unknown] = [*sorted(found, key=lambda one: one.time_s)]
         return [*ordered, Unknown(_unknown(dark))] if dark else ordered
 
@@ -65,7 +65,7 @@ def _inside(dark: Sequence[Window], span: Window | None) -> list[Window]:
     return [(a, b) for a, b in cut if a < b]
 
 
-def _looked(request: ToolRequest, dark: Sequence[Window]) -> list[Finding]:
+def _captioned_now(request: ToolRequest, dark: Sequence[Window]) -> list[Finding]:
     """What is in the middle of the longest stretches."""
     longest = sorted(dark, key=lambda window: window[0] - window[1])[:LOOKS]
     sights = []

@@ -54,11 +54,11 @@ def pick_frames(picker: Picker, score: Score, frames: Frames, k: int) -> list[Pi
         tuple(sorted({int(np.searchsorted(first, cut)) for cut in frames.cuts} - {0, len(first)})),
     )
 
-    def asked(positions: Sequence[int]) -> Floats:
+    def rate(positions: Sequence[int]) -> Floats:
         return known_scores(score([int(first[p]) for p in positions]), len(positions))
 
     picked: dict[int, str] = {}
-    for pick in picker(asked, own, k):
+    for pick in picker(rate, own, k):
         if 0 <= pick.at < len(times) and len(picked) < k:
             picked.setdefault(int(pick.at), pick.why)
     for at in spread(times, sorted(picked), k - len(picked)):

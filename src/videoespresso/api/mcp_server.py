@@ -234,12 +234,12 @@ def build_server(settings: Settings, host: str = HOST, port: int = PORT) -> Any:
         return fastmcp.Image(data=tools.picture(video, time_s, max_side), format="jpeg")
 
     for tool in (tools.ask, tools.find_moments, tools.list_core_frames, tools.describe):
-        server.add_tool(_told(tool, refused))
-    server.add_tool(_told(get_frame, refused), structured_output=False)
+        server.add_tool(_in_thread(tool, refused))
+    server.add_tool(_in_thread(get_frame, refused), structured_output=False)
     return server
 
 
-def _told(tool: Callable[..., Any], refused: type[Exception]) -> Callable[..., Any]:
+def _in_thread(tool: Callable[..., Any], refused: type[Exception]) -> Callable[..., Any]:
     """The tool in a thread, as the server answers others meanwhile; our errors become text and
     hint for the model that called it."""
 

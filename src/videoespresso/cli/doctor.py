@@ -83,7 +83,7 @@ def _torchvision() -> "Iterator[Check]":
         yield Check("torchvision", False, fault, hint)
 
 
-def _looking(settings: Settings) -> "list[ModelSpec]":
+def _seeing(settings: Settings) -> "list[ModelSpec]":
     """The models that look at pictures and are asked through a server; each once. Raises
     SettingsError where a server does not say which model it serves."""
     from videoespresso.models import served
@@ -101,7 +101,7 @@ def _announced(settings: Settings) -> Iterator[Check]:
     from videoespresso.models.proof import CALLS, MOST_CALLS, most_usd
 
     try:
-        specs = _looking(settings)
+        specs = _seeing(settings)
     except VideoEspressoError:
         return  # said by the checks of the roles
     if not specs:
@@ -129,7 +129,7 @@ def _proofs(settings: Settings, budget: "Budget") -> Iterator[Check]:
     from videoespresso.models.proof import MOST_TOKENS, Proof
 
     try:
-        specs = _looking(settings)
+        specs = _seeing(settings)
     except VideoEspressoError:
         return
     for spec in specs:

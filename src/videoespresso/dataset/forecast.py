@@ -167,7 +167,7 @@ class _Sampler:
         self._failure = ""
 
     def forecast(self, sample: int, on_video: Callable[[str], None]) -> Forecast:
-        minutes, known = self._look()
+        minutes, known = self._watching()
         chosen = spread(minutes, sample, self._seed) if len(known) < len(minutes) else []
         ended = ""
         try:
@@ -189,7 +189,7 @@ class _Sampler:
             )
         return self._forecast(minutes, left)
 
-    def _look(self) -> tuple[dict[str, float], set[str]]:
+    def _watching(self) -> tuple[dict[str, float], set[str]]:
         """Path -> minutes, of the videos that can be read, each once: as many as its frames can
         cover; and those of which a run would ask nothing."""
         plan = self._context.plan

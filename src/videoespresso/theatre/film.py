@@ -105,11 +105,11 @@ def truth(story: Story) -> dict[str, Any]:
             for event in story.events
         ],
         "frames": [_boxes(story, number) for number in range(frame_count(story))],
-        "questions": [asked(story, question) for question in questions(story)],
+        "questions": [question_row(story, question) for question in questions(story)],
     }
 
 
-def asked(story: Story, question: Question) -> dict[str, Any]:
+def question_row(story: Story, question: Question) -> dict[str, Any]:
     """A question with its answer and the stretches of the video it stands on, JSON-ready."""
     phases = story.phases
     return {

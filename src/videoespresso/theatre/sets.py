@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from videoespresso.errors import UserError
-from videoespresso.theatre.film import asked, film, truth, write_json
+from videoespresso.theatre.film import film, question_row, truth, write_json
 from videoespresso.theatre.questions import questions
 from videoespresso.theatre.stories import SPLITS, Story, make_story
 from videoespresso.theatre.style import StyleFamily
@@ -30,7 +30,7 @@ def drawn(n: int, split: Split, style: StyleFamily = "train") -> list[tuple[Stor
     for story in stories(split, style):
         for number, question in enumerate(questions(story)):
             name = {"id": f"{story.seed}-{number}", "video": f"videos/{story.seed}.mp4"}
-            rows.append((story, name | asked(story, question)))
+            rows.append((story, name | question_row(story, question)))
             if len(rows) == n:
                 return rows
     raise UserError(f"the split {split} has {len(rows)} questions, not {n}", hint="Ask for fewer.")

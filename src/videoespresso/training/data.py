@@ -136,7 +136,7 @@ def _ours(folder: Path, stage: Stage, left_out: dict[str, int]) -> list[Row]:
     rows: list[Row] = []
     for item in records_io.read_items(folder):
         try:
-            made = [(name, media.found(one)) for name, one in _MAKERS[stage](item)]
+            made = [(name, media.opened(one)) for name, one in _MAKERS[stage](item)]
         except Unusable as why:
             left_out[why.criterion] = left_out.get(why.criterion, 0) + 1
             continue

@@ -31,7 +31,7 @@ class Media:
         self._images, self._videos, self._local, self._embed = images, videos, local, embed
         self._fault = functools.lru_cache(KEPT)(_fault)  # neighbouring records share their frames
 
-    def found(self, conversation: conversations.Conversation) -> conversations.Conversation:
+    def opened(self, conversation: conversations.Conversation) -> conversations.Conversation:
         """The same with paths that can be opened. Raises Unusable for a file that is missing, and
         for an image that is no picture."""
         return tuple(

@@ -195,7 +195,7 @@ def _reasoner(job: Job) -> None:
     def rows(item: DatasetItem) -> tuple[dict[str, Any], dict[str, Any]]:
         first = conversations.evidence_conversation(item, replies, shows)
         second = conversations.answer_conversation(item, replies, shows)
-        return shaped(media.found(first)), shaped(media.found(second))
+        return shaped(media.opened(first)), shaped(media.opened(second))
 
     with contextlib.ExitStack() as stack:
         evidence, answer = (job.lines(stack, name) for name in STAGES)

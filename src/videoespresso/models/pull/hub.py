@@ -55,7 +55,7 @@ def listing(repo: str) -> Listing:
     try:
         info = HfApi().model_info(repo, files_metadata=True, timeout=30)
     except Exception as error:  # its HTTP library differs between releases
-        raise told(error, repo) from error
+        raise hub_error(error, repo) from error
     files = tuple(
         HubFile(s.rfilename, s.size or 0, s.lfs.sha256 if s.lfs else "", s.blob_id or "")
         for s in info.siblings or ()
@@ -122,11 +122,11 @@ def _transfer(where: Listing, file: HubFile, part: Path, on_bytes: OnBytes) -> N
         try:
             _go_on(url, have, file.size, part, on_bytes)
         except httpx.HTTPStatusError as error:
-            raise told(error, where.repo) from error
+            raise hub_error(error, where.repo) from error
         except httpx.TransportError as error:
             cuts = 0 if part.exists() and part.stat().st_size > have else cuts + 1
             if cuts == MOST_CUTS:
-                raise told(error, where.repo) from error
+                raise hub_error(error, where.repo) from error
             time.sleep(WAIT_S)
         else:
             if part.stat().st_size <= have:
@@ -168,7 +168,7 @@ def matches(path: Path, file: HubFile) -> bool:
     return digest.hexdigest() == (file.sha256 or file.git)
 
 
-def told(error: Exception, repo: str) -> VideoEspressoError:
+def hub_error(error: Exception, repo: str) -> VideoEspressoError:
     """A hub's error as one of ours, with what to do."""
     from huggingface_hub.errors import (  # noqa: PLC0415 - as above
         GatedRepoError,

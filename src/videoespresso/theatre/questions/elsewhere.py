@@ -65,7 +65,7 @@ def false_options(
         if (x in drawn and law.names[x] == 1) or (not law.single and _twice(drawn, law)):
             continue
         used = set(taken)
-        options = [_own(f, mine, used) or _told(f, known, here, used, rng) for f in drawn]
+        options = [_own(f, mine, used) or _named(f, known, here, used, rng) for f in drawn]
         false = [o for o in options if o is not None and o != answer and o not in avoid]
         if len(set(false)) == 3:
             z = law.triples
@@ -121,7 +121,7 @@ def _own(answer: str, mine: Sequence[tuple[str, str]], used: set[str]) -> str | 
     return None
 
 
-def _told(
+def _named(
     answer: str,
     known: Sequence[str],
     here: Sequence[tuple[str, str]],
