@@ -177,9 +177,11 @@ def declared_duration(path: str | Path) -> float | None:
 
 def _checked(path: str | Path) -> str:
     """The absolute path of a readable, non-empty, regular file, or a `VideoError` that says why."""
-    file = Path(path).expanduser()
     try:
+        file = Path(path).expanduser()
         found = file.stat()
+    except (ValueError, RuntimeError) as error:  # a NUL, half a character, ~ of nobody
+        raise VideoError(f"{str(path)!r} is no path: {error}", hint="check the path") from error
     except FileNotFoundError:
         raise VideoError(f"{file}: no such file", hint=_near(file)) from None
     except OSError as error:

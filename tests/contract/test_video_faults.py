@@ -1,6 +1,7 @@
 """Files that cannot be used get a remedy; decoders that hang, crash or leak are contained."""
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -172,6 +173,40 @@ def test_a_decoder_that_crashes_is_an_error_of_the_file(folder: Path) -> None:
         os.kill(reader.pid, signal.SIGSEGV)
         with pytest.raises(VideoError, match=f"ended with status {-signal.SIGSEGV}"):
             next(pictures)
+
+
+@pytest.mark.parametrize("began", [False, True])
+def test_a_film_that_is_replaced_while_it_is_read_lends_its_name_to_no_other(
+    folder: Path, tmp_path: Path, began: bool
+) -> None:
+    path, other = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    shutil.copy(made(folder, "h264.mp4"), path)
+    shutil.copy(made(folder, "b-frames.mp4"), other)
+    with open_video(path) as reader:
+        pictures = reader.at(iter([0.0, 1.0]), FULL)
+        if began:
+            next(pictures)
+        other.replace(path)
+        with pytest.raises(VideoError, match="changed while it was read"):
+            next(pictures)
+
+
+def test_a_film_that_is_deleted_while_it_is_read_is_read_to_its_end(
+    folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.mp4"
+    shutil.copy(made(folder, "h264.mp4"), path)
+    with open_video(path) as reader:
+        pictures = reader.at([0.0, 1.0], FULL)
+        assert read_number(next(pictures).rgb) == 0
+        path.unlink()
+        assert read_number(next(pictures).rgb) == 25
+
+
+@pytest.mark.parametrize("path", ["a\0.mp4", "a\ud800.mp4", "~nobody-of-that-name/a.mp4"])
+def test_what_can_be_no_path_is_an_error_of_ours(path: str) -> None:
+    with pytest.raises(VideoError, match=r"is no path|no such file"), open_video(path):
+        pass
 
 
 def test_a_reader_that_is_closed_or_forgotten_leaves_no_process(folder: Path) -> None:

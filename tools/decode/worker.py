@@ -58,6 +58,7 @@ class Worker:
         self._beat_at = 0.0
         self._streams: dict[int, Pictures] = {}
         self._path = ""
+        self._file: tuple[int, int, int] | None = None
         self._facts: Facts | None = None
         self._other: Decord | Animation | None = None
 
@@ -94,7 +95,7 @@ class Worker:
         self._say(duration_s=declared(path))
 
     def _open(self, path: str, backend: str, digest: bool) -> None:
-        self._path = path
+        self._path, self._file = path, _identity(path)
         sha = self._sha256(path) if digest else ""
         if (found := animation(path, self._beat)) is not None:
             self._other, self._facts = found, found.facts
@@ -129,6 +130,7 @@ class Worker:
         times_s: list[float] | None = None,
     ) -> None:
         assert self._facts is not None
+        self._check_same()
         if self._other and kind == "keyframes":
             made: Pictures = self._other.keyframes(max_side, min_gap_s)
         elif self._other:
@@ -149,6 +151,7 @@ class Worker:
         if picture is None:
             self._say(end=stream)
             return
+        self._check_same()
         height, width = picture.rgb.shape[:2]
         self._say(
             time_s=picture.time_s,
@@ -157,6 +160,16 @@ class Worker:
             width=width,
             data=picture.rgb,
         )
+
+    def _check_same(self) -> None:
+        """Pictures of another film must not go by this one's name. One that was deleted is read on
+        as long as it is open."""
+        now = _identity(self._path)
+        if now is not None and now != self._file:
+            raise VideoError(
+                f"{Path(self._path).name} was changed while it was read",
+                hint="ask again when nothing writes to it any more",
+            )
 
     def _end(self, stream: int) -> None:
         self._streams.pop(stream).close()
@@ -195,6 +208,14 @@ class Worker:
             if data is not None:
                 self._out.write(data.data)
             self._out.flush()
+
+
+def _identity(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _read(requests: "queue.SimpleQueue[str]") -> None:
