@@ -99,7 +99,10 @@ def _in_sheets(
         turns = (
             [Turn("user", prompt_parts.sheet_parts([images[k] for k in part]))] for part in waiting
         )
-        bounds = {"FrameCaption.frame": numbers(1, agent.sheet)}
+        bounds = {
+            "FrameCaption.frame": numbers(1, agent.sheet),
+            "Sheet.captions": {"maxItems": agent.sheet},
+        }
         replies = agent.typed_batch(sheet, turns, Sheet, bounds, instead=_none)
         failed: list[list[int]] = []
         for part, reply in zip(waiting, replies, strict=True):

@@ -95,6 +95,17 @@ def test_the_retry_carries_the_words_and_the_fault() -> None:
     assert "steps" in attempts[1].again[1]
 
 
+@pytest.mark.parametrize("text", ["", "  ", "<think>\nHm, let me see"])
+def test_a_reply_that_used_its_limit_for_nothing_is_not_asked_for_in_other_forms(
+    text: str,
+) -> None:
+    result, attempts, unable = run([ModelReply(text, cut=True)])
+    assert isinstance(result, ModelOutputError)
+    assert "length limit before it said anything" in str(result)
+    assert "thinking off" in (result.hint or "")
+    assert (len(attempts), unable) == (1, [])
+
+
 def test_a_hopeless_reply_is_an_error_with_everything_that_was_tried() -> None:
     result, attempts, unable = run([NO, PROSE, PROSE, VIOLATING])
     assert isinstance(result, ModelOutputError)

@@ -1,16 +1,25 @@
-"""Reply schemas with an end: what a model in this process may write at most.
+"""Reply schemas with an end: what a model may write at most.
 
 Without limits a list, a string or a number can go on until the reply is cut, and then nothing of it
-can be read. `bounded` gives every part a limit; a role names tighter ones, which follow from what
-was shown: the numbers of the frames, the letters of the options.
+can be read. `bounded` gives every part a limit, for models in this process; a role names tighter
+ones, which follow from what was shown: the numbers of the frames, the letters of the options.
+
+A server gets the limits of lists only (`sent`): OpenAI's strict mode, vLLM, llama.cpp, Ollama and
+Gemini hold a model to `maxItems`; Anthropic's SDK writes it into the description. What else stands
+in a schema would cost more forms of requests than it saves: strict mode refuses an enum of mixed
+types, and fine-tuned models of OpenAI refuse all limits (then the next form is asked, and that is
+remembered). A list that is longer nevertheless is cut (`shortened`). No limit is part of a reply's
+key: the same reply is worth the same, and what is cached stays paid.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from videoespresso.models.client.structured_output import strict_schema
+
+T = TypeVar("T", bound=BaseModel)
 
 Bounds = Mapping[str, Mapping[str, Any]]
 """"Class.field" -> JSON schema keywords that replace those of that field."""
@@ -49,6 +58,38 @@ def bounded(schema: type[BaseModel], bounds: Bounds | None = None) -> dict[str, 
         fields[field] = dict(keywords) if "enum" in keywords else {**old, **keywords}
     _limit(whole)
     return whole
+
+
+def sent(schema: type[BaseModel], bounds: Bounds | None = None) -> dict[str, Any]:
+    """The JSON schema for a server: as `strict_schema`, every list with its `maxItems`."""
+    whole = strict_schema(schema)
+    for name, kind in {**whole.get("$defs", {}), schema.__name__: whole}.items():
+        for field, node in kind.get("properties", {}).items():
+            if node.get("type") == "array":
+                node.setdefault("maxItems", _most(name, field, bounds))
+    return whole
+
+
+def shortened(value: T, bounds: Bounds | None = None) -> T:
+    """The value, each list of it no longer than allowed: the first items are kept."""
+    changed: dict[str, Any] = {}
+    for field in type(value).model_fields:
+        found = getattr(value, field)
+        if isinstance(found, BaseModel):
+            kept: Any = shortened(found, bounds)
+        elif isinstance(found, list):
+            most = _most(type(value).__name__, field, bounds)
+            kept = [shortened(p, bounds) if isinstance(p, BaseModel) else p for p in found[:most]]
+        else:
+            continue
+        if kept != found:
+            changed[field] = kept
+    return value.model_copy(update=changed) if changed else value
+
+
+def _most(name: str, field: str, bounds: Bounds | None) -> int:
+    """Items that a list may have at most."""
+    return int((bounds or {}).get(f"{name}.{field}", {}).get("maxItems", MOST_ITEMS))
 
 
 def _limit(node: Any) -> None:

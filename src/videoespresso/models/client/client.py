@@ -15,13 +15,13 @@ from pydantic import BaseModel
 
 from videoespresso.memory.replies import ReplyCache, StoredReply
 from videoespresso.models.batch_api.collector import BatchCollector
-from videoespresso.models.client.bounds import Bounds
+from videoespresso.models.client.bounds import Bounds, shortened
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.errors import redact
 from videoespresso.models.client.inabilities import IMAGES, OneImageError
 from videoespresso.models.client.messages import Called, Turn, as_one_image
 from videoespresso.models.client.rate_limit import RateLimit
-from videoespresso.models.client.reading import read, spoken
+from videoespresso.models.client.reading import read, spoken, was_cut
 from videoespresso.models.client.request import Prompt, Reply, Request
 from videoespresso.models.client.retry import Listener, Retries, Sender
 from videoespresso.models.client.structured_output import (
@@ -119,11 +119,13 @@ class ModelClient:
         bounds: Bounds | None = None,
     ) -> Reply[T]:
         """The model's reply as a `schema`. bounds: what the turns say of it ("Step.frame": the
-        numbers of the frames that are shown), for models that are held to the schema."""
-        return self._reply(
+        numbers of the frames that are shown): models that are held to a schema are held to them,
+        and no list is longer than they say, or than MOST_ITEMS."""
+        reply = self._reply(
             self._request(prompt, turns, schema, bounds=bounds),
             lambda ask: structured_output(schema, self._methods(), ask, self._note_unable),
         )
+        return replace(reply, value=shortened(reply.value, bounds))
 
     def called(
         self, prompt: Prompt, turns: Sequence[Turn], tools: Sequence[dict[str, Any]]
@@ -242,7 +244,7 @@ class ModelClient:
             return None
         value: Any = spoken(stored.text).strip()
         if request.schema is not None:
-            value, fault = read(request.schema, stored.text)
+            value, fault = read(request.schema, stored.text, cut=was_cut(stored.how))
             if value is None:
                 self.replies.drop(request.key)
                 if self.collector is not None:

@@ -11,7 +11,7 @@ cannot be used is the next method's turn (structured_output.py).
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
@@ -28,6 +28,8 @@ _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+).*?<\|message\|>", re.DOTALL)
 _MARKER = re.compile(r"<\|[a-z_]+\|>|</?tool_call>|</s>")
 _NUMBER = re.compile(r"[^\d-]*(-?\d+)\D*")
 _FAULTS_SHOWN = 5
+_CUT = "cut: "
+"""Begins the note on a reply of which whole items were kept."""
 _WRAPPERS = 3
 """Objects with one key that are opened, one in the other."""
 _DEEPEST = 200
@@ -136,7 +138,13 @@ def _whole_items(schema: type[T], text: str) -> tuple[T | None, str]:
     if not ends or not (stack == "{" or stack.startswith("{[")):
         return None, ""
     value, _ = _fitted(schema, _json(text[start : ends[-1]] + "]}"))
-    return value, f"cut: {len(ends)} whole items kept"
+    return value, f"{_CUT}{len(ends)} whole items kept"
+
+
+def was_cut(how: Iterable[str]) -> bool:
+    """Whether a reply whose methods are these was read as one cut at its limit: read anew, it must
+    not be mended into more than it was."""
+    return any(_CUT in method for method in how)
 
 
 # ---- fitting to a schema

@@ -11,7 +11,7 @@ from langchain_core.runnables import Runnable, RunnableParallel, RunnableSequenc
 from pydantic import BaseModel
 
 from videoespresso.memory.replies import reply_key
-from videoespresso.models.client.bounds import Bounds, bounded
+from videoespresso.models.client.bounds import Bounds, bounded, sent
 from videoespresso.models.client.errors import UnsupportedError
 from videoespresso.models.client.inabilities import without
 from videoespresso.models.client.messages import Turn, fingerprint, images_in, messages, texts_in
@@ -22,7 +22,6 @@ from videoespresso.models.client.structured_output import (
     complaint,
     instructions,
     json_schema,
-    strict_schema,
 )
 from videoespresso.models.specs import ModelSpec
 from videoespresso.types import Usage
@@ -75,7 +74,7 @@ class Request:
 
     tools: what it may call, as OpenAI writes tools, which every LangChain model takes. lacks: what
     the server does not take (inabilities.py); no part of the key, for it is asked the same. bounds:
-    what the turns say of the reply, for models that are held to the schema (`guided`).
+    what the turns say of the reply (bounds.py); no part of the key either.
     """
 
     spec: ModelSpec
@@ -166,7 +165,7 @@ class Request:
             native = method == "json_schema"
             strict = {"strict": True} if native and self.spec.provider == "openai" else {}
             bound = model.with_structured_output(
-                strict_schema(self.schema),
+                sent(self.schema, self.bounds),
                 method="json_schema" if native else "function_calling",
                 include_raw=True,
                 **strict,

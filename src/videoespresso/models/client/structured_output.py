@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from videoespresso.errors import ModelOutputError
 from videoespresso.models.client.errors import RefusedError, UnsupportedError
 from videoespresso.models.client.messages import Called, ModelReply
-from videoespresso.models.client.reading import read
+from videoespresso.models.client.reading import read, spoken
 
 Method = Literal["json_schema", "tool", "prompt", "text", "calls"]
 """How a request is put to a model; "calls" offers it tools. Stored in `how` and as inabilities."""
@@ -61,8 +61,8 @@ def structured_output(
     Not worth paying for again are those the server refused, once it answered a later one (a
     request refused in every form says nothing about forms), and those answered with what their own
     enforcement should have made impossible, once a later one worked. Empty replies and replies cut
-    at their limit say nothing either. Raises ModelOutputError when the last reply is no use,
-    UnsupportedError when all were refused.
+    at their limit say nothing either. Raises ModelOutputError when the last reply is no use, or one
+    reached its limit and says nothing; UnsupportedError when all were refused.
     """
     how: list[str] = []
     refused: list[Method] = []
@@ -83,6 +83,7 @@ def structured_output(
         if value is not None:
             _report(unable, ignored)
             return Parsed(value, reply.text, tuple(how))
+        _silent(reply)
         if method == methods[-1]:
             again = (reply.text, note)
         elif reply.text.strip() and not reply.cut:
@@ -102,6 +103,18 @@ def _refused(reply: ModelReply) -> None:
         )
 
 
+def _silent(reply: ModelReply) -> None:
+    """Ends a request whose reply reached its limit with nothing to read: asked again, in whatever
+    form, the model would think as long."""
+    if reply.cut and not spoken(reply.text).strip():
+        raise ModelOutputError(
+            "the reply reached its length limit before it said anything",
+            hint="Turn the model's thinking off (openai: and google_genai: take ?effort=low behind "
+            "the model's name), or choose one that thinks less.",
+            reply=reply.text,
+        )
+
+
 def _report(unable: Unable, methods: list[Method]) -> None:
     while methods:
         unable(methods.pop())
@@ -116,11 +129,7 @@ def plain_text(ask: Ask) -> Parsed[str]:
         _refused(reply)
         if reply.text.strip():
             return Parsed(reply.text.strip(), reply.text, ("text: ok",))
-        if reply.cut:  # asked again it would think as long
-            raise ModelOutputError(
-                "the reply reached its length limit before it said anything",
-                hint="Turn the model's thinking off, or choose one that thinks less.",
-            )
+        _silent(reply)
     raise ModelOutputError("the reply is empty", hint="Try again, or choose another model.")
 
 
@@ -164,7 +173,7 @@ def json_schema(schema: type[BaseModel]) -> dict[str, Any]:
 
 def strict_schema(schema: type[BaseModel]) -> dict[str, Any]:
     """The JSON schema as OpenAI's strict mode wants it: all fields required, no others, no
-    defaults."""
+    defaults. Not to be sent as it is: `bounds.sent` gives its lists an end."""
     return copy.deepcopy(_strict(schema))
 
 
