@@ -2,12 +2,12 @@
 
 import ipaddress
 import re
-import socket
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from videoespresso.errors import AddressError
+from videoespresso.models.client.network import resolved
 from videoespresso.models.metadata_hosts import is_metadata
 from videoespresso.settings import WEB_PORTS
 
@@ -46,12 +46,6 @@ def shown(url: str) -> str:
 def without_secrets(text: str) -> str:
     """A library's message with every address in it as it may be shown."""
     return _IN_TEXT.sub(lambda match: shown(match[0]), text)
-
-
-def resolved(host: str, port: int) -> list[str]:
-    """The IP addresses that the system knows for a host. Raises OSError where there is none."""
-    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(info[4][0]) for info in infos))
 
 
 def reachable(

@@ -15,8 +15,9 @@ from urllib.parse import unquote, urlsplit
 from videoespresso.errors import DownloadError, VideoError
 from videoespresso.memory.downloads import Downloads, Fetched
 from videoespresso.memory.locks import writer_lock
+from videoespresso.models.client.network import resolved
 from videoespresso.settings import Settings
-from videoespresso.tools.fetch.addresses import Resolve, is_address, resolved, shown
+from videoespresso.tools.fetch.addresses import Resolve, is_address, shown
 from videoespresso.tools.fetch.http import Client, parse
 from videoespresso.tools.fetch.transfer import OnProgress, Progress, Transfer, Version
 from videoespresso.tools.fetch.web_pages import PageReader

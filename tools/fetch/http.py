@@ -1,29 +1,23 @@
 """httpx that connects to checked addresses only, at every redirect too, under one deadline.
 
-The check is where connections are made (httpcore's network backend), so that the IP address which
-was checked is the one which is connected to, whatever a name resolves to a moment later.
+The check is where connections are made (models/client/network.py).
 """
 
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Self
+from functools import partial
+from typing import Self
 
 import httpcore
 import httpx
 
 from videoespresso.errors import AddressError, DownloadError
+from videoespresso.models.client.network import CheckedNetwork, resolved
 from videoespresso.settings import Settings
-from videoespresso.tools.fetch.addresses import (
-    Resolve,
-    reachable,
-    resolved,
-    shown,
-    without_secrets,
-)
+from videoespresso.tools.fetch.addresses import Resolve, reachable, shown, without_secrets
 
 MOST_REDIRECTS = 10
 """Browsers follow 20."""
@@ -60,13 +54,13 @@ class Client:
     ) -> None:
         self.settings = settings
         self.deadline = time.monotonic() + settings.download_timeout_s
-        self._network = _CheckedNetwork(
-            network or httpcore.SyncBackend(),
-            settings.allow_private_addresses,
-            settings.download_ports,
-            resolve,
-            self._left,
+        addresses = partial(
+            reachable,
+            allow_private=settings.allow_private_addresses,
+            ports=settings.download_ports,
+            resolve=resolve,
         )
+        self._network = CheckedNetwork(network or httpcore.SyncBackend(), addresses, self._left)
         self._client = httpx.Client(
             transport=_Transport(self._network),
             headers={
@@ -111,7 +105,7 @@ class Client:
         if time.monotonic() >= self.deadline:
             raise self._late(shown(url))
         try:
-            self._network.addresses(address.host, address.port or _PORTS[address.scheme])
+            self._network.checked(address.host, address.port or _PORTS[address.scheme])
         except httpcore.ConnectError as error:
             raise _unreachable(shown(url), error) from error
 
@@ -163,76 +157,6 @@ class _Transport(httpx.HTTPTransport):
             response.stream.close()
             response.stream = httpx.ByteStream(b"")
         return response
-
-
-@dataclass(frozen=True)
-class _CheckedNetwork(httpcore.NetworkBackend):
-    """Connects to the IP addresses that were checked, and to nothing else."""
-
-    inner: httpcore.NetworkBackend
-    allow_private: bool
-    ports: tuple[int, ...]
-    resolve: Resolve
-    left: Callable[[float | None], float]
-
-    def addresses(self, host: str, port: int) -> list[str]:
-        """Raises AddressError, httpcore.ConnectError."""
-        try:
-            return reachable(
-                host,
-                port,
-                allow_private=self.allow_private,
-                ports=self.ports,
-                resolve=self.resolve,
-            )
-        except OSError as error:
-            raise httpcore.ConnectError(f"{host}: {error.strerror or error}") from error
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
-        failed: Exception = httpcore.ConnectError(f"{host} has no address")
-        for ip in self.addresses(host, port):
-            try:
-                stream = self.inner.connect_tcp(
-                    ip, port, self.left(timeout), local_address, socket_options
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failed = error
-            else:
-                return _Stream(stream, self.left)
-        raise failed
-
-
-@dataclass(frozen=True)
-class _Stream(httpcore.NetworkStream):
-    """A connection whose every step ends by the deadline: headers that drip in too."""
-
-    inner: httpcore.NetworkStream
-    left: Callable[[float | None], float]
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self.inner.read(max_bytes, self.left(timeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self.inner.write(buffer, self.left(timeout))
-
-    def start_tls(
-        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        inner = self.inner.start_tls(ssl_context, server_hostname, self.left(timeout))
-        return _Stream(inner, self.left)
-
-    def close(self) -> None:
-        self.inner.close()
-
-    def get_extra_info(self, info: str) -> Any:
-        return self.inner.get_extra_info(info)
 
 
 def _without_secrets(record: logging.LogRecord) -> bool:

@@ -2,17 +2,21 @@
 
 import importlib
 import importlib.util
+import logging
 import os
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from videoespresso.errors import SettingsError
 from videoespresso.models.client.errors import key_variable, model_errors, redact
-from videoespresso.models.client.http import client
+from videoespresso.models.client.http import bound, client
 from videoespresso.models.plugins import PROVIDERS, plugin
 from videoespresso.models.specs import ModelSpec, is_private, openai_base_url
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
+
+log = logging.getLogger(__name__)
 
 TIMEOUT_S = 120.0
 MAX_TOKENS = 1024
@@ -207,7 +211,31 @@ def _by_langchain(
             f"{spec}: {first}",
             hint=f"Check the provider's name; keys go into {key_variable(spec.provider)}.",
         ) from None
+    if spec.provider in _HTTP_CLIENTS:
+        _hold(model, spec.provider, package)
     return cast("BaseChatModel", model)
+
+
+_HTTP_CLIENTS = {
+    "anthropic": "_client._client",
+    "google_genai": "client._api_client._httpx_client",
+    "ollama": "_client._client",
+}
+"""Where LangChain's classes keep the HTTP client that they make, and that cannot be given to them
+(Ollama's and Google's arguments replace its proxies or leave redirects on; Anthropic's takes
+none)."""
+
+
+def _hold(model: object, provider: str, package: str) -> None:
+    """Gives the model's HTTP client our limits: redirects, size, time, metadata services."""
+    try:
+        bound(attrgetter(_HTTP_CLIENTS[provider])(model))
+    except AttributeError:
+        log.warning(
+            "this release of %s keeps its HTTP client elsewhere: redirects and the size of replies "
+            "are its own affair; an older release is held to our limits",
+            package,
+        )
 
 
 def missing_key(spec: ModelSpec) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from videoespresso.errors import ModelError, SettingsError
 from videoespresso.models.chat import openai_key
 from videoespresso.models.client.errors import redact
+from videoespresso.models.client.http import UnwantedError, client
 from videoespresso.models.onnx.files import export_files
 from videoespresso.models.profiles import Role
 from videoespresso.models.specs import ModelSpec, is_local, openai_base_url
@@ -141,7 +142,10 @@ def _get(url: str, field: str, headers: dict[str, str]) -> list[dict[str, Any]]:
     import httpx  # noqa: PLC0415 - only for this
 
     try:
-        reply = httpx.get(url, headers=headers, timeout=httpx.Timeout(ASKED_S, connect=CONNECT_S))
+        timeout = httpx.Timeout(ASKED_S, connect=CONNECT_S)
+        reply = client(ASKED_S).get(url, headers=headers, timeout=timeout)
+    except UnwantedError as error:
+        raise SettingsError(f"{url}: {redact(str(error))}", hint=error.hint) from None
     except httpx.HTTPError as error:
         raise _closed(url) from error
     if reply.status_code in (401, 403):

@@ -9,12 +9,14 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from videoespresso.errors import ModelError
 from videoespresso.models.chat import chat_model
 from videoespresso.models.client.errors import model_errors
+from videoespresso.models.client.http import files
 from videoespresso.models.specs import ModelSpec
 
 if TYPE_CHECKING:
@@ -151,10 +153,10 @@ class BatchApi:
 
     def lines(self, file_id: str) -> Iterator[str]:
         """A file's lines, one at a time: it may have 200 MB."""
-        with (
-            model_errors(self.spec),
-            self._client.files.with_streaming_response.content(file_id) as response,
-        ):
+        with model_errors(self.spec), ExitStack() as stack:
+            with files(MOST_BYTES):
+                content = self._client.files.with_streaming_response.content(file_id)
+                response = stack.enter_context(content)
             yield from response.iter_lines()
 
     def delete(self, file_id: str) -> bool:

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from videoespresso.errors import ModelError, ModelOutputError, VideoEspressoError
-from videoespresso.models.client.http import ReplyTooLargeError
+from videoespresso.models.client.http import UnwantedError
 from videoespresso.models.specs import ModelSpec
 
 
@@ -101,7 +101,7 @@ def model_errors(spec: ModelSpec) -> Iterator[None]:
 
 def convert(error: Exception, spec: ModelSpec) -> ModelError:
     """The ModelError for what an SDK raised; nothing is imported to recognise its class."""
-    text = " ".join(redact(str(error)).split())[:LONGEST] or type(error).__name__
+    text = _short(error) or type(error).__name__
     name = type(error).__name__
     status = _status(error)
     kinds = {cls.__name__ for cls in type(error).__mro__}
@@ -121,15 +121,8 @@ def convert(error: Exception, spec: ModelSpec) -> ModelError:
             f"{spec} refused what the request holds: HTTP {status}: {text}",
             hint="Ask otherwise, leave the frame out, or choose another model.",
         )
-    if too_large := next((e for e in _chain(error) if isinstance(e, ReplyTooLargeError)), None):
-        return ModelError(
-            f"{spec}: {too_large}", hint="Check that the base URL belongs to a chat server."
-        )
-    if 300 <= (getattr(error, "status_code", None) or 0) < 400:
-        return ModelError(
-            f"{spec} answered with a redirect, which is not followed: {text}",
-            hint="Give the address it leads to in the spec, if you trust it with frames and key.",
-        )
+    if unwanted := next((e for e in _chain(error) if isinstance(e, UnwantedError)), None):
+        return ModelError(f"{spec}: {_short(unwanted)}", hint=unwanted.hint)
     if status is not None:
         return _from_status(error, spec, status, text)
     if isinstance(error, TimeoutError | ConnectionError) or any(
@@ -149,6 +142,11 @@ def convert(error: Exception, spec: ModelSpec) -> ModelError:
         # LangChain's word on its own errors; the SDK's for an error inside a stream
         retryable=bool(getattr(error, "is_retryable", name == "APIError")),
     )
+
+
+def _short(error: Exception) -> str:
+    """Its words in one line without keys."""
+    return " ".join(redact(str(error)).split())[:LONGEST]
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,27 +1,46 @@
-"""The HTTP client of model servers: no redirects, no endless replies, no call without an end."""
+"""The HTTP clients of model servers: no redirects, no endless replies, no call without an end, and
+nothing for a cloud's metadata service.
 
+`client` makes one; `bound` gives the same limits to one that an SDK has made, of httpx or of
+httpx 2, which has the same classes under another name.
+"""
+
+import sys
 import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import cache, lru_cache
+from types import ModuleType
+from typing import Any, TypeVar
 
 import httpx
 
+from videoespresso.models.client.network import CheckedNetwork, resolved
 from videoespresso.models.metadata_hosts import is_metadata
+
+C = TypeVar("C")
 
 LARGEST_REPLY = 32 * 1024 * 1024
 """Bytes of one reply, unpacked. 1,024 tokens are some kB."""
 PIECE = 1 << 20
 """Bytes that are unpacked at a time."""
+_SOON_S = 0.001
+"""A step that begins when the time is over gets this much, so that it ends as one that is late."""
 
 _ENDS: ContextVar[float | None] = ContextVar("ends", default=None)
 """When the call under way must be over, by the monotonic clock."""
+_LARGEST: ContextVar[int | None] = ContextVar("largest", default=None)
+"""Bytes of the replies that are asked for now, where they are files."""
 
 
-class ReplyTooLargeError(httpx.DecodingError):
-    """A server sends more than any reply can be."""
+class UnwantedError(Exception):
+    """A server does what no model server has to do; asked again it would do the same."""
+
+    def __init__(self, text: str, hint: str) -> None:
+        super().__init__(text)
+        self.hint = hint
 
 
 @contextmanager
@@ -34,61 +53,145 @@ def within(seconds: float | None) -> Iterator[None]:
         _ENDS.reset(token)
 
 
+@contextmanager
+def files(largest: int) -> Iterator[None]:
+    """Replies that are asked for in this block are files of that many bytes at most."""
+    token = _LARGEST.set(largest)
+    try:
+        yield
+    finally:
+        _LARGEST.reset(token)
+
+
 @lru_cache
 def client(timeout_s: float) -> httpx.Client:
     """One for all models with that timeout, so that they share connections.
 
-    timeout_s: how long a call may take in all, and the server be silent. A redirect is an answer
-    like any other, and an error: the key and the frames were meant for the address that was given.
+    timeout_s: how long a call may take in all, and the server be silent.
     """
-    return httpx.Client(
-        timeout=timeout_s,
-        follow_redirects=False,
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
-        event_hooks={"request": [_hurry], "response": [_bound]},
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=32)
+    return bound(httpx.Client(timeout=timeout_s, limits=limits))
+
+
+def bound(made: C) -> C:
+    """The same client of httpx or httpx 2, held to the limits of this file. May be called twice.
+
+    A redirect is an error: the key and the frames were meant for the address that was given. The
+    network is checked below the client's own transports, so that its proxies and certificates stay.
+    Raises AttributeError for what is no such client.
+    """
+    given: Any = made
+    given.follow_redirects = False
+    hooks = given.event_hooks
+    if _hurry not in hooks["request"]:
+        given.event_hooks = {
+            "request": [*hooks["request"], _hurry],
+            "response": [_bound, *hooks["response"]],
+        }
+    for transport in (given._transport, *given._mounts.values()):
+        pool = getattr(transport, "_pool", None)  # None: a host without a proxy, or a test's own
+        if pool is not None and not isinstance(pool._network_backend, CheckedNetwork):
+            pool._network_backend = CheckedNetwork(pool._network_backend, _addresses, _now)
+    return made
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    """Where to connect: the address counts, and not the name that leads to it."""
+    found = resolved(host, port)
+    if any(map(is_metadata, found)):
+        raise _metadata(host)
+    return found
+
+
+def _metadata(host: str) -> UnwantedError:
+    return UnwantedError(
+        f"{host} is where a cloud hands out this machine's keys, and no model server",
+        "Check the address.",
     )
+
+
+class _Wait(float):
+    """Seconds that a step may take, and when the whole call must be over."""
+
+    ends: float
+
+    @classmethod
+    def until(cls, ends: float, seconds: float) -> "_Wait":
+        """That many seconds, and never past `ends` on the monotonic clock."""
+        made = cls(seconds)
+        made.ends = ends
+        return made
+
+
+def _now(timeout: float | None) -> float | None:
+    """What a step may take now: the requests of a connection have ends of their own."""
+    if not isinstance(timeout, _Wait):
+        return timeout
+    return max(_SOON_S, min(timeout, timeout.ends - time.monotonic()))
 
 
 def _left(timeout: float | None) -> float | None:
     ends = _ENDS.get()
-    left = None if ends is None else max(0.001, ends - time.monotonic())
+    left = None if ends is None else max(_SOON_S, ends - time.monotonic())
     return min((s for s in (left, timeout) if s is not None), default=None)
 
 
-def _hurry(request: httpx.Request) -> None:
-    """No wait is longer than what is left of the call; a cloud's metadata service is never sent
-    anything."""
+def _hurry(request: Any) -> None:
+    """No wait is longer than what is left of the call, and a small reply is not to be packed into
+    nothing. A metadata service is refused by its name too, which a proxy would look up."""
     if is_metadata(request.url.host):
-        raise httpx.UnsupportedProtocol(
-            f"{request.url.host} is a cloud's metadata service", request=request
-        )
-    request.headers["Accept-Encoding"] = "identity"  # a small reply may be packed into nothing
+        raise _metadata(request.url.host)
+    request.headers["Accept-Encoding"] = "identity"
     waits = request.extensions.get("timeout", {})
-    request.extensions["timeout"] = {name: _left(waits.get(name)) for name in waits}
-    request.extensions["ends"] = time.monotonic() + (_left(waits.get("read")) or float("inf"))
+    ends = time.monotonic() + (_left(waits.get("read")) or float("inf"))
+    request.extensions["timeout"] = {
+        name: None if (left := _left(seconds)) is None else _Wait.until(ends, left)
+        for name, seconds in waits.items()
+    }
+    request.extensions["ends"] = ends
+    request.extensions["largest"] = _LARGEST.get() or LARGEST_REPLY
 
 
-def _bound(response: httpx.Response) -> None:
+def _bound(response: Any) -> None:
     """A server may pack its reply though that was not asked for; it is unpacked here, where its
     size is counted."""
-    assert isinstance(response.stream, httpx.SyncByteStream)
-    stream, packed = response.stream, response.headers.get("content-encoding", "").strip().lower()
+    lib, request, stream = _library(response), response.request, response.stream
+    if response.has_redirect_location:
+        where = response.headers.get("location", "")[:200]
+        raise UnwantedError(
+            f"it answers with a redirect (HTTP {response.status_code}), which is not followed, to "
+            f"{where}",
+            "Give the address it leads to in the spec, if you trust it with frames and key.",
+        )
+    packed = response.headers.get("content-encoding", "").strip().lower()
     if packed in ("gzip", "x-gzip", "deflate"):
-        stream = _Unpacked(stream, response.request)
+        stream = _kind(_Unpacked, lib)(stream, request, lib)
         del response.headers["content-encoding"]
     elif packed not in ("", "identity"):
-        raise httpx.DecodingError(
-            f"the reply is packed ({packed[:20]}), which was not asked for",
-            request=response.request,
+        raise lib.DecodingError(
+            f"the reply is packed ({packed[:20]}), which was not asked for", request=request
         )
-    response.stream = _Bounded(stream, response.request)
+    response.stream = _kind(_Bounded, lib)(stream, request, lib)
 
 
-class _Unpacked(httpx.SyncByteStream):
-    """The bytes of a packed reply, a piece at a time."""
+def _library(thing: object) -> ModuleType:
+    """httpx or httpx 2."""
+    return sys.modules[type(thing).__module__.partition(".")[0]]
 
-    def __init__(self, stream: httpx.SyncByteStream, request: httpx.Request) -> None:
-        self._stream, self._request = stream, request
+
+class _Bytes:
+    """A reply's bytes."""
+
+    def __init__(self, stream: Any, request: Any, lib: ModuleType) -> None:
+        self._stream, self._request, self._lib = stream, request, lib
+
+    def close(self) -> None:
+        """Ends the reply, read or not."""
+        self._stream.close()
+
+
+class _Unpacked(_Bytes):
+    """Those of a packed reply, a piece at a time."""
 
     def __iter__(self) -> Iterator[bytes]:
         unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, whichever it is
@@ -99,29 +202,28 @@ class _Unpacked(httpx.SyncByteStream):
                     chunk = unpacker.unconsumed_tail
             yield unpacker.flush()
         except zlib.error as error:
-            raise httpx.DecodingError(str(error), request=self._request) from error
-
-    def close(self) -> None:
-        self._stream.close()
+            raise self._lib.DecodingError(str(error), request=self._request) from error
 
 
-class _Bounded(httpx.SyncByteStream):
-    """A reply's bytes, as long as they are few enough and come in time."""
-
-    def __init__(self, stream: httpx.SyncByteStream, request: httpx.Request) -> None:
-        self._stream, self._request = stream, request
+class _Bounded(_Bytes):
+    """As long as they are few enough and come in time."""
 
     def __iter__(self) -> Iterator[bytes]:
         size, ends = 0, self._request.extensions["ends"]
+        largest = self._request.extensions["largest"]
         for chunk in self._stream:
             size += len(chunk)
-            if size > LARGEST_REPLY:
-                raise ReplyTooLargeError(
-                    f"the reply is larger than {LARGEST_REPLY >> 20} MB", request=self._request
+            if size > largest:
+                raise UnwantedError(
+                    f"the reply is larger than {largest >> 20} MB",
+                    "Check that the base URL belongs to a chat server.",
                 )
             if time.monotonic() > ends:
-                raise httpx.ReadTimeout("the reply did not end in time", request=self._request)
+                raise self._lib.ReadTimeout("the reply did not end in time", request=self._request)
             yield chunk
 
-    def close(self) -> None:
-        self._stream.close()
+
+@cache
+def _kind(kind: type[_Bytes], lib: ModuleType) -> Any:
+    """The class as the library's client wants it."""
+    return type(kind.__name__, (kind, lib.SyncByteStream), {})
