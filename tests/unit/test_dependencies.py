@@ -8,6 +8,7 @@ from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -71,6 +72,11 @@ def distribution(module: str) -> str:
     return NAMES.get(module, normal(installed[0]))
 
 
+CONSTRAINTS = [
+    line for line in (ROOT / "constraints.txt").read_text().splitlines() if line[0] != "#"
+]
+
+
 @pytest.mark.parametrize(("module", "files"), imports().items(), ids=list(imports()))
 def test_every_import_is_declared(module: str, files: set[str]) -> None:
     if module in OTHERS:
@@ -90,8 +96,24 @@ def test_every_core_requirement_is_imported() -> None:
 
 
 def test_constraints_hold_the_core() -> None:
-    held = names(
-        [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line[0] != "#"]
-    )
+    held = names(CONSTRAINTS)
     assert CORE - held == set()
     assert not held & {"torch", "torchvision", "transformers", "ultralytics"}
+
+
+def test_the_lock_has_hashes_and_the_versions_of_the_constraints() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    assert "://" not in text, "no machine's own index"
+    locked: dict[str, Requirement] = {}
+    for block in text.replace(" \\\n    ", " ").splitlines():
+        if block.startswith("#"):
+            continue
+        requirement, *hashes = block.split(" --hash=")
+        assert hashes, block
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", found) for found in hashes), block
+        found = Requirement(requirement)
+        locked[normal(found.name)] = found
+    pinned = {normal(r.name): r.specifier for r in map(Requirement, CONSTRAINTS)}
+    assert CORE - set(locked) == set()
+    others = [name for name, found in locked.items() if pinned.get(name) != found.specifier]
+    assert all(locked[name].marker for name in others), "what only other platforms need"
