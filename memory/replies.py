@@ -68,6 +68,14 @@ class ReplyStats(Record):
     by_spec: dict[str, int]
 
 
+class Inability(Record):
+    """What a model on a server was seen not to take, and when (seconds since 1970)."""
+
+    spec: str
+    ability: str
+    seen: float
+
+
 def reply_key(request: Mapping[str, Any]) -> str:
     """sha256 of everything a reply depends on, as canonical JSON; images come as pixel shas."""
     text = json.dumps({"format": FORMAT, **request}, sort_keys=True, ensure_ascii=False)
@@ -179,6 +187,20 @@ class ReplyCache:
             ).fetchall()
         return frozenset(row[0] for row in rows)
 
+    def all_inabilities(self) -> tuple[Inability, ...]:
+        """Those of every model that are believed now, by model."""
+        with self._connect() as db:
+            rows = db.execute(
+                "SELECT spec, ability, seen FROM inabilities WHERE seen > ? ORDER BY spec, seen",
+                (time.time() - REMEMBER_S,),
+            ).fetchall()
+        return tuple(Inability(spec=s, ability=a, seen=seen) for s, a, seen in rows)
+
+    def forget_inabilities(self) -> int:
+        """After which every server is asked for everything again; how many there were."""
+        with self._connect() as db:
+            return int(db.execute("DELETE FROM inabilities").rowcount)
+
     def remember_inability(self, spec: str, ability: str) -> None:
         """Notes that the model cannot do something, e.g. "json_schema"."""
         with self._connect() as db:
@@ -201,7 +223,7 @@ class ReplyCache:
         """Forgets everything; returns how many replies there were."""
         with self._connect() as db:
             count = int(db.execute("DELETE FROM replies").rowcount)
-            db.execute("DELETE FROM inabilities")
+        self.forget_inabilities()
         return count
 
     @contextmanager

@@ -63,13 +63,16 @@ def clear(
     chats: Annotated[
         bool, typer.Option("--chats", help="What was asked and answered in chats.")
     ] = False,
+    learned: Annotated[
+        bool, typer.Option("--learned", help="What model servers were seen not to take.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Clear what is kept. Without a choice: frames and captions, never what was paid, said or
     fetched."""
     from videoespresso.memory.downloads import Downloads
 
-    if not (frames or captions or replies or downloads or chats):
+    if not (frames or captions or replies or downloads or chats or learned):
         frames = captions = True
     chosen = {
         "frames": frames,
@@ -77,13 +80,14 @@ def clear(
         "replies": replies,
         "downloads": downloads,
         "chats": chats,
+        "what was learned of servers": learned,
     }
     names = " and ".join(name for name, on in chosen.items() if on)
     folder = Settings.load().cache_dir
     if not yes and not typer.confirm(f"Clear {names} in {folder}?", err=True):
         err().print("nothing cleared")
         raise typer.Exit(Exit.ANSWERED)
-    _clear(folder, frames=frames, captions=captions, replies=replies)
+    _clear(folder, frames=frames, captions=captions, replies=replies, learned=learned)
     if downloads:
         Downloads(folder / "downloads").clear()
     if chats:
@@ -91,7 +95,7 @@ def clear(
     out().print(f"cleared {names}")
 
 
-def _clear(folder: Path, *, frames: bool, captions: bool, replies: bool) -> None:
+def _clear(folder: Path, *, frames: bool, captions: bool, replies: bool, learned: bool) -> None:
     from videoespresso.memory.captions import CaptionMemory
     from videoespresso.memory.frames import FrameStore
     from videoespresso.memory.replies import ReplyCache
@@ -105,6 +109,8 @@ def _clear(folder: Path, *, frames: bool, captions: bool, replies: bool) -> None
             memory.forget(video_id)
     if replies:
         ReplyCache(folder / "replies.sqlite").clear()
+    if learned:
+        ReplyCache(folder / "replies.sqlite").forget_inabilities()
 
 
 def _clear_chats(folder: Path) -> None:

@@ -3,7 +3,9 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
+from datetime import datetime
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,6 +69,7 @@ def checks(settings: Settings) -> Iterator[Check]:
         for backend in backends():
             yield attempt(backend, partial(_decode, video, backend))
     yield attempt("pack", _pack)
+    yield from _remembered(settings.cache_dir / "replies.sqlite")
     yield from _torchvision()
     budget = Budget.of(settings)
     yield from _announced(settings)
@@ -81,6 +84,31 @@ def _torchvision() -> "Iterator[Check]":
     if fault := torchvision_fault():
         hint = "Install torch and torchvision together: pip install -U torch torchvision"
         yield Check("torchvision", False, fault, hint)
+
+
+def _remembered(file: Path) -> Iterator[Check]:
+    """What is left out of requests, by server and model, because it was refused; nothing where
+    nothing was."""
+    from videoespresso.memory.replies import REMEMBER_S, ReplyCache
+    from videoespresso.models.client.errors import redact
+    from videoespresso.models.client.inabilities import shown
+
+    if not file.exists():
+        return
+    try:
+        found = ReplyCache(file).all_inabilities()
+    except MemoryStoreError as error:
+        yield Check("learned", False, str(error), error.hint)
+        return
+    for spec, group in groupby(found, key=lambda one: one.spec):
+        seen = ", ".join(f"{shown(one.ability)} ({_day(one.seen)})" for one in group)
+        days = f"{REMEMBER_S / 86_400:.0f} days"
+        hint = f"Believed for {days}; after an upgrade: videoespresso cache clear --learned"
+        yield Check("learned", True, f"{redact(spec)} does not take {seen}", hint)
+
+
+def _day(seen: float) -> str:
+    return datetime.fromtimestamp(seen).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def _seeing(settings: Settings) -> "list[ModelSpec]":

@@ -23,7 +23,7 @@ from videoespresso.models.chat import NO_KEY, openai_key
 from videoespresso.models.client.errors import model_errors, redact
 from videoespresso.models.client.http import client
 from videoespresso.models.plugins import EMBEDDERS, plugin
-from videoespresso.models.specs import ModelSpec, is_private, openai_base_url, server_mark
+from videoespresso.models.specs import ModelSpec, is_private, openai_base_url, server_name
 
 DEFAULT = "wordllama"
 _KNOWN = (
@@ -192,8 +192,7 @@ class OpenAIEmbedder(_Embedder):
     def __init__(self, spec: ModelSpec, *, timeout_s: float = 60.0) -> None:
         self.spec, self._timeout_s = spec, timeout_s
         self._url = spec.base_url or openai_base_url()
-        mark = server_mark(spec, self._url)
-        self.name = f"{spec} (server {mark})" if mark else str(spec)
+        self.name = server_name(spec, self._url)
         url = self._url or ""
         own = openai_key(url, keyless=spec.keyless)
         self._key = own or (NO_KEY if is_private(url) else "")

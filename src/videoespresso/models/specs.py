@@ -151,6 +151,12 @@ def server_mark(spec: ModelSpec, url: str | None) -> str:
     return hashlib.sha256(address.encode()).hexdigest()[:12]
 
 
+def server_name(spec: ModelSpec, url: str | None) -> str:
+    """The spec, and which server it leads to where it does not say so itself."""
+    mark = server_mark(spec, url)
+    return f"{spec} (server {mark})" if mark else str(spec)
+
+
 def _check_options(spec: ModelSpec) -> None:
     """Raises SettingsError for an option that there is not, or a value that it cannot have."""
     known = OPTIONS.get(spec.provider, {})

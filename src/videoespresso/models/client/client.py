@@ -35,7 +35,7 @@ from videoespresso.models.client.structured_output import (
 )
 from videoespresso.models.client.usage import UsageEntry, UsageLog
 from videoespresso.models.profiles import sheet_size, takes_one_image
-from videoespresso.models.specs import ModelSpec, server_mark
+from videoespresso.models.specs import ModelSpec, server_mark, server_name
 from videoespresso.types import Usage
 
 T = TypeVar("T", bound=BaseModel)
@@ -261,14 +261,19 @@ class ModelClient:
 
     # ---- what the model cannot do
 
+    @property
+    def _server(self) -> str:
+        """Whose inabilities are remembered: the same model may be served twice."""
+        return server_name(self.spec, getattr(self.model, "openai_api_base", None))
+
     def _inabilities(self) -> set[str]:
-        """What this client saw, and what is remembered of its model."""
+        """What this client saw, and what is remembered of its model on that server."""
         known = set(self._unable)
         if self.replies is not None:
-            known |= self.replies.inabilities(self._model_name)
+            known |= self.replies.inabilities(self._server)
         return known
 
     def _note_unable(self, what: str) -> None:
         self._unable.add(what)
         if self.replies is not None:
-            self.replies.remember_inability(self._model_name, what)
+            self.replies.remember_inability(self._server, what)

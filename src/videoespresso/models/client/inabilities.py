@@ -21,6 +21,20 @@ _REFUSALS = {
 }
 
 
+_SHOWN = {
+    "json_schema": "replies by JSON schema",
+    "tool": "replies as a tool call",
+    "calls": "tools",
+    "system": "system messages",
+}
+"""Abilities for people, where their names are ours."""
+
+
+def shown(ability: str) -> str:
+    """What a server does not take, for people."""
+    return _SHOWN.get(ability, ability)
+
+
 class OneImageError(UnsupportedError):
     """The server takes one image a request."""
 
