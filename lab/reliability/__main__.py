@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lab.reliability import faults, page, settings_files, suites, videos
+from lab.reliability import dialects, faults, page, settings_files, suites, videos
 from videoespresso.evaluation import results
 
 Json = dict[str, Any]
@@ -18,7 +18,7 @@ Part = Callable[[Path, int, set[str]], Iterator[Json]]
 PARTS: dict[str, tuple[Part, int, str]] = {
     "settings": (settings_files.trials, 1000, "hostile settings files, at most"),
     "faults": (faults.trials, 1000, "server faults, at most"),
-    "dialects": (suites.dialects, 1, "dialects of servers; 0 for none"),
+    "dialects": (dialects.trials, 1000, "dialects through every role, at most"),
     "planted": (suites.planted, 1, "planted instructions; 0 for none"),
     "kills": (suites.kills, 200, "kills of dataset build: 200, or 20 if fewer"),
     "kills_ask": (suites.kills_ask, 180, "kills of ask, ask-many and chat together"),

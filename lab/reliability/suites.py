@@ -41,12 +41,6 @@ def kills_ask(out: Path, count: int, known: set[str]) -> Iterator[Json]:
         yield from _cases("kills_ask", out, known, [ASK], n, TEST_ASK_KILLS=str(n))
 
 
-def dialects(out: Path, count: int, known: set[str]) -> Iterator[Json]:
-    """Every dialect through every role's schema, and servers that lack something."""
-    if count:
-        yield from _cases("dialects", out, known, ["tests/unit/test_dialects.py"])
-
-
 def planted(out: Path, count: int, known: set[str]) -> Iterator[Json]:
     """Planted instructions, with a model that obeys whatever stands outside the data."""
     if count:

@@ -5,13 +5,13 @@ be what it makes of the plain reply, and what a server cannot take is left out f
 """
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from PIL import Image
 from pydantic import BaseModel
 from tests.helpers import chat_server as fake
+from tests.helpers.dialects import ROLES, SAID, THOUGHT, WRITTEN, spoken
 from tests.helpers.server_agent import agent
 
 from videoespresso.agents.base import Agent, Prompt, Turn
@@ -27,8 +27,6 @@ from videoespresso.models.client.reading import read
 PROMPT = Prompt("captioner", "You are helpful.", "0" * 64)
 ASKED = (Turn("user", ("What is there?",)),)
 CAPTION = "A white bar stands at place 7."
-THOUGHT = 'A draft: {"steps": []} or ```json\n{"carried": false}\n```. Let me see.'
-DRAFT = '{"steps": [}'
 
 GOOD: dict[type[BaseModel], Any] = {
     Selection: {"core": [{"why": "the start", "frame": 1}, {"why": "the end", "frame": 3}]},
@@ -42,52 +40,22 @@ GOOD: dict[type[BaseModel], Any] = {
     Verdict: {"carried": True, "missing": ""},
 }
 
-SAID: dict[str, Callable[[str], str]] = {
-    "plain": lambda t: t,
-    "think": lambda t: f"<think>\n{THOUGHT}\n</think>\n\n{t}",
-    "think without its opening": lambda t: f"{THOUGHT}\n</think>\n\n{t}",
-    "magistral": lambda t: f"[THINK]{THOUGHT}[/THINK]{t}",
-    "kimi": lambda t: f"◁think▷{THOUGHT}◁/think▷{t}",
-    "glm box": lambda t: f"<|begin_of_box|>{t}<|end_of_box|>",
-    "harmony": lambda t: (
-        f"<|channel|>analysis<|message|>{THOUGHT}<|end|>"
-        f"<|start|>assistant<|channel|>final<|message|>{t}"
-    ),
-    "end of turn": lambda t: f"{t}<|im_end|>",
-}
-"""Of words and of JSON alike."""
 
-WRITTEN: dict[str, Callable[[Any], str]] = {
-    "fence": lambda g: f"Sure! Here:\n```json\n{json.dumps(g)}\n```\nAnything else?",
-    "two fences": lambda g: f"Draft:\n```json\n{DRAFT}\n```\nNow:\n```\n{json.dumps(g)}\n```",
-    "wrapped": lambda g: json.dumps({"result": {"data": g}}),
-    "called in text": lambda g: (
-        f"<tool_call>{json.dumps({'name': 'f', 'arguments': g})}</tool_call>"
-    ),
-    "python": repr,
-}
-"""Of JSON only."""
-
-
-@pytest.mark.parametrize("schema", GOOD, ids=lambda s: s.__name__)
-@pytest.mark.parametrize("dialect", [*SAID, *WRITTEN])
-def test_a_typed_reply_is_read_in_every_dialect(schema: type[BaseModel], dialect: str) -> None:
-    good = GOOD[schema]
-    text = SAID[dialect](json.dumps(good)) if dialect in SAID else WRITTEN[dialect](good)
-    with fake.Server([fake.say(text)]) as server:
+@pytest.mark.parametrize("name", ROLES)
+def test_a_role_reads_its_reply_in_every_dialect(name: str) -> None:
+    call, good = ROLES[name]
+    said = {dialect: spoken(dialect, good) for dialect in (*SAID, *WRITTEN)}
+    script = [behave for behave in said.values() if behave is not None]
+    with fake.Server(script) as server:
         asker = agent(server)
-        assert asker.typed(PROMPT, ASKED, schema).value == schema.model_validate(good)
-        assert len(server.requests) == 1
-
-
-@pytest.mark.parametrize("dialect", SAID)
-def test_words_come_without_thoughts_and_markers(dialect: str) -> None:
-    with fake.Server([fake.say(SAID[dialect](CAPTION))]) as server:
-        assert agent(server).text(PROMPT, ASKED).value == CAPTION
+        plain = call(asker)
+        for dialect in list(said)[1 : len(script)]:
+            assert call(asker) == plain, dialect
+        assert len(server.requests) == len(script)
 
 
 def test_words_that_only_look_like_markers_stay() -> None:
-    text = "a sign that says <STOP> and 3 < 4"
+    text = "a sign that says <STOP> or [EXIT], and 3 < 4"
     with fake.Server([fake.say(text)]) as server:
         assert agent(server).text(PROMPT, ASKED).value == text
 
@@ -132,6 +100,7 @@ STEPS = GOOD[Evidence]["steps"]
             {"steps": [{"text": "a", "frame": 1, "items": None}]},
             {"steps": [{"text": "a", "frame": 1}]},
         ),
+        (Evidence, STEPS[:1], {"steps": STEPS[:1]}),
         (Verdict, {"carried": True, "missing": None}, {"carried": True}),
         (Conclusion, {"answered": False, "answer": None}, {"answered": False, "answer": ""}),
         (Conclusion, {"answered": False}, {"answered": False, "answer": ""}),
@@ -162,6 +131,9 @@ def test_read_with_good_will(schema: type[BaseModel], found: Any, wanted: Any) -
         (Evidence, "[" * 100_000),
         (Evidence, '{"steps": ' + "[" * 100_000),
         (Evidence, '{"a":' * 100_000),
+        (Selection, '{"core": [{"frame": %s}]}' % ("9" * 5000)),
+        (Selection, '{"core": [{"frame": 1e400}]}'),
+        (Selection, '{"core": [{"frame": NaN}]}'),
     ],
 )
 def test_what_is_no_reply(schema: type[BaseModel], text: str) -> None:

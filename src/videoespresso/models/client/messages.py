@@ -188,7 +188,8 @@ def model_reply(output: Any, *, calls: bool = False) -> ModelReply:
     if calls:
         text = _called(message).model_dump_json()
     elif message.tool_calls:
-        text = json.dumps(message.tool_calls[0]["args"], ensure_ascii=False)
+        args = [call["args"] for call in message.tool_calls]  # one was wanted; some have nothing
+        text = json.dumps(next(filter(None, args), {}), ensure_ascii=False)
     elif message.invalid_tool_calls:
         text = message.invalid_tool_calls[0].get("args") or text
     about = message.response_metadata
@@ -228,7 +229,7 @@ def _called(message: AIMessage) -> Called:
         )
         for n, broken in enumerate(message.invalid_tool_calls)
     ]
-    return Called(text=spoken(str(message.text)), calls=calls)
+    return Called(text=spoken(str(message.text)).strip(), calls=calls)
 
 
 # ---- images

@@ -21,17 +21,28 @@ from pydantic.fields import FieldInfo
 T = TypeVar("T", bound=BaseModel)
 
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
-_THOUGHT = r"think|thinking|thought|reasoning"
-_THOUGHT_ENDS = re.compile(rf"</(?:{_THOUGHT})>|\[/THINK\]|◁/think▷", re.IGNORECASE)
-_THOUGHT_BEGINS = re.compile(rf"<(?:{_THOUGHT})>|\[THINK\]|◁think▷", re.IGNORECASE)
+_THOUGHT = r"(?:seed:)?(?:think|thinking|thoughts?|reasoning|reflection|scratchpad)"
+_THOUGHT_ENDS = re.compile(
+    rf"</{_THOUGHT}>|\[/THINK\]|◁/think▷|<\|END_THINKING\|>|<\|inner_suffix\|>|<unused95>",
+    re.IGNORECASE,
+)
+_THOUGHT_BEGINS = re.compile(
+    rf"<{_THOUGHT}>|\[THINK\]|◁think▷|<\|START_THINKING\|>|<\|inner_prefix\|>|<unused94>",
+    re.IGNORECASE,
+)
+"""Of DeepSeek, Qwen, GLM and most others; Seed; Magistral; Kimi; Cohere; Apertus; MedGemma."""
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+).*?<\|message\|>", re.DOTALL)
-_MARKER = re.compile(r"<\|[a-z_]+\|>|</?tool_call>|</s>")
-_NUMBER = re.compile(r"[^\d-]*(-?\d+)\D*")
+_MARKER = re.compile(
+    r"<\|[A-Za-z_]+\|>|<｜[A-Za-z▁_]+｜>|</?(?:tool_call|answer)>|</s>|<(?:end|start)_of_turn>"
+    r"|\[/?(?:TOOL_CALLS|INST)\]|^\ufeff"
+)
+_NUMBER = re.compile(r"[^\d-]*(-?\d{1,18})\D*")
+"""No more digits than 64 bits have: Python may refuse to read them, and nothing is numbered so."""
 _FAULTS_SHOWN = 5
 _CUT = "cut: "
 """Begins the note on a reply of which whole items were kept."""
-_WRAPPERS = 3
-"""Objects with one key that are opened, one in the other."""
+_WRAPPERS = 6
+"""Objects with one key, and lists of one object, that are opened, one in the other."""
 _DEEPEST = 200
 """Brackets in one another; the deepest schema here has 5. More is a model that repeats itself."""
 
@@ -42,7 +53,7 @@ def spoken(text: str) -> str:
 
     A reply that is an unfinished thought says nothing: "". One without any mark is left as it is.
     """
-    if "<" not in text and "THINK]" not in text and "think▷" not in text:
+    if not any(sign in text for sign in ("<", "[/", "[T", "◁", "\ufeff")):
         return text
     channels = list(_CHANNEL.finditer(text))
     if channels:
@@ -83,6 +94,8 @@ def _objects(text: str) -> Iterator[Any]:
     """The JSON of the text as it stands, else that of its fences, the last first."""
     for part in (text, *reversed(_FENCE.findall(text))):
         found = _json(part)
+        if isinstance(found, str):  # JSON that was written as a string
+            found = _json(found)
         if isinstance(found, dict | list):
             yield found
 
@@ -183,20 +196,29 @@ def _sound(found: Any) -> Any:
 
 
 def _opened(schema: type[BaseModel], found: Any) -> Any:
-    """What lies in objects of one key (or in a call written as text), or in a bare list."""
-    fields = schema.model_fields.keys()
+    """What lies in objects of one key, in lists of one object, in a call written as text (whose
+    arguments may be a string), or in a bare list."""
+    layers = list(_layers(found))
+    for layer in layers:
+        if isinstance(layer, dict) and layer.keys() & schema.model_fields.keys():
+            return layer
+    whole = next((layer for layer in layers if layer and isinstance(layer, list)), None)
+    lists = [name for name, field in schema.model_fields.items() if _item(field.annotation)]
+    return {lists[0]: whole} if whole and len(lists) == 1 else found
+
+
+def _layers(found: Any) -> Iterator[Any]:
+    """What was found, and what is in it, one in the other."""
     for _ in range(_WRAPPERS):
-        if not isinstance(found, dict) or found.keys() & fields:
-            break
-        inner = [part for part in found.values() if isinstance(part, dict | list)]
-        if len(inner) != 1:
-            break
-        found = inner[0]
-    if found and isinstance(found, list):
-        lists = [name for name, field in schema.model_fields.items() if _item(field.annotation)]
-        if len(lists) == 1:
-            return {lists[0]: found}
-    return found
+        yield found
+        inner = found.values() if isinstance(found, dict) else found
+        if not isinstance(inner, Iterable) or isinstance(inner, str):
+            return
+        parts = [_json(part) if isinstance(part, str) else part for part in inner]
+        parts = [part for part in parts if isinstance(part, dict | list)]
+        if len(parts) != 1:
+            return
+        found = parts[0]
 
 
 def _willing(schema: type[BaseModel], found: Any) -> Any:
