@@ -6,6 +6,8 @@ from collections import Counter
 import pytest
 
 from videoespresso.theatre import make_story
+from videoespresso.theatre.questions import questions
+from videoespresso.theatre.truth import carried, contrary, sentence_truth
 from videoespresso.theatre.truth.language import read
 from videoespresso.theatre.truth.planted import false_pairs, true_pairs
 from videoespresso.theatre.truth.verdict import pair_truth
@@ -101,3 +103,56 @@ def test_planted_pairs_are_what_they_say() -> None:
     for how in ("actor", "order", "object", "mood", "cause"):
         assert found[how, "true"] == 0, how
         assert found[how, "false"] > 10 * found[how, "undecidable"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "verdict", "wrong"),
+    [
+        ("The blue car stops.", "true", ""),
+        ("The blue car is stopping in the street while it is snow.", "true", ""),
+        ("The woman in green can be seen.", "true", ""),
+        ("The green car drives past.", "elsewhere", ""),
+        ("The builder is surprised.", "elsewhere", ""),
+        ("The red car stops.", "contradicted", "actor"),
+        ("The builder stops.", "contradicted", "actor"),
+        ("The woman in green is angry.", "contradicted", "mood"),
+        ("The blue car drives past.", "contradicted", "act"),
+        ("The blue car stops in the park.", "contradicted", "place"),
+        ("The blue car stops in the rain.", "contradicted", "place"),
+        ("The blue car stops because it is polite.", "undecidable", ""),
+        ("The blue car does not stop.", "undecidable", ""),
+        ("The blue car stops before the builder is surprised.", "undecidable", ""),
+        ("Everybody rejoices.", "undecidable", ""),
+        ("The blue car.", "undecidable", ""),
+    ],
+)
+def test_a_sentence_at_an_instant(sentence: str, verdict: str, wrong: str) -> None:
+    assert sentence_truth(STORY, sentence, STORY.phases[3].t0 + 0.1) == (verdict, wrong)
+
+
+def test_captions_and_gold_evidence_are_true_and_their_contraries_are_not() -> None:
+    found: Counter[str] = Counter()
+    for seed in range(1_000_000, 1_000_030):
+        story = make_story(seed)
+        middle = [(p.t0 + p.t1) / 2 for p in story.phases]
+        said = [(p.caption, t) for p, t in zip(story.phases, middle, strict=True)]
+        for question in questions(story, 3):
+            proof = [text for _, text in question.evidence]
+            assert all(carried(text, proof) and not carried(text, ()) for text in proof)
+            said += [(text, middle[phase]) for phase, text in question.evidence]
+        for text, t in said:
+            assert sentence_truth(story, text, t).verdict == "true", text
+            other = contrary(story, text, t)
+            found["with a contrary" if other else "without"] += 1
+            if other:
+                assert sentence_truth(story, other, t).verdict == "contradicted", other
+    assert found["with a contrary"] > 5 * found["without"]
+
+
+def test_a_proof_is_carried_by_what_names_somebody_as_closely() -> None:
+    assert carried("the car stops", ["The red car stops.", "It rains."])
+    assert not carried("the red car stops", ["The car stops."])
+    assert carried("the cook can be seen", ["The cook waves."])
+    assert not carried(
+        "the cook is on the left when the cat sits", ["The cook waves; the cat sits"]
+    )

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from videoespresso.cli.console import one_line, out, say_warning, show_table
+from videoespresso.evaluation.first_fault import STAGES
+from videoespresso.evaluation.summary import PARTS
 from videoespresso.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -24,10 +26,11 @@ def show_summary(found: "Summary") -> None:
     note = f"; {found.note}" if found.note else ""
     out().print(f"{one_line(found.benchmark)}, protocol {found.protocol}{note}\n")
     show_table(
-        "Condition", "n#", "Videos#", "Micro, % (95 %)#", "Macro#", "Over all#", "Unparsed#",
+        "Condition", "n#", "Videos#", "Micro, % (95 %)#", "acc@evidence#", "Macro#", "Over all#",
+        "Unparsed#",
         rows=map(_row, found.conditions),
     )  # fmt: skip
-    for title, part in (("Evidence, % (95 %)", "evidence"), ("A question", "cost")):
+    for part, title in PARTS:
         names = dict.fromkeys(k for c in found.conditions for k in getattr(c, part))
         if names:
             out().print()
@@ -36,6 +39,7 @@ def show_summary(found: "Summary") -> None:
                 *(f"{c.condition}#" for c in found.conditions),
                 rows=((name, *_cells(found.conditions, part, name)) for name in names),
             )
+    _show_truth(found)
     missing = sum(c.missing for c in found.conditions)
     if missing:
         say_warning(f"{missing:,} records are missing: the same command asks the rest")
@@ -46,10 +50,27 @@ def show_summary(found: "Summary") -> None:
     say_detectable(found.conditions)
 
 
+def _show_truth(found: "Summary") -> None:
+    """What the oracles gain, and where wrong answers first went wrong."""
+    if found.oracle_gap:
+        gaps = ((k, f"{gap.n:,}", percent(gap)) for k, gap in found.oracle_gap.items())
+        out().print()
+        show_table("Gained over ours by", "n#", "Points (95 %)#", rows=gaps)
+    known = [c for c in found.conditions if c.faults]
+    if known:
+        out().print()
+        show_table(
+            "First went wrong at",
+            *(f"{c.condition}#" for c in known),
+            rows=((stage, *(str(c.faults[stage]) for c in known)) for stage in STAGES),
+        )
+
+
 def _row(c: "ConditionScores") -> tuple[str, ...]:
     s = c.scores
     unparsed = f"{s.whys.get('unparsed', 0):,}"
-    cells = (percent(s.micro), percent(s.macro), percent(s.over_all))
+    proven = percent(c.evidence.get("acc@evidence"))
+    cells = (percent(s.micro), proven, percent(s.macro), percent(s.over_all))
     return (
         c.condition,
         f"{s.measured:,} of {s.items + c.missing:,}",
@@ -65,7 +86,7 @@ def _cells(conditions: "Sequence[ConditionScores]", part: str, name: str) -> Ite
         if found is None:
             yield "-"
         else:
-            yield found.text() if part == "evidence" else found.amount()
+            yield found.amount() if part == "cost" else found.text()
 
 
 def say_detectable(conditions: "Sequence[ConditionScores]") -> None:

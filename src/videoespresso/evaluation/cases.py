@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from videoespresso.dataset.formats.timestamps import below
 from videoespresso.dataset_record import DatasetItem
@@ -24,7 +24,10 @@ class Truth:
 
     intervals: where the answer is seen. instants: single frames it stands on. scenes: disjoint
     scenes, each of one interval or more, for the selection by itself. sentences: gold evidence,
-    each with its instant. boxes: the true boxes of what the evidence names, at an instant.
+    each with its instant. boxes: the true boxes of what the evidence names, at an instant. read:
+    what sentences with their instants are worth, for a record: "sentences", each (verdict, what is
+    wrong), and "carried", whether each gold sentence is among them. contrary: a sentence, changed
+    so that it contradicts what is seen at an instant.
     """
 
     intervals: tuple[Interval, ...] = ()
@@ -32,6 +35,8 @@ class Truth:
     scenes: tuple[tuple[Interval, ...], ...] = ()
     sentences: tuple[tuple[float, str], ...] = ()
     boxes: Callable[[float], Sequence[Placed]] | None = None
+    read: Callable[[Sequence[tuple[str, float]]], dict[str, list[Any]]] | None = None
+    contrary: Callable[[str, float], str | None] | None = None
 
     @property
     def middles(self) -> tuple[float, ...]:

@@ -15,26 +15,34 @@ from langgraph.types import Command
 
 from videoespresso.agents import reasoner
 from videoespresso.errors import SettingsError, UserError
+from videoespresso.evaluation import first_fault
 from videoespresso.evaluation.cases import Case
 from videoespresso.graphs.ask import MOST_ROUNDS, ask_graph
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.records import candidate_captions, dump, frames_of, shown_to
 from videoespresso.graphs.selection import strategy
 from videoespresso.graphs.watch import watch
-from videoespresso.types import Answer, CoreFrame, EvidenceStep, FrameRef
+from videoespresso.types import Answer, Caption, CoreFrame, EvidenceStep, FrameRef
 
 OURS, BLIND, DIRECT = "ours", "blind", "direct"
 GOLD_FRAMES, GOLD_EVIDENCE, GOLD_SENTENCES = "oracle-frames", "oracle-evidence", "oracle-sentences"
+OWN_SENTENCES, REMOVED, CONTRARY = "own-sentences", "sentence-removed", "sentence-contrary"
 DIRECTLY = {
     BLIND: "no frames, one stage",
     DIRECT: "our core frames, one stage, no evidence",
     GOLD_FRAMES: "the true frames, our evidence",
     GOLD_EVIDENCE: "the true frames and the true sentences",
     GOLD_SENTENCES: "our core frames and the true sentences",
+    OWN_SENTENCES: "our core frames and our sentences, given as those of the next two are",
+    REMOVED: "the same without one sentence",
+    CONTRARY: "the same with one sentence that says the contrary of what is seen",
 }
-AFTER_OURS = (DIRECT, GOLD_SENTENCES)
+AGAIN = (OWN_SENTENCES, REMOVED, CONTRARY)
+"""What the reasoner makes of its own evidence; OWN_SENTENCES is what the others are held against.
+"""
+AFTER_OURS = (DIRECT, GOLD_SENTENCES, *AGAIN)
 """Conditions that are shown the core frames of `ours`, which comes before them."""
-UNCITED = (BLIND, DIRECT, GOLD_EVIDENCE, GOLD_SENTENCES)
+UNCITED = (BLIND, DIRECT, GOLD_EVIDENCE, GOLD_SENTENCES, *AGAIN)
 """Conditions under which the reasoner cites nothing of its own."""
 Json = dict[str, Any]
 
@@ -58,23 +66,23 @@ def check(conditions: Sequence[str]) -> None:
 
 def needs_truth(conditions: Sequence[str]) -> list[str]:
     """Those of the conditions that are given what is true."""
-    return [name for name in conditions if name in (GOLD_FRAMES, GOLD_EVIDENCE, GOLD_SENTENCES)]
+    oracles = (GOLD_FRAMES, GOLD_EVIDENCE, GOLD_SENTENCES, CONTRARY)
+    return [name for name in conditions if name in oracles]
 
 
-def asked(
-    context: Context, case: Case, condition: str, options: Sequence[str], core: Sequence[Json]
-) -> Json:
-    """The part of a record that a condition gives. options: empty for an open question. core: the
-    core frames of `ours`.
+def asked(context: Context, case: Case, condition: str, options: Sequence[str], ours: Json) -> Json:
+    """The part of a record that a condition gives. options: empty for an open question. ours: the
+    record of `ours`, for what is shown its core frames.
 
     Raises VideoError, ModelError; BudgetExceeded where the run's limit is reached.
     """
     if condition == BLIND:
         return _at_once(context, case, options, [], guess=True)
     if condition == DIRECT:
-        return _at_once(context, case, options, [CoreFrame.model_validate(c) for c in core])
+        core = [CoreFrame.model_validate(c) for c in ours["core"]]
+        return _at_once(context, case, options, core)
     if condition in DIRECTLY:
-        answer = _oracle(context, case, condition, options, core)
+        answer = _oracle(context, case, condition, options, ours)
     else:
         select = context.settings.select if condition == OURS else condition
         settings = context.settings.model_copy(update={"select": select})
@@ -84,8 +92,12 @@ def asked(
         answer = _answer(ask_graph().stream(
             given, context=replace(context, settings=settings), stream_mode="updates",
         ))  # fmt: skip
-    return _of(answer) | (
-        {"core": [dump(c) for c in answer.core_frames]} if condition == OURS else {}
+    captions = context.memory.captions(context.memory_key(answer.video.id))
+    lost = {} if condition in UNCITED else {"lost": first_fault.lost(case.truth, answer, captions)}
+    return (
+        _of(answer)
+        | lost
+        | ({"core": [dump(c) for c in answer.core_frames]} if condition == OURS else {})
     )
 
 
@@ -150,34 +162,65 @@ def _at_once(
 
 
 def _oracle(
-    context: Context, case: Case, condition: str, options: Sequence[str], core: Sequence[Json]
+    context: Context, case: Case, condition: str, options: Sequence[str], ours: Json
 ) -> Answer:
     """The graph from its middle on. Raises UserError where the benchmark does not say what is
     true."""
-    truth, path = case.truth, str(case.find())
-    if not truth.middles or (condition != GOLD_FRAMES and not truth.sentences):
+    sentences = () if condition == GOLD_FRAMES else _sentences(case, condition, ours)
+    if condition not in AGAIN and not case.truth.middles:
         raise UserError(f"{case.item.id} has no true evidence, so there is no {condition}")
-    known: Any = watch(context, path, case.item.question)
+    known: Any = watch(context, str(case.find()), case.item.question)
     known |= {"question": case.item.question, "options": list(options), "round": MOST_ROUNDS}
-    if condition == GOLD_SENTENCES:
-        frames = [FrameRef.model_validate(c["frame"]) for c in core]
+    if condition in AFTER_OURS:
+        frames = _ours(known, ours)
         known["core"] = [{"id": f.id, "why": "a core frame of ours"} for f in frames]
     else:
         silent = {c.frame_id for c in candidate_captions(known) if not c.text.strip()}
         frames = [f for f in frames_of(known) if f.id not in silent]
-        gold = {_nearest(frames, t).id for t in truth.middles}
+        gold = {_nearest(frames, t).id for t in case.truth.middles}
         frames = [f for f in frames if f.id in gold]
         known["core"] = [{"id": f.id, "why": "a true one"} for f in frames]
     if condition == GOLD_FRAMES:
         return _from(context, known, "select", "ground")
     steps = [
         EvidenceStep(text=text, frame_id=(f := _nearest(frames, t)).id, time_s=f.time_s)
-        for t, text in truth.sentences
+        for t, text in sentences
     ]
     number = {f.id: k for k, f in enumerate(frames, 1)}
     told = [{"text": s.text, "frame": number[s.frame_id], "items": []} for s in steps]
     known |= {"steps": [dump(s) for s in steps], "evidence_text": json.dumps({"steps": told})}
     return _from(context, known, "evidence", "answer")
+
+
+def _ours(known: Any, ours: Json) -> list[FrameRef]:
+    """The core frames of `ours`, which `known` gets: those of a closer look are not in the film's
+    first look."""
+    core = [CoreFrame.model_validate(c) for c in ours["core"]]
+    seen = {f["id"] for f in known["frames"]}
+    for c in core:
+        if c.frame.id not in seen:
+            told = Caption(frame_id=c.frame.id, time_s=c.frame.time_s, text=c.caption)
+            known["frames"] = [*known["frames"], dump(c.frame)]
+            known["captions"] = [*known.get("captions", ()), dump(told)]
+    return [c.frame for c in core]
+
+
+def _sentences(case: Case, condition: str, ours: Json) -> Sequence[tuple[float, str]]:
+    """The evidence that stage 2 is given, each sentence with its instant. What is removed or turned
+    into its contrary is the first sentence of which a contrary is known, else the first. Raises
+    UserError where there is none."""
+    own = [(step["time_s"], step["text"]) for step in ours.get("steps", ())]
+    found = own if condition in AGAIN else case.truth.sentences
+    turn = case.truth.contrary or (lambda *_: None)
+    turned = [turn(text, t) for t, text in own] if condition in (REMOVED, CONTRARY) else []
+    at = next((k for k, text in enumerate(turned) if text), 0)
+    if not found or (condition == CONTRARY and turned[at] is None):
+        raise UserError(f"{case.item.id} has no evidence for {condition}")
+    if condition == REMOVED:
+        return [one for k, one in enumerate(own) if k != at]
+    if condition == CONTRARY:
+        return [(t, turned[k] or text) if k == at else (t, text) for k, (t, text) in enumerate(own)]
+    return found
 
 
 def _nearest(frames: Sequence[FrameRef], time_s: float) -> FrameRef:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from videoespresso.errors import UserError
 from videoespresso.evaluation.compare import Compared, compare, pairs
-from videoespresso.evaluation.summary import Json, Summary, scored, series
+from videoespresso.evaluation.summary import PARTS, Json, Summary, scored, series
 from videoespresso.memory.captions import Embedder
 from videoespresso.report import charts
 from videoespresso.report.parts import check_target, template, write_text
@@ -71,6 +71,17 @@ def render(found: Sequence[Summary], encoder: Embedder | None = None) -> str:
                 if "core frames" in c.cost and c.scores.headline
             ],
         ),
+        wrong_at=[
+            charts.counts(
+                f"First went wrong at, {_name(one, c.condition, found)}",
+                f"{sum(c.faults.values()):,} wrong answers, by the first stage that was at fault",
+                list(c.faults.items()),
+            )
+            for one in found
+            for c in one.conditions
+            if any(c.faults.values())
+        ],
+        parts=PARTS,
         compared=_compared(runs, encoder),
         version=version("videoespresso"),
     )

@@ -268,17 +268,16 @@ class Run:
     def _record(self, condition: str, case: Case, done: dict[str, Json]) -> Json:
         """What became of a case. What cannot be measured says why."""
         log, began = UsageLog(), time.perf_counter()
-        core: Sequence[Json] = ()
+        ours: Json = {}
         context: Context | None = None
         try:
             if condition in conditions.AFTER_OURS:
                 ours = done[self.key(conditions.OURS, case)]
                 if "error" in ours:
                     raise VideoError(f"ours failed: {ours['error']}")
-                core = ours["core"]
             context = self._context_of(self.plan.settings, self.budget, log)
             options = case.item.options if self.plan.protocol == "letter" else ()
-            found = conditions.asked(context, case, condition, options, core)
+            found = conditions.asked(context, case, condition, options, ours)
             _within(found)
         except (BudgetExceeded, MemoryStoreError, SettingsError):
             raise
@@ -336,7 +335,9 @@ def _truth(case: Case, found: Json) -> Json:
     truth = case.truth
     cited = dict.fromkeys(step["time_s"] for step in found.get("steps", ()))
     boxes = [p for t in cited for p in truth.boxes(t)] if truth.boxes is not None else None
-    return {
+    steps = found.get("steps", ())
+    told = {} if truth.read is None else truth.read([(s["text"], s["time_s"]) for s in steps])
+    return told | {
         "intervals": truth.intervals,
         "instants": truth.instants,
         "scenes": truth.scenes,

@@ -1,7 +1,7 @@
 """A run's records -> numbers: accuracy by its protocol, what its evidence is worth, its cost."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ from videoespresso import evidence_scores as evidence
 from videoespresso import statistics
 from videoespresso.dataset_record import DatasetItem, SourceVideo
 from videoespresso.errors import UserError
-from videoespresso.evaluation import conditions, protocols, results
+from videoespresso.evaluation import conditions, evidence_summary, protocols, results
+from videoespresso.evaluation.evidence_summary import Scored
+from videoespresso.evaluation.first_fault import Stage, faults
 from videoespresso.evaluation.scores import Scores
 from videoespresso.evidence_scores import Placed
 from videoespresso.memory.captions import Embedder
@@ -19,6 +21,13 @@ from videoespresso.tasks import TASKS
 from videoespresso.types import Record
 
 Json = dict[str, Any]
+PARTS = (
+    ("evidence", "Evidence, % (95 %)"),
+    ("checker", "The checker, % (95 %)"),
+    ("groups", "Fours of linked questions, % (95 %)"),
+    ("cost", "What a question takes"),
+)
+"""Tables of a report: a field of ConditionScores, and its title."""
 WITHIN_S = 1.0
 """How far a cited instant may lie from a true one, where a benchmark knows instants only."""
 SPAN_S = 0.5
@@ -52,19 +61,25 @@ class Unmeasured(Record):
 
 class ConditionScores(Record):
     """One condition. missing: items that were not asked yet; with any, `over_all` of the scores is
-    None. evidence: shares of 0 to 1 against
-    what is true, empty where nothing is known or nothing was cited. cost: means a question; `first`
-    is the first question on a video, `later` one on a video that was seen before."""
+    None. evidence: shares of 0 to 1 against what is true, empty where nothing is known or nothing
+    was cited. checker: how far what it confirms is right; groups: fours of linked questions;
+    faults: wrong answers by the first stage that went wrong, empty where nobody can tell. cost:
+    means a question; `first` is the first question on a video, `later` one on a video that was seen
+    before."""
 
     condition: str
     scores: Scores
     missing: int
     evidence: dict[str, Estimate]
+    checker: dict[str, Estimate]
+    groups: dict[str, Estimate]
+    faults: dict[Stage, int]
     cost: dict[str, Estimate]
 
 
 class Summary(Record):
-    """A run. identity: all that its numbers depend on."""
+    """A run. identity: all that its numbers depend on. oracle_gap: what accuracy gains over `ours`
+    by what is true, paired."""
 
     run: str
     benchmark: str
@@ -72,6 +87,7 @@ class Summary(Record):
     protocol: str
     identity: dict[str, str]
     conditions: tuple[ConditionScores, ...]
+    oracle_gap: dict[str, Estimate]
     not_measured: tuple[Unmeasured, ...]
 
     @property
@@ -141,13 +157,16 @@ def summary(run: Path, encoder: Embedder | None = None, tau: float = protocols.T
     """Everything about a run. Raises UserError for what is none."""
     every = series(run)
     about = every[0].about
+    scores = {one.condition: scored(one, encoder, tau) for one in every}
+    good = {one.condition: _measured(one, scores[one.condition]) for one in every}
     return Summary(
         run=str(run),
         benchmark=about["benchmark"],
         note=about["note"],
         protocol=about["protocol"],
         identity=about["identity"],
-        conditions=tuple(_condition(one, scored(one, encoder, tau)) for one in every),
+        conditions=tuple(_condition(one, scores[one.condition], good) for one in every),
+        oracle_gap=evidence_summary.oracle_gap(good),
         not_measured=tuple(
             Unmeasured(item=r["item"], condition=one.condition, why=r["error"])
             for one in every
@@ -157,15 +176,23 @@ def summary(run: Path, encoder: Embedder | None = None, tau: float = protocols.T
     )
 
 
-def _condition(one: Series, scores: Scores) -> ConditionScores:
-    credits = [verdict.credit for verdict in scores.verdicts]
-    good = [(r, c) for r, c in zip(one.records, credits, strict=True) if c is not None]
+def _measured(one: Series, scores: Scores) -> list[tuple[Json, float]]:
+    """The records that were measured, each with its credit."""
+    pairs = zip(one.records, scores.verdicts, strict=True)
+    return [(record, v.credit) for record, v in pairs if v.credit is not None]
+
+
+def _condition(one: Series, scores: Scores, by: Mapping[str, Scored]) -> ConditionScores:
+    good = by[one.condition]
     return ConditionScores(
         condition=one.condition,
         # of items that were not asked, nobody knows whether they are right
         scores=scores.model_copy(update={"over_all": None}) if one.missing else scores,
         missing=one.missing,
-        evidence=_evidence(one.condition, good),
+        evidence=_evidence(one.condition, good) | evidence_summary.necessity(one.condition, by),
+        checker=evidence_summary.checker(good),
+        groups=evidence_summary.groups(good),
+        faults=faults(r for r, credit in good if credit < 1),
         cost=_cost([r for r, _ in good]),
     )
 
@@ -215,13 +242,14 @@ def _evidence(condition: str, good: Sequence[tuple[Json, float]]) -> dict[str, E
     """Means over the items; a true answer of a reasoner that was shown nothing cites nothing."""
     if condition in conditions.UNCITED:
         return {}
-    rows = [(r["video"], evidence_of(r, credit == 1.0)) for r, credit in good]
+    told = [(r["video"], evidence_of(r, credit == 1.0), credit) for r, credit in good]
+    rows = [(video, row) for video, row, _ in told]
     names = dict.fromkeys(name for _, row in rows for name in row)
     found = {}
     for name in names:
         mine = [(row[name], video) for video, row in rows if name in row]
         found[name] = statistics.proportion([v for v, _ in mine], [w for _, w in mine])
-    return found
+    return found | evidence_summary.chain(told) | evidence_summary.entailment(good)
 
 
 # ---- cost

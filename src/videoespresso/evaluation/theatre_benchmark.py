@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from videoespresso.dataset_record import LETTERS, DatasetItem, EvidenceSentence, SourceVideo
 from videoespresso.errors import UserError
@@ -13,6 +14,7 @@ from videoespresso.evidence_scores import Placed
 from videoespresso.tasks import TASKS
 from videoespresso.theatre import Story, make_story
 from videoespresso.theatre.style import StyleFamily
+from videoespresso.theatre.truth import carried, contrary, sentence_truth
 
 DEFAULT_N = 280
 """Questions, 20 a task, about thirty films."""
@@ -61,11 +63,20 @@ def truth(story: Story, item: Item) -> Truth:
         told = " ".join(text for k, text in q.evidence if phases[k].t0 <= t <= phases[k].t1)
         return [Placed(t, o.xyxy) for o in story.scene(t).objects if o.phrase in told]
 
+    def reading(cited: Sequence[tuple[str, float]]) -> dict[str, list[Any]]:
+        texts = [text for text, _ in cited]
+        return {
+            "sentences": [sentence_truth(story, text, t) for text, t in cited],
+            "carried": [carried(text, texts) for _, text in q.evidence],
+        }
+
     return Truth(
         intervals=spans,
         scenes=tuple((span,) for span in spans),
         sentences=tuple(((phases[k].t0 + phases[k].t1) / 2, text) for k, text in q.evidence),
         boxes=boxes,
+        read=reading,
+        contrary=lambda text, t: contrary(story, text, t),
     )
 
 

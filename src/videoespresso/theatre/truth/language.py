@@ -75,7 +75,7 @@ _OPEN: tuple[tuple[str, str, str], ...] = (  # caption's words with places, verb
     (
         "is {0}",
         "is|be|becomes?|feels?|turns?|gets?|looks?",
-        rf"({'|'.join(MOODS)}|red|green|on|off)",
+        rf"({'|'.join(MOODS)}|red|green|on(?! the\b)|off)",
     ),
 )
 _ACTS: tuple[tuple[str, re.Pattern[str]], ...] = (
