@@ -7,7 +7,7 @@ JOBS ?= auto
 PYTEST = -m pytest --numprocesses $(JOBS) --dist loadfile
 PIP = -m pip --disable-pip-version-check
 
-.PHONY: demo test test-all lint pack constraints audit release clean
+.PHONY: demo test test-all test-integrations lint pack constraints audit release clean
 
 demo: .venv/core
 	.venv/bin/videoespresso ask $(SAMPLE) "$(QUESTION)" --report demo-report.html
@@ -19,6 +19,10 @@ test: .venv/dev
 test-all: test .venv-all/dev
 	.venv/bin/python $(PYTEST) -m "slow and not extras and not network"
 	.venv-all/bin/python -m pytest -m "extras and not network"   # one process: torch takes all cores
+
+# Tasks in the harnesses of others, each in an environment of its own, which is downloaded.
+test-integrations: .venv-all/dev
+	.venv-all/bin/python -m pytest tests/e2e/test_lmms_eval.py -m "network and extras"
 
 lint: .venv/dev
 	.venv/bin/ruff check .

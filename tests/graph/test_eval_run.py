@@ -17,16 +17,18 @@ from videoespresso.errors import BudgetExceeded, ModelError, UserError, VideoErr
 from videoespresso.evaluation import results
 from videoespresso.evaluation.cases import Case, Listed, Truth
 from videoespresso.evaluation.compare import compare
+from videoespresso.evaluation.evidence_pages import EvidencePages
 from videoespresso.evaluation.page import render
 from videoespresso.evaluation.run import Plan, Run
 from videoespresso.evaluation.summary import summary
+from videoespresso.memory.frames import FrameStore
 from videoespresso.settings import Settings
 from videoespresso.tasks import TASKS
 from videoespresso.theatre import make_story
 from videoespresso.types import Progress
 
 CONDITIONS = ("ours", "uniform:3", "direct", "blind", "oracle-frames", "oracle-evidence",
-              "oracle-sentences")  # fmt: skip
+              "oracle-sentences", "own-sentences", "sentence-removed")  # fmt: skip
 OPTIONS = ("red", "green", "blue", "grey")
 
 
@@ -144,6 +146,8 @@ def test_every_case_is_asked_under_every_condition(bench: Bench) -> None:
     assert by["ours", "q0"]["said"] == "B"
     assert by["oracle-evidence", "q0"]["said"] == "A", "the gold sentences reached the reasoner"
     assert by["oracle-evidence", "q0"]["steps"][0]["text"] == "the gold sentence"
+    assert by["own-sentences", "q0"]["steps"][0]["text"] == "something is seen"
+    assert by["sentence-removed", "q0"]["steps"] == []
     firsts = [r for r in records if r["first"]]
     assert {r["video"] for r in firsts} == {c.video for c in bench.cases}
     assert len(firsts) == 2, "a video is looked at once, by its first question"
@@ -223,6 +227,14 @@ def test_the_numbers_of_a_run(bench: Bench) -> None:
         assert word in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "<script" not in page
+    store = FrameStore(bench.folder / "cache/frames")
+    gallery = bench.folder / "page.html"
+    linked = render([summary(run.plan.out)], None, EvidencePages(gallery, store.image))
+    first = re.search(r'href="(page-evidence/[0-9a-f]+\.html)"', linked)
+    assert first is not None
+    evidence = (bench.folder / first[1]).read_text()
+    assert "Which colour" in evidence
+    assert "data:image" in evidence, "the frame is on the page"
 
 
 def test_conditions_of_a_run_are_compared_in_pairs(bench: Bench) -> None:

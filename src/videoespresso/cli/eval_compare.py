@@ -83,15 +83,19 @@ def report(
     """Show runs: accuracy, evidence, cost; as a page also bars by task and a gallery of errors."""
     from videoespresso.api.evaluate import encoder_of
     from videoespresso.cli.eval_run_tables import show_summary
+    from videoespresso.evaluation.evidence_pages import EvidencePages
     from videoespresso.evaluation.page import write_page
     from videoespresso.evaluation.summary import series, summary
+    from videoespresso.memory.frames import FrameStore
+    from videoespresso.settings import Settings
 
     if html is not None and html.exists() and not force:
         raise UserError(f"{html} exists", hint="Give another name, or --force.")
     embed = encoder_of(series(runs[0])[0].about["protocol"], encoder)
     found = [summary(run, embed) for run in runs]
     if html is not None:
-        write_page(found, html, embed)
+        store = FrameStore(Settings.load().cache_dir / "frames")
+        write_page(found, html, embed, EvidencePages(html, store.image))
         err().print(one_line(str(html)), style="dim")
     if as_json:
         write_json(Reports(runs=tuple(found)))

@@ -94,11 +94,8 @@ def asked(context: Context, case: Case, condition: str, options: Sequence[str], 
         ))  # fmt: skip
     captions = context.memory.captions(context.memory_key(answer.video.id))
     lost = {} if condition in UNCITED else {"lost": first_fault.lost(case.truth, answer, captions)}
-    return (
-        _of(answer)
-        | lost
-        | ({"core": [dump(c) for c in answer.core_frames]} if condition == OURS else {})
-    )
+    shown = {"core": [dump(c) for c in answer.core_frames], "film": dump(answer.video)}
+    return _of(answer) | lost | shown
 
 
 def _answer(updates: Iterator[Any]) -> Answer:

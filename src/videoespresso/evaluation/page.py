@@ -1,7 +1,7 @@
 """Runs as one page: accuracy by task, accuracy against frames, evidence, cost, and errors."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -16,9 +16,13 @@ from videoespresso.report.parts import check_target, template, write_text
 ERRORS = 12
 """Errors shown of a condition, the same ones every time."""
 
+PageOf = Callable[[str, Json], str]
+"""(run, record) -> address of the record's page of evidence, or ""."""
+
 
 class Wrong(NamedTuple):
-    """An error: what was asked, said and true, and what it was said to stand on."""
+    """An error: what was asked, said and true, and what it was said to stand on. page: address of
+    its page of evidence, or ""."""
 
     item: str
     task: str
@@ -28,6 +32,7 @@ class Wrong(NamedTuple):
     true: str
     why: str
     steps: tuple[tuple[float, str], ...]
+    page: str
 
 
 class Shown(NamedTuple):
@@ -39,19 +44,28 @@ class Shown(NamedTuple):
     wrong: int
 
 
-def write_page(found: Sequence[Summary], path: Path, encoder: Embedder | None = None) -> None:
-    """Writes the page, whole or not at all; it holds all it needs. Raises UserError where it
-    cannot be written."""
+def write_page(
+    found: Sequence[Summary],
+    path: Path,
+    encoder: Embedder | None = None,
+    pages: PageOf = lambda run, record: "",
+) -> None:
+    """Writes the page, whole or not at all; it holds all it needs. pages: writes an error's page of
+    evidence and gives its address. Raises UserError where it cannot be written."""
     check_target(path)
-    write_text(render(found, encoder), path, flag="--html")
+    write_text(render(found, encoder, pages), path, flag="--html")
 
 
-def render(found: Sequence[Summary], encoder: Embedder | None = None) -> str:
+def render(
+    found: Sequence[Summary],
+    encoder: Embedder | None = None,
+    pages: PageOf = lambda run, record: "",
+) -> str:
     """The page as text."""
     runs = [Path(one.run) for one in found]
     return template("eval_page.html").render(
         runs=found,
-        shown=[s for run in runs for s in _shown(run, encoder, many=len(runs) > 1)],
+        shown=[s for run in runs for s in _shown(run, encoder, pages, many=len(runs) > 1)],
         overview=charts.estimates(
             "Accuracy",
             "share with its 95 % interval",
@@ -100,7 +114,7 @@ def _compared(runs: Sequence[Path], encoder: Embedder | None) -> tuple[list[Comp
         return [], f"Not compared: {error}."
 
 
-def _shown(run: Path, encoder: Embedder | None, *, many: bool) -> list[Shown]:
+def _shown(run: Path, encoder: Embedder | None, pages: PageOf, *, many: bool) -> list[Shown]:
     shown = []
     for one in series(run):
         scores = scored(one, encoder)
@@ -115,14 +129,14 @@ def _shown(run: Path, encoder: Embedder | None, *, many: bool) -> list[Shown]:
                     "share with its 95 % interval",
                     [(task.task, task.accuracy) for task in scores.tasks],
                 ),
-                errors=tuple(_wrong(record, why) for record, why in wrong[:ERRORS]),
+                errors=tuple(_wrong(r, why, pages(str(run), r)) for r, why in wrong[:ERRORS]),
                 wrong=len(wrong),
             )
         )
     return shown
 
 
-def _wrong(record: Json, why: str) -> Wrong:
+def _wrong(record: Json, why: str, page: str) -> Wrong:
     return Wrong(
         item=record["item"],
         task=record["task"],
@@ -132,4 +146,5 @@ def _wrong(record: Json, why: str) -> Wrong:
         true=record["answer"],
         why=why,
         steps=tuple((step["time_s"], step["text"]) for step in record["steps"]),
+        page=page,
     )
