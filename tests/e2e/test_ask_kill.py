@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab.rehearsal_server import Asked, RehearsalServer
+from lab.rehearsal_server import RehearsalServer
 from tests.helpers.clips import clips
 from tests.helpers.forks import Forks
+from tests.helpers.killer import Killer
 
 KILLS = int(os.environ.get("TEST_ASK_KILLS", "6"))
 """A command; `lab.reliability` asks for more."""
@@ -23,29 +24,6 @@ AT_A_TIME = 2
 QUESTIONS = ("Who is there?", "What happens first?", "Who leaves at last?")
 VARIES = ("usage", "decoded", "captioned", "remembered", "thread")
 """What an answer says of how it came about: less of it after a kill, as what was paid is kept."""
-
-
-class Killer:
-    """Kills a process at a request, by its number, before or after its reply."""
-
-    def __init__(self) -> None:
-        self.pid, self.left, self.after = 0, 0, False
-        self.seen: list[str] = []
-
-    def arm(self, pid: int, requests: int, after: bool) -> None:
-        self.pid, self.left, self.after = pid, requests, after
-
-    def asked(self, asked: Asked) -> None:
-        self.seen.append(asked.sha)
-        self._count(not self.after)
-
-    def answered(self, _asked: Asked) -> None:
-        self._count(self.after)
-
-    def _count(self, now: bool) -> None:
-        self.left -= now
-        if now and self.left == 0 and self.pid:
-            os.kill(self.pid, signal.SIGKILL)
 
 
 class Scene:

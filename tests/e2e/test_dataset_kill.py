@@ -11,37 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from lab.rehearsal_server import Asked, RehearsalServer
+from lab.rehearsal_server import RehearsalServer
 from tests.helpers.builds import AT_A_TIME, Builds
 from tests.helpers.forks import Forks
+from tests.helpers.killer import Killer
 
 KILLS = 20
 """In `make test`; ten times as many in `make test-all`."""
-
-
-class Killer:
-    """Kills a process at a request, by its number, before or after its reply."""
-
-    def __init__(self) -> None:
-        self.pid, self.left, self.after = 0, 0, False
-        self.seen: list[str] = []
-
-    def arm(self, pid: int, requests: int, after: bool) -> None:
-        self.pid, self.left, self.after = pid, requests, after
-
-    def asked(self, asked: Asked) -> None:
-        self.seen.append(asked.sha)
-        if not self.after:
-            self._count()
-
-    def answered(self, asked: Asked) -> None:
-        if self.after:
-            self._count()
-
-    def _count(self) -> None:
-        self.left -= 1
-        if self.left == 0 and self.pid:
-            os.kill(self.pid, signal.SIGKILL)
 
 
 @dataclass
