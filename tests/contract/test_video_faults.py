@@ -1,8 +1,10 @@
 """Files that cannot be used get a remedy; decoders that hang, crash or leak are contained."""
 
+import errno
 import os
 import shutil
 import signal
+import subprocess
 import threading
 import time
 import tracemalloc
@@ -201,6 +203,17 @@ def test_a_film_that_is_deleted_while_it_is_read_is_read_to_its_end(
         assert read_number(next(pictures).rgb) == 0
         path.unlink()
         assert read_number(next(pictures).rgb) == 25
+
+
+def test_no_more_processes_is_an_error_of_ours(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", none)
+    with pytest.raises(VideoError, match="cannot be started"), open_video(made(folder, "h264.mp4")):
+        pass
 
 
 @pytest.mark.parametrize("path", ["a\0.mp4", "a\ud800.mp4", "~nobody-of-that-name/a.mp4"])

@@ -42,8 +42,16 @@ class DecodeProcess:
 
     def __init__(self, name: str, stall_s: float) -> None:
         self._name, self._stall_s = name, stall_s
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        self._process = start(self._errors)
+        with contextlib.ExitStack() as scratch:
+            try:
+                self._errors = scratch.enter_context(tempfile.TemporaryFile())
+                self._process = start(self._errors)
+            except OSError as error:  # no room, no more processes or files
+                raise VideoError(
+                    f"{name}: the decoding process cannot be started: {error.strerror or error}",
+                    hint="make room in the folder of temporary files, or end other programs",
+                ) from error
+            scratch.pop_all()  # it lives as long as the process
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()

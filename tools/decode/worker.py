@@ -41,8 +41,9 @@ MEMORY = 2 << 30
 most, took 1.3 GB: three quarters are the threads' stacks and malloc's arenas, never touched."""
 FRAMES, PIXEL_BYTES = 32, 3
 """Pictures that the threads of a decoder and its references hold at a time, and the bytes of a
-pixel at ten bits: what a film's own size adds. It is 0.2 GB for Full HD, and 3.2 GB for 8K: H.264
-of eight bits on 16 threads took 2.8 GB in all."""
+pixel at ten bits: what a film's own size adds. It is 0.2 GB for Full HD and 3.2 GB for 8K: of that,
+HEVC of ten bits on 16 threads took 3.8 GB in all, and H.264, AV1, VP9 and ProRes up to 2.8 GB; a
+second pass may begin while the first is still open."""
 
 CPU_S, CPU_S_A_MB = 600.0, 1.0
 """Seconds of processor that one request may take, and more for each MB of the file: above what a
