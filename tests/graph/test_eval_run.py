@@ -235,6 +235,7 @@ def test_the_numbers_of_a_run(bench: Bench) -> None:
     evidence = (bench.folder / first[1]).read_text()
     assert "Which colour" in evidence
     assert "data:image" in evidence, "the frame is on the page"
+    assert re.search(r"[12] kept of (?!2 )\d+ looked at", evidence), "and how many were dropped"
 
 
 def test_conditions_of_a_run_are_compared_in_pairs(bench: Bench) -> None:

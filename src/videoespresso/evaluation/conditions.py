@@ -94,7 +94,11 @@ def asked(context: Context, case: Case, condition: str, options: Sequence[str], 
         ))  # fmt: skip
     captions = context.memory.captions(context.memory_key(answer.video.id))
     lost = {} if condition in UNCITED else {"lost": first_fault.lost(case.truth, answer, captions)}
-    shown = {"core": [dump(c) for c in answer.core_frames], "film": dump(answer.video)}
+    shown = {
+        "core": [dump(c) for c in answer.core_frames],
+        "dropped": [[d.frame_id, d.time_s, d.stage, d.reason] for d in answer.dropped],
+        "film": dump(answer.video),
+    }
     return _of(answer) | lost | shown
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from videoespresso.errors import UserError
 from videoespresso.report import page
-from videoespresso.types import Answer, Box, CoreFrame, EvidenceStep, KeyItem, Video
+from videoespresso.types import Answer, Box, CoreFrame, DroppedFrame, EvidenceStep, KeyItem, Video
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from videoespresso.types import FrameRef
 
 Json = dict[str, Any]
+_DROPPED = ("frame_id", "time_s", "stage", "reason")
 
 
 class EvidencePages:
@@ -26,7 +27,7 @@ class EvidencePages:
     def __call__(self, run: str, record: Json) -> str:
         """Writes the page of a record; its address from the gallery, "" where the record has no
         film. Raises UserError where it cannot be written."""
-        if "film" not in record:
+        if "dropped" not in record:
             return ""
         told = f"{run} {record['condition']} {record['item']}"
         name = f"{hashlib.sha256(told.encode()).hexdigest()[:16]}.html"
@@ -39,7 +40,7 @@ class EvidencePages:
 
 
 def answer_of(record: Json) -> Answer:
-    """The answer as far as the record keeps it: without the frames that were dropped."""
+    """The answer as far as the record keeps it."""
     core = tuple(CoreFrame.model_validate(c) for c in record["core"])
     at = {round(c.frame.time_s, 3): c.frame.id for c in core}
     steps = [
@@ -60,6 +61,10 @@ def answer_of(record: Json) -> Answer:
         checked=record["checked"],
         evidence=tuple(steps),
         core_frames=core,
+        dropped=tuple(
+            DroppedFrame.model_validate(dict(zip(_DROPPED, told, strict=True)))
+            for told in record["dropped"]
+        ),
         video=Video.model_validate(record["film"]),
     )
 
