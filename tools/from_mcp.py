@@ -21,9 +21,11 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 from videoespresso.errors import SettingsError, ToolError, UserError
 from videoespresso.models.client.errors import redact
+from videoespresso.models.client.network import leads_to_metadata
 from videoespresso.settings import McpServer
 from videoespresso.tools.from_langchain import LangChainTool
 
@@ -76,6 +78,8 @@ def mcp_tools(spec: str, servers: Mapping[str, McpServer]) -> tuple[McpTool, ...
             hint="Describe it in videoespresso.toml under [mcp.NAME], with command or url; "
             "or give mcp:http://HOST:PORT/mcp.",
         )
+    if server.url:
+        _check_host(server.url)
     link = _link(server.model_dump_json())
     name, offered = link.offered(where)
     label = where if where in servers else name
@@ -86,6 +90,16 @@ def mcp_tools(spec: str, servers: Mapping[str, McpServer]) -> tuple[McpTool, ...
         )
     chosen = [offered[only]] if only else list(offered.values())
     return tuple(McpTool(link, label, tool) for tool in chosen)
+
+
+def _check_host(url: str) -> None:
+    """Raises SettingsError for a cloud's metadata service: a reply of it would be evidence."""
+    parts = urlsplit(url)
+    if parts.hostname and leads_to_metadata(parts.hostname, parts.port or 80):
+        raise SettingsError(
+            f"{parts.hostname} is where a cloud hands out this machine's keys, and no MCP server",
+            hint="Check the address.",
+        )
 
 
 class _Opened(NamedTuple):

@@ -1,13 +1,15 @@
-"""Faults of model servers, each against the real client: a typed error, or a reply."""
+"""Faults of model servers, each against every provider's real client: a typed error, or a reply."""
 
 import gzip
+import importlib.util
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.helpers import chat_server as fake
-from tests.helpers.server_agent import agent, typed, words
+from tests.helpers.server_agent import PROVIDERS, provider_agent, typed, words
 
 from lab.reliability.trials import Trials
 from lab.reliability.videos import outcome
@@ -106,27 +108,26 @@ def faults() -> dict[str, fake.Behaviour]:
 
 
 def trials(_folder: Path, count: int, known: set[str]) -> Iterator[Json]:
-    """Each fault against a call for words and one for JSON."""
+    """Each fault against a call for words and one for JSON, of each provider that is installed."""
     runner = Trials(trial, patience_s=90.0)
-    names = [(name, kind) for name in faults() for kind in ("words", "typed")]
+    here = [name for name, found in PROVIDERS.items() if importlib.util.find_spec(found.package)]
+    names = [(p, name, kind) for p in here for name in faults() for kind in ("words", "typed")]
     try:
-        for name, kind in names[:count]:
-            if (key := f"fault {name}, {kind}") not in known:
-                yield {"key": key, "part": "faults", **runner.run((name, kind))}
+        for provider, name, kind in names[:count]:
+            if (key := f"fault {name}, {kind}, {provider}") not in known:
+                yield {"key": key, "part": "faults", **runner.run((provider, name, kind))}
     finally:
         runner.end()
 
 
-def trial(given: tuple[str, str]) -> Json:
+def trial(given: tuple[str, str, str]) -> Json:
     """One call to a server with the fault."""
-    import os  # noqa: PLC0415 - in the trial
-
-    os.environ["OPENAI_API_KEY"] = SECRET
-    name, kind = given
+    provider, name, kind = given
+    os.environ |= {p.key: SECRET for p in PROVIDERS.values() if p.key}
     call: Callable[..., Any] = words if kind == "words" else typed
     retries = Retries(tries=2, base_s=0.0, longest_s=1.0)
     with fake.Server([faults()[name]]) as server:
-        asker = agent(server, timeout_s=TIMEOUT_S, retries=retries)
+        asker = provider_agent(provider, server.url, TIMEOUT_S, retries)
         found = outcome(partial(_call, call, asker))
     if SECRET in str(found):
         return {"outcome": "secret", "error": name}

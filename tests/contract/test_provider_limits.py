@@ -5,39 +5,17 @@ import gzip
 import importlib.util
 import warnings
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import pytest
 from tests.helpers import chat_server as fake
-from tests.helpers.server_agent import words
+from tests.helpers.server_agent import PROVIDERS, provider_agent, words
 
-from videoespresso.agents.base import Agent, Retries
 from videoespresso.errors import ModelError
-from videoespresso.models.chat import chat_model
 from videoespresso.models.client import http
 from videoespresso.models.client.errors import LateError
-from videoespresso.models.client.usage import UsageLog
-from videoespresso.models.specs import ModelSpec
 
 KEY = "AIzaPlantedPlantedPlanted123"
 MB = 1 << 20
-
-
-class Provider(NamedTuple):
-    """package: LangChain's. path: behind the server's address."""
-
-    package: str
-    spec: str
-    path: str = ""
-    key: str = ""
-
-
-PROVIDERS = {
-    "openai": Provider("langchain_openai", "openai:m", "/v1", "OPENAI_API_KEY"),
-    "anthropic": Provider("langchain_anthropic", "anthropic:m", key="ANTHROPIC_API_KEY"),
-    "gemini": Provider("langchain_google_genai", "google_genai:gemini-x", key="GOOGLE_API_KEY"),
-    "ollama": Provider("langchain_ollama", "ollama:m"),
-}
 
 
 @pytest.fixture(autouse=True)
@@ -61,15 +39,6 @@ def name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     return str(request.param)
 
 
-def agent(name: str, url: str, timeout_s: float = 20.0) -> Agent:
-    provider = PROVIDERS[name]
-    spec = ModelSpec.parse(f"{provider.spec}@{url.removesuffix('/v1')}{provider.path}")
-    model = chat_model(spec, timeout_s=timeout_s)
-    return Agent(
-        "captioner", spec, model, usage_log=UsageLog(), retries=Retries(tries=2, base_s=0.0)
-    )
-
-
 def large(exchange: fake.Exchange) -> None:
     exchange.send(200, b" " * (2 * MB))
 
@@ -86,7 +55,7 @@ def test_a_reply_has_a_size_limit(
     monkeypatch.setattr(http, "LARGEST_REPLY", MB)
     with fake.Server([behaviour]) as server:
         with pytest.raises(ModelError, match="larger than 1 MB"):
-            words(agent(name, server.url))
+            words(provider_agent(name, server.url))
         assert len(server.requests) == 1
 
 
@@ -98,7 +67,7 @@ def test_a_redirect_is_not_followed(name: str) -> None:
 
         with fake.Server([away]) as server:
             with pytest.raises(ModelError, match="redirect"):
-                words(agent(name, server.url))
+                words(provider_agent(name, server.url))
             assert len(server.requests) == 1
         assert elsewhere.requests == []
 
@@ -129,7 +98,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 )
 def test_a_reply_that_drips_ends_with_the_call(name: str, head: bytes) -> None:
     with fake.Server([dripping(head)]) as server, pytest.raises(LateError, match="in time"):
-        words(agent(name, server.url, timeout_s=0.5))
+        words(provider_agent(name, server.url, timeout_s=0.5))
 
 
 def test_a_name_that_leads_to_a_metadata_service_is_never_sent_anything(
@@ -139,7 +108,7 @@ def test_a_name_that_leads_to_a_metadata_service_is_never_sent_anything(
     for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(variable, raising=False)
     with pytest.raises(ModelError, match="hands out") as caught:
-        words(agent(name, "http://metadata.example/v1"))
+        words(provider_agent(name, "http://metadata.example/v1"))
     assert not caught.value.retryable
 
 
@@ -150,7 +119,7 @@ def test_an_error_quotes_the_server_once_and_never_the_key(name: str) -> None:
         exchange.send_json(400, {"type": "error", "error": {"type": "x", "message": text}})
 
     with fake.Server([behave]) as server, pytest.raises(ModelError) as caught:
-        words(agent(name, server.url))
+        words(provider_agent(name, server.url))
     said = f"{caught.value} {caught.value.hint}"
     assert KEY not in said
     assert said.count("model is cursed") == 1, said

@@ -1,5 +1,7 @@
 """An agent on a fake chat server, and what its tests ask it."""
 
+from typing import NamedTuple
+
 from pydantic import BaseModel
 from tests.helpers import chat_server as fake
 
@@ -50,3 +52,35 @@ def words(asker: Agent) -> Reply[str]:
 
 def typed(asker: Agent) -> Reply[Picked]:
     return asker.typed(PROMPT, QUESTION, Picked)
+
+
+class Provider(NamedTuple):
+    """package: LangChain's. path: behind the server's address."""
+
+    package: str
+    spec: str
+    path: str = ""
+    key: str = ""
+
+
+PROVIDERS = {
+    "openai": Provider("langchain_openai", "openai:m", "/v1", "OPENAI_API_KEY"),
+    "anthropic": Provider("langchain_anthropic", "anthropic:m", key="ANTHROPIC_API_KEY"),
+    "gemini": Provider("langchain_google_genai", "google_genai:gemini-x", key="GOOGLE_API_KEY"),
+    "ollama": Provider("langchain_ollama", "ollama:m"),
+}
+
+
+def provider_agent(
+    name: str, url: str, timeout_s: float = 20.0, retries: Retries | None = None
+) -> Agent:
+    """An agent on that provider's own client class, which talks to the server at `url`."""
+    provider = PROVIDERS[name]
+    spec = ModelSpec.parse(f"{provider.spec}@{url.removesuffix('/v1')}{provider.path}")
+    return Agent(
+        "captioner",
+        spec,
+        chat_model(spec, timeout_s=timeout_s),
+        usage_log=UsageLog(),
+        retries=retries or Retries(tries=2, base_s=0.0),
+    )

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from videoespresso.errors import AddressError, SettingsError
+from videoespresso.models.client import network
 from videoespresso.models.client.http import UnwantedError, client
 from videoespresso.models.specs import ModelSpec
 from videoespresso.settings import WEB_PORTS, Settings
+from videoespresso.tools import from_mcp
 from videoespresso.tools.fetch.addresses import is_address, reachable, shown, without_secrets
 from videoespresso.tools.fetch.http import Client, parse
 
@@ -170,3 +172,23 @@ def test_ports_are_a_setting_that_a_strangers_file_has_not(
         http.check("http://video.example:9000/a.mp4")
         with pytest.raises(AddressError, match="port 443"):
             http.check("https://video.example/a.mp4")
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "refused"),
+    [
+        ("metadata.google.internal", "10.0.0.1", True),
+        ("169.254.169.254.nip.io", "169.254.169.254", True),
+        ("localhost", "127.0.0.1", False),
+    ],
+)
+def test_an_mcp_server_is_no_clouds_metadata_by_name_or_by_address(
+    host: str, address: str, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "resolved", lambda *_: [address])
+    assert network.leads_to_metadata(host, 80) is refused
+    monkeypatch.setattr(from_mcp, "_link", lambda _: pytest.fail("it is connected to"))
+    monkeypatch.setattr(from_mcp.importlib.util, "find_spec", lambda _: True)
+    if refused:
+        with pytest.raises(SettingsError, match="hands out"):
+            from_mcp.mcp_tools(f"mcp:http://{host}/mcp", {})

@@ -121,4 +121,4 @@ def test_faults_are_forty_and_each_is_a_typed_error_or_a_reply(
     monkeypatch.setenv("OPENAI_API_KEY", "")
     assert len(faults.faults()) >= 40
     for name in ("tls", "half chunk", "invalid utf-8", "429 after 'nan'", "key echoed"):
-        assert faults.trial((name, "words"))["outcome"] in ("ok", "typed"), name
+        assert faults.trial(("openai", name, "words"))["outcome"] in ("ok", "typed"), name

@@ -12,6 +12,8 @@ from typing import Any
 
 import httpcore
 
+from videoespresso.models.metadata_hosts import is_metadata
+
 Addresses = Callable[[str, int], Sequence[str]]
 """Host and port -> the IP addresses to connect to, one of them after the other. Raises OSError
 where there is none, and whatever says that the host is refused."""
@@ -25,6 +27,15 @@ def resolved(host: str, port: int) -> list[str]:
     """The IP addresses that the system knows for a host. Raises OSError where there is none."""
     infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(info[4][0]) for info in infos))
+
+
+def leads_to_metadata(host: str, port: int) -> bool:
+    """Whether a host is a cloud's metadata service, by its name or by what the name resolves to
+    now; for connections that others make."""
+    try:
+        return is_metadata(host) or any(map(is_metadata, resolved(host, port)))
+    except OSError:  # nothing is connected to either
+        return False
 
 
 @dataclass(frozen=True)
