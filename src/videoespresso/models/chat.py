@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import logging
 import os
+import re
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
@@ -146,6 +147,19 @@ def _openai_key(spec: ModelSpec, url: str | None) -> str:
     return NO_KEY
 
 
+def _key(variable: str) -> str:
+    """What the variable holds, "" for nothing. Raises SettingsError for what no header can hold: a
+    client would fail with it as if the server were not there."""
+    key = os.environ.get(variable, "")
+    if key and not re.fullmatch(r"[!-~]+", key):
+        raise SettingsError(
+            f"{variable} holds a character that no key has: a blank, a line end or a letter that "
+            "is not ASCII",
+            hint="Copy the key anew; a file's line end does not belong to it.",
+        )
+    return key
+
+
 _OPENAIS_OWN = ("sk-proj-", "sk-svcacct-", "sk-admin-")
 _IN_OPENAIS_OWN = "T3BlbkFJ"
 """How keys begin that OpenAI alone gives out, and what stands in the middle of all of them."""
@@ -155,7 +169,7 @@ def openai_key(url: str | None, *, keyless: bool = False) -> str:
     """OPENAI_API_KEY for a server; "" where there is none, where it is OpenAI's own and the server
     somebody's on this machine or in a private network, which has no business with it, and where
     only a file named the server (`keyless`)."""
-    key = "" if keyless else os.environ.get("OPENAI_API_KEY", "")
+    key = "" if keyless else _key("OPENAI_API_KEY")
     own = key.startswith(_OPENAIS_OWN) or _IN_OPENAIS_OWN in key
     return "" if is_private(url or "") and own else key
 
@@ -197,6 +211,8 @@ def _by_langchain(
     # an optional package, without which the type checker must give the same verdict
     init_chat_model = importlib.import_module("langchain.chat_models").init_chat_model
     options = _langchain_options(spec, timeout_s, max_tokens, temperature)
+    for variable in _KEYED.get(spec.provider, (key_variable(spec.provider),)):
+        _key(variable)
     if spec.keyless and os.environ.get(key_variable(spec.provider)):
         raise _named_by_a_file(spec)
     if key_missing := missing_key(spec):

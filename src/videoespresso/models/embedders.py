@@ -95,9 +95,11 @@ class _Embedder(ABC):
     def _unit(self, raw: NDArray[Any], count: int) -> NDArray[np.float32]:
         """(count, d) at unit length, or zeros where there is none. Raises ModelError."""
         vectors = raw.astype(np.float32)
-        if vectors.shape[0] != count or not np.isfinite(vectors).all():
+        whole = vectors.ndim == 2 and vectors.shape[0] == count and vectors.shape[1] > 0
+        if not whole or not np.isfinite(vectors).all():
             raise ModelError(
-                f"{self.name} gave {len(vectors)} vectors for {count} texts, or not-numbers",
+                f"{self.name} gave {len(vectors)} vectors for {count} texts, empty ones, or "
+                "not-numbers",
                 hint="Check that the model is an embedding model.",
             )
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -228,11 +230,12 @@ class OpenAIEmbedder(_Embedder):
 
     def _sent(self, texts: list[str]) -> tuple[NDArray[Any], int]:
         """One request; vectors of any length."""
-        with model_errors(self.spec):
+        with model_errors(self.spec), np.errstate(over="ignore"):  # infinite is noticed below
             reply = self._client.embeddings.create(model=self.spec.model, input=texts)
-            rows = np.asarray([item.embedding for item in reply.data], dtype=np.float32)
+            in_order = sorted(reply.data, key=lambda item: item.index or 0)
+            rows = np.asarray([item.embedding for item in in_order], dtype=np.float32)
             tokens = getattr(reply.usage, "prompt_tokens", None)
-        return rows, int(tokens or 0)
+        return rows, tokens or 0
 
 
 class HfEmbedder(_Embedder):

@@ -29,6 +29,9 @@ JPEG_QUALITY = 92
 GRID_SIDE = 2048
 """Longest side of a grid in pixels: what OpenAI's high detail and most vision encoders keep."""
 
+MOST_TOKENS = 100_000_000
+"""Of one call: ten times what the longest context holds, 2026-11."""
+
 _LABEL_HEIGHT = 22
 _GAP = 4
 
@@ -79,6 +82,13 @@ class ModelReply:
     output_tokens: int = 0
     snapshot: str = ""
     refusal: str = ""
+
+    def __post_init__(self) -> None:
+        """A count that no reply can have is none: no bill is made of it."""
+        for name in ("input_tokens", "output_tokens"):
+            count = getattr(self, name)
+            possible = isinstance(count, int | float) and 0 <= count <= MOST_TOKENS
+            object.__setattr__(self, name, int(count) if possible else 0)
 
 
 def images_in(turns: Sequence[Turn]) -> list[Image.Image]:
