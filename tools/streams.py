@@ -1,6 +1,5 @@
 """Subtitles and sound of a file, read in a decoding process that ends with the request."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from videoespresso.errors import ToolError, VideoError
 from videoespresso.tools.decode.process import DecodeProcess
-from videoespresso.tools.video import STALL_S
+from videoespresso.tools.video import STALL_S, checked
 
 RATE = 16_000
 """Samples a second of `read_sound`."""
@@ -42,9 +41,10 @@ def read_sound(file: Path, start_s: float, end_s: float) -> NDArray[np.float32]:
 
 def _decoded_aside(file: Path, **request: Any) -> dict[str, Any]:
     try:
+        path = checked(file)
         process = DecodeProcess(file.name, STALL_S)
         try:
-            return process.ask(path=os.path.abspath(file), **request)
+            return process.ask(path=path, **request)
         finally:
             process.end()
     except VideoError as error:

@@ -153,7 +153,7 @@ def open_video(
     """
     if stall_s <= 0:
         raise ValueError(f"stall_s is {stall_s}; it must be above 0")
-    return ProcessReader(_checked(path), backend, stall_s)
+    return ProcessReader(checked(path), backend, stall_s)
 
 
 def probe(path: str | Path) -> Video:
@@ -175,7 +175,7 @@ def declared_duration(path: str | Path) -> float | None:
     return None if found is None else float(found)
 
 
-def _checked(path: str | Path) -> str:
+def checked(path: str | Path) -> str:
     """The absolute path of a readable, non-empty, regular file, or a `VideoError` that says why."""
     try:
         file = Path(path).expanduser()

@@ -4,6 +4,7 @@ Seconds are floats from the stream's start, taken from exact rational pts. Rates
 Boxes are xyxy, normalised to 0-1 on the displayed (rotated) frame.
 """
 
+import re
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -13,9 +14,19 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_RATE = re.compile(r"\d{1,30}(/0*[1-9]\d{0,30}|\.\d{1,30})?")
+"""Not all that `Fraction` reads: with "1e999999999" it works for ever."""
+
+
+def _rate(value: object) -> object:
+    if isinstance(value, str) and not _RATE.fullmatch(value):
+        raise ValueError("is no rate such as 30000/1001")
+    return Fraction(value) if isinstance(value, str | int) else value
+
+
 Rate = Annotated[
     Fraction,
-    BeforeValidator(lambda v: Fraction(v) if isinstance(v, str | int) else v),
+    BeforeValidator(_rate),
     PlainSerializer(lambda v: f"{v.numerator}/{v.denominator}", return_type=str),
 ]
 """Frames a second, exact; "30000/1001" in JSON."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from tests.helpers import videos
 from tests.helpers.videos import RECIPES, encode, read_number
 
@@ -19,6 +20,7 @@ from videoespresso.errors import VideoError
 from videoespresso.tools.decode.process import DecodeProcess
 from videoespresso.tools.decode.worker import MEMORY
 from videoespresso.tools.video import Backend, open_video
+from videoespresso.types import Video
 
 BACKENDS: tuple[Backend, ...] = ("pyav", "decord")
 FULL = 10_000
@@ -220,6 +222,14 @@ def test_no_more_processes_is_an_error_of_ours(
 def test_what_can_be_no_path_is_an_error_of_ours(path: str) -> None:
     with pytest.raises(VideoError, match=r"is no path|no such file"), open_video(path):
         pass
+
+
+@pytest.mark.parametrize("rate", ["1/0", "1e999999999", "nan", "-1", "", "1/00", "1 /2"])
+def test_a_rate_in_a_stranger_s_record_is_a_number_or_an_error(rate: str) -> None:
+    with pytest.raises(ValidationError, match="no rate"):
+        Video(id="a", path="a.mp4", duration_s=1, fps=rate, width=1, height=1)
+    for good in ("25", "30000/1001", "29.97"):
+        Video(id="a", path="a.mp4", duration_s=1, fps=good, width=1, height=1)
 
 
 def test_a_reader_that_is_closed_or_forgotten_leaves_no_process(folder: Path) -> None:

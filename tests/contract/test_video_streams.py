@@ -102,6 +102,12 @@ def test_sound_that_cannot_be_read_is_a_tool_s_error(tmp_path: Path) -> None:
         read_lines(tmp_path / "noise.mkv", [(0, 9)], "embedded")
 
 
+def test_what_is_no_file_is_refused_before_it_is_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "clip.srt")
+    with pytest.raises(ToolError, match="a pipe or a device"):
+        read_lines(tmp_path / "clip.srt", [(0, 9)], "beside")
+
+
 @pytest.mark.extras
 def test_a_parser_that_stumbles_over_a_side_car_is_an_error_of_the_file(tmp_path: Path) -> None:
     pytest.importorskip("pysubs2")
