@@ -13,13 +13,13 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from videoespresso.dataset.formats.trainers import trl
 from videoespresso.training.base import Base, find, model_of, needed, processor_of
 from videoespresso.training.data import Row, load
 from videoespresso.training.families import Chat, ends_of
-from videoespresso.training.recipes import Recipe, Stage
+from videoespresso.training.recipes import SUPERVISED, Recipe, Stage
 from videoespresso.training.rows import Collator
 from videoespresso.training.trainer import Watch, config_of, make, quiet, steps_of
 
@@ -41,7 +41,7 @@ def ours(base: Base, recipe: Recipe, rows: list[Row], out: Path) -> Any:
     config.eval_strategy = config.save_strategy = "no"
     collator = Collator(chat, rows, recipe.side)
     watch = Watch(lambda _: None)
-    return make(model, config, collator, (len(rows), 0), processor, watch, out, recipe.batch)
+    return make(recipe, model, config, collator, (len(rows), 0), processor, watch, out)
 
 
 def bare(base: Base, recipe: Recipe, rows: list[Row], out: Path) -> Any:
@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--base", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--stages", nargs="+", default=["evidence", "answer", "both", "selector"],
-                        choices=get_args(Stage))  # fmt: skip
+                        choices=SUPERVISED)  # fmt: skip
     parser.add_argument("--records", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=4, help="records a forward pass")

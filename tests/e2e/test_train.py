@@ -90,7 +90,8 @@ def test_the_guide_s_commands_run_as_written(
     pytest.importorskip("trl")
     from tests.e2e.test_readme import ROOT, blocks  # noqa: PLC0415 - only here
 
-    [block] = [b for b in blocks((ROOT / "docs/training.md").read_text()) if b.language == "bash"]
+    page = blocks((ROOT / "docs/training.md").read_text())
+    commands = "\n".join(block.text for block in page if block.language == "bash")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "bin").mkdir()
     for name, what in (("python", '"$@"'), ("videoespresso", '-m videoespresso "$@"')):
@@ -104,7 +105,7 @@ def test_the_guide_s_commands_run_as_written(
         "VIDEOESPRESSO_CACHE_DIR": str(tmp_path / "cache"),
     }
     ran = subprocess.run(
-        ["bash", "-e", "-c", block.text],
+        ["bash", "-e", "-c", commands],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
@@ -112,4 +113,5 @@ def test_the_guide_s_commands_run_as_written(
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
     assert "hf:out/both" in ran.stdout
+    assert "hf:out/dpo" in ran.stdout
     assert "Traceback" not in ran.stderr

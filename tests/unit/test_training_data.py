@@ -13,14 +13,14 @@ from videoespresso.errors import SettingsError, UserError
 from videoespresso.models.hf_weights import asked_as, neutral, shown
 from videoespresso.training import base, recipes
 from videoespresso.training.data import load, with_evidence
-from videoespresso.training.recipes import STAGES, Kept, Recipe, recipe_of, table
+from videoespresso.training.recipes import SUPERVISED, Kept, Recipe, recipe_of, table
 from videoespresso.training.trainer import steps_of
 from videoespresso.training.validation import f1
 
 
 def test_a_dataset_without_parts_is_divided_by_video(tmp_path: Path) -> None:
     folder = helper.records(tmp_path / "d", 40)
-    for stage in STAGES:
+    for stage in SUPERVISED:
         found = load(folder, stage)
         train, aside = ({row.video for row in rows} for rows in (found.train, found.validation))
         assert not train & aside
@@ -31,7 +31,7 @@ def test_a_dataset_without_parts_is_divided_by_video(tmp_path: Path) -> None:
 
 def test_what_is_learned_is_in_the_last_reply_or_in_both(tmp_path: Path) -> None:
     folder = helper.records(tmp_path / "d", 3)
-    roles = {s: [m.role[0] for m in load(folder, s).train[0].conversation] for s in STAGES}
+    roles = {s: [m.role[0] for m in load(folder, s).train[0].conversation] for s in SUPERVISED}
     assert roles["evidence"] == roles["captioner"] == roles["selector"] == ["s", "u", "a"]
     assert roles["answer"] == roles["both"] == ["s", "u", "a", "u", "a"]
     assert load(folder, "answer").train[0].learned == (4,)
@@ -126,7 +126,8 @@ def test_a_file_gives_values_and_flags_go_first(tmp_path: Path) -> None:
         ({"batch": 0}, "batch"),
         ({"batch": 6, "rows": 4}, "a batch of 6"),
         ({"learning_rate": -1.0}, "learning_rate"),
-        ({"evidence": "gold"}, "reads no evidence"),
+        ({"evidence": "gold"}, "has no evidence"),
+        ({"rollouts": 4}, "has no rollouts"),
     ):
         with pytest.raises(SettingsError, match=message) as caught:
             recipe_of("both", values)

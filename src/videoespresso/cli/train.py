@@ -15,19 +15,13 @@ from videoespresso.cli.console import (
     examples,
     one_line,
     out,
-    say_warning,
-    show_table,
     write_json,
 )
 from videoespresso.cli.options import Quiet
+from videoespresso.cli.train_output import Bar, show, show_plan, show_start
 
 if TYPE_CHECKING:
-    from videoespresso.training.forecast import Plan
-    from videoespresso.training.recipes import Line, Stage
-    from videoespresso.training.run import Prepared, Progress, Trained
-
-LINES = 100
-"""Of a run, at most, where they are not on a terminal."""
+    from videoespresso.training.recipes import Stage
 
 app = typer.Typer(
     name="train",
@@ -41,6 +35,8 @@ HELP: "dict[Stage, str]" = {
     "both": "Both replies of a record in one pass.",
     "selector": "Captions and question, then the core frames.",
     "captioner": "A core frame, then its caption.",
+    "prefer": "DPO: the record's reply rather than one with a planted fault, a refused one, or a "
+    "wrong one of the model's own.",
 }
 EXAMPLES: "dict[Stage, tuple[str, ...]]" = {
     "evidence": ("train evidence my-dataset --base hf:SmolVLM2-500M --out out/evidence",),
@@ -52,6 +48,10 @@ EXAMPLES: "dict[Stage, tuple[str, ...]]" = {
     "selector": ("train selector my-dataset --base hf:SmolVLM2-500M --out out/selector",),
     "captioner": (
         "train captioner my-dataset --base hf:SmolVLM2-500M --out out/captioner --train-vision",
+    ),
+    "prefer": (
+        "train prefer my-dataset --base hf:out/answer --out out/dpo",
+        "train prefer my-dataset --base hf:out/answer --out out/dpo --rollouts 4 --beta 0.2",
     ),
 }
 
@@ -107,6 +107,11 @@ RECIPE: dict[str, Any] = {
     "eval_steps": _option(int, "Steps between validations.", "a tenth of the run"),
     "validation": _option(int, "Records answered in each, at most.", "200"),
     "seed": _option(int, "Of order and adapter.", "0"),
+    "beta": _option(float, "How near the model stays to what it was: DPO's beta (prefer).", "0.1"),
+    "rollouts": _option(
+        int, "Replies of the model's own a record; wrong ones are rejected (prefer).", "0"
+    ),
+    "temperature": _option(float, "Of these replies (prefer).", "1.3"),
 }
 """Options that are values of the recipe; None is not given."""
 
@@ -159,7 +164,7 @@ def _stage(stage: "Stage") -> Callable[..., None]:
                 config=config,
                 allow_leak=allow_leak,
                 threads=threads,
-                on_start=lambda prepared: _show_start(prepared, quiet=quiet or json),
+                on_start=lambda prepared: show_start(prepared, quiet=quiet or json),
                 on_progress=bar.show,
                 on_note=lambda text: None if quiet else err().print(text, style="dim"),
                 **recipe,
@@ -173,7 +178,7 @@ def _stage(stage: "Stage") -> Callable[..., None]:
             raise typer.Exit(Exit.INTERRUPTED) from None
         finally:
             bar.close()
-        (write_json if json else _show)(done)
+        (write_json if json else show)(done)
 
     run.__doc__ = HELP[stage]
     return _takes_recipe(run)
@@ -192,7 +197,7 @@ def plan(
     *,
     data: DataArgument,
     stage: Annotated[
-        Literal["evidence", "answer", "both", "selector", "captioner"],
+        Literal["evidence", "answer", "both", "selector", "captioner", "prefer"],
         typer.Option(help="What would be taught."),
     ],
     base: BaseOption,
@@ -218,7 +223,7 @@ def plan(
         trial=trial,
         **recipe,
     )
-    (write_json if json else _show_plan)(found)
+    (write_json if json else show_plan)(found)
 
 
 @app.command("merge", epilog=examples("train merge out/answer --out out/merged", codes=True))
@@ -241,141 +246,3 @@ class Merged(BaseModel):
     """Where a merged model lies."""
 
     out: str
-
-
-class Bar:
-    """Steps, loss, score, rate and what is left: a line that moves, on a pipe LINES lines."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        self._quiet, self._stopping, self._step = quiet, False, -1
-        self._bar: Any = Progress(
-            TextColumn("steps"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[about]}"),
-            console=err(),
-            transient=True,
-        )
-        self._task = self._bar.add_task("train", total=None, about="")
-        if err().is_terminal and not quiet:
-            self._bar.start()
-
-    def show(self, progress: "Progress") -> None:
-        """The state of the run."""
-        if progress.stopping and not self._stopping:
-            self._stopping = True
-            _say("finishing this step, then it is kept; Ctrl-C again leaves at once")
-        if self._quiet or (progress.loss is None and not err().is_terminal):
-            return
-        about = about_of(progress)
-        if err().is_terminal:
-            self._bar.update(self._task, total=progress.steps, completed=progress.step, about=about)
-        elif progress.step >= self._step + max(1, progress.steps // LINES):
-            self._step = progress.step
-            err().print(f"[{progress.step}/{progress.steps}] {about}", style="dim")
-
-    def close(self) -> None:
-        """Leaves the terminal as it was."""
-        if self._bar.live.is_started:
-            self._bar.stop()
-
-
-def _say(text: str) -> None:
-    """From a signal's handler: the main thread may be in the middle of printing."""
-    import threading
-
-    threading.Thread(target=err().print, args=(text,), kwargs={"style": "yellow"}).start()
-
-
-def about_of(progress: "Progress") -> str:
-    """ "loss 1.234, score 0.500, 2.1 rows/s, 812 tokens/s, 2:10 left"."""
-    parts = [f"{progress.rows_s:.1f} rows/s", f"{progress.tokens_s:.0f} tokens/s"]
-    if progress.score is not None:
-        parts.insert(0, f"score {progress.score:.3f}")
-    if progress.loss is not None:
-        parts.insert(0, f"loss {progress.loss:.3f}")
-    if progress.eta_s is not None and progress.step < progress.steps:
-        parts.append(f"{_clock(progress.eta_s)} left")
-    return ", ".join(parts)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def _show_start(prepared: "Prepared", *, quiet: bool) -> None:
-    if quiet:
-        return
-    for line in _recipe(prepared.lines):
-        err().print(line, style="dim")
-    err().print(
-        f"{prepared.rows} rows to learn from, {prepared.validation} for validation "
-        f"({one_line(prepared.split)}), {prepared.steps} steps",
-        style="dim",
-    )
-
-
-def _recipe(lines: "tuple[Line, ...]") -> list[str]:
-    """The values, those that the paper does not say marked with a star."""
-    width = max(len(line.name) for line in lines)
-    shown = [
-        f"{' ' if line.in_paper else '*'} {line.name:<{width}}  {line.value:<8} {line.source}"
-        for line in lines
-    ]
-    return [*shown, "* not said by the paper"]
-
-
-def _show(done: "Trained") -> None:
-    from videoespresso.training.card import interval
-
-    for why, n in done.left_out.items():
-        say_warning(f"{n} records left out: {why}")
-    if done.dropped:
-        say_warning(f"{done.dropped} rows were too long and are left out")
-    if done.leaked:
-        say_warning(f"{len(done.leaked)} rows are of videos that another part has, too: "
-                    + ", ".join(done.leaked[:5]))  # fmt: skip
-    out().print(f"hf:{one_line(done.out)}")
-    loss = "" if done.loss is None else f", last loss {done.loss:.4f}"
-    out().print(f"{done.steps} steps, {done.rows} rows{loss}, {done.seconds:.0f} s", style="dim")
-    if done.score is None:
-        out().print("no validation records: nothing is known of its answers", style="dim")
-    else:
-        out().print(
-            f"{done.measure}: {done.score:.3f} ({interval(done.model_dump())}; "
-            f"n={done.n}) at step {done.best_step}, which is kept; "
-            f"unparsable {done.unparsable:.1%}",
-            style="dim",
-        )
-
-
-def _show_plan(found: "Plan") -> None:
-    for why, n in found.left_out.items():
-        say_warning(f"{n} records left out: {why}")
-    if found.too_long:
-        say_warning(
-            f"{found.too_long} rows are longer than the limit: `train` refuses them, or leaves "
-            "them out with --too-long drop"
-        )
-    rows = [
-        ("rows", f"{found.rows}, and {found.validation} for validation ({found.split})"),
-        ("tokens", f"{found.tokens:,}, of which {found.learned:,} are learned"),
-        ("a picture", f"{found.image_tokens:.0f} tokens"),
-        ("longest", ", ".join(f"{x.id}: {x.tokens}" for x in found.longest)),
-        ("steps", str(found.steps)),
-        ("parameters", f"{found.parameters:,}"
-         + (f", {found.taught:,} are taught" if found.taught else "")),
-        ("device", f"{found.device}, {found.free / 1e9:.1f} GB free"),
-    ]  # fmt: skip
-    if found.memory is not None:
-        rows.append(("memory", f"{found.memory / 1e9:.2f} GB, measured on the longest rows"))
-    if found.learn_s is not None:
-        rows.append(("time", f"{_clock(found.learn_s)}, and {_clock(found.validate_s or 0)} for "
-                     "validations, from a few rows"))  # fmt: skip
-    show_table("", "", rows=rows)
-    for line in _recipe(found.lines):
-        out().print(line, style="dim")

@@ -23,6 +23,8 @@ def write(done: Mapping[str, Any], kept: Kept, out: Path) -> None:
             f"Replies that cannot be read: {done['unparsable']:.1%}."
         )
     left = ", ".join(f"{n} {why}" for why, n in done["left_out"].items()) or "none"
+    pairs = ", ".join(f"{n} {name}" for name, n in done["sources"].items())
+    pairs = f" (pairs by what is wrong in the worse one: {pairs})" if pairs else ""
     recipe = "\n".join(
         f"| {name} | {value} |"
         for name, value in kept.recipe.model_dump().items()
@@ -39,7 +41,8 @@ A LoRA adapter; `hf:` finds its base.
 
 - base: `{kept.base}` (weights {kept.base_weights}); licence: {licence(kept.base)}
 - began with: `{kept.start}`
-- data: {done["rows"]} rows, sha256 {kept.data}; left out: {left}; too long: {done["dropped"]}
+- data: {done["rows"]} rows{pairs}, sha256 {kept.data}
+- left out: {left}; too long: {done["dropped"]}
 - {done["steps"]} steps, last loss {done["loss"]}
 {leak}
 ## Scores

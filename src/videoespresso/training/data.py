@@ -37,6 +37,7 @@ TRL: Final[dict[Stage, str]] = {
     "selector": "select.jsonl",
 }
 """The files of `--to trl` and `--to trl-selector`."""
+TRL_FORM: Final[dict[Stage, str]] = {"selector": "trl-selector"}
 NAMED = 5
 """Records named in a message."""
 
@@ -44,19 +45,30 @@ NAMED = 5
 @dataclass(frozen=True)
 class Row:
     """A conversation to learn from. id: the record's, and for a captioner its frame's place.
-    item: None where the source is no record of ours. learned: which messages of the assistant's."""
+    item: None where the source is no record of ours. learned: which messages of the assistant's.
+    rejected: of a pair, the reply that is worse than the last message; source: what is wrong with
+    it."""
 
     id: str
     video: bytes
     conversation: Conversation
     learned: tuple[int, ...]
     item: DatasetItem | None = None
+    rejected: str = ""
+    source: str = ""
+
+    def sides(self) -> tuple["Row", ...]:
+        """The row, and of a pair the same with the worse reply in the place of the last one."""
+        if not self.rejected:
+            return (self,)
+        worse = (*self.conversation[:-1], Message("assistant", (self.rejected,)))
+        return self, replace(self, conversation=worse, rejected="")
 
 
 @dataclass(frozen=True)
 class Data:
     """The rows of a stage. left_out: records without what the stage needs, by reason. leaked: ids
-    of the training rows whose video is in another part, too. folder: of the pictures."""
+    of the training rows whose video is in another part, too."""
 
     train: tuple[Row, ...]
     validation: tuple[Row, ...]
@@ -86,14 +98,14 @@ def load(source: str | Path, stage: Stage, *, allow_leak: bool = False) -> Data:
         train, split = found.pop("train"), f"its parts: {', '.join(names)}"
         others = [row for rows in found.values() for row in rows]
         validation = next((found[name] for name in VALIDATION if name in found), [])
-    elif (folder / TRL.get(stage, "captions.jsonl")).is_file():
+    elif stage in TRL and (folder / TRL[stage]).is_file():
         train, validation = _divided(_trl(folder / TRL[stage], stage))
         others, split = validation, f"by pictures, {SHARE:.0%} for validation"
     else:
         raise UserError(
             f"{folder} has no records for {stage}",
-            hint="Give a dataset's folder (with records.jsonl, or with train/ of `dataset split`), "
-            f"or one of `dataset export --to trl`{'-selector' if stage == 'selector' else ''}.",
+            hint="Give a dataset's folder (with records.jsonl, or with train/ of `dataset split`)"
+            + (f", or one of `dataset export --to {TRL_FORM.get(stage, 'trl')}`." * (stage in TRL)),
         )
     if not train:
         raise UserError(
@@ -108,8 +120,20 @@ def load(source: str | Path, stage: Stage, *, allow_leak: bool = False) -> Data:
             f"{names_}",
             hint="Divide it anew with `dataset split`, or add --allow-leak.",
         )
-    sha = hashlib.sha256(repr([(r.id, r.conversation) for r in train]).encode("utf-8", "replace"))
-    return Data(tuple(train), tuple(validation), left_out, leaked, sha.hexdigest(), split)
+    return Data(tuple(train), tuple(validation), left_out, leaked, sha_of(train), split)
+
+
+def sha_of(rows: Sequence[Row]) -> str:
+    """Names what is learned from these rows."""
+    kept = [(r.id, r.conversation, *([r.rejected] if r.rejected else [])) for r in rows]
+    return hashlib.sha256(repr(kept).encode("utf-8", "replace")).hexdigest()
+
+
+def first(rows: Sequence[Row], count: int) -> list[Row]:
+    """The rows of the first so many prompts: a pair's prompt is that of the record's others."""
+    kept = dict.fromkeys(row.conversation[:2] for row in rows)
+    some = set(list(kept)[:count])
+    return [row for row in rows if row.conversation[:2] in some]
 
 
 def _reasons(left_out: dict[str, int]) -> str:
@@ -159,6 +183,7 @@ _MAKERS: dict[Stage, Callable[[DatasetItem], Iterator[tuple[str, Conversation]]]
     "both": lambda item: iter([("", conversations.answer_conversation(item, "json", "frames"))]),
     "selector": lambda item: iter([("", conversations.select_conversation(item, "json"))]),
     "captioner": _captions,
+    "prefer": lambda item: iter([("", conversations.answer_conversation(item, "json", "frames"))]),
 }
 
 

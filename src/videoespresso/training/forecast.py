@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from videoespresso.errors import ModelError, ModelOutputError
 from videoespresso.settings import Settings
-from videoespresso.training import data as records
 from videoespresso.training import recipes
 from videoespresso.training.base import (
     Base,
@@ -24,9 +23,10 @@ from videoespresso.training.base import (
 )
 from videoespresso.training.data import Row
 from videoespresso.training.families import Chat, ends_of
+from videoespresso.training.pairs import rows_of
 from videoespresso.training.recipes import Line, Recipe, Stage
-from videoespresso.training.rows import Collator, Length
-from videoespresso.training.run import cache_folder, count
+from videoespresso.training.rows import IGNORED, Collator, Length
+from videoespresso.training.run import cache_folder, count, sources_of
 from videoespresso.training.trainer import PARTS, quiet, steps_of
 from videoespresso.training.validation import Examiner
 from videoespresso.types import Record
@@ -47,7 +47,8 @@ class Long(Record):
 class Plan(Record):
     """What a run would be. tokens: of all training rows; learned: of them those that carry loss;
     image_tokens: of a picture, the mean. memory: bytes at the most; seconds: of learning, and of
-    the validations, for which a reply was timed; None without a trial."""
+    the validations, for which a reply was timed; None without a trial. sources: of pairs, how many
+    of each, those of the model's own replies not among them."""
 
     stage: Stage
     rows: int
@@ -69,6 +70,7 @@ class Plan(Record):
     learn_s: float | None
     validate_s: float | None
     lines: tuple[Line, ...]
+    sources: dict[str, int]
 
 
 def plan(
@@ -86,7 +88,7 @@ def plan(
     """What `train` would do with the same arguments. Raises as it does, but for rows that are too
     long: these are counted. trial: whether the model is loaded to time and weigh a few batches."""
     chosen, given = recipes.recipe_of(stage, recipe, config)
-    data = records.load(source, stage, allow_leak=allow_leak)
+    data = rows_of(source, stage, allow_leak=allow_leak)
     needed()
     start = find(base)
     processor = processor_of(start, chosen.side)
@@ -127,6 +129,7 @@ def plan(
         learn_s=found.learn_s if found else None,
         validate_s=found.validate_s if found else None,
         lines=tuple(recipes.table(chosen, given, start.parameters)),
+        sources=sources_of(data.train),
     )
 
 
@@ -188,10 +191,16 @@ class _Trial:
         self._model.train()
         batch = Collator(self._chat, rows, self._recipe.side).batch(rows)
         del batch["row_ids"]
+        if "completion_mask" in batch:  # of pairs: both replies, and what they are compared with
+            outside = batch.pop("completion_mask") == 0
+            batch["labels"] = batch["input_ids"].masked_fill(outside, IGNORED)
         half = self._device.startswith("cuda") and torch.cuda.is_bf16_supported()
         moved = {name: value.to(self._device) for name, value in batch.items()}
         with torch.autocast(self._device.partition(":")[0], torch.bfloat16, enabled=half):
             loss = self._model(**moved, use_cache=False).loss
+            if rows[0].rejected:
+                with torch.no_grad():
+                    self._model(**moved, use_cache=False)
         loss.backward()
         self._model.zero_grad()
         if self._device.startswith("cuda"):

@@ -17,8 +17,10 @@ from videoespresso.errors import SettingsError, UserError
 from videoespresso.models.hf_weights import RECIPE
 from videoespresso.types import Record
 
-Stage = Literal["evidence", "answer", "both", "selector", "captioner"]
+Stage = Literal["evidence", "answer", "both", "selector", "captioner", "prefer"]
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
+SUPERVISED: Final = STAGES[:5]
+"""Those that learn a record's reply word for word."""
 Evidence = Literal["gold", "generated", "mixed"]
 TooLong = Literal["refuse", "drop"]
 
@@ -27,6 +29,15 @@ SMALL: Final = 100_000_000
 """Parameters from which Table 8's learning rates hold, and below which small models' do."""
 ROWS: Final = 4
 """Records a forward pass; a batch is reached by accumulation."""
+
+OWN: Final[dict[str, tuple[Stage, ...]]] = {
+    "evidence": ("answer",),
+    "beta": ("prefer",),
+    "rollouts": ("prefer",),
+    "temperature": ("prefer",),
+    "dropout": SUPERVISED,
+}
+"""Values that only some stages have. Dropout: what a reply is compared with must stand still."""
 
 _TABLE = "paper, Table 8"
 _NOTES = "notes on the paper"
@@ -74,6 +85,9 @@ class Recipe(Record):
     eval_steps: int | None = Field(default=None, ge=1)
     validation: int = Field(default=200, ge=0)
     seed: int = 0
+    beta: float = Field(default=0.1, ge=0)
+    rollouts: int = Field(default=0, ge=0, le=64)
+    temperature: float = Field(default=1.3, gt=0)
 
     @model_validator(mode="after")
     def _whole(self) -> "Recipe":
@@ -84,9 +98,12 @@ class Recipe(Record):
     def rate(self, parameters: int) -> float:
         """The learning rate for a model of that size: Table 8 from a billion parameters (2e-5, for
         stage 2 1e-5); 1e-3 below 100 M and 2e-4 between are ours: 20 steps on 8 records at 2e-5
-        took the loss of a model of 5.8 M from 1.93 to 1.58, at 1e-3 to 0.11."""
+        took the loss of a model of 5.8 M from 1.93 to 1.58, at 1e-3 to 0.11. A tenth of it where
+        what was learned is only shifted (`prefer`)."""
         if self.learning_rate is not None:
             return self.learning_rate
+        if self.stage not in SUPERVISED:
+            return self.model_copy(update={"stage": "evidence"}).rate(parameters) / 10
         if parameters >= LARGE or not parameters:  # of a size that is not known: the cautious one
             return 1e-5 if self.stage == "answer" else 2e-5
         return 1e-3 if parameters < SMALL else 2e-4
@@ -104,15 +121,14 @@ class Line(NamedTuple):
 def table(recipe: Recipe, given: Mapping[str, Any], parameters: int) -> Iterator[Line]:
     """The values of a run, each with its source."""
     values = recipe.model_dump() | {"learning_rate": recipe.rate(parameters)}
-    if recipe.stage != "answer":
-        del values["evidence"]
     for name, value in values.items():
-        if value is None or name == "stage":
+        if value is None or name == "stage" or recipe.stage not in OWN.get(name, STAGES):
             continue
         source = SOURCES.get(name, _OURS)
         if name == "learning_rate":
             large = parameters >= LARGE or not parameters
             source = _TABLE if large else f"{_OURS}; by {parameters:,} parameters"
+            source = source if recipe.stage in SUPERVISED else f"{_OURS}; a tenth of stage 1's"
         source = "given" if given.get(name) is not None else source
         yield Line(name, f"{value:g}" if isinstance(value, float) else str(value), source,
                    source.startswith(("paper", _NOTES)))  # fmt: skip
@@ -125,13 +141,14 @@ def recipe_of(
 
     Raises SettingsError for a file or a value that cannot be used.
     """
-    if stage != "answer" and given.get("evidence") is not None:
-        raise SettingsError(
-            f"{stage} reads no evidence that could be {given['evidence']}",
-            hint="--evidence is for `train answer`.",
-        )
     values = _file(Path(config)) if config is not None else {}
     values |= {name: value for name, value in given.items() if value is not None}
+    for name, stages in OWN.items():
+        usual = Recipe.model_fields[name].default  # as a recipe.toml of another stage has it
+        if stage not in stages and values.get(name, usual) != usual:
+            raise SettingsError(
+                f"`train {stage}` has no {name}", hint=f"It is for `train {' | '.join(stages)}`."
+            )
     if unknown := sorted(set(values) - set(Recipe.model_fields)):
         raise SettingsError(
             f"{config}: no value of a recipe is called {unknown[0]!r}",

@@ -119,8 +119,7 @@ def columns(item: DatasetItem, story: str | None = None) -> dict[str, Any]:
     frames or pictures, and where its own reply is not in the form that is rewarded.
     """
     reply = str(conversations.evidence_conversation(item, "json", "frames")[-1].parts[0])
-    own = read(reply)
-    if own is None or not _in_form(own, len(item.core_frames)):
+    if not in_form(reply, len(item.core_frames)):
         raise Unusable("evidence not in form", "a sentence is empty or there twice")
     return {
         "reply": reply,
@@ -174,6 +173,12 @@ def _each(
 
 
 # ---- the rewards
+
+
+def in_form(text: str, shown: int) -> bool:
+    """Whether a reply about that many frames is exactly in the form that is taught."""
+    cited = read(text)
+    return cited is not None and _in_form(cited, shown)
 
 
 def _in_form(cited: Cited, shown: int) -> bool:

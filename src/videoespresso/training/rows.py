@@ -31,7 +31,8 @@ class Collator:
     """Makes a batch of rows, by their numbers. side: of a picture, in pixels.
 
     A batch has what the model's forward takes, "labels", and "row_ids", which the trainer takes
-    out (trainer.py).
+    out (trainer.py). A batch of pairs has all better replies, then all worse ones, and where the
+    labels were "completion_mask", as TRL's DPOTrainer reads it.
     """
 
     def __init__(self, chat: Chat, rows: Sequence[Row], side: int) -> None:
@@ -43,6 +44,14 @@ class Collator:
 
     def batch(self, rows: Sequence[Row]) -> dict[str, Any]:
         """A batch of rows, padded on the right. Raises UserError for a picture that is gone."""
+        sides = [row.sides() for row in rows]
+        made = self._tensors([side for better in zip(*sides, strict=True) for side in better])
+        if rows[0].rejected:
+            made["completion_mask"] = (made.pop("labels") != IGNORED).long()
+        made["row_ids"] = [row.id for row in rows]
+        return made
+
+    def _tensors(self, rows: Sequence[Row]) -> dict[str, Any]:
         import torch
 
         chat = self._chat
@@ -79,15 +88,15 @@ class Collator:
                 made[name] = _padded(
                     [torch.cat(pair) for pair in zip(marks, zeros, strict=True)], 0
                 )
-        made["row_ids"] = [row.id for row in rows]
         return made
 
     def length(self, row: Row) -> Length:
-        """How long a row is, by the model's own processor, its pictures read."""
-        made = self.batch([row])
+        """How long a row is, by the model's own processor, its pictures read; of a pair the longer
+        side. What is learned is counted on both."""
+        made = self._tensors(row.sides())
         learned = int((made["labels"] != IGNORED).sum())
         token = _image_token(self._chat)
-        pictures = int((made["input_ids"] == token).sum()) if token is not None else 0
+        pictures = int((made["input_ids"][0] == token).sum()) if token is not None else 0
         count = sum(1 for _ in media_in(row.conversation))
         return Length(made["input_ids"].shape[1], pictures, learned, count)
 
@@ -136,7 +145,7 @@ def _keep(file: Path, known: dict[str, list[int]]) -> None:
 
 def _key(row: Row) -> str:
     files = [(m.path, Path(m.path).stat().st_size) for m in media_in(row.conversation)]
-    text = repr((row.conversation, row.learned, files))
+    text = repr((*(side.conversation for side in row.sides()), row.learned, files))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 

@@ -2,18 +2,20 @@
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import re
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import Field
+
 from videoespresso.dataset.interrupt import interruptible
-from videoespresso.errors import MemoryStoreError, ModelOutputError, UserError
+from videoespresso.errors import MemoryStoreError, UserError
 from videoespresso.memory.private import private_folder
 from videoespresso.models.hf_weights import ADAPTER
 from videoespresso.settings import Settings
@@ -22,6 +24,8 @@ from videoespresso.training import data as records
 from videoespresso.training.base import Base, device_of, find, model_of, needed, processor_of
 from videoespresso.training.data import Data, Row
 from videoespresso.training.families import Chat, ends_of
+from videoespresso.training.generated import Generated, own_pairs, with_evidence
+from videoespresso.training.pairs import rows_of
 from videoespresso.training.recipes import Kept, Line, Recipe, Stage
 from videoespresso.training.rows import Collator, Length, lengths, refuse_long
 from videoespresso.training.trainer import (
@@ -44,13 +48,13 @@ FULL_TEXT: Final = (
     "No space left|Disk quota exceeded|File too large|StreamWriter failed|write failed"
 )
 """What safetensors and torch say of a full disk."""
-GENERATED: Final = "generated.jsonl"
 
 
 class Trained(Record):
     """What a run came to. out: the folder, `hf:OUT` from now on. rows: learned from; dropped: too
-    long. resumed: the step it went on from, 0 for a new run. score: of the adapter that is kept, on
-    n validation rows, None without any; low, high: its 95 % interval."""
+    long. sources: of pairs, how many of each. resumed: the step it went on from, 0 for a new run.
+    score: of the adapter that is kept, on n validation rows, None without any; low, high: its 95 %
+    interval."""
 
     out: str
     stage: Stage
@@ -69,16 +73,19 @@ class Trained(Record):
     left_out: dict[str, int]
     leaked: tuple[str, ...]
     seconds: float
+    sources: dict[str, int] = Field(default_factory=dict)
 
 
 class Prepared(Record):
-    """What is known before the first step. lines: the recipe's values with their sources."""
+    """What is known before the first step. lines: the recipe's values with their sources; sources:
+    of pairs, how many of each."""
 
     rows: int
     validation: int
     steps: int
     split: str
     lines: tuple[Line, ...]
+    sources: dict[str, int]
 
 
 def train(
@@ -110,7 +117,7 @@ def train(
     MemoryStoreError where the disk is full.
     """
     chosen, given = recipes.recipe_of(stage, recipe, config)
-    found = records.load(source, stage, allow_leak=allow_leak)
+    found = rows_of(source, stage, allow_leak=allow_leak)
     needed()
     start = find(base)
     folder = Path(out)
@@ -200,29 +207,24 @@ class _Run:
         recipe, processor = self.recipe, processor_of(self.base, self.recipe.side)
         self.note(f"counting the tokens of {len(self.data.train)} rows")
         train, dropped = self._fitting(processor, self.data.train)
-        validation, _ = self._fitting(processor, self.data.validation[: recipe.validation])
-        steps, passes = steps_of(recipe, len(train), self.machines)
-        lines = tuple(recipes.table(recipe, self.given, self.base.parameters))
-        on_start(
-            Prepared(
-                rows=len(train),
-                validation=len(validation),
-                steps=steps,
-                split=self.data.split,
-                lines=lines,
-            )
+        validation, _ = self._fitting(
+            processor, records.first(self.data.validation, recipe.validation)
         )
-        with quiet():
-            model = model_of(self.base, recipe, processor).to(self.device)
+        model: Any = None
+        if recipe.rollouts:  # how many pairs there are is known when they are written
+            model = self._model(processor)
+            more, long = self._fitting(processor, self._own_pairs(model, processor, train))
+            train, dropped = [*train, *more], dropped + long
+        steps, passes = steps_of(recipe, len(train), self.machines)
+        on_start(self._prepared(train, validation, steps))
+        model = model or self._model(processor)
         chat = Chat(processor, ends_of(model, processor.tokenizer))
         examiner = Examiner(str(self.out), processor, model, recipe.stage, recipe.side)
         if recipe.stage == "answer" and recipe.evidence != "gold":
-            train = self._with_evidence(model, examiner, train)
-            if recipe.evidence == "generated":
-                validation = self._with_evidence(model, examiner, validation)
+            train, validation = self._evidence(examiner, model, train, validation)
         watch = Watch(on_progress)
         config = config_of(recipe, self.out, steps, passes, self.kept.learning_rate, self.device)
-        scored = [row for row in validation if row.item is not None]
+        scored = list({r.conversation[:2]: r for r in validation if r.item is not None}.values())
         if not validation:
             config.eval_strategy = "no"
         else:
@@ -230,16 +232,54 @@ class _Run:
             config.metric_for_best_model = BEST if scored else "eval_loss"
             config.greater_is_better = bool(scored)
         collator = Collator(chat, [*train, *validation], recipe.side)
-        trainer = make(
-            model, config, collator, (len(train), len(validation)), processor, watch, self.out,
-            recipe.batch,
-        )  # fmt: skip
+        counts = (len(train), len(validation))
+        trainer = make(recipe, model, config, collator, counts, processor, watch, self.out)
         if scored:
             trainer.examiner, trainer.examined = examiner, scored
         resumed = self._taught(trainer, watch)
         if watch.stopped and trainer.state.global_step < steps:
             raise KeyboardInterrupt
-        return self._finished(trainer, model, processor, len(train), dropped, resumed, began)
+        return self._finished(trainer, model, processor, train, dropped, resumed, began)
+
+    def _prepared(self, train: Sequence[Row], validation: Sequence[Row], steps: int) -> Prepared:
+        return Prepared(
+            rows=len(train),
+            validation=len(validation),
+            steps=steps,
+            split=self.data.split,
+            lines=tuple(recipes.table(self.recipe, self.given, self.base.parameters)),
+            sources=sources_of(train),
+        )
+
+    def _model(self, processor: Any) -> Any:
+        with quiet():
+            return model_of(self.base, self.recipe, processor).to(self.device)
+
+    def _texts(self, model: Any) -> Generated:
+        model.eval()
+        return Generated(self.out, (self.kept.start, self.kept.base_weights))
+
+    def _evidence(
+        self, examiner: Examiner, model: Any, *parts: list[Row]
+    ) -> tuple[list[Row], list[Row]]:
+        """The rows to learn from and those of validation with the evidence that stage 1 writes."""
+        train, validation = parts
+        self.note(f"writing the evidence of {len(train)} rows ({self.recipe.evidence})")
+        texts = self._texts(model)
+        train = with_evidence(train, self.recipe, texts, examiner)
+        if self.recipe.evidence == "generated":
+            validation = with_evidence(validation, self.recipe, texts, examiner)
+        return train, validation
+
+    def _own_pairs(self, model: Any, processor: Any, train: Sequence[Row]) -> list[Row]:
+        import torch
+
+        self.note(f"writing {self.recipe.rollouts} replies of the model's own a record")
+        torch.manual_seed(self.recipe.seed)
+        examiner = Examiner(
+            str(self.out), processor, model, "prefer", self.recipe.side, self.recipe.temperature
+        )
+        return own_pairs(train, self.recipe, self._texts(model), examiner)
 
     def _fitting(self, processor: Any, rows: Sequence[Row]) -> tuple[list[Row], int]:
         """The rows that fit, and how many do not. Raises UserError unless these may be dropped."""
@@ -258,49 +298,12 @@ class _Run:
             trainer.train(resume_from_checkpoint=str(last) if last else None)
         return int(last.name.rpartition("-")[2]) if last else 0
 
-    def _with_evidence(self, model: Any, examiner: Examiner, rows: list[Row]) -> list[Row]:
-        """Rows whose evidence stage 1 has written, all or (mixed) every other one by its id; where
-        it wrote none that can be read, the record's own stays. Written once to generated.jsonl."""
-        import torch
-
-        file, known = self.out / GENERATED, {}
-        if file.is_file():
-            for line in file.read_text(encoding="utf-8").splitlines():
-                try:
-                    found = json.loads(line)
-                    known[found["key"]] = found["text"]
-                except (ValueError, KeyError):
-                    continue
-        made = []
-        model.eval()
-        self.note(f"writing the evidence of {len(rows)} rows ({self.recipe.evidence})")
-        with file.open("a", encoding="utf-8") as log, torch.no_grad():
-            for row in rows:
-                if row.item is None or (self.recipe.evidence == "mixed" and not _chosen(row.id)):
-                    made.append(row)
-                    continue
-                key = self._evidence_key(row)
-                if key not in known:
-                    try:
-                        known[key] = examiner.evidence(row, row.item)
-                    except ModelOutputError:
-                        known[key] = ""
-                    entry = {"key": key, "id": row.id, "text": known[key]}
-                    log.write(json.dumps(entry, ensure_ascii=False) + "\n")
-                    log.flush()
-                made.append(records.with_evidence(row, known[key]) if known[key] else row)
-        return made
-
-    def _evidence_key(self, row: Row) -> str:
-        asked = repr((self.kept.start, self.kept.base_weights, row.conversation[:2]))
-        return hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()[:24]
-
     def _finished(
         self,
         trainer: Any,
         model: Any,
         processor: Any,
-        rows: int,
+        train: Sequence[Row],
         dropped: int,
         resumed: int,
         began: float,
@@ -314,7 +317,8 @@ class _Run:
             out=str(self.out),
             stage=self.recipe.stage,
             steps=trainer.state.global_step,
-            rows=rows,
+            rows=len(train),
+            sources=sources_of(train),
             dropped=dropped,
             resumed=resumed,
             loss=losses[-1] if losses else None,
@@ -331,7 +335,7 @@ class _Run:
         )
         if trainer.is_world_process_zero():
             with quiet(), _room_on_disk(self.out):
-                model.save_pretrained(self.out)
+                model.save_pretrained(self.out, selected_adapters=["default"])
                 processor.save_pretrained(self.out)
             (self.out / "README.md").unlink(missing_ok=True)  # peft's card, with nothing in it
             card.write(done.model_dump(), self.kept, self.out)
@@ -365,6 +369,11 @@ def count(
     return lengths(collator, rows, f"{base.where} {base.weights} {recipe.side}", cache)
 
 
+def sources_of(rows: Sequence[Row]) -> dict[str, int]:
+    """How many pairs come from where; empty where there are none."""
+    return dict(Counter(row.source for row in rows if row.rejected))
+
+
 def cache_folder(settings: Settings | Mapping[str, Any] | None) -> Path:
     """Where the lengths of rows are kept."""
     from videoespresso.settings import settings_of
@@ -372,11 +381,6 @@ def cache_folder(settings: Settings | Mapping[str, Any] | None) -> Path:
     folder = settings_of(settings).cache_dir / "training"
     private_folder(folder)
     return folder
-
-
-def _chosen(name: str) -> bool:
-    """Every other row, by its id."""
-    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[0] < 128
 
 
 __all__ = ["Prepared", "Progress", "Scores", "Trained", "train"]

@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer with what we ask of it: no loop of ours."""
+"""TRL's trainers with what we ask of them: no loop of ours."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from videoespresso.errors import UserError
 from videoespresso.training.data import Row
-from videoespresso.training.recipes import Recipe
+from videoespresso.training.recipes import Recipe, Stage
 from videoespresso.training.rows import Collator
 from videoespresso.training.validation import Examiner
 from videoespresso.types import Record
@@ -106,12 +106,16 @@ def _config(
     recipe: Recipe, out: Path, steps: int, passes: int, rate: float, gpu: bool, every: int
 ) -> Any:
     import torch
-    from trl import SFTConfig
+    from trl import DPOConfig, SFTConfig
 
-    return SFTConfig(
+    kind: Any = SFTConfig
+    own: dict[str, Any] = {"dataset_kwargs": {"skip_prepare_dataset": True}}
+    if recipe.stage == "prefer":
+        kind, own = DPOConfig, {"beta": recipe.beta}
+    return kind(
+        **own,
         output_dir=str(out / CHECKPOINTS),
         max_length=None,  # TRL's own limit would cut the reply off
-        dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
         learning_rate=rate,
         lr_scheduler_type="cosine",
@@ -152,12 +156,15 @@ def numbered(count: int) -> Any:
 
 
 @cache
-def teacher() -> type:
-    """SFTTrainer that stops at a loss which is no number, and validates by answers."""
+def teacher(stage: Stage) -> type:
+    """The stage's trainer, which stops at a loss that is no number, and validates by answers. What
+    DPOTrainer compares with is the adapter as it began (of a new one: the base)."""
     import torch
-    from trl import SFTTrainer
+    from trl import DPOTrainer, SFTTrainer
 
-    class Teacher(SFTTrainer):  # type: ignore[misc]
+    kind: Any = DPOTrainer if stage == "prefer" else SFTTrainer
+
+    class Teacher(kind):  # type: ignore[misc]
         watch: Watch
         examiner: Examiner | None = None
         examined: Sequence[Row] = ()
@@ -281,6 +288,7 @@ def last_whole(folder: Path) -> Path | None:
 
 
 def make(
+    recipe: Recipe,
     model: Any,
     config: Any,
     collator: Collator,
@@ -288,7 +296,6 @@ def make(
     processor: Any,
     watch: Watch,
     out: Path,
-    batch: int,
 ) -> Any:
     """The trainer of a run. counts: rows to learn from, and rows of validation, which follow them
     in the collator."""
@@ -297,14 +304,14 @@ def make(
     train, validation = counts
     whole = numbered(train + validation)
     with quiet():
-        made = teacher()(
+        made = teacher(recipe.stage)(
             model=model,
             args=config,
             data_collator=collator,
             train_dataset=whole.select(range(train)),
             eval_dataset=whole.select(range(train, train + validation)) if validation else None,
             processing_class=processor,
-            callbacks=[_callback()(watch, out, batch)],
+            callbacks=[_callback()(watch, out, recipe.batch)],
         )
     made.remove_callback(PrinterCallback)
     made.watch = watch

@@ -27,6 +27,7 @@ MEASURE: Final[dict[Stage, str]] = {
     "both": "right answers, from its own evidence",
     "selector": "F1 of the core frames",
     "captioner": "F1 of the caption's words",
+    "prefer": "right answers, from its own evidence",
 }
 MOST_TOKENS: Final = 512
 """Of a reply while teaching: a model that does not end a reply is wrong soon enough."""
@@ -56,8 +57,16 @@ class Scores:
 class Examiner:
     """Asks a model that is being taught. path: the run's folder, whose recipe says how."""
 
-    def __init__(self, path: str, processor: Any, model: Any, stage: Stage, side: int) -> None:
-        chat = HfChatModel(path=path, max_tokens=MOST_TOKENS)
+    def __init__(
+        self,
+        path: str,
+        processor: Any,
+        model: Any,
+        stage: Stage,
+        side: int,
+        temperature: float = 0.0,
+    ) -> None:
+        chat = HfChatModel(path=path, max_tokens=MOST_TOKENS, temperature=temperature)
         chat.__dict__["_loaded"] = (processor, model)  # what would be loaded from the path
         self._spec, self._chat, self._stage, self._side = ModelSpec("hf", path), chat, stage, side
 
@@ -91,6 +100,7 @@ class Examiner:
             "both": self._both,
             "selector": self._selection,
             "captioner": self._caption,
+            "prefer": self._both,
         }
         return by[self._stage](row, item)
 

@@ -68,7 +68,7 @@ def answer_conversation(item: DatasetItem, replies: Replies, shows: Shows) -> Co
     options = item.options if item.letter else ()
     answer = item.options[LETTERS.index(item.letter)] if item.letter else item.answer
     if replies == "json":
-        reply = _compact({"answered": True, "answer": answer, "choice": item.letter})
+        reply = compact({"answered": True, "answer": answer, "choice": item.letter})
     else:
         reply = f"({item.letter}) {answer}" if item.letter else answer
     return (
@@ -89,7 +89,7 @@ def select_conversation(item: DatasetItem, replies: Replies) -> Conversation:
     if not kept:
         raise Unusable("no core frames")
     if replies == "json":
-        reply = _compact({"core": [{"why": why, "frame": at + 1} for at, why in kept]})
+        reply = compact({"core": [{"why": why, "frame": at + 1} for at, why in kept]})
     else:
         reply = "\n".join(prompt_parts.one_line(item.captions[at].text) for at, _ in kept)
     prompt = Message("user", prompt_parts.select_parts(item.question, rows))
@@ -174,7 +174,7 @@ def _steps(item: DatasetItem) -> str:
             boxes = [list(prompt_parts.percent(box)) for box in _boxes(alone, number, item)]
             items += [{"name": named.name, "box": box} for box in boxes or [[]]]
         steps.append({"text": sentence.text, "frame": number + 1, "items": items})
-    return _compact({"steps": steps})
+    return compact({"steps": steps})
 
 
 def _frame_of(sentence: EvidenceSentence, frames: int) -> int:
@@ -190,6 +190,6 @@ def _frame_of(sentence: EvidenceSentence, frames: int) -> int:
     )
 
 
-def _compact(value: object) -> str:
+def compact(value: object) -> str:
     """JSON as the pack was trained to write it, readable in any language."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
