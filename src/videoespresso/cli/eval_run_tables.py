@@ -31,13 +31,14 @@ def show_summary(found: "Summary") -> None:
         rows=map(_row, found.conditions),
     )  # fmt: skip
     for part, title in PARTS:
-        names = dict.fromkeys(k for c in found.conditions for k in getattr(c, part))
-        if names:
+        known = [c for c in found.conditions if getattr(c, part)]
+        if known:
+            names = dict.fromkeys(k for c in known for k in getattr(c, part))
             out().print()
             show_table(
                 title,
-                *(f"{c.condition}#" for c in found.conditions),
-                rows=((name, *_cells(found.conditions, part, name)) for name in names),
+                *(f"{c.condition}#" for c in known),
+                rows=((name, *_cells(known, part, name)) for name in names),
             )
     _show_truth(found)
     missing = sum(c.missing for c in found.conditions)

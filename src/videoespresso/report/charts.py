@@ -139,7 +139,8 @@ def estimates(title: str, note: str, figures: Sequence[tuple[str, Estimate | Non
 
 
 class Point(NamedTuple):
-    """A point with its whisker, and its name beside it: at its left, and moved down by shift."""
+    """A point with its whisker, and its name beside it: at its left or right, from text_x on, and
+    moved down by shift."""
 
     name: str
     x: float
@@ -147,6 +148,7 @@ class Point(NamedTuple):
     low: float | None
     high: float | None
     left: bool
+    text_x: float
     shift: float
     title: str
 
@@ -178,7 +180,10 @@ def against(title: str, note: str, figures: Sequence[tuple[str, float, Estimate]
         while any(abs(p.x - x(at)) < 90 and abs(p.y + p.shift - at_y) < 11 for p in points):
             at_y += 11
         title_ = f"{name}: {number(at)}, {found.text(unit='%')}"
-        points.append(Point(name, x(at), y, ends[0], ends[1], x(at) > 0.7 * WIDE, at_y - y, title_))
+        left = x(at) > 0.7 * WIDE
+        near = [x(other) for _, other, _ in figures if abs(x(other) - x(at)) < 14]
+        text_x = min(near) - 7 if left else max(near) + 7  # beside all points that stand so near
+        points.append(Point(name, x(at), y, ends[0], ends[1], left, text_x, at_y - y, title_))
     ticks = [0, *(2**k for k in range(int(top) + 1) if math.log2(1 + 2**k) <= top)]
     return Points(title, note, tuple(points), tuple((x(t), f"{t}") for t in ticks))
 
