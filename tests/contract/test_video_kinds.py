@@ -1,6 +1,7 @@
 """Videos as cameras, editors, uploads and browsers leave them: each stands for a kind."""
 
 import io
+import os
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -141,6 +142,18 @@ def test_a_bare_stream_is_counted_and_says_so(
         assert "no instants" in reader.video.note
         seen = [(p.time_s, read_number(p.rgb)) for p in reader.at([0.0, 0.4, 1.0], FULL)]
     assert seen == [(0.0, 0), (pytest.approx(0.4), 10), (pytest.approx(1.0), 25)]
+
+
+def test_a_decoder_has_at_most_sixteen_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a large machine those of dav1d would go beyond the memory limit."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 256)
+    options = {"preset": "12", "crf": "20"}
+    path = encode(tmp_path / "raw.obu", replace(PLAIN, codec="libsvtav1", options=options))
+    container, stream = probe.open_stream(str(path))
+    with container:
+        assert stream.codec_context.thread_count == 16
 
 
 # ---- several streams

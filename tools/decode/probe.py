@@ -29,6 +29,8 @@ MOST_PIXELS = (8192 + 64) * (4320 + 64)
 """Pixels of a frame: 8K, as films have it, upright or not, and 64 that decoders may add to a side.
 A larger one is rather an attack than a film."""
 
+MOST_THREADS = 16
+"""Of a decoder: FFmpeg's own limit, which dav1d does not keep. Each takes addresses (worker.py)."""
 MOST_STREAMS = 128
 """Streams of a file; a broadcast multiplex has 60. FFmpeg's own limit is 1000."""
 
@@ -121,10 +123,9 @@ def open_stream(path: str) -> tuple[InputContainer, VideoStream]:
                 f"{name} uses a codec that this build of FFmpeg cannot decode", hint=_CONVERT
             )
         stream = max(known, key=_preferred)
-        stream.codec_context.options = {
-            **stream.codec_context.options,
-            "max_pixels": str(MOST_PIXELS),
-        }
+        context = stream.codec_context
+        context.options = {**context.options, "max_pixels": str(MOST_PIXELS)}
+        context.thread_count = min(MOST_THREADS, (os.cpu_count() or 1) + 1)
         return container, stream
     has_audio = bool(container.streams.audio)
     container.close()
