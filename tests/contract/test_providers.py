@@ -15,7 +15,7 @@ from tests.helpers import chat_server as fake
 from videoespresso.agents.base import Agent, Prompt, Retries, Turn
 from videoespresso.errors import ModelError, SettingsError
 from videoespresso.models.chat import chat_model
-from videoespresso.models.client.errors import AccountError, BusyError
+from videoespresso.models.client.errors import AccountError, BusyError, RefusedError
 from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.profiles import PROFILES
 from videoespresso.models.specs import ModelSpec
@@ -150,6 +150,39 @@ def test_an_error_is_ours_and_tried_again_only_where_that_helps(
     assert "AIza" not in str(caught.value)
     assert f"{code}" in str(caught.value)
     assert len(server.requests) == (2 if code in (429, 503) else 1)
+
+
+REFUSED = {
+    "anthropic": [{"content": [], "stop_reason": "refusal"}],
+    "gemini": [
+        {"candidates": [{"finishReason": "SAFETY", "index": 0}]},
+        {"candidates": [], "promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}},
+    ],
+}
+
+
+def test_what_a_filter_holds_back_is_a_refusal_and_not_asked_for_again(name: str) -> None:
+    for changed in REFUSED[name]:
+        body = PROVIDERS[name].reply("", "m", typed=False) | changed
+        with fake.Server([lambda e, b=body: e.send_json(200, b)]) as server:
+            with pytest.raises(RefusedError, match="held the reply back"):
+                agent(name, server).typed(PROMPT, TURNS, Seen)
+            assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["Your credit balance is too low to access the API.", "API key not valid. Pass one."]
+)
+def test_an_account_that_is_served_nothing_is_named_as_that(name: str, text: str) -> None:
+    def behave(exchange: fake.Exchange) -> None:
+        error = {"type": "invalid_request_error", "code": 400, "message": text, "status": "X"}
+        exchange.send_json(400, {"type": "error", "error": error})
+
+    with fake.Server([behave]) as server:
+        with pytest.raises(AccountError, match=text[:20]) as caught:
+            agent(name, server).typed(PROMPT, TURNS, Seen)
+        assert PROVIDERS[name].key in (caught.value.hint or "")
+        assert len(server.requests) == 1
 
 
 def test_no_key_is_found_before_any_request(name: str, monkeypatch: pytest.MonkeyPatch) -> None:

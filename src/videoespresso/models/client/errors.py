@@ -50,7 +50,7 @@ LONGEST = 300
 _MODERATION = (
     *("content_filter", "contentfilter", "content_policy", "content management policy"),
     *("responsibleaipolicyviolation", "moderation_blocked", "flagged_input"),
-    *("data_inspection_failed", "datainspectionfailed"),
+    *("data_inspection_failed", "datainspectionfailed", "content filtering policy"),
 )
 """By what providers say, in a code or in words, that they refuse what a request holds."""
 
@@ -60,6 +60,12 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 """By what servers say that a request is longer than the model can read."""
+_ACCOUNT = re.compile(
+    r"credit balance|api.?key (is )?(not valid|invalid|expired)|(invalid|expired) api.?key"
+    r"|location is not supported|account .{0,30}(suspended|deactivated|disabled)",
+    re.IGNORECASE,
+)
+"""By what providers say, with a 400, that the account or its key is at fault."""
 _NO_FORM = re.compile(
     r"grammar|--jinja|tools? (param|call|choice)|response_format|json.?schema|tool.call.parser",
     re.IGNORECASE,
@@ -133,7 +139,7 @@ def convert(error: Exception, spec: ModelSpec) -> ModelError:
         # what langchain-openai raises when the body is not a chat completion
         return ModelError(
             f"{spec} sent a reply that is not a chat completion: {name}: {text}",
-            hint="Check that the base URL ends in /v1 and belongs to a chat server.",
+            hint=f"Check that the base URL{_ending(spec)} belongs to a chat server.",
             retryable=True,
         )
     return ModelError(
@@ -142,6 +148,11 @@ def convert(error: Exception, spec: ModelSpec) -> ModelError:
         # LangChain's word on its own errors; the SDK's for an error inside a stream
         retryable=bool(getattr(error, "is_retryable", name == "APIError")),
     )
+
+
+def _ending(spec: ModelSpec) -> str:
+    """How a base URL ends, for a hint: those of other providers than OpenAI have no /v1."""
+    return " ends in /v1 and" if spec.provider == "openai" else ""
 
 
 def _short(error: Exception) -> str:
@@ -191,6 +202,10 @@ def _from_status(error: Exception, spec: ModelSpec, status: int, text: str) -> M
         # a 403 may be about this one request: some gateways moderate with it
         refused = AccountError if status == 401 else ModelError
         return refused(message, hint=f"Check {key_variable(spec.provider)} and its rights.")
+    if status == 400 and _ACCOUNT.search(text):
+        return AccountError(
+            message, hint=f"Check {key_variable(spec.provider)} and the account behind it."
+        )
     if status == 413 or (status in (400, 422, 500) and _TOO_LONG.search(text)):
         return ModelError(
             f"the request is too long for the model: {message}",
@@ -201,7 +216,9 @@ def _from_status(error: Exception, spec: ModelSpec, status: int, text: str) -> M
     if status >= 500 and _NO_FORM.search(text):
         return UnsupportedError(message, hint="The server does not take this form of request.")
     if status == 404:
-        return ModelError(message, hint="Check the model's name and the base URL (ending in /v1).")
+        return ModelError(
+            message, hint=f"Check the model's name, and that the base URL{_ending(spec)} is right."
+        )
     if status in (400, 422, 501, 405, 415):
         return UnsupportedError(message, hint="The server does not take this form of request.")
     broke = "insufficient_quota" in f"{getattr(error, 'code', '')} {text}"

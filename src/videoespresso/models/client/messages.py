@@ -32,6 +32,12 @@ GRID_SIDE = 2048
 MOST_TOKENS = 100_000_000
 """Of one call: ten times what the longest context holds, 2026-11."""
 
+_HELD_BACK = frozenset(
+    {"content_filter", "refusal", "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT"}
+    | {"SPII", "LANGUAGE", "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION"}
+)
+"""Why a reply ended where nothing may be said: OpenAI's word, Anthropic's, and Gemini's."""
+
 _LABEL_HEIGHT = 22
 _GAP = 4
 
@@ -206,8 +212,10 @@ def model_reply(output: Any, *, calls: bool = False) -> ModelReply:
     stop = about.get("finish_reason") or about.get("stop_reason") or about.get("done_reason")
     tokens = message.usage_metadata
     refusal = redact(str(message.additional_kwargs.get("refusal") or ""))
-    if stop == "content_filter" and not text.strip():
-        refusal = refusal or "a content filter held the reply back"
+    blocked = (about.get("prompt_feedback") or {}).get("block_reason")  # Gemini's, of the request
+    if (stop in _HELD_BACK or blocked) and not text.strip():
+        why = str(getattr(blocked, "value", blocked) or stop)
+        refusal = refusal or f"a content filter held the reply back ({redact(why)})"
     return ModelReply(
         _whole(redact(text)),
         cut=stop in ("length", "max_tokens", "MAX_TOKENS"),
