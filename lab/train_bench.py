@@ -41,7 +41,8 @@ def ours(base: Base, recipe: Recipe, rows: list[Row], out: Path) -> Any:
     config.eval_strategy = config.save_strategy = "no"
     collator = Collator(chat, rows, recipe.side)
     watch = Watch(lambda _: None)
-    return make(recipe, model, config, collator, (len(rows), 0), processor, watch, out)
+    counts = (len(rows), 0)
+    return make(recipe, model, config, counts, processor, watch, out, data_collator=collator)
 
 
 def bare(base: Base, recipe: Recipe, rows: list[Row], out: Path) -> Any:

@@ -167,7 +167,7 @@ def test_what_cannot_be_planted_is_left_out(tmp_path: Path) -> None:
     found = rows_of(dataset(tmp_path / "a", [one, *map(acted, range(2, 9))]), "prefer")
     rows = [row for row in (*found.train, *found.validation) if row.item and row.item.id == one.id]
     assert [row.source for row in rows] == ["unsupported step"]
-    with pytest.raises(UserError, match="nothing can be planted"):
+    with pytest.raises(UserError, match="nothing is left to learn prefer"):
         rows_of(dataset(tmp_path / "b", [one]), "prefer")
     (tmp_path / "c").mkdir()
     (tmp_path / "c/evidence.jsonl").touch()

@@ -37,6 +37,7 @@ HELP: "dict[Stage, str]" = {
     "captioner": "A core frame, then its caption.",
     "prefer": "DPO: the record's reply rather than one with a planted fault, a refused one, or a "
     "wrong one of the model's own.",
+    "rl": "GRPO: replies of stage 1 of its own, rewarded for true evidence (--reward).",
 }
 EXAMPLES: "dict[Stage, tuple[str, ...]]" = {
     "evidence": ("train evidence my-dataset --base hf:SmolVLM2-500M --out out/evidence",),
@@ -52,6 +53,11 @@ EXAMPLES: "dict[Stage, tuple[str, ...]]" = {
     "prefer": (
         "train prefer my-dataset --base hf:out/answer --out out/dpo",
         "train prefer my-dataset --base hf:out/answer --out out/dpo --rollouts 4 --beta 0.2",
+    ),
+    "rl": (
+        "train rl my-dataset --base hf:out/answer --out out/rl",
+        "train rl my-dataset --base hf:out/answer --out out/rl --reward format --reward useful=2 "
+        "--reward my_module:polite=0.1",
     ),
 }
 
@@ -92,7 +98,7 @@ RECIPE: dict[str, Any] = {
     "learning_rate": _option(float, "The highest, with cosine decay.", "by stage and model"),
     "epochs": _option(float, "Times each record is seen.", "1"),
     "steps": _option(int, "End after so many steps.", "none"),
-    "batch": _option(int, "Records a step.", "16"),
+    "batch": _option(int, "Records a step; of rl: replies.", "16"),
     "rows": _option(int, "Records a forward pass; a batch is accumulated.", "4"),
     "rank": _option(int, "Of the LoRA adapter.", "16"),
     "alpha": _option(int, "Of the LoRA adapter.", "32"),
@@ -107,11 +113,19 @@ RECIPE: dict[str, Any] = {
     "eval_steps": _option(int, "Steps between validations.", "a tenth of the run"),
     "validation": _option(int, "Records answered in each, at most.", "200"),
     "seed": _option(int, "Of order and adapter.", "0"),
-    "beta": _option(float, "How near the model stays to what it was: DPO's beta (prefer).", "0.1"),
+    "beta": _option(float, "How near the model stays to what it was (prefer, rl).", "0.1; of rl 0"),
     "rollouts": _option(
-        int, "Replies of the model's own a record; wrong ones are rejected (prefer).", "0"
+        int,
+        "Replies of its own a record: wrong ones are rejected (prefer), all rewarded (rl).",
+        "0; of rl 8",
     ),
-    "temperature": _option(float, "Of these replies (prefer).", "1.3"),
+    "temperature": _option(float, "Of these replies (prefer, rl).", "1.3"),
+    "reply_tokens": _option(int, "Of such a reply, at most (rl).", "160"),
+    "reward": _option(
+        list[str],
+        "NAME=WEIGHT: format, frames, time, boxes, useful, true, short, or module:function (rl).",
+        "format=0.2 useful=1 frames=0.5 boxes=0.5, true=0.5 where stories are known",
+    ),
 }
 """Options that are values of the recipe; None is not given."""
 
@@ -121,7 +135,9 @@ def _takes_recipe(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(**given: Any) -> None:
-        command(recipe={name: given.pop(name) for name in RECIPE}, **given)
+        recipe = {name: given.pop(name) for name in RECIPE}
+        recipe["reward"] = recipe["reward"] or None  # of a list, none given is an empty one
+        command(recipe=recipe, **given)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
     signature = inspect.signature(command)
@@ -197,7 +213,7 @@ def plan(
     *,
     data: DataArgument,
     stage: Annotated[
-        Literal["evidence", "answer", "both", "selector", "captioner", "prefer"],
+        Literal["evidence", "answer", "both", "selector", "captioner", "prefer", "rl"],
         typer.Option(help="What would be taught."),
     ],
     base: BaseOption,

@@ -64,6 +64,9 @@ def about_of(progress: "Progress") -> str:
     parts = [f"{progress.rows_s:.1f} rows/s", f"{progress.tokens_s:.0f} tokens/s"]
     if progress.score is not None:
         parts.insert(0, f"score {progress.score:.3f}")
+    for name, (mean, spread) in progress.rewards.items():
+        if mean is not None:
+            parts.insert(0, f"{name} {mean:.2f} ± {spread or 0:.2f}")
     if progress.loss is not None:
         parts.insert(0, f"loss {progress.loss:.3f}")
     if progress.eta_s is not None and progress.step < progress.steps:
@@ -112,6 +115,9 @@ def show(done: "Trained") -> None:
         say_warning(f"{n} records left out: {why}")
     if done.dropped:
         say_warning(f"{done.dropped} rows were too long and are left out")
+    if done.equal:
+        say_warning(f"{done.equal} of {done.groups} groups of replies earned the same: nothing is "
+                    "learned from these")  # fmt: skip
     if done.leaked:
         say_warning(f"{len(done.leaked)} rows are of videos that another part has, too: "
                     + ", ".join(done.leaked[:5]))  # fmt: skip

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from videoespresso.dataset.inspect.stats import Share, Spread
 from videoespresso.report.text import number, percent
@@ -186,6 +186,47 @@ def against(title: str, note: str, figures: Sequence[tuple[str, float, Estimate]
         points.append(Point(name, x(at), y, ends[0], ends[1], left, text_x, at_y - y, title_))
     ticks = [0, *(2**k for k in range(int(top) + 1) if math.log2(1 + 2**k) <= top)]
     return Points(title, note, tuple(points), tuple((x(t), f"{t}") for t in ticks))
+
+
+class Curves(NamedTuple):
+    """Lines over the steps of a run. lines: (name, points, name of its colour); ys: (y, text) of
+    the highest and the lowest value; axis: (x, text)."""
+
+    title: str
+    note: str
+    lines: tuple[tuple[str, str, str], ...]
+    ys: tuple[tuple[float, str], ...]
+    axis: tuple[tuple[float, str], ...]
+
+
+COLOURS: Final = ("select", "core", "good", "warn", "caption", "accent", "soft", "filter")
+"""Of the lines of a chart, in order, as style.html names them."""
+
+
+def curves(
+    title: str, note: str, series: Sequence[tuple[str, Sequence[tuple[float, float]]]]
+) -> Curves | None:
+    """Named lines of (step, value) on one scale. None where there is no value."""
+    values = [(step, value) for _, points in series for step, value in points]
+    if not values:
+        return None
+    first, last = min(step for step, _ in values), max(step for step, _ in values)
+    low, high = min(value for _, value in values), max(value for _, value in values)
+    across, up = (last - first) or 1.0, (high - low) or 1.0
+    lines = tuple(
+        (
+            name,
+            " ".join(
+                f"{WIDE * (step - first) / across:.1f},{HIGH * (1 - (value - low) / up):.1f}"
+                for step, value in points
+            ),
+            COLOURS[k % len(COLOURS)],
+        )
+        for k, (name, points) in enumerate(series)
+        if points
+    )
+    ys = ((0.0, f"{high:.3g}"), (float(HIGH), f"{low:.3g}"))
+    return Curves(title, note, lines, ys, ((0.0, f"{first:g}"), (float(WIDE), f"{last:g}")))
 
 
 def counts(title: str, note: str, figures: Sequence[tuple[str, int]]) -> Rows | None:

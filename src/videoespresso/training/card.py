@@ -1,11 +1,12 @@
 """`MODEL_CARD.md`: what a model was taught from, how, and what it scores."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from videoespresso.training.recipes import Kept
+from videoespresso.report import train_page
+from videoespresso.training.recipes import Kept, Line
 
 FILE: Final = "MODEL_CARD.md"
 
@@ -25,6 +26,12 @@ def write(done: Mapping[str, Any], kept: Kept, out: Path) -> None:
     left = ", ".join(f"{n} {why}" for why, n in done["left_out"].items()) or "none"
     pairs = ", ".join(f"{n} {name}" for name, n in done["sources"].items())
     pairs = f" (pairs by what is wrong in the worse one: {pairs})" if pairs else ""
+    groups = (
+        f"\n{done['groups']} groups of replies; {done['equal']} of them earned the same, and were "
+        "not learned from.\n"
+        if done["groups"]
+        else ""
+    )
     recipe = "\n".join(
         f"| {name} | {value} |"
         for name, value in kept.recipe.model_dump().items()
@@ -44,7 +51,7 @@ A LoRA adapter; `hf:` finds its base.
 - data: {done["rows"]} rows{pairs}, sha256 {kept.data}
 - left out: {left}; too long: {done["dropped"]}
 - {done["steps"]} steps, last loss {done["loss"]}
-{leak}
+{leak}{groups}
 ## Scores
 
 {score}
@@ -57,6 +64,43 @@ A LoRA adapter; `hf:` finds its base.
 | learning_rate used | {kept.learning_rate} |
 """
     (out / FILE).write_text(text, encoding="utf-8")
+
+
+def report(
+    done: Mapping[str, Any], lines: Sequence[Line], log: Sequence[Mapping[str, Any]], out: Path
+) -> None:
+    """`report.html` in a run's folder: its curves, its values, what it came to. lines: the recipe's
+    values with their sources. Raises UserError."""
+    score = (
+        "no validation records: nothing is known of its answers"
+        if done["score"] is None
+        else f"{done['measure']}: {done['score']:.3f} ({interval(done)}, n = {done['n']})"
+    )
+    told = [
+        ("rows", done["rows"], "learned from"),
+        *[
+            (name, n, "pairs, by what is wrong in the worse reply")
+            for name, n in done["sources"].items()
+        ],
+        *[(why, n, "left out") for why, n in done["left_out"].items()],
+        ("too long", done["dropped"], "left out"),
+        ("steps", done["steps"], f"{done['seconds']:.0f} s since it was begun or went on"),
+        *(
+            [("groups", done["groups"], f"{done['equal']} earned the same")]
+            if done["groups"]
+            else []
+        ),
+    ]
+    train_page.write(
+        out,
+        f"{done['stage']}: {out.name}",
+        [score],
+        log,
+        [
+            ("What it came to", [(name, str(value), note) for name, value, note in told]),
+            ("Recipe", [(line.name, line.value, line.source) for line in lines]),
+        ],
+    )
 
 
 def interval(done: Mapping[str, Any]) -> str:

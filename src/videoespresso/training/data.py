@@ -109,7 +109,7 @@ def load(source: str | Path, stage: Stage, *, allow_leak: bool = False) -> Data:
         )
     if not train:
         raise UserError(
-            f"{folder} has no record to learn {stage} from: {_reasons(left_out)}",
+            f"{folder} has no record to learn {stage} from: {reasons(left_out)}",
             hint="docs/training.md says what each stage needs of a record.",
         )
     leaked = _leaked(train, others)
@@ -136,7 +136,8 @@ def first(rows: Sequence[Row], count: int) -> list[Row]:
     return [row for row in rows if row.conversation[:2] in some]
 
 
-def _reasons(left_out: dict[str, int]) -> str:
+def reasons(left_out: dict[str, int]) -> str:
+    """Why records were left out, and how many."""
     return "; ".join(f"{n} {why}" for why, n in left_out.items()) or "it is empty"
 
 
@@ -184,6 +185,7 @@ _MAKERS: dict[Stage, Callable[[DatasetItem], Iterator[tuple[str, Conversation]]]
     "selector": lambda item: iter([("", conversations.select_conversation(item, "json"))]),
     "captioner": _captions,
     "prefer": lambda item: iter([("", conversations.answer_conversation(item, "json", "frames"))]),
+    "rl": lambda item: iter([("", conversations.answer_conversation(item, "json", "frames"))]),
 }
 
 

@@ -99,6 +99,14 @@ class Chat:
         )
         return str(text)
 
+    def shown(self, conversation: Conversation, pictures: Sequence[Any]) -> list[dict[str, Any]]:
+        """A conversation as messages that hold their pictures, in order."""
+        messages, left = [self._message(message) for message in conversation], iter(pictures)
+        for part in (part for message in messages for part in message["content"]):
+            if part["type"] == "image":
+                part["image"] = next(left)
+        return messages
+
     def _message(self, message: Message) -> dict[str, Any]:
         parts: list[dict[str, Any]] = [
             {"type": "text", "text": neutral(part, self.marks)}

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from videoespresso.errors import ModelError, ModelOutputError
 from videoespresso.settings import Settings
-from videoespresso.training import recipes
+from videoespresso.training import recipes, rl
 from videoespresso.training.base import (
     Base,
     device_of,
@@ -23,10 +23,11 @@ from videoespresso.training.base import (
 )
 from videoespresso.training.data import Row
 from videoespresso.training.families import Chat, ends_of
+from videoespresso.training.outcome import sources_of
 from videoespresso.training.pairs import rows_of
 from videoespresso.training.recipes import Line, Recipe, Stage
 from videoespresso.training.rows import IGNORED, Collator, Length
-from videoespresso.training.run import cache_folder, count, sources_of
+from videoespresso.training.run import cache_folder, count
 from videoespresso.training.trainer import PARTS, quiet, steps_of
 from videoespresso.training.validation import Examiner
 from videoespresso.types import Record
@@ -86,9 +87,12 @@ def plan(
     **recipe: Any,
 ) -> Plan:
     """What `train` would do with the same arguments. Raises as it does, but for rows that are too
-    long: these are counted. trial: whether the model is loaded to time and weigh a few batches."""
+    long: these are counted. trial: whether the model is loaded to time and weigh a few batches; for
+    `rl` it is not, its replies are most of the time and nobody knows how long they get."""
     chosen, given = recipes.recipe_of(stage, recipe, config)
     data = rows_of(source, stage, allow_leak=allow_leak)
+    if stage == "rl":
+        chosen = rl.chosen_rewards(chosen, data.train)
     needed()
     start = find(base)
     processor = processor_of(start, chosen.side)
@@ -99,7 +103,11 @@ def plan(
     order = sorted(range(len(counted)), key=lambda k: -counted[k].tokens)
     examined = min(chosen.validation, len(data.validation))
     device = device_of(start)
-    found = _Trial(chosen, start, processor, device, threads) if trial and fit else None
+    found = (
+        _Trial(chosen, start, processor, device, threads)
+        if trial and fit and stage != "rl"
+        else None
+    )
     if found is not None:
         found.run([data.train[k] for k in fit], [counted[k] for k in fit], steps)
         found.reply(data.validation[:1] or data.train[:1], examined, steps)

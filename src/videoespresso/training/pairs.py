@@ -16,6 +16,7 @@ from typing import Any, Final
 from videoespresso import evidence_scores as scores
 from videoespresso.dataset import records_io
 from videoespresso.dataset.formats.conversations import compact
+from videoespresso.dataset.formats.conversion_report import Unusable
 from videoespresso.dataset.inspect.record_measures import digest
 from videoespresso.dataset.inspect.split import parts
 from videoespresso.dataset_record import LETTERS, DatasetItem, Reject
@@ -23,7 +24,7 @@ from videoespresso.errors import UserError
 from videoespresso.training import data as records
 from videoespresso.training import rewards
 from videoespresso.training.data import Data, Row
-from videoespresso.training.recipes import Stage
+from videoespresso.training.recipes import SUPERVISED, Stage
 
 Step = dict[str, Any]
 """text, frame from 1, items: [{"name", "box": [x0, y0, x1, y1] in hundredths, or []}]."""
@@ -38,21 +39,42 @@ FALSE: Final = ("hallucination", "accuracy", "continuity")
 
 
 def rows_of(source: str | Path, stage: Stage, *, allow_leak: bool = False) -> Data:
-    """The rows of a stage (`data.load`), for `prefer` as pairs. Raises UserError as it does, and
-    where no pair can be made."""
+    """The rows of a stage (`data.load`), for `prefer` as pairs; of it and `rl` those records whose
+    evidence is in the form that is taught. Raises UserError as it does, and for none left."""
     found = records.load(source, stage, allow_leak=allow_leak)
-    if stage != "prefer":
+    if stage in SUPERVISED:
         return found
-    rejects = _rejects(Path(source))
-    train, validation = (list(_pairs(r, rejects)) for r in (found.train, found.validation))
+    left_out = dict(found.left_out)
+    train, validation = (_in_form(rows, left_out) for rows in (found.train, found.validation))
+    if stage == "prefer":
+        rejects = _rejects(Path(source))
+        train, validation = (list(_pairs(rows, rejects)) for rows in (train, validation))
     if not train:
         raise UserError(
-            f"{source}: nothing can be planted in its records",
-            hint="A pair needs evidence about one of several frames, with boxes, or with names.",
+            f"{source}: nothing is left to learn {stage} from: {records.reasons(left_out)}",
+            hint="A pair needs evidence about one of several frames, with boxes, or with names."
+            if stage == "prefer"
+            else "docs/training.md says what each stage needs of a record.",
         )
     return replace(
-        found, train=tuple(train), validation=tuple(validation), sha=records.sha_of(train)
+        found,
+        train=tuple(train),
+        validation=tuple(validation),
+        left_out=left_out,
+        sha=records.sha_of(train),
     )
+
+
+def _in_form(rows: Sequence[Row], left_out: dict[str, int]) -> list[Row]:
+    kept = []
+    for row in rows:
+        try:
+            if row.item is not None:
+                rewards.columns(row.item)
+                kept.append(row)
+        except Unusable as why:
+            left_out[why.criterion] = left_out.get(why.criterion, 0) + 1
+    return kept
 
 
 def _rejects(folder: Path) -> dict[tuple[bytes, int | None], list[Reject]]:
@@ -74,7 +96,7 @@ def _pairs(
     others = [(row.video, step) for row in rows for step in steps[row.id]]
     for row in rows:
         own, item = steps[row.id], row.item
-        if item is None or not rewards.in_form(_reply(own), len(item.core_frames)):
+        if item is None:
             continue
         for source, plant in FAULTS.items():
             rng = random.Random(f"{row.id} {source}")

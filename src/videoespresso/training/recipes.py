@@ -17,7 +17,7 @@ from videoespresso.errors import SettingsError, UserError
 from videoespresso.models.hf_weights import RECIPE
 from videoespresso.types import Record
 
-Stage = Literal["evidence", "answer", "both", "selector", "captioner", "prefer"]
+Stage = Literal["evidence", "answer", "both", "selector", "captioner", "prefer", "rl"]
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 SUPERVISED: Final = STAGES[:5]
 """Those that learn a record's reply word for word."""
@@ -32,9 +32,11 @@ ROWS: Final = 4
 
 OWN: Final[dict[str, tuple[Stage, ...]]] = {
     "evidence": ("answer",),
-    "beta": ("prefer",),
-    "rollouts": ("prefer",),
-    "temperature": ("prefer",),
+    "beta": ("prefer", "rl"),
+    "rollouts": ("prefer", "rl"),
+    "temperature": ("prefer", "rl"),
+    "reward": ("rl",),
+    "reply_tokens": ("rl",),
     "dropout": SUPERVISED,
 }
 """Values that only some stages have. Dropout: what a reply is compared with must stand still."""
@@ -88,9 +90,15 @@ class Recipe(Record):
     beta: float = Field(default=0.1, ge=0)
     rollouts: int = Field(default=0, ge=0, le=64)
     temperature: float = Field(default=1.3, gt=0)
+    reward: tuple[str, ...] = ()
+    reply_tokens: int = Field(default=160, ge=8)
 
     @model_validator(mode="after")
     def _whole(self) -> "Recipe":
+        if self.stage == "rl" and (self.rollouts < 2 or self.batch % self.rollouts):
+            raise ValueError(
+                f"a batch of {self.batch} replies is not made of {self.rollouts} rollouts a record"
+            )
         if self.batch % self.rows:
             raise ValueError(f"a batch of {self.batch} is not made of {self.rows} rows at a time")
         return self
@@ -99,7 +107,7 @@ class Recipe(Record):
         """The learning rate for a model of that size: Table 8 from a billion parameters (2e-5, for
         stage 2 1e-5); 1e-3 below 100 M and 2e-4 between are ours: 20 steps on 8 records at 2e-5
         took the loss of a model of 5.8 M from 1.93 to 1.58, at 1e-3 to 0.11. A tenth of it where
-        what was learned is only shifted (`prefer`)."""
+        what was learned is only shifted (`prefer`, `rl`)."""
         if self.learning_rate is not None:
             return self.learning_rate
         if self.stage not in SUPERVISED:
@@ -107,6 +115,10 @@ class Recipe(Record):
         if parameters >= LARGE or not parameters:  # of a size that is not known: the cautious one
             return 1e-5 if self.stage == "answer" else 2e-5
         return 1e-3 if parameters < SMALL else 2e-4
+
+
+USUAL: Final[dict[Stage, dict[str, Any]]] = {"rl": {"rollouts": 8, "beta": 0.0}}
+"""What a stage has in the place of the defaults above."""
 
 
 class Line(NamedTuple):
@@ -130,6 +142,7 @@ def table(recipe: Recipe, given: Mapping[str, Any], parameters: int) -> Iterator
             source = _TABLE if large else f"{_OURS}; by {parameters:,} parameters"
             source = source if recipe.stage in SUPERVISED else f"{_OURS}; a tenth of stage 1's"
         source = "given" if given.get(name) is not None else source
+        value = " ".join(value) if isinstance(value, tuple) else value
         yield Line(name, f"{value:g}" if isinstance(value, float) else str(value), source,
                    source.startswith(("paper", _NOTES)))  # fmt: skip
 
@@ -157,7 +170,8 @@ def recipe_of(
     try:
         batch = values.get("batch")
         rows = {"rows": math.gcd(batch, ROWS)} if isinstance(batch, int) else {}
-        return Recipe.model_validate({**rows, **values, "stage": stage}), values
+        usual = USUAL.get(stage, {})
+        return Recipe.model_validate({**rows, **usual, **values, "stage": stage}), values
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"])) or "the recipe"

@@ -7,26 +7,24 @@ import os
 import re
 import shutil
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
-
-from pydantic import Field
 
 from videoespresso.dataset.interrupt import interruptible
 from videoespresso.errors import MemoryStoreError, UserError
 from videoespresso.memory.private import private_folder
 from videoespresso.models.hf_weights import ADAPTER
 from videoespresso.settings import Settings
-from videoespresso.training import card, recipes
+from videoespresso.training import card, recipes, rl
 from videoespresso.training import data as records
 from videoespresso.training.base import Base, device_of, find, model_of, needed, processor_of
 from videoespresso.training.data import Data, Row
 from videoespresso.training.families import Chat, ends_of
 from videoespresso.training.generated import Generated, own_pairs, with_evidence
+from videoespresso.training.outcome import Prepared, Trained, sources_of
 from videoespresso.training.pairs import rows_of
-from videoespresso.training.recipes import Kept, Line, Recipe, Stage
+from videoespresso.training.recipes import Kept, Recipe, Stage
 from videoespresso.training.rows import Collator, Length, lengths, refuse_long
 from videoespresso.training.trainer import (
     BEST,
@@ -41,51 +39,12 @@ from videoespresso.training.trainer import (
     steps_of,
 )
 from videoespresso.training.validation import MEASURE, Examiner, Scores
-from videoespresso.types import Record
 
 FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FULL_TEXT: Final = (
     "No space left|Disk quota exceeded|File too large|StreamWriter failed|write failed"
 )
 """What safetensors and torch say of a full disk."""
-
-
-class Trained(Record):
-    """What a run came to. out: the folder, `hf:OUT` from now on. rows: learned from; dropped: too
-    long. sources: of pairs, how many of each. resumed: the step it went on from, 0 for a new run.
-    score: of the adapter that is kept, on n validation rows, None without any; low, high: its 95 %
-    interval."""
-
-    out: str
-    stage: Stage
-    steps: int
-    rows: int
-    dropped: int
-    resumed: int
-    loss: float | None
-    best_step: int | None
-    score: float | None
-    low: float | None
-    high: float | None
-    n: int
-    unparsable: float | None
-    measure: str
-    left_out: dict[str, int]
-    leaked: tuple[str, ...]
-    seconds: float
-    sources: dict[str, int] = Field(default_factory=dict)
-
-
-class Prepared(Record):
-    """What is known before the first step. lines: the recipe's values with their sources; sources:
-    of pairs, how many of each."""
-
-    rows: int
-    validation: int
-    steps: int
-    split: str
-    lines: tuple[Line, ...]
-    sources: dict[str, int]
 
 
 def train(
@@ -118,6 +77,8 @@ def train(
     """
     chosen, given = recipes.recipe_of(stage, recipe, config)
     found = rows_of(source, stage, allow_leak=allow_leak)
+    if stage == "rl":
+        chosen = rl.chosen_rewards(chosen, found.train)
     needed()
     start = find(base)
     folder = Path(out)
@@ -211,7 +172,9 @@ class _Run:
             processor, records.first(self.data.validation, recipe.validation)
         )
         model: Any = None
-        if recipe.rollouts:  # how many pairs there are is known when they are written
+        if (
+            recipe.stage == "prefer" and recipe.rollouts
+        ):  # how many pairs there are is known when they are written
             model = self._model(processor)
             more, long = self._fitting(processor, self._own_pairs(model, processor, train))
             train, dropped = [*train, *more], dropped + long
@@ -231,9 +194,16 @@ class _Run:
             config.load_best_model_at_end = True
             config.metric_for_best_model = BEST if scored else "eval_loss"
             config.greater_is_better = bool(scored)
-        collator = Collator(chat, [*train, *validation], recipe.side)
-        counts = (len(train), len(validation))
-        trainer = make(recipe, model, config, collator, counts, processor, watch, self.out)
+        rows, counts = [*train, *validation], (len(train), len(validation))
+        if recipe.stage == "rl":
+            trainer = rl.trainer_of(
+                recipe, model, config, chat, rows, counts, examiner, watch, self.out
+            )
+        else:
+            trainer = make(
+                recipe, model, config, counts, processor, watch, self.out,
+                data_collator=Collator(chat, rows, recipe.side),
+            )  # fmt: skip
         if scored:
             trainer.examiner, trainer.examined = examiner, scored
         resumed = self._taught(trainer, watch)
@@ -313,12 +283,15 @@ class _Run:
         losses = [line["loss"] for line in log if "loss" in line]
         best = trainer.state.best_global_step if trainer.state.best_metric is not None else None
         scored = next((x for x in reversed(log) if x["step"] == best and "eval_score" in x), None)
+        groups = rl.groups_of(log, self.recipe)
         done = Trained(
             out=str(self.out),
             stage=self.recipe.stage,
             steps=trainer.state.global_step,
             rows=len(train),
             sources=sources_of(train),
+            groups=groups.all,
+            equal=groups.equal,
             dropped=dropped,
             resumed=resumed,
             loss=losses[-1] if losses else None,
@@ -339,6 +312,8 @@ class _Run:
                 processor.save_pretrained(self.out)
             (self.out / "README.md").unlink(missing_ok=True)  # peft's card, with nothing in it
             card.write(done.model_dump(), self.kept, self.out)
+            lines = list(recipes.table(self.recipe, self.given, self.base.parameters))
+            card.report(done.model_dump(), lines, log, self.out)
             with (self.out / LOG).open("a", encoding="utf-8") as file:
                 line = {"step": done.steps, "done": done.model_dump(mode="json")}
                 file.write(json.dumps(line) + "\n")
@@ -367,11 +342,6 @@ def count(
     """The length of each row by the base's own processor."""
     collator = Collator(Chat(processor), rows, recipe.side)
     return lengths(collator, rows, f"{base.where} {base.weights} {recipe.side}", cache)
-
-
-def sources_of(rows: Sequence[Row]) -> dict[str, int]:
-    """How many pairs come from where; empty where there are none."""
-    return dict(Counter(row.source for row in rows if row.rejected))
 
 
 def cache_folder(settings: Settings | Mapping[str, Any] | None) -> Path:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import math
+import re
 import shutil
 import time
 import warnings
@@ -16,7 +17,7 @@ from typing import Any, Final
 from videoespresso.errors import UserError
 from videoespresso.training.data import Row
 from videoespresso.training.recipes import Recipe, Stage
-from videoespresso.training.rows import Collator
+from videoespresso.training.reward_choice import weights_of
 from videoespresso.training.validation import Examiner
 from videoespresso.types import Record
 
@@ -29,12 +30,14 @@ PARTS: Final = 10
 
 class Progress(Record):
     """How far a run is. loss: of the last step; score: of the last validation, None before it.
-    eta_s: seconds to go, None before the second step."""
+    rewards: in `rl`, mean and spread of each over a step's replies, None where it had none. eta_s:
+    seconds to go, None before the second step."""
 
     step: int
     steps: int
     loss: float | None
     score: float | None
+    rewards: dict[str, tuple[float | None, float | None]]
     rows_s: float
     tokens_s: float
     eta_s: float | None
@@ -68,7 +71,8 @@ class NotANumber(UserError):
 
 
 def steps_of(recipe: Recipe, rows: int, machines: int = 1) -> tuple[int, int]:
-    """(steps of the run, accumulated passes a step) for that many rows."""
+    """(steps of the run, accumulated passes a step) for that many rows; `rl` counts replies."""
+    rows = rows * recipe.rollouts if recipe.stage == "rl" else rows
     rows_each = math.ceil(rows / machines)
     passes = max(1, recipe.batch // (recipe.rows * machines))
     epoch = max(1, math.ceil(math.ceil(rows_each / recipe.rows) / passes))
@@ -102,20 +106,34 @@ def quiet() -> Iterator[None]:
         said.enable_progress_bar()
 
 
+def _of_stage(recipe: Recipe) -> tuple[Any, dict[str, Any]]:
+    """TRL's configuration class of a stage, and what only that one has. TRL's own `max_length`
+    would cut the reply off."""
+    from trl import DPOConfig, GRPOConfig, SFTConfig
+
+    if recipe.stage == "prefer":
+        return DPOConfig, {"max_length": None, "beta": recipe.beta}
+    if recipe.stage == "rl":
+        return GRPOConfig, {
+            "beta": recipe.beta,
+            "num_generations": recipe.rollouts,
+            "num_generations_eval": 1,
+            "max_completion_length": recipe.reply_tokens,
+            "temperature": recipe.temperature,
+            "reward_weights": list(weights_of(recipe.reward).values()),
+        }
+    return SFTConfig, {"max_length": None, "dataset_kwargs": {"skip_prepare_dataset": True}}
+
+
 def _config(
     recipe: Recipe, out: Path, steps: int, passes: int, rate: float, gpu: bool, every: int
 ) -> Any:
     import torch
-    from trl import DPOConfig, SFTConfig
 
-    kind: Any = SFTConfig
-    own: dict[str, Any] = {"dataset_kwargs": {"skip_prepare_dataset": True}}
-    if recipe.stage == "prefer":
-        kind, own = DPOConfig, {"beta": recipe.beta}
+    kind, own = _of_stage(recipe)
     return kind(
         **own,
         output_dir=str(out / CHECKPOINTS),
-        max_length=None,  # TRL's own limit would cut the reply off
         remove_unused_columns=False,
         learning_rate=rate,
         lr_scheduler_type="cosine",
@@ -160,17 +178,19 @@ def teacher(stage: Stage) -> type:
     """The stage's trainer, which stops at a loss that is no number, and validates by answers. What
     DPOTrainer compares with is the adapter as it began (of a new one: the base)."""
     import torch
-    from trl import DPOTrainer, SFTTrainer
+    from trl import DPOTrainer, GRPOTrainer, SFTTrainer
 
-    kind: Any = DPOTrainer if stage == "prefer" else SFTTrainer
+    kinds = {"prefer": DPOTrainer, "rl": GRPOTrainer}
+    kind: Any = kinds.get(stage, SFTTrainer)
 
     class Teacher(kind):  # type: ignore[misc]
         watch: Watch
         examiner: Examiner | None = None
         examined: Sequence[Row] = ()
+        ids: Sequence[str] = ()
 
         def compute_loss(self, model: Any, inputs: Any, *given: Any, **more: Any) -> Any:
-            ids = inputs.pop("row_ids")
+            ids = inputs.pop("row_ids", self.ids)
             loss = super().compute_loss(model, inputs, *given, **more)
             value = loss[0] if isinstance(loss, tuple) else loss
             if not torch.isfinite(value.detach()).all():
@@ -187,7 +207,7 @@ def teacher(stage: Stage) -> type:
                 return self._evaluated(*given, **more)
 
         def _evaluated(self, *given: Any, **more: Any) -> dict[str, float]:
-            metrics: dict[str, float] = super().evaluate(*given, **more)
+            metrics: dict[str, float] = {} if stage == "rl" else super().evaluate(*given, **more)
             if self.examiner is not None:
                 was = self.model.training
                 self.model.eval()
@@ -196,7 +216,8 @@ def teacher(stage: Stage) -> type:
                 self.model.train(was)
                 self.log(dict(found))
                 # of steps that answer as many, the one of the lower loss is the best
-                metrics |= {**found, BEST: found["eval_score"] - 1e-6 * metrics["eval_loss"]}
+                loss = metrics.get("eval_loss", 0.0)
+                metrics |= {**found, BEST: found["eval_score"] - 1e-6 * loss}
             return metrics
 
         def create_model_card(self, *given: Any, **more: Any) -> None:
@@ -219,8 +240,8 @@ def _callback() -> type:
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self._began, self._first = time.monotonic(), state.global_step
-            self._tokens = 0.0
-            _forget_after(self._file, state.global_step)
+            self._before = _forget_after(self._file, state.global_step)
+            self._counted: float | None = None
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.global_step >= state.max_steps and args.eval_strategy != "no":
@@ -233,6 +254,7 @@ def _callback() -> type:
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
             if not state.is_world_process_zero or not logs:
                 return
+            logs = {k: None if v != v else v for k, v in logs.items()}  # NaN is no JSON
             line = {"step": state.global_step, **logs}
             with self._file.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
@@ -241,8 +263,9 @@ def _callback() -> type:
             seconds = max(1e-9, time.monotonic() - self._began)
             left = state.max_steps - state.global_step
             tokens = logs.get("num_tokens", 0.0)
-            if done <= 1 and tokens:
-                self._tokens = tokens
+            if self._counted is None and tokens:  # some trainers go on counting, others begin anew
+                self._counted = self._before if tokens > self._before else 0.0
+            tokens = max(0.0, tokens - (self._counted or 0.0))
             self._watch.tell(
                 Progress(
                     step=state.global_step,
@@ -250,7 +273,12 @@ def _callback() -> type:
                     loss=logs.get("loss"),
                     score=self._score,
                     rows_s=done * self._batch / seconds,
-                    tokens_s=max(0.0, tokens - self._tokens) / seconds,
+                    rewards={
+                        name[len("rewards/") : -len("/mean")]: (mean, logs.get(f"{name[:-4]}std"))
+                        for name, mean in logs.items()
+                        if re.fullmatch(r"rewards/.+/mean", name)
+                    },
+                    tokens_s=tokens / seconds,
                     eta_s=left * seconds / done if done > 1 else None,
                     stopping=self._watch.stop,
                 )
@@ -259,18 +287,22 @@ def _callback() -> type:
     return Telling
 
 
-def _forget_after(file: Path, step: int) -> None:
-    """Takes out of the log what is done again: the lines behind the step a run goes on from."""
+def _forget_after(file: Path, step: int) -> float:
+    """Takes out of the log what is done again: the lines behind the step a run goes on from. How
+    many tokens the others had read."""
     if not file.is_file():
-        return
-    kept = []
+        return 0.0
+    kept, tokens = [], 0.0
     for line in file.read_text(encoding="utf-8").splitlines():
         try:
-            if json.loads(line).get("step", 0) <= step and step > 0:
-                kept.append(line)
+            found = json.loads(line)
         except ValueError:
             continue  # torn by a power cut
+        if found.get("step", 0) <= step and step > 0:
+            kept.append(line)
+            tokens = found.get("num_tokens", tokens)
     file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    return float(tokens)
 
 
 def last_whole(folder: Path) -> Path | None:
@@ -291,27 +323,29 @@ def make(
     recipe: Recipe,
     model: Any,
     config: Any,
-    collator: Collator,
     counts: tuple[int, int],
     processor: Any,
     watch: Watch,
     out: Path,
+    **given: Any,
 ) -> Any:
-    """The trainer of a run. counts: rows to learn from, and rows of validation, which follow them
-    in the collator."""
+    """The trainer of a run. counts: rows to learn from, and rows of validation, which follow them.
+    given: what the stage's trainer takes besides: a collator, or rewards. kind: the trainer's
+    class, of the stage."""
     from transformers import PrinterCallback
 
     train, validation = counts
     whole = numbered(train + validation)
+    kind = given.pop("kind", None) or teacher(recipe.stage)
     with quiet():
-        made = teacher(recipe.stage)(
+        made = kind(
             model=model,
             args=config,
-            data_collator=collator,
             train_dataset=whole.select(range(train)),
             eval_dataset=whole.select(range(train, train + validation)) if validation else None,
             processing_class=processor,
             callbacks=[_callback()(watch, out, recipe.batch)],
+            **given,
         )
     made.remove_callback(PrinterCallback)
     made.watch = watch

@@ -28,6 +28,7 @@ MEASURE: Final[dict[Stage, str]] = {
     "selector": "F1 of the core frames",
     "captioner": "F1 of the caption's words",
     "prefer": "right answers, from its own evidence",
+    "rl": "right answers, from its own evidence",
 }
 MOST_TOKENS: Final = 512
 """Of a reply while teaching: a model that does not end a reply is wrong soon enough."""
@@ -101,6 +102,7 @@ class Examiner:
             "selector": self._selection,
             "captioner": self._caption,
             "prefer": self._both,
+            "rl": self._both,
         }
         return by[self._stage](row, item)
 
@@ -124,13 +126,22 @@ class Examiner:
     def _both(self, row: Row, item: DatasetItem) -> float:
         return self._concluded(row, item, self.evidence(row, item))
 
-    def _concluded(self, row: Row, item: DatasetItem, evidence: str) -> float:
+    def answer(self, row: Row, item: DatasetItem, evidence: str) -> str | None:
+        """What the model answers with that evidence: a letter, or words where the record has no
+        letter; None for none of the options. Raises ModelOutputError."""
         options = item.options if item.letter else ()
         agent, frames = self.agent("reasoner"), self._frames(row, item)
         found = reasoner.conclude(agent, item.question, frames, evidence, options)
         if item.letter is None:
-            return float(_plain(found.answer) == _plain(item.answer))
-        return float(reasoner.choice_of(found, options) == LETTERS.index(item.letter))
+            return found.answer
+        choice = reasoner.choice_of(found, options)
+        return None if choice is None else LETTERS[choice]
+
+    def _concluded(self, row: Row, item: DatasetItem, evidence: str) -> float:
+        found = self.answer(row, item, evidence)
+        if item.letter is None:
+            return float(_plain(found or "") == _plain(item.answer))
+        return float(found == item.letter)
 
     def _selection(self, row: Row, item: DatasetItem) -> float:
         shown = [Caption(frame_id=c.frame_id, time_s=c.time_s or 0.0, text=c.text)
