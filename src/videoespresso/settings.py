@@ -41,15 +41,17 @@ HARMLESS = frozenset(
         "one_image",
         "sheet",
         "timeout_s",
-        "concurrency",
+        "stages",
+        "quick",
+        "look",
+        "decoder",
     }
-    | {"stages", "quick", "look", "requests_per_minute", "tokens_per_minute", "decoder"}
 )
 """Keys that count from a file nobody trusted: they send nothing elsewhere and run nothing."""
 _NAMES = re.compile(r"[\w-]+(\+[\w-]+)?(:\d{1,3})?")
 """A selection by names alone."""
-LOWER_ONLY = ("budget_", "download_")
-"""Limits, which count from there where they are lower."""
+LOWER_ONLY = ("budget_", "download_", "concurrency", "requests_per_minute", "tokens_per_minute")
+"""Beginnings of limits, which count from there where they are lower."""
 DEFAULT_SOURCE, GIVEN = "default", "given"
 WEB_PORTS = (80, 443, 8000, 8008, 8080, 8081, 8443, 8888)
 """Where web servers are; a video is fetched from no other port of the internet."""
@@ -181,7 +183,7 @@ class Settings(Record):
     download_stall_s: float = Field(default=30.0, gt=0)
     download_ports: tuple[int, ...] = WEB_PORTS
     allow_private_addresses: bool = False
-    timeout_s: float = Field(default=120.0, gt=0)
+    timeout_s: float = Field(default=120.0, gt=0, le=86_400)
     concurrency: int = Field(default=4, ge=1, le=256)
     requests_per_minute: int | None = Field(default=None, ge=1)
     tokens_per_minute: int | None = Field(default=None, ge=1)
@@ -214,9 +216,10 @@ class Settings(Record):
         asked = {key: value for key, value in (given or {}).items() if value is not None}
         above.append((GIVEN, asked))
         chosen = {key: value for _, layer in above for key, value in _spread(layer).items()}
-        if lost := _without_its_model(ignored, chosen):
+        if _without_its_model(ignored, chosen):
+            keys = ", ".join(f"`{key}`" for key in ignored)
             raise SettingsError(
-                f"`{lost}` is set by a file that nobody trusted: {settings_file.local_file()}",
+                f"{keys}: set by a file that nobody trusted: {settings_file.local_file()}",
                 hint="Read it, then: videoespresso trust "
                 f"{settings_file.local_file()}; or choose the models by -m or --profile.",
             )

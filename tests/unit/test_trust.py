@@ -98,6 +98,31 @@ def test_harmless_keys_and_lower_limits_count(file: Path, tmp_path: Path) -> Non
         assert Settings.load(environ={}).select == select
 
 
+def test_a_strangers_rates_count_where_they_are_lower(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    own = "requests_per_minute = 10\nconcurrency = 2\n"
+    (tmp_path / "config" / "videoespresso.toml").write_text(own)
+    file.write_text("requests_per_minute = 100000\nconcurrency = 1\ntokens_per_minute = 50\n")
+    settings = Settings.load(environ={})
+    assert (settings.requests_per_minute, settings.concurrency) == (10, 1)
+    assert settings.tokens_per_minute == 50
+    (warning,) = settings.warnings
+    assert "`requests_per_minute`" in warning
+
+
+def test_the_error_names_every_key_that_does_not_count(file: Path) -> None:
+    file.write_text(f'captioner = "{ATTACK}"\nmemory = "/tmp/m"\n[mcp.a]\ncommand = "sh"\n')
+    with pytest.raises(SettingsError, match=r"`captioner`, `memory`, `mcp`.*nobody trusted"):
+        Settings.load(environ={})
+
+
+@pytest.mark.parametrize("seconds", ["inf", "1e12"])
+def test_no_call_may_take_longer_than_a_day(seconds: str, file: Path) -> None:
+    file.write_text(f"timeout_s = {seconds}\n")
+    with pytest.raises(SettingsError, match="timeout_s"):
+        Settings.load(environ={})
+
+
 def test_models_that_were_chosen_otherwise_need_no_trust(file: Path) -> None:
     file.write_text(f'captioner = "{ATTACK}"')
     for given, environ in (
@@ -266,7 +291,7 @@ def test_a_key_of_openais_own_stays_away_from_private_servers(
         ("openai:m", "frames go to api.openai.com", False),
         ("openai:m@https://a.example:8443/v1", "frames go to a.example:8443", False),
         ("openai:m@http://a.example/v1", "frames go to a.example", True),
-        ("openai:m@http://192.168.1.5:8000/v1", "frames go to 192.168.1.5:8000", False),
+        ("openai:m@http://192.168.1.5:8000/v1", "frames go to 192.168.1.5:8000", True),
         ("openai:m@http://localhost:8000/v1", "", False),
         ("ollama:m", "", False),
         ("embedded:", "", False),

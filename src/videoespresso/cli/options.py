@@ -155,7 +155,7 @@ def note_unconfigured(settings: Settings, *, quiet: bool) -> None:
 
 def note_where(settings: Settings, *, quiet: bool) -> None:
     """One line on stderr: the settings files that are in use, and the other machines that get the
-    frames. That they get them unencrypted, over the internet, is a warning, `quiet` or not."""
+    frames. That they get them unencrypted is a warning, `quiet` or not."""
     from videoespresso.models.profiles import destinations
 
     hosts = destinations(settings)

@@ -12,6 +12,7 @@ from videoespresso.models.specs import (
     OWN_HOSTS,
     ModelSpec,
     host_of,
+    is_local,
     is_private,
     openai_base_url,
 )
@@ -242,7 +243,7 @@ def destinations(settings: Settings) -> dict[str, bool]:
     for spec in specs:
         if host := host_of(spec):
             url = spec.base_url or (openai_base_url() or "" if spec.provider == "openai" else "")
-            plain = url.startswith("http://") and not is_private(url)
+            plain = url.startswith("http://") and not is_local(url)
             found[host] = found.get(host, False) or plain
     return found
 
