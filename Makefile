@@ -1,4 +1,4 @@
-# make demo | test | test-all | lint | pack | release — what CI runs, and what a stranger runs
+# make demo | paper | test | test-all | lint | pack | release — what CI runs, and what a stranger runs
 PYTHON ?= python3
 SAMPLE ?= examples/videos/room.mp4
 QUESTION ?= Who is surprised?
@@ -7,10 +7,17 @@ JOBS ?= auto
 PYTEST = -m pytest --numprocesses $(JOBS) --dist loadfile
 PIP = -m pip --disable-pip-version-check
 
-.PHONY: demo test test-all test-integrations lint pack constraints audit release clean
+.PHONY: demo paper test test-all test-integrations lint pack constraints audit release clean
 
 demo: .venv/core
 	.venv/bin/videoespresso ask $(SAMPLE) "$(QUESTION)" --report demo-report.html
+
+# The paper's tables in miniature, on the theatre. N questions about FILMS films or a few
+# more; goes on where it was.
+N ?= 280
+FILMS ?= 56
+paper: .venv/core
+	.venv/bin/python -m lab.paper --n $(N) --films $(FILMS) --out runs/paper --page docs/results/paper.md
 
 test: .venv/dev
 	.venv/bin/python $(PYTEST) -m "not slow and not extras and not network"

@@ -34,7 +34,8 @@ from videoespresso.tools.grounding import detector
 from videoespresso.tools.probe_cache import Probes
 from videoespresso.tools.registry import load_tools
 from videoespresso.tools.sampling import SamplingPlan
-from videoespresso.types import Progress
+from videoespresso.tools.video import Alteration, VideoReader, open_video
+from videoespresso.types import Progress, Video
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Context:
     called by the chat graph with a node's name and what it wrote, as soon as it has: its own
     `understand` and every node of the ask graph. on_progress: called with what is under way, one
     call at a time, from the thread of the node. guarded: films are refused that the embedded models
-    do not know; measuring on the theatre's own needs no such check.
+    do not know; measuring on the theatre's own needs no such check. altered: how films are seen.
     """
 
     settings: Settings
@@ -64,6 +65,7 @@ class Context:
     on_update: Callable[[str, dict[str, Any]], None] | None = None
     on_progress: Callable[[Progress], None] | None = None
     guarded: bool = True
+    altered: Alteration | None = None
 
     @property
     def embedded(self) -> tuple[str, ...]:
@@ -75,6 +77,16 @@ class Context:
     def probes(self) -> Probes:
         """What files are; a known one is not opened for it."""
         return Probes(self.settings.cache_dir / "probes")
+
+    def film(self, path: str) -> Video:
+        """What a film is. Raises VideoError."""
+        video = self.probes(path)
+        return video if self.altered is None else self.altered.video(video)
+
+    def opened(self, path: str) -> VideoReader:
+        """A film, to be closed. Raises VideoError."""
+        reader = open_video(path, backend=self.settings.decoder)
+        return reader if self.altered is None else self.altered.reader(reader)
 
     def check_models(self) -> None:
         """Raises SettingsError when a model of ours cannot answer: asked before a film is decoded,

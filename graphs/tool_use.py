@@ -19,7 +19,6 @@ from videoespresso.models.client.errors import UnsupportedError
 from videoespresso.models.client.messages import Call, Turn
 from videoespresso.tools.base import Finding, Means, Sight, Tool, ToolRequest, parameters
 from videoespresso.tools.registry import TOOL_TIMEOUT_S, ToolResult, run_tool
-from videoespresso.tools.video import open_video
 from videoespresso.types import Box, Caption, CoreFrame, Gap, Video
 
 MOST_LOOKS = 64
@@ -100,7 +99,7 @@ def _instants(
 
 def _sights(context: Context, video: Video, times: Sequence[float], side: int) -> Iterator[Sight]:
     last = -math.inf
-    with open_video(video.path, backend=context.settings.decoder) as reader:
+    with context.opened(video.path) as reader:
         for picture in reader.at(times, side):
             if picture.time_s > last:
                 last = picture.time_s

@@ -36,7 +36,7 @@ from videoespresso.tools.pickers.base import evenly
 from videoespresso.tools.sampling import Sampled, SamplingPlan, refine
 from videoespresso.tools.sampling import sample as sampled
 from videoespresso.tools.semantic_filter import semantic_filter
-from videoespresso.tools.video import VideoReader, open_video
+from videoespresso.tools.video import VideoReader
 from videoespresso.types import Caption, CoreFrame, FrameRef, Video
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ Node = Callable[[State, Runtime[Context]], dict[str, Any]]
 def probe(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     """What the file is. Raises VideoError where it cannot be read."""
     context = runtime.context
-    video = context.probes(state["path"])
+    video = context.film(state["path"])
     source = Downloads(context.settings.cache_dir / "downloads").source(video.path)
     video = video.model_copy(update={"source": source})
     notes = [video.note] if video.note else []
@@ -98,7 +98,7 @@ def overview(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     frames, decoded = context.store.sampling(video.id, key), 0
     if frames is None:
         context.check_models()
-        with open_video(state["path"], backend=context.settings.decoder) as reader:
+        with context.opened(state["path"]) as reader:
             frames = stored(context, video, pictures(reader, context))
         context.store.record_sampling(video.id, key, frames)
         decoded = len(frames)
@@ -300,7 +300,7 @@ def closer(
         key = f"closer-{start:.3f}-{end:.3f}-{context.plan.key()}"
         frames = context.store.sampling(video.id, key)
         if frames is None:
-            with open_video(path, backend=context.settings.decoder) as reader:
+            with context.opened(path) as reader:
                 frames = stored(context, video, refine(reader, start, end, context.plan))
             context.store.record_sampling(video.id, key, frames)
             decoded += len(frames)

@@ -23,6 +23,7 @@ little; there an embedder that reads sentences (hf:BAAI/bge-m3, as in the paper)
 guard=False may serve better. That has not been measured.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -68,15 +69,15 @@ def semantic_filter(
 ) -> FilterResult:
     """Drops captions at least tau like the one they are compared with; see the module.
 
-    tau: cosine, -1 to 1; None for TAU, or TAU_PLAIN without a guard. Each different text is
-    embedded once. A blank caption (a captioner that failed) is kept, and nothing is compared with
-    it: not to know what is on a frame is no reason to drop it. Raises ToolError for a tau that is
-    no cosine, and ModelError from the embedder.
+    tau: cosine, -1 to 1; infinity drops nothing; None for TAU, or TAU_PLAIN without a guard. Each
+    different text is embedded once. A blank caption (a captioner that failed) is kept, and nothing
+    is compared with it: not to know what is on a frame is no reason to drop it. Raises ToolError
+    for a tau that is no cosine, and ModelError from the embedder.
     """
     check = _guard(guard)
     if tau is None:
         tau = TAU if check else TAU_PLAIN
-    if not -1.0 <= tau <= 1.0:
+    if not (-1.0 <= tau <= 1.0 or tau == math.inf):
         raise ToolError(f"semantic filter: tau {tau}", hint="tau is a cosine from -1 to 1.")
     ordered = sorted(captions, key=lambda caption: caption.time_s)
     vectors = _vectors((caption.text for caption in ordered), embed)

@@ -61,6 +61,16 @@ class VideoReader(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
+class Alteration(Protocol):
+    """Another film made of a film where its frames come in; it has an id of its own."""
+
+    def video(self, video: Video) -> Video:
+        """The other film's facts."""
+
+    def reader(self, reader: VideoReader) -> VideoReader:
+        """The other film, opened."""
+
+
 class ProcessReader:
     """`VideoReader` over a decoding process. `backend` is the one that decodes this file."""
 

@@ -208,6 +208,11 @@ def export(model: Any, processor: Path, frames: FrameSet, out: Path) -> None:
         "head_size": c.head_dim,
         "max_tokens": min(CONTEXT, MAX_TOKENS),
         "digest": digest.hexdigest()[:16],
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": (every := sum(p.numel() for p in model.parameters())),
+        "language_parameters": (
+            language := sum(p.numel() for p in model.model.text_model.parameters())
+        ),
+        "vision_parameters": every - language,
+        "patches": (IMAGE_SIZE // model.config.vision_config.patch_size) ** 2,
     }
     (lvlm / "pack.json").write_text(json.dumps(facts, indent=2) + "\n")

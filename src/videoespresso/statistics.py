@@ -9,7 +9,7 @@ has width zero.
 import functools
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -41,7 +41,8 @@ class Estimate:
 
     def amount(self) -> str:
         """As text, of a thing that is counted: '1,565 (380 to 3,264)', '1.55 (1.01 to 2.09)'."""
-        digits = 0 if abs(self.value) >= 100 else 2
+        size = abs(self.value)
+        digits = 0 if size >= 100 else 2 if size >= 0.1 or not size else 4
         inside = self.interval
         if self.low is not None and self.high is not None:
             inside = f"{self.low:,.{digits}f} to {self.high:,.{digits}f}"
@@ -137,6 +138,13 @@ def mean(
     return ratio(values, [1.0] * len(values), clusters, seed=seed)
 
 
+def amounts(values: Sequence[float], clusters: Sequence[Hashable] | None = None) -> Estimate:
+    """A mean of what cannot be less than nothing, which Student's t does not know. Raises
+    ValueError as `mean`."""
+    found = mean(values, clusters)
+    return found if found.low is None else replace(found, low=max(0.0, found.low))
+
+
 def ratio(
     over: Sequence[float],
     under: Sequence[float],
@@ -194,14 +202,10 @@ def macro(
     k = len(influence)
     if k < FEW:
         return student_interval(value, influence, n, clusters)
-    often = np.random.default_rng(seed).multinomial(k - 1, np.full(k, 1 / k), RESAMPLES)
-    drawn = np.zeros(RESAMPLES)
-    for part, mean_, wide in zip(table, means, widen[:, 0], strict=True):
-        got, size = (often @ part).T
-        drawn += wide * (
-            np.divide(got, size, out=np.full(RESAMPLES, mean_), where=size > 0) - mean_
-        )
-    low, high = bounds(value + drawn / len(table))
+    often = _often(k, seed)
+    got, size = (often @ table[:, :, part].T for part in (0, 1))  # (RESAMPLES, tasks)
+    again = np.divide(got, size, out=np.broadcast_to(means, got.shape).copy(), where=size > 0)
+    low, high = bounds(value + ((again - means) * widen[:, 0]).mean(1))
     return Estimate(value, low, high, n, "bootstrap over videos, means within tasks")
 
 
@@ -282,10 +286,20 @@ def by_cluster(clusters: Sequence[Hashable] | None, *columns: Sequence[float]) -
 def _drawn(sums: Floats, seed: int) -> Floats:
     """(RESAMPLES, columns): sums over clusters drawn with replacement, one fewer than there are:
     as many as there are would vary too little by that one."""
-    rng, k = np.random.default_rng(seed), len(sums)
-    often = rng.multinomial(k - 1, np.full(k, 1 / k), RESAMPLES)
-    drawn: Floats = often @ sums
+    drawn: Floats = _often(len(sums), seed) @ sums
     return drawn
+
+
+def _often(k: int, seed: int) -> Floats:
+    """(RESAMPLES, k): how often each of k clusters is drawn, the same for all estimates over as
+    many, so that it is kept while it takes 32 MB at most."""
+    return (_multinomial if k <= MANY else _multinomial.__wrapped__)(k, seed)
+
+
+@functools.lru_cache(maxsize=1)
+def _multinomial(k: int, seed: int) -> Floats:
+    rng = np.random.default_rng(seed)  # as floats, which multiply much faster
+    return rng.multinomial(k - 1, np.full(k, 1 / k), RESAMPLES).astype(np.float64)
 
 
 def bounds(drawn: Floats) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 import typer
 
-from videoespresso.cli import eval_compare, eval_judge, eval_run, eval_score
+from videoespresso.cli import eval_ablate, eval_compare, eval_judge, eval_run, eval_score
 from videoespresso.cli.console import examples
 
 app = typer.Typer(
@@ -13,12 +13,15 @@ app = typer.Typer(
         "eval run theatre:test --out runs/theatre --condition ours --condition uniform:16",
         "eval compare runs/theatre",
         "eval report runs/theatre --html page.html",
+        "eval ablate theatre:test --over filter --out runs/filter",
+        "eval stress theatre:test --with blur,noise --out runs/blur",
         "eval score outputs.json",
         "eval score outputs.json --official",
         "eval score replies.jsonl --items bench_hard.json --protocol open",
     ),
 )
 eval_run.add_to(app)
+eval_ablate.add_to(app)
 eval_score.add_to(app)
 eval_compare.add_to(app)
 eval_judge.add_to(app)

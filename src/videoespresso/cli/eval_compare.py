@@ -6,14 +6,12 @@ from typing import Annotated
 import typer
 
 from videoespresso.cli.console import err, examples, one_line, write_json
+from videoespresso.cli.eval_run import EncoderOption, TauOption
 from videoespresso.errors import UserError
 from videoespresso.types import Record
 
 Runs = Annotated[
     list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.", show_default=False)
-]
-EncoderOption = Annotated[
-    str, typer.Option(metavar="SPEC", help="open: what the answers are compared by.")
 ]
 COMPARE = (
     "eval compare runs/theatre                         # its first condition against the others",
@@ -53,6 +51,7 @@ def compare(
         typer.Option(min=0.01, max=99, help="Points: also test `no worse by so much`."),
     ] = None,
     encoder: EncoderOption = "wordllama",
+    tau: TauOption = 0.8,
     as_json: Annotated[bool, typer.Option("--json", help="All numbers as JSON on stdout.")] = False,
 ) -> None:
     """Compare runs in pairs of items; refused where they differ in more than what is compared."""
@@ -63,7 +62,7 @@ def compare(
     from videoespresso.evaluation.compare import Compared
 
     share = None if margin is None else margin / 100
-    found = comparing(*runs, allow=allow or (), margin=share, encoder=encoder)
+    found = comparing(*runs, allow=allow or (), margin=share, encoder=encoder, tau=tau)
     if as_json:
         dumped = TypeAdapter(list[Compared]).dump_python(found, mode="json")
         write_json(Comparisons(comparisons=tuple(dumped)))
@@ -77,6 +76,7 @@ def report(
         Path | None, typer.Option("--html", metavar="FILE", help="Write a page.")
     ] = None,
     encoder: EncoderOption = "wordllama",
+    tau: TauOption = 0.8,
     force: Annotated[bool, typer.Option("--force", help="Replace a page that exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="All numbers as JSON on stdout.")] = False,
 ) -> None:
@@ -92,7 +92,7 @@ def report(
     if html is not None and html.exists() and not force:
         raise UserError(f"{html} exists", hint="Give another name, or --force.")
     embed = encoder_of(series(runs[0])[0].about["protocol"], encoder)
-    found = [summary(run, embed) for run in runs]
+    found = [summary(run, embed, tau) for run in runs]
     if html is not None:
         store = FrameStore(Settings.load().cache_dir / "frames")
         write_page(found, html, embed, EvidencePages(html, store.image))

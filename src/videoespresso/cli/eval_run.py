@@ -62,6 +62,41 @@ class Forecast(Record):
     formula: str
 
 
+Bench = Annotated[
+    str,
+    typer.Argument(
+        metavar="BENCH",
+        help="theatre:test, theatre:held_out, NAME:FILE, a dataset's folder, an authors' file.",
+        show_default=False,
+    ),
+]
+Target = Annotated[
+    Path, typer.Option("--out", metavar="RUN", help="The run's folder.", show_default=False)
+]
+ProtocolOption = Annotated[
+    Literal["letter", "open"],
+    typer.Option(help="letter: options are shown; open: they are not (Algorithm 1)."),
+]
+Many = Annotated[
+    int | None, typer.Option("--n", min=1, help="So many questions, even over the tasks.")
+]
+Videos = Annotated[
+    Path | None, typer.Option(help="Folder that the benchmark's paths are relative to.")
+]
+Jobs = Annotated[int, typer.Option(min=1, help="Videos at a time.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Ask nothing; say what it takes.")]
+RetryErrors = Annotated[
+    bool, typer.Option("--retry-errors", help="Ask again what was not measured.")
+]
+EncoderOption = Annotated[
+    str, typer.Option(metavar="SPEC", help="open: what the answers are compared by.")
+]
+TauOption = Annotated[
+    float, typer.Option(min=0, max=1, help="open: a right answer is more similar than this.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="The numbers as JSON on stdout.")]
+
+
 def add_to(app: typer.Typer) -> None:
     """Registers the command."""
     app.command("run", epilog=EPILOG)(run)
@@ -69,48 +104,27 @@ def add_to(app: typer.Typer) -> None:
 
 @takes_settings(QUESTION)
 def run(
-    bench: Annotated[
-        str,
-        typer.Argument(
-            metavar="BENCH",
-            help="theatre:test, theatre:held_out, NAME:FILE, a dataset's folder, an authors' file.",
-            show_default=False,
-        ),
-    ],
-    target: Annotated[
-        Path, typer.Option("--out", metavar="RUN", help="The run's folder.", show_default=False)
-    ],
+    bench: Bench,
+    target: Target,
     condition: Annotated[
         list[str] | None,
         typer.Option(
             help="ours, uniform:K, all, keyframes, direct, blind, oracle-frames, oracle-evidence, "
-            "oracle-sentences, or any --select; may be repeated.",
+            "oracle-sentences, any --select; ours@tau=0.8 and the like; may be repeated.",
             show_default="ours",
         ),
     ] = None,
-    protocol: Annotated[
-        Literal["letter", "open"],
-        typer.Option(help="letter: options are shown; open: they are not (Algorithm 1)."),
-    ] = "letter",
-    n: Annotated[
-        int | None, typer.Option("--n", min=1, help="So many questions, even over the tasks.")
-    ] = None,
-    videos: Annotated[
-        Path | None, typer.Option(help="Folder that the benchmark's paths are relative to.")
-    ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Videos at a time.")] = 2,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Ask nothing; say what it takes.")
-    ] = False,
-    retry_errors: Annotated[
-        bool, typer.Option("--retry-errors", help="Ask again what was not measured.")
-    ] = False,
-    encoder: Annotated[
-        str, typer.Option(metavar="SPEC", help="open: what the answers are compared by.")
-    ] = "wordllama",
+    protocol: ProtocolOption = "letter",
+    n: Many = None,
+    videos: Videos = None,
+    jobs: Jobs = 2,
+    dry_run: DryRun = False,
+    retry_errors: RetryErrors = False,
+    encoder: EncoderOption = "wordllama",
+    tau: TauOption = 0.8,
     *,
     settings: Settings,
-    as_json: Annotated[bool, typer.Option("--json", help="The numbers as JSON on stdout.")] = False,
+    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Ask a benchmark's questions; stopped, the same command goes on and asks nothing twice.
@@ -131,17 +145,17 @@ def run(
     made = Run(plan)
     if dry_run:
         found = forecast(made)
-        write_json(found) if as_json else _show(found)
+        write_json(found) if as_json else show_forecast(found)
         return
-    ended = _run(made, quiet)
-    scores = summary(target, embed)
+    ended = carry_out(made, quiet)
+    scores = summary(target, embed, tau)
     write_json(scores) if as_json else show_summary(scores)
     if ended is None:
         ended = Exit.ANSWERED if scores.whole else Exit.NOT_ANSWERED
     raise typer.Exit(ended)
 
 
-def _run(made: "Run", quiet: bool) -> Exit | None:
+def carry_out(made: "Run", quiet: bool) -> Exit | None:
     """Runs until all is done, or a limit or Ctrl-C ends it: then with which code."""
     stop = threading.Event()
     said = time.monotonic()
@@ -212,7 +226,8 @@ def forecast(made: "Run") -> Forecast:
     )
 
 
-def _show(found: Forecast) -> None:
+def show_forecast(found: Forecast) -> None:
+    """In words."""
     out().print(
         f"{found.questions:,} questions about {found.videos:,} videos of {found.benchmark}, under "
         f"{', '.join(found.conditions)}: {found.records:,} records to make, {found.known:,} known"

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 
 from videoespresso.cli.console import one_line, out, say_warning, show_table
 from videoespresso.evaluation.first_fault import STAGES
-from videoespresso.evaluation.summary import PARTS
+from videoespresso.evaluation.summary import AMOUNTS, PARTS
 from videoespresso.statistics import Estimate
 
 if TYPE_CHECKING:
+    from videoespresso.evaluation.ablation import Ablation, Row
     from videoespresso.evaluation.compare import Compared
-    from videoespresso.evaluation.summary import ConditionScores, Summary
+    from videoespresso.evaluation.summary import ConditionScores, Summary, Unmeasured
 
 SHOWN = 5
 """Items that were not measured and are listed; --json has all."""
@@ -41,13 +42,16 @@ def show_summary(found: "Summary") -> None:
                 rows=((name, *_cells(known, part, name)) for name in names),
             )
     _show_truth(found)
+    unknown = [role for role, sizes in found.parameters.items() if sizes is None]
+    if unknown:
+        told = f"TFLOPs are not known: nor are the parameters of the {', '.join(unknown)}"
+        out().print(f"\n{told}", style="dim")
+    if peak := max((c.peak_mb or 0.0 for c in found.conditions), default=0.0):
+        out().print(f"\npeak memory of the process {peak:,.0f} MB", style="dim")
     missing = sum(c.missing for c in found.conditions)
     if missing:
         say_warning(f"{missing:,} records are missing: the same command asks the rest")
-    if found.not_measured:
-        say_warning(f"{len(found.not_measured):,} not measured; wrong in `over all`")
-        for one in found.not_measured[:SHOWN]:
-            say_warning(f"  {one.item} ({one.condition}): {one.why}")
+    _say_not_measured(found.not_measured)
     say_detectable(found.conditions)
 
 
@@ -65,6 +69,52 @@ def _show_truth(found: "Summary") -> None:
             *(f"{c.condition}#" for c in known),
             rows=((stage, *(str(c.faults[stage]) for c in known)) for stage in STAGES),
         )
+
+
+def _say_not_measured(found: "Sequence[Unmeasured]") -> None:
+    if found:
+        say_warning(f"{len(found):,} not measured; wrong in `over all`")
+    for one in found[:SHOWN]:
+        say_warning(f"  {one.item} ({one.condition}): {one.why}")
+
+
+def show_ablation(found: "Ablation") -> None:
+    """A line a condition: accuracy, its difference to the first, and what a question took."""
+    note = f"; {found.note}" if found.note else ""
+    out().print(f"{one_line(found.benchmark)} over {found.over}, protocol {found.protocol}{note}\n")
+    show_table(
+        "Condition", "n#", "Videos#", "Accuracy, % (95 %)#", "To the first, points (95 %)#",
+        "Holm p#", rows=map(_ablated, found.rows),
+    )  # fmt: skip
+    names = dict.fromkeys(name for row in found.rows for name in row.means)
+    out().print()
+    show_table(
+        "A question",
+        *(f"{name}#" for name in names),
+        rows=(
+            (r.condition, *(r.means[k].amount() if k in r.means else "-" for k in names))
+            for r in found.rows
+        ),
+    )
+    if found.area is not None:
+        out().print(
+            f"\narea under accuracy against frames, picked − even: {found.area.text()} points"
+        )
+    missing = sum(row.missing for row in found.rows)
+    if missing:
+        say_warning(f"{missing:,} records are missing: the same command asks the rest")
+    _say_not_measured(found.not_measured)
+
+
+def _ablated(row: "Row") -> tuple[str, ...]:
+    return (
+        row.condition,
+        f"{row.n:,}",
+        f"{row.videos:,}",
+        percent(row.accuracy),
+        percent(None if row.paired is None else row.paired.difference),
+        "-" if row.holm is None else f"{row.holm:.2g}",
+    )
 
 
 def _row(c: "ConditionScores") -> tuple[str, ...]:
@@ -87,7 +137,7 @@ def _cells(conditions: "Sequence[ConditionScores]", part: str, name: str) -> Ite
         if found is None:
             yield "-"
         else:
-            yield found.amount() if part == "cost" else found.text()
+            yield found.amount() if part in AMOUNTS else found.text()
 
 
 def say_detectable(conditions: "Sequence[ConditionScores]") -> None:

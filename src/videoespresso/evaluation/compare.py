@@ -11,6 +11,7 @@ from videoespresso.evaluation import protocols
 from videoespresso.evaluation.conditions import OURS
 from videoespresso.evaluation.scores import Scores
 from videoespresso.evaluation.summary import Json, Series, scored, series
+from videoespresso.evaluation.variants import variant
 from videoespresso.memory.captions import Embedder
 from videoespresso.settings import CHAT_ROLES
 from videoespresso.types import Record
@@ -65,7 +66,10 @@ def compare(
     Raises UserError where runs differ in something else than what is compared, and for nothing to
     compare.
     """
-    return [_compared(one, two, allow, margin, encoder, tau) for one, two in pairs(runs)]
+    return [
+        compared(one, two, allow=allow, margin=margin, encoder=encoder, tau=tau)
+        for one, two in pairs(runs)
+    ]
 
 
 def pairs(runs: Sequence[Path]) -> list[tuple[Series, Series]]:
@@ -97,7 +101,10 @@ def differences(one: Series, other: Series) -> list[str]:
     found: dict[str, None] = {}
     a, b = one.about["identity"], other.about["identity"]
     for key in dict.fromkeys([*a, *b]):
-        if key == "select" and OURS not in (one.condition, other.condition):
+        if key == "select" and OURS not in (
+            variant(one.condition).base,
+            variant(other.condition).base,
+        ):
             continue  # only `ours` asks the settings
         if a.get(key) != b.get(key):
             role = key.partition(" ")[0]
@@ -138,17 +145,19 @@ def _check(one: Series, other: Series, allow: Sequence[str]) -> tuple[str, ...]:
     return tuple(rest)
 
 
-def _compared(
+def compared(
     one: Series,
     other: Series,
-    allow: Sequence[str],
-    margin: float | None,
-    encoder: Embedder | None,
-    tau: float,
+    *,
+    allow: Sequence[str] = (),
+    margin: float | None = None,
+    encoder: Embedder | None = None,
+    tau: float = protocols.TAU,
 ) -> Compared:
+    """One pair, as `compare`. Raises UserError where it does, and for no item measured in both."""
     allowed = _check(one, other, allow)
-    mine = _right(one, scored(one, encoder, tau))
-    theirs = _right(other, scored(other, encoder, tau))
+    mine = rights(one, scored(one, encoder, tau))
+    theirs = rights(other, scored(other, encoder, tau))
     both = [r for r in one.records if r["item"] in mine and r["item"] in theirs]
     if not both:
         raise UserError(f"no item was measured in both of {one.name} and {other.name}")
@@ -171,7 +180,7 @@ def _compared(
     )
 
 
-def _right(one: Series, scores: Scores) -> dict[str, bool]:
+def rights(one: Series, scores: Scores) -> dict[str, bool]:
     """Item -> whether it was right, of those measured."""
     return {
         record["item"]: verdict.credit == 1.0

@@ -6,6 +6,7 @@ selection, or the evidence, loses.
 """
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,8 @@ from videoespresso.agents import reasoner
 from videoespresso.errors import SettingsError, UserError
 from videoespresso.evaluation import first_fault
 from videoespresso.evaluation.cases import Case
-from videoespresso.graphs.ask import MOST_ROUNDS, ask_graph
+from videoespresso.evaluation.variants import Variant, variant
+from videoespresso.graphs.ask import MOST_ROUNDS, AskGraph, ask_graph
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.records import candidate_captions, dump, frames_of, shown_to
 from videoespresso.graphs.selection import strategy
@@ -45,14 +47,21 @@ AFTER_OURS = (DIRECT, GOLD_SENTENCES, *AGAIN)
 UNCITED = (BLIND, DIRECT, GOLD_EVIDENCE, GOLD_SENTENCES, *AGAIN)
 """Conditions under which the reasoner cites nothing of its own."""
 Json = dict[str, Any]
+Seconds = dict[str, float]
 
 
 def check(conditions: Sequence[str]) -> None:
     """Raises UserError and SettingsError for what is none, or needs another that is not there."""
     for name in conditions:
-        if name not in DIRECTLY and name != OURS:
+        changed = variant(name)
+        if changed.base in DIRECTLY and name not in DIRECTLY:
+            raise UserError(
+                f"{name}: {changed.base} is asked as it is",
+                hint=f"{OURS} and a --select may change.",
+            )
+        if changed.base not in DIRECTLY and changed.base != OURS:
             try:
-                strategy(name)
+                strategy(changed.base)
             except SettingsError as error:
                 raise SettingsError(
                     f"no condition {name!r}",
@@ -76,40 +85,81 @@ def asked(context: Context, case: Case, condition: str, options: Sequence[str], 
 
     Raises VideoError, ModelError; BudgetExceeded where the run's limit is reached.
     """
+    took: Seconds = {}
+    changed = variant(condition)
     if condition == BLIND:
         return _at_once(context, case, options, [], guess=True)
     if condition == DIRECT:
         core = [CoreFrame.model_validate(c) for c in ours["core"]]
         return _at_once(context, case, options, core)
     if condition in DIRECTLY:
-        answer = _oracle(context, case, condition, options, ours)
+        answer = _oracle(context, case, condition, options, ours, took)
     else:
-        select = context.settings.select if condition == OURS else condition
-        settings = context.settings.model_copy(update={"select": select})
-        given: Any = {
-            "path": str(case.find()), "question": case.item.question, "options": list(options),
-        }  # fmt: skip
-        answer = _answer(ask_graph().stream(
-            given, context=replace(context, settings=settings), stream_mode="updates",
-        ))  # fmt: skip
+        answer = _selected(context, case, changed, options, took)
+    found, stress = _of(answer), changed.stress
     captions = context.memory.captions(context.memory_key(answer.video.id))
-    lost = {} if condition in UNCITED else {"lost": first_fault.lost(case.truth, answer, captions)}
-    shown = {
+    if condition not in UNCITED and (stress is None or stress.speed == 1):  # truth has one clock
+        found["lost"] = first_fault.lost(case.truth, answer, captions)
+    nodes = {"nodes": {name: round(s, 3) for name, s in took.items()}}
+    return (found if stress is None else stress.back(found)) | _shown(answer) | nodes
+
+
+def _shown(answer: Answer) -> Json:
+    """What an error's page shows of it."""
+    return {
         "core": [dump(c) for c in answer.core_frames],
         "dropped": [[d.frame_id, d.time_s, d.stage, d.reason] for d in answer.dropped],
         "film": dump(answer.video),
     }
-    return _of(answer) | lost | shown
 
 
-def _answer(updates: Iterator[Any]) -> Answer:
-    """The answer at the end of a run of the graph."""
-    found = None
-    for update in updates:
-        if "finish" in update:
-            found = Answer.model_validate(update["finish"]["answer"])
+def _selected(
+    context: Context, case: Case, changed: Variant, options: Sequence[str], took: Seconds
+) -> Answer:
+    """The whole graph, with what the condition changes. A stressed film of the benchmark's own may
+    be past recognition, and is known."""
+    select = context.settings.select if changed.base == OURS else changed.base
+    mine = replace(
+        context,
+        settings=context.settings.model_copy(update={"select": select}),
+        altered=changed.stress,
+        guarded=context.guarded and not (changed.stress and case.made),
+    )
+    given: Any = {
+        "path": str(case.find()), "question": case.item.question, "options": list(options),
+    }  # fmt: skip
+    if not changed.checked:
+        return _unchecked(mine, given, took)
+    return _answer(ask_graph().stream(given, context=mine, stream_mode="updates"), took)
+
+
+def _answer(updates: Iterator[Any], took: Seconds) -> Answer:
+    """The answer at the end of a run of the graph. took: gets the seconds of each node."""
+    found = _finished(updates, took)
     assert found is not None, "the graph always ends in `finish`"
     return found
+
+
+def _finished(updates: Iterator[Any], took: Seconds) -> Answer | None:
+    """As `_answer`; None for a run that was held before its end."""
+    found, before = None, time.perf_counter()
+    for update in updates:
+        for node in update:
+            if not node.startswith("__"):  # where it was held
+                took[node] = took.get(node, 0.0) + time.perf_counter() - before
+        before = time.perf_counter()
+        if "finish" in update:
+            found = Answer.model_validate(update["finish"]["answer"])
+    return found
+
+
+def _unchecked(context: Context, given: Any, took: Seconds) -> Answer:
+    """The graph without its checker, and so without a second look."""
+    graph, config = ask_graph(InMemorySaver()), _thread()
+    held = graph.stream(
+        given, config, context=context, stream_mode="updates", interrupt_before=["check"]
+    )
+    return _finished(held, took) or _from(graph, config, context, {}, "check", "finish", took)
 
 
 def _of(answer: Answer) -> Json:
@@ -119,6 +169,8 @@ def _of(answer: Answer) -> Json:
         "answered": answer.answered,
         "checked": answer.checked,
         "frames": len(answer.core_frames),
+        "kept": answer.work.kept,
+        "captioned": answer.work.captioned,
         "picked_s": [round(c.frame.time_s, 3) for c in answer.core_frames],
         "steps": [
             {
@@ -163,14 +215,21 @@ def _at_once(
 
 
 def _oracle(
-    context: Context, case: Case, condition: str, options: Sequence[str], ours: Json
+    context: Context,
+    case: Case,
+    condition: str,
+    options: Sequence[str],
+    ours: Json,
+    took: Seconds,
 ) -> Answer:
     """The graph from its middle on. Raises UserError where the benchmark does not say what is
     true."""
     sentences = () if condition == GOLD_FRAMES else _sentences(case, condition, ours)
     if condition not in AGAIN and not case.truth.middles:
         raise UserError(f"{case.item.id} has no true evidence, so there is no {condition}")
+    began = time.perf_counter()
     known: Any = watch(context, str(case.find()), case.item.question)
+    took["watch"] = time.perf_counter() - began
     known |= {"question": case.item.question, "options": list(options), "round": MOST_ROUNDS}
     if condition in AFTER_OURS:
         frames = _ours(known, ours)
@@ -182,7 +241,9 @@ def _oracle(
         frames = [f for f in frames if f.id in gold]
         known["core"] = [{"id": f.id, "why": "a true one"} for f in frames]
     if condition == GOLD_FRAMES:
-        return _from(context, known, "select", "ground")
+        return _from(
+            ask_graph(InMemorySaver()), _thread(), context, known, "select", "ground", took
+        )
     steps = [
         EvidenceStep(text=text, frame_id=(f := _nearest(frames, t)).id, time_s=f.time_s)
         for t, text in sentences
@@ -190,7 +251,7 @@ def _oracle(
     number = {f.id: k for k, f in enumerate(frames, 1)}
     told = [{"text": s.text, "frame": number[s.frame_id], "items": []} for s in steps]
     known |= {"steps": [dump(s) for s in steps], "evidence_text": json.dumps({"steps": told})}
-    return _from(context, known, "evidence", "answer")
+    return _from(ask_graph(InMemorySaver()), _thread(), context, known, "evidence", "answer", took)
 
 
 def _ours(known: Any, ours: Json) -> list[FrameRef]:
@@ -228,9 +289,20 @@ def _nearest(frames: Sequence[FrameRef], time_s: float) -> FrameRef:
     return min(frames, key=lambda f: abs(f.time_s - time_s))
 
 
-def _from(context: Context, known: Any, done: str, onward: str) -> Answer:
-    """The graph as if the node `done` had just ended, whose state is `known`."""
-    graph = ask_graph(InMemorySaver())
-    config: Any = {"configurable": {"thread_id": "oracle"}}
+def _from(
+    graph: AskGraph,
+    config: Any,
+    context: Context,
+    known: Any,
+    done: str,
+    onward: str,
+    took: Seconds,
+) -> Answer:
+    """The graph as if the node `done` had just ended and had written `known`."""
     graph.update_state(config, Command(update=known, goto=onward), as_node=done)
-    return _answer(graph.stream(None, config, context=context, stream_mode="updates"))
+    return _answer(graph.stream(None, config, context=context, stream_mode="updates"), took)
+
+
+def _thread() -> Any:
+    """The config of a run that is held somewhere and goes on."""
+    return {"configurable": {"thread_id": "held"}}

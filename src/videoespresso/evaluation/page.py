@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from videoespresso.errors import UserError
 from videoespresso.evaluation.compare import Compared, compare, pairs
-from videoespresso.evaluation.summary import PARTS, Json, Summary, scored, series
+from videoespresso.evaluation.summary import AMOUNTS, PARTS, Json, Summary, scored, series
 from videoespresso.memory.captions import Embedder
 from videoespresso.report import charts
 from videoespresso.report.parts import check_target, template, write_text
@@ -96,6 +96,7 @@ def render(
             if any(c.faults.values())
         ],
         parts=PARTS,
+        amounts=AMOUNTS,
         compared=_compared(runs, encoder),
         version=version("videoespresso"),
     )

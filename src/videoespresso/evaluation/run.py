@@ -27,19 +27,30 @@ from videoespresso.errors import (
 )
 from videoespresso.evaluation import conditions, results
 from videoespresso.evaluation.cases import Benchmark, Case, by_video
+from videoespresso.evaluation.efficiency import parameters_of, peak_mb, used
 from videoespresso.evaluation.protocols import FEWEST_DISTRACTORS, distractors
 from videoespresso.evaluation.theatre_items import digest_of
+from videoespresso.evaluation.variants import variant
 from videoespresso.graphs.context import Context, open_context
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.usage import UsageLog
-from videoespresso.models.specs import EMBEDDED
 from videoespresso.settings import Settings
 from videoespresso.types import Progress
 
 Protocol = Literal["letter", "open"]
 Json = dict[str, Any]
 ContextOf = Callable[[Settings, Budget, UsageLog], Context]
-CODE = ("agents", "graphs", "tools", "memory", "models", "letters.py", "evaluation/conditions.py")
+CODE = (
+    "agents",
+    "graphs",
+    "tools",
+    "memory",
+    "models",
+    "letters.py",
+    "evaluation/conditions.py",
+    "evaluation/stress.py",
+    "evaluation/variants.py",
+)
 """Where the code is on which a record depends."""
 SAID = 300
 """Characters kept of an error."""
@@ -83,6 +94,7 @@ class Run:
         context = context_of(plan.settings, self.budget, UsageLog())
         context.check_models()
         self.identity = identity(context, plan.protocol)
+        self.parameters = parameters_of({r: a.model for r, a in context.agents.items()})
         self.cases = list(plan.benchmark.cases(plan.n))
         self._checked()
         self._lock = threading.Lock()
@@ -170,6 +182,7 @@ class Run:
             "n": len(self.cases),
             "videos": len({case.video for case in self.cases}),
             "identity": self.identity,
+            "parameters": {r: p and p.model_dump() for r, p in self.parameters.items()},
             "keys": self._also() | self.keys(),
         }
         try:
@@ -269,13 +282,13 @@ class Run:
         """What became of a case. What cannot be measured says why."""
         log, began = UsageLog(), time.perf_counter()
         ours: Json = {}
-        context: Context | None = None
         try:
             if condition in conditions.AFTER_OURS:
                 ours = done[self.key(conditions.OURS, case)]
                 if "error" in ours:
                     raise VideoError(f"ours failed: {ours['error']}")
-            context = self._context_of(self.plan.settings, self.budget, log)
+            settings = variant(condition).settings(self.plan.settings)
+            context = self._context_of(settings, self.budget, log)
             options = case.item.options if self.plan.protocol == "letter" else ()
             found = conditions.asked(context, case, condition, options, ours)
             _within(found)
@@ -306,9 +319,10 @@ class Run:
             "cached_calls": usage.cached_calls,
             "input_tokens": usage.input_tokens,
             "output_tokens": usage.output_tokens,
-            "image_tokens": _image_tokens(context, log),
             "usd": usage.usd,
-            "stages": {role: round(one.seconds, 3) for role, one in log.by_role().items()},
+            "needed": used(log, self.parameters),
+            "roles": {role: round(one.seconds, 3) for role, one in log.by_role().items()},
+            "peak_mb": peak_mb(),
         }
 
     def _hopeless(self, error: VideoEspressoError, done: dict[str, Json]) -> bool:
@@ -316,18 +330,6 @@ class Run:
         if not isinstance(error, ModelError) or isinstance(error, ModelOutputError):
             return False
         return not error.retryable and all("error" in record for record in done.values())
-
-
-def _image_tokens(context: Context | None, log: UsageLog) -> int:
-    """As the pack's processor counts them; of other models the estimate (prices.py)."""
-    tokens = log.image_tokens()
-    for role, used in log.by_role().items():
-        agent = None if context is None else context.agents.get(role)
-        if agent is not None and agent.spec.provider == EMBEDDED:
-            from videoespresso.models.embedded.chat import runtime  # noqa: PLC0415 - onnxruntime
-
-            tokens[role] = used.images * int(runtime().facts["image_tokens"])
-    return sum(tokens.values())
 
 
 def _truth(case: Case, found: Json) -> Json:

@@ -1,8 +1,8 @@
 """A run's records -> numbers: accuracy by its protocol, what its evidence is worth, its cost."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ from videoespresso import evidence_scores as evidence
 from videoespresso import statistics
 from videoespresso.dataset_record import DatasetItem, SourceVideo
 from videoespresso.errors import UserError
-from videoespresso.evaluation import conditions, evidence_summary, protocols, results
+from videoespresso.evaluation import conditions, efficiency, evidence_summary, protocols, results
+from videoespresso.evaluation.efficiency import Parameters
 from videoespresso.evaluation.evidence_summary import Scored
 from videoespresso.evaluation.first_fault import Stage, faults
 from videoespresso.evaluation.scores import Scores
@@ -26,8 +27,11 @@ PARTS = (
     ("checker", "The checker, % (95 %)"),
     ("groups", "Fours of linked questions, % (95 %)"),
     ("cost", "What a question takes"),
+    ("stages", "Seconds of a question in each node"),
 )
 """Tables of a report: a field of ConditionScores, and its title."""
+AMOUNTS = ("cost", "stages")
+"""Those that are no shares."""
 WITHIN_S = 1.0
 """How far a cited instant may lie from a true one, where a benchmark knows instants only."""
 SPAN_S = 0.5
@@ -65,7 +69,8 @@ class ConditionScores(Record):
     was cited. checker: how far what it confirms is right; groups: fours of linked questions;
     faults: wrong answers by the first stage that went wrong, empty where nobody can tell. cost:
     means a question; `first` is the first question on a video, `later` one on a video that was seen
-    before."""
+    before. stages: seconds a question in each node of the graph. peak_mb: the most memory of the
+    process until then, which conditions before it may have taken."""
 
     condition: str
     scores: Scores
@@ -75,10 +80,13 @@ class ConditionScores(Record):
     groups: dict[str, Estimate]
     faults: dict[Stage, int]
     cost: dict[str, Estimate]
+    stages: dict[str, Estimate]
+    peak_mb: float | None
 
 
 class Summary(Record):
-    """A run. identity: all that its numbers depend on. oracle_gap: what accuracy gains over `ours`
+    """A run. identity: all that its numbers depend on. parameters: of each role's model, None
+    where they are not known, and then TFLOPs are not. oracle_gap: what accuracy gains over `ours`
     by what is true, paired."""
 
     run: str
@@ -86,6 +94,7 @@ class Summary(Record):
     note: str
     protocol: str
     identity: dict[str, str]
+    parameters: dict[str, Parameters | None]
     conditions: tuple[ConditionScores, ...]
     oracle_gap: dict[str, Estimate]
     not_measured: tuple[Unmeasured, ...]
@@ -117,6 +126,12 @@ def series(run: Path) -> list[Series]:
         )
         for condition, mine in keys.items()
     ]
+
+
+def parameters(about: Json) -> dict[str, Parameters | None]:
+    """Of each role's model, as the run found them."""
+    said: dict[str, Json | None] = about.get("parameters", {})
+    return {role: None if p is None else Parameters.model_validate(p) for role, p in said.items()}
 
 
 def scored(one: Series, encoder: Embedder | None = None, tau: float = protocols.TAU) -> Scores:
@@ -165,6 +180,7 @@ def summary(run: Path, encoder: Embedder | None = None, tau: float = protocols.T
         note=about["note"],
         protocol=about["protocol"],
         identity=about["identity"],
+        parameters=parameters(about),
         conditions=tuple(_condition(one, scores[one.condition], good) for one in every),
         oracle_gap=evidence_summary.oracle_gap(good),
         not_measured=tuple(
@@ -193,7 +209,9 @@ def _condition(one: Series, scores: Scores, by: Mapping[str, Scored]) -> Conditi
         checker=evidence_summary.checker(good),
         groups=evidence_summary.groups(good),
         faults=faults(r for r, credit in good if credit < 1),
-        cost=_cost([r for r, _ in good]),
+        cost=efficiency.costs([r for r, _ in good], parameters(one.about)),
+        stages=efficiency.stages([r for r, _ in good]),
+        peak_mb=efficiency.peak_of(one.records),
     )
 
 
@@ -250,41 +268,3 @@ def _evidence(condition: str, good: Sequence[tuple[Json, float]]) -> dict[str, E
         mine = [(row[name], video) for video, row in rows if name in row]
         found[name] = statistics.proportion([v for v, _ in mine], [w for _, w in mine])
     return found | evidence_summary.chain(told) | evidence_summary.entailment(good)
-
-
-# ---- cost
-
-_COST: dict[str, Callable[[Json], float]] = {
-    "core frames": lambda r: r["frames"],
-    "image tokens": lambda r: r["image_tokens"],
-    "text tokens in": lambda r: max(0, r["input_tokens"] - r["image_tokens"]),
-    "tokens out": lambda r: r["output_tokens"],
-    "model calls": lambda r: r["calls"],
-    "of the cache": lambda r: r["cached_calls"],
-    "seconds": lambda r: r["seconds"],
-}
-
-
-def _cost(records: Sequence[Json]) -> dict[str, Estimate]:
-    """Means a question, videos vary; a price that is not known is left out."""
-    found: dict[str, Estimate] = {}
-    groups = (
-        ("", records),
-        (", first", [r for r in records if r["first"]]),
-        (", later", [r for r in records if not r["first"]]),
-    )
-    for suffix, group in groups:
-        videos = [r["video"] for r in group]
-        for name, value in _COST.items():
-            wanted = not suffix or name in ("model calls", "image tokens", "seconds")
-            if group and wanted:
-                found[name + suffix] = _amount([value(r) for r in group], videos)
-        if group and all(r["usd"] is not None for r in group):
-            found["dollars" + suffix] = _amount([r["usd"] for r in group], videos)
-    return found
-
-
-def _amount(values: Sequence[float], videos: Sequence[str]) -> Estimate:
-    """A mean of what cannot be less than nothing, which Student's t does not know."""
-    found = statistics.mean(values, videos)
-    return found if found.low is None else replace(found, low=max(0.0, found.low))

@@ -9,7 +9,7 @@ from videoespresso.dataset_record import LETTERS, DatasetItem, EvidenceSentence,
 from videoespresso.errors import UserError
 from videoespresso.evaluation.benchmarks import Given
 from videoespresso.evaluation.cases import Benchmark, Case, Truth
-from videoespresso.evaluation.theatre_items import Item, draw, filmed, look_of
+from videoespresso.evaluation.theatre_items import A_STORY, Item, draw, filmed, look_of
 from videoespresso.evidence_scores import Placed
 from videoespresso.tasks import TASKS
 from videoespresso.theatre import Story, make_story
@@ -23,16 +23,18 @@ _STYLES: dict[str, StyleFamily] = {"test": "train", "held_out": "held_out"}
 
 @dataclass(frozen=True)
 class Theatre:
-    """One of its two styles. films: the folder they are made in when they are needed."""
+    """One of its two styles. films: the folder they are made in when they are needed. each:
+    questions about one film at most."""
 
     name: str
     style: StyleFamily
     films: Path
     note: str = "synthetic films; the embedded models were taught on others of the same kind"
+    each: int = A_STORY
 
     def cases(self, n: int | None) -> Sequence[Case]:
         """n questions, `DEFAULT_N` for None, as even over the tasks as the stories allow."""
-        return [self._case(item) for item in draw(n or DEFAULT_N, self.style)]
+        return [self._case(item) for item in draw(n or DEFAULT_N, self.style, self.each)]
 
     def _case(self, item: Item) -> Case:
         question, story = item.question, make_story(item.seed, item.style)

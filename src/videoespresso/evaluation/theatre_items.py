@@ -43,14 +43,15 @@ class Item:
 
 
 @functools.lru_cache(maxsize=8)
-def draw(n: int, style: StyleFamily = "train") -> tuple[Item, ...]:
+def draw(n: int, style: StyleFamily = "train", each: int = A_STORY) -> tuple[Item, ...]:
     """n questions with their stories, as even over the 14 tasks as the stories allow.
 
     Looks at what a story can be asked, never at its answers. The same n gives the same items.
+    each: questions about one story at most.
     """
     first, end = SPLITS["test"]
     first += HELD_OUT_FROM if style == "held_out" else 0
-    many = LOOKED_THROUGH * -(-n // A_STORY)
+    many = LOOKED_THROUGH * -(-n // each)
     pool = {
         seed: list(questions(make_story(seed, style), PER_TASK))
         for seed in range(first, min(first + many, end))
@@ -58,18 +59,18 @@ def draw(n: int, style: StyleFamily = "train") -> tuple[Item, ...]:
     need = Counter[str]({task: -(-n // len(TASKS)) for task in TASKS})
     chosen: list[Item] = []
     while pool and len(chosen) < n:
-        best = max(pool, key=lambda s: (_worth(pool[s], need), -s))
-        for question in _most_needed(pool.pop(best), need)[: n - len(chosen)]:
+        best = max(pool, key=lambda s: (_worth(pool[s], need, each), -s))
+        for question in _most_needed(pool.pop(best), need, each)[: n - len(chosen)]:
             need[question.task] -= 1
             chosen.append(Item(best, style, question))
     return tuple(chosen)
 
 
-def _most_needed(asked: Sequence[Question], need: Counter[str]) -> list[Question]:
-    """A_STORY of a story's questions: those whose tasks lack most, in the order they came."""
+def _most_needed(asked: Sequence[Question], need: Counter[str], each: int) -> list[Question]:
+    """`each` of a story's questions: those whose tasks lack most, in the order they came."""
     left, rest = need.copy(), list(asked)
     kept: list[Question] = []
-    while rest and len(kept) < A_STORY:
+    while rest and len(kept) < each:
         k = max(range(len(rest)), key=lambda i: (left[rest[i].task], -i))
         question = rest.pop(k)
         left[question.task] -= 1
@@ -77,9 +78,9 @@ def _most_needed(asked: Sequence[Question], need: Counter[str]) -> list[Question
     return sorted(kept, key=asked.index)
 
 
-def _worth(asked: Sequence[Question], need: Counter[str]) -> int:
+def _worth(asked: Sequence[Question], need: Counter[str], each: int) -> int:
     """How much a story would fill: what its tasks lack, rare ones first."""
-    return sum(max(0, need[q.task]) for q in _most_needed(asked, need))
+    return sum(max(0, need[q.task]) for q in _most_needed(asked, need, each))
 
 
 def by_video(items: Sequence[Item]) -> Iterator[list[Item]]:

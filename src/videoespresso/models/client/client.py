@@ -251,7 +251,12 @@ class ModelClient:
                     self.collector.unfit(request.key, fault)
                 return None
         usage, how = Usage(cached_calls=1), ("cache", *stored.how)
-        self.usage_log.record(UsageEntry(self.role, self._model_name, usage, how=how))
+        before = UsageEntry(
+            self.role, self._model_name, stored.usage, image_tokens=request.image_tokens
+        )
+        self.usage_log.record(
+            UsageEntry(self.role, self._model_name, usage, how=how, stored=before)
+        )
         return Reply(value, stored.text, usage, how, stored.usage, stored.snapshot)
 
     def _trace(self, request: Request) -> RunnableConfig:

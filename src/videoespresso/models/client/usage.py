@@ -26,7 +26,8 @@ class UsageEntry(NamedTuple):
 
     images: (width, height) in pixels of each image as sent; a grid is one image. image_tokens:
     an estimate of what they cost (prices.py). reported: the token counts in `usage` are
-    the server's own, not estimates. how: the methods tried, as in Reply.how.
+    the server's own, not estimates. how: the methods tried, as in Reply.how. stored: of a reply
+    from the cache, the entry as it was, or would be, without one.
     """
 
     role: str
@@ -36,6 +37,14 @@ class UsageEntry(NamedTuple):
     image_tokens: int = 0
     reported: bool = False
     how: tuple[str, ...] = ()
+    stored: "UsageEntry | None" = None
+
+
+class Needed(NamedTuple):
+    """Usage, and estimated image tokens."""
+
+    usage: Usage
+    image_tokens: int
 
 
 class UsageLog:
@@ -46,6 +55,7 @@ class UsageLog:
         self._last: deque[UsageEntry] = deque(maxlen=kept)
         self._usage: dict[str, Usage] = {}
         self._image_tokens: dict[str, int] = {}
+        self._needed: dict[str, Needed] = {}
 
     def record(self, entry: UsageEntry) -> None:
         """Adds an entry."""
@@ -54,6 +64,9 @@ class UsageLog:
             self._last.append(entry)
             self._usage[role] = self._usage.get(role, Usage()) + entry.usage
             self._image_tokens[role] = self._image_tokens.get(role, 0) + entry.image_tokens
+            usage, image_tokens = self._needed.get(role, Needed(Usage(), 0))
+            full = entry.stored or entry
+            self._needed[role] = Needed(usage + full.usage, image_tokens + full.image_tokens)
 
     def entries(self) -> tuple[UsageEntry, ...]:
         """The last entries, in the order in which they finished; all while they are few."""
@@ -68,6 +81,11 @@ class UsageLog:
     def total(self) -> Usage:
         """What the run used; `usd` is None as soon as one model's price is not known."""
         return sum(self.by_role().values(), Usage())
+
+    def needed(self) -> dict[str, Needed]:
+        """What each role would have used had no reply come from the cache."""
+        with self._lock:
+            return dict(sorted(self._needed.items()))
 
     def image_tokens(self) -> dict[str, int]:
         """Estimated image tokens a role, whether or not the server reported totals."""

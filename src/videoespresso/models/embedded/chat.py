@@ -49,6 +49,15 @@ class PackChatModel(BaseChatModel):
         """Digest of the weights: cached replies of another pack are not this one's."""
         return str(runtime(self.folder).facts["digest"])
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Parameters of the language model and of the vision tower with its projection, patches
+        and tokens of an image: for efficiency (evaluation/efficiency.py)."""
+        facts = runtime(self.folder).facts
+        named = ("language", "vision")
+        counts = {name: int(facts[f"{name}_parameters"]) for name in named}
+        return counts | {name: int(facts[name]) for name in ("patches", "image_tokens")}
+
     def _prompt(self, messages: Sequence[BaseMessage]) -> Prompted:
         turns, images = [], []
         for message in messages:
