@@ -106,6 +106,7 @@ def page(found: Summary, pairs: Sequence[Compared], n: int, films: int) -> Itera
     )
     yield from _table_1(by)
     yield from _differences(pairs)
+    yield from _lost(by)
     yield from _table_3(by)
     yield from _table_4(by)
     yield from _table_5(by)
@@ -119,7 +120,7 @@ def _accuracy(c: ConditionScores) -> str:
 
 def _cost(c: ConditionScores, name: str) -> str:
     one: Estimate | None = c.cost.get(name)
-    return "not known" if one is None else one.amount()
+    return "-" if one is None else one.amount()
 
 
 def _table_1(by: dict[str, ConditionScores]) -> Iterator[str]:
@@ -157,6 +158,17 @@ def _differences(pairs: Sequence[Compared]) -> Iterator[str]:
     yield ""
 
 
+def _lost(by: dict[str, ConditionScores]) -> Iterator[str]:
+    """Conditions with less that did no worse than all of it."""
+    micro = {name: c.scores.micro for name, c in by.items()}
+    whole = micro[OURS]
+    for name in (EVEN, FEW_EVEN, NO_BOXES, NO_EVIDENCE, BLIND):
+        less = micro[name]
+        if whole is not None and less is not None and less.value >= whole.value:
+            yield f"Lost: `{name}` has {less.text()}, `{OURS}` no more than {whole.text()}."
+    yield ""
+
+
 def _table_3(by: dict[str, ConditionScores]) -> Iterator[str]:
     named = {OURS: "all of it", GOLD: "true evidence", NO_BOXES: "without boxes",
              NO_EVIDENCE: "without evidence"}  # fmt: skip
@@ -191,8 +203,8 @@ def _table_5(by: dict[str, ConditionScores]) -> Iterator[str]:
         "TFLOPs by 2 × parameters × tokens, the vision tower apart. The paper's leave selector and "
         "captioner out; ours stand beside them with both, a first question about a film.",
         "",
-        "| | n | frames | image tokens | TFLOPs without looking | and its tower | TFLOPs, first "
-        "question | ours, % (95 %) | paper: share of tokens | TFLOPs | % |",
+        "| | n | frames | image tokens, the captioner's too | TFLOPs without looking | and its "
+        "tower | TFLOPs, first question | ours, % (95 %) | paper: share of tokens | TFLOPs | % |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     )
     names = ("core frames", "image tokens", "TFLOPs without looking",
