@@ -34,11 +34,13 @@ def looked(film: Path, frames: int) -> tuple[list[float], float]:
 
 def hits(instants: Sequence[float], spans: Sequence[tuple[float, float]]) -> Estimate:
     """The share of spans, [start, end) in seconds, in which there is an instant."""
-    seen = 0
-    for start_s, end_s in spans:
-        at = bisect_left(instants, start_s - 1e-6)
-        seen += at < len(instants) and instants[at] < end_s
-    return wilson(seen, len(spans))
+    return wilson(sum(shows(instants, span) for span in spans), len(spans))
+
+
+def shows(instants: Sequence[float], span: tuple[float, float]) -> bool:
+    """Whether one of the instants, in time order, is in the span."""
+    at = bisect_left(instants, span[0] - 1e-6)
+    return at < len(instants) and instants[at] < span[1]
 
 
 def row(film: Path, truth: dict[str, Any], frames: int) -> str:

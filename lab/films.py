@@ -125,6 +125,7 @@ def truth(film: Sequence[Sequence[Shot]]) -> dict[str, Any]:
     return {"seconds": at, "shots": shots, "events": events}
 
 
+@cache
 def _scene(shot: Shot) -> Scene:
     """The theatre's scene that a shot shows: nobody in it has a balloon."""
     rng = random.Random(f"{shot.seed} scene")
@@ -154,25 +155,36 @@ def pictures(shot: Shot, folder: Path | None) -> Iterator[Rgb]:
 def _theatre(shot: Shot, count: int) -> Iterator[Rgb]:
     """A scene, drawn anew every second frame as animators do, under a camera that moves."""
     scene = _scene(shot)
-    crowd = replace(scene.phase, actors=(*scene.phase.actors, _planted(shot, scene)))
-    rng = random.Random(f"{shot.seed} camera")
-    ends = [(rng.random(), rng.random()) for _ in range(2)]
     rgb = np.zeros((0, 0, 3), np.uint8)
     for number in range(count):
         if number % 2 == 0:
-            time_s = number / RATE
-            now = shot.event_s is not None and shot.event_s[0] <= time_s < shot.event_s[1]
-            drawn = replace(scene, phase=crowd if now else scene.phase, t=time_s)
-            rgb = np.asarray(drawn.render(round(WIDTH * _MARGIN)), np.uint8)
-        yield _window(rgb, ends, number / count)
+            rgb = _drawn(shot, scene, number / RATE, WIDTH)
+        yield _window(rgb, shot, number / count, WIDTH)
 
 
-def _window(rgb: Rgb, ends: Sequence[tuple[float, float]], done: float) -> Rgb:
-    """A 720p cut of a larger picture, on the way from one place to another."""
-    (x0, y0), (x1, y1) = ends
-    left = round((x0 + (x1 - x0) * done) * (rgb.shape[1] - WIDTH))
-    top = round((y0 + (y1 - y0) * done) * (rgb.shape[0] - HEIGHT))
-    return np.ascontiguousarray(rgb[top : top + HEIGHT, left : left + WIDTH])
+def still(shot: Shot, time_s: float, width: int) -> Image.Image:
+    """A theatre shot so many seconds after its begin, `width` pixels wide, without a film."""
+    rgb = _drawn(shot, _scene(shot), time_s, width)
+    return Image.fromarray(_window(rgb, shot, time_s / shot.seconds, width))
+
+
+def _drawn(shot: Shot, scene: Scene, time_s: float, width: int) -> Rgb:
+    """What the camera moves over, with what is planted."""
+    phase = scene.phase
+    if shot.event_s is not None and shot.event_s[0] <= time_s < shot.event_s[1]:
+        phase = replace(phase, actors=(*phase.actors, _planted(shot, scene)))
+    drawn = replace(scene, phase=phase, t=time_s)
+    return np.asarray(drawn.render(round(width * _MARGIN)), np.uint8)
+
+
+def _window(rgb: Rgb, shot: Shot, done: float, width: int) -> Rgb:
+    """A cut of a larger picture, `width` wide, on the way from one place to another."""
+    rng = random.Random(f"{shot.seed} camera")
+    (x0, y0), (x1, y1) = [(rng.random(), rng.random()) for _ in range(2)]
+    height = width * HEIGHT // WIDTH
+    left = round((x0 + (x1 - x0) * done) * (rgb.shape[1] - width))
+    top = round((y0 + (y1 - y0) * done) * (rgb.shape[0] - height))
+    return np.ascontiguousarray(rgb[top : top + height, left : left + width])
 
 
 def _clip(shot: Shot, count: int, folder: Path | None) -> Iterator[Rgb]:

@@ -1,29 +1,36 @@
 """Frame selection scored by itself, before anything is answered, as KFS-Bench does.
 
-    python -m lab.selection_scores --n 700 --page docs/results/selection.md
+    python -m lab.image_text_scorer --out runs/image-text
+    python -m lab.selection_scores --n 700 --clip runs/image-text/models/clip
 
 Questions of the theatre's test split; a film's frames are those of every second, drawn from the
 story, and their captions are the true ones, so that no captioner's mistakes are in the numbers. The
 scenes of a question are the stretches of film on which its answer stands. Every scorer that needs
-no model of its own with every picker, at 1, 2, 4 and 8 frames; `uniform` and `random` beside them.
+no model of its own, and `clip` where --clip names one that knows the theatre, with every picker, at
+1, 2, 4 and 8 frames; `uniform` and `random` beside them.
 
 kfr, shr, bsr, ukss: key-frame rate, scene hit rate, balanced scene recall, and their geometric mean
-with the balance of distribution (`evidence_scores.selection`). Intervals resample whole films. The
-scorers `clip` and `vlm` need models that know the theatre, `words` subtitles: they are not here.
+with the balance of distribution (`evidence_scores.selection`). Intervals resample whole films.
+`vlm` needs a model that rates pictures of the theatre, `words` subtitles: they are not here.
 """
 
 import argparse
 import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from videoespresso.evaluation.theatre_items import Item, by_video, draw
 from videoespresso.evidence_scores import Interval, Selection, selection, ukss, union
 from videoespresso.models.embedders import WordLlamaEmbedder
+from videoespresso.models.image_text import ImageText
 from videoespresso.statistics import Estimate, mean
 from videoespresso.theatre import Story, make_story
 from videoespresso.tools.pickers import PICKERS, Frames, pick_frames
@@ -46,11 +53,35 @@ class Row(NamedTuple):
     found: Selection
 
 
-def film_of(story: Story, embed: WordLlamaEmbedder) -> Film:
+class Drawn:
+    """An image-text model over a story's frames, each of which it sees once."""
+
+    def __init__(self, model: ImageText, story: Story, times: Sequence[float]) -> None:
+        self.name, self._model, self._story, self._times = model.name, model, story, times
+
+    @cached_property
+    def _rows(self) -> NDArray[np.float32]:
+        return self._model.images([self._story.scene(t).render(WIDTH) for t in self._times])
+
+    def images(self, positions: Sequence[int]) -> NDArray[np.float32]:
+        """Vectors (n, d) of those frames."""
+        return self._rows[list(positions)]
+
+    def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Texts as vectors (n, d)."""
+        return self._model.texts(texts)
+
+
+def film_of(story: Story, embed: WordLlamaEmbedder, model: ImageText | None) -> Film:
     """A frame a second, with its true caption."""
     times = np.arange(0.0, story.duration_s, 1.0)
     captions = {at: story.scene(float(t)).caption for at, t in enumerate(times)}
-    return Film(times, lambda at: story.scene(float(times[at])).render(WIDTH), captions, embed)
+    search = Drawn(model, story, times.tolist()) if model else None
+
+    def image(at: int) -> Image.Image:
+        return story.scene(float(times[at])).render(WIDTH)
+
+    return Film(times, image, captions, embed, search=search)
 
 
 def scenes(story: Story, item: Item) -> list[list[Interval]]:
@@ -59,12 +90,12 @@ def scenes(story: Story, item: Item) -> list[list[Interval]]:
     return [[stretch] for stretch in union(core)]
 
 
-def rows(items: Sequence[Item]) -> Iterator[Row]:
+def rows(items: Sequence[Item], model: ImageText | None = None) -> Iterator[Row]:
     """Every pair and budget for every question."""
     embed = WordLlamaEmbedder()
     for asked in by_video(items):
         story = make_story(asked[0].seed, asked[0].style)
-        film = film_of(story, embed)
+        film = film_of(story, embed, model)
         texts = [film.captions[at] for at in range(len(film.times))]
         frames = Frames(film.times, embed(texts), film.cuts)
         for item in asked:
@@ -80,8 +111,10 @@ def picks(item: Item, film: Film, frames: Frames) -> Iterator[tuple[str, int, li
         yield "uniform", k, [film.times[at] for at in evenly(count, k)]
         chance = random.Random(f"{item.id} {k}").sample(range(count), min(k, count))
         yield "random", k, [film.times[at] for at in chance]
-    for name in USED:
+    for name in USED + (("clip",) if film.search else ()):
         score = SCORERS[name](text, film)
+        if film.search and name == "clip":  # as the product does (graphs/proposal.py)
+            frames = replace(frames, vectors=film.search.images(range(count)))
         for how, picker in PICKERS.items():
             for k in BUDGETS:
                 chosen = pick_frames(picker, score, frames, k)
@@ -92,18 +125,12 @@ def page(found: Sequence[Row], n: int) -> str:
     """The tables in Markdown, a budget each, the best of `ukss` first."""
     films = len({row.film for row in found})
     lines = [
-        "# Frame selection by itself",
-        "",
-        f"    python -m lab.selection_scores --n {n}",
-        "",
         f"n = {n} questions about {films} films of the theatre's test split, a frame a second with",
         "its true caption; embedder wordllama:l2_supercat_256. In per cent but for `ukss`; 95 %",
-        "intervals over whole films. `ukss` is a geometric mean over questions and has none. What",
-        "the numbers are stands in `lab/selection_scores.py`. `clip`, `vlm` and `words` are not",
-        "here: they need a model that knows the theatre, or subtitles.",
+        "intervals over whole films. `ukss` is a geometric mean over questions and has none.",
     ]
     for k in BUDGETS:
-        lines += ["", f"## {k} frame{'s' if k > 1 else ''}", ""]
+        lines += ["", f"### {k} frame{'s' if k > 1 else ''}", ""]
         lines += ["| pair | kfr | shr | bsr | ukss |", "|---|---|---|---|---|"]
         by_way: dict[str, list[Row]] = {}
         for row in found:
@@ -122,19 +149,16 @@ def _mean(of: Sequence[Row], name: str) -> Estimate:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measures and prints the tables, and writes them to --page."""
+    """Measures and prints the tables."""
     how = argparse.RawDescriptionHelpFormatter
     name = "python -m lab.selection_scores"
     parser = argparse.ArgumentParser(name, None, __doc__, formatter_class=how)
     parser.add_argument("--n", type=int, default=700, help="questions (%(default)s)")
-    parser.add_argument("--page", type=Path, help="file for the tables")
+    parser.add_argument("--clip", type=Path, help="folder of an image-text model for `clip`")
     given = parser.parse_args(argv)
     items = draw(given.n)
-    text = page(list(rows(items)), len(items))
-    if given.page:
-        given.page.parent.mkdir(parents=True, exist_ok=True)
-        given.page.write_text(text)
-    print(text, end="")
+    model = ImageText(str(given.clip), threads=1) if given.clip else None
+    print(page(list(rows(items, model)), len(items)), end="")
     return 0
 
 
