@@ -260,7 +260,8 @@ def test_a_size_that_grows_beyond_the_cap_on_the_way_is_refused(
         pictures.next(100.0)
 
 
-def test_an_interlaced_frame_is_no_comb(tmp_path: Path) -> None:
+@pytest.mark.parametrize("transfer", ["", "PQ", "HLG"])
+def test_an_interlaced_frame_is_no_comb(tmp_path: Path, transfer: str) -> None:
     """The second field shows another moment: white, where the first is black."""
 
     def comb(_: int) -> NDArray[np.uint8]:
@@ -268,8 +269,11 @@ def test_an_interlaced_frame_is_no_comb(tmp_path: Path) -> None:
         rgb[1::2] = 255
         return rgb
 
-    options = {"crf": "1", "x264-params": "tff=1"}
+    curve = {"": "", "PQ": ":transfer=smpte2084", "HLG": ":transfer=arib-std-b67"}[transfer]
+    options = {"crf": "1", "x264-params": f"tff=1{curve}"}
     path = encode(tmp_path / "i.mp4", replace(PLAIN, options=options, pix_fmt="yuv444p"), comb)
+    with open_video(path) as reader:
+        assert ("HDR" in reader.video.note) is bool(transfer)
     assert first(path).max() < 60
 
 

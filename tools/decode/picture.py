@@ -98,15 +98,15 @@ def picture(
     """
     width, height = reduced(*displayed(frame, aspect, way), max_side)
     size = (height, width) if way.swapped else (width, height)
-    if frame.interlaced_frame and not transfer:
-        field: NDArray[np.uint8] = np.ascontiguousarray(
-            frame.to_ndarray(format="rgb24")[0::2], np.uint8
-        )
-        frame = VideoFrame.from_ndarray(field, "rgb24")
+    form, matrix = ("rgb48le", frame.colorspace) if transfer else ("rgb24", None)
+    if frame.interlaced_frame:
+        both = frame.to_ndarray(format=form, src_colorspace=matrix)
+        frame = VideoFrame.from_ndarray(np.ascontiguousarray(both[0::2]), form)
+        matrix = None  # it is RGB now
     small = frame.reformat(
         *size,
-        format="rgb48le" if transfer else "rgb24",
-        src_colorspace=frame.colorspace if transfer else None,
+        format=form,
+        src_colorspace=matrix,
         interpolation=Interpolation.AREA,  # means over the pixels it replaces: no aliasing
     ).to_ndarray()
     if transfer:
