@@ -97,6 +97,26 @@ def test_what_a_decoder_misses_is_still_noticed(tmp_path: Path, options: dict[st
             pass
 
 
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [("a.mkv", b"\x1c\x53\xbb\x6b"), ("a.webm", b"\x1c\x53\xbb\x6b"), ("a.avi", b"idx1")],
+)
+def test_a_cut_behind_the_pictures_is_no_loss(tmp_path: Path, name: str, index: bytes) -> None:
+    """In the index; a byte of the last picture less is one."""
+    codec = "libvpx-vp9" if name.endswith("webm") else PLAIN.codec
+    recipe = replace(PLAIN, codec=codec, options={}, fps=Fraction(25))
+    path = encode(tmp_path / name, recipe)
+    data = path.read_bytes()
+    at = data.rfind(index)
+    for cut in (len(data) - 3, at + 9, at + 4):
+        path.write_bytes(data[:cut])
+        with open_video(path) as reader:
+            assert [read_number(p.rgb) for p in reader.at([9.0], FULL)] == [len(PLAIN.pts) - 1]
+    path.write_bytes(data[: at - 2])
+    with pytest.raises(VideoError, match="cut off"), open_video(path):
+        pass
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
 @pytest.mark.parametrize(
     "before", [bytes(100), b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"], ids=["zeros", "headers"]

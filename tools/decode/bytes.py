@@ -15,6 +15,11 @@ _FAR = 1 << 16
 _BEGINNINGS = re.compile(rb"(?=....ftyp|\x1a\x45\xdf\xa3|RIFF)", re.DOTALL)
 _NEEDED = frozenset({b"moov", b"mdat", b"moof"})
 """Boxes of an mp4 without which a decoder misses something."""
+_CLUSTER = b"\x1f\x43\xb6\x75"
+_BESIDE = frozenset(
+    (b"\x1c\x53\xbb\x6b", b"\x12\x54\xc3\x67", b"\x11\x4d\x9b\x74", b"\x10\x43\xa7\x70")
+)
+"""Cues, Tags, SeekHead, Chapters (RFC 9559): behind the clusters a decoder can do without them."""
 
 
 def looks_like(path: str) -> str:
@@ -60,9 +65,9 @@ def missing_bytes(path: str) -> int:
         if kind == "mp4":
             return max(0, _mp4_end(file, size) - size)
         if kind == "mkv/webm":
-            return max(0, _mkv_end(file) - size)
+            return max(0, _mkv_end(file, size) - size)
         if kind == "avi":
-            return max(0, int.from_bytes(file.read(8)[4:], "little") + 8 - size)
+            return max(0, _avi_end(file, size) - size)
     return 0
 
 
@@ -89,15 +94,41 @@ def _mp4_end(file: BinaryIO, size: int) -> int:
     return at
 
 
-def _mkv_end(file: BinaryIO) -> int:
-    """Where the segment ends; 0 when its size is unknown (a live recording)."""
+def _mkv_end(file: BinaryIO, size: int) -> int:
+    """Where the segment ends; 0 when its size is unknown (a live recording). What is cut behind the
+    pictures is no loss."""
     file.seek(4)
     header, _ = _vint(file)
     file.seek(header, os.SEEK_CUR)
     if file.read(4) != _SEGMENT:
         return 0
     length, known = _vint(file)
-    return file.tell() + length if known else 0
+    end = file.tell() + length if known else 0
+    pictures = False
+    while file.tell() < size < end:
+        name = file.read(4)
+        if name[0] in (0xEC, 0xBF):  # padding and checksums alone have a name of one byte
+            file.seek(1 - len(name), os.SEEK_CUR)
+        length, known = _vint(file)
+        if not known or file.tell() + length > size:
+            return size if pictures and name in _BESIDE else end
+        pictures = pictures or name == _CLUSTER
+        file.seek(length, os.SEEK_CUR)
+    return end
+
+
+def _avi_end(file: BinaryIO, size: int) -> int:
+    """Where the file ends by its own size; once its list of pictures is whole, a cut in the index
+    behind it is no loss."""
+    end, at = int.from_bytes(file.read(8)[4:], "little") + 8, 12
+    while at < size < end:
+        file.seek(at)
+        head = file.read(12)
+        at += 8 + int.from_bytes(head[4:8], "little")
+        if head[:4] == b"LIST" and head[8:] == b"movi":
+            return end if at > size else size
+        at += at & 1
+    return end
 
 
 def _vint(file: BinaryIO) -> tuple[int, bool]:

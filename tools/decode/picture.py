@@ -100,7 +100,7 @@ def picture(
     size = (height, width) if way.swapped else (width, height)
     form, matrix = ("rgb48le", frame.colorspace) if transfer else ("rgb24", None)
     if frame.interlaced_frame:
-        both = frame.to_ndarray(format=form, src_colorspace=matrix)
+        both: Any = frame.to_ndarray(format=form, src_colorspace=matrix)
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(both[0::2]), form)
         matrix = None  # it is RGB now
     small = frame.reformat(
