@@ -140,7 +140,22 @@ SAID: dict[str, Callable[[str], str]] = {
         f"<|channel|>analysis<|message|>{THOUGHT}<|end|>"
         f"<|start|>assistant<|channel|>final<|message|>{t}<|return|>"
     ),
+    "harmony that goes on": lambda t: (
+        f"<|channel|>final<|message|>{t}<|return|>"
+        f"<|start|>assistant<|channel|>analysis<|message|>{THOUGHT}"
+    ),
+    "sky": lambda t: (
+        f"<|begin_of_thought|>{THOUGHT}<|end_of_thought|>"
+        f"<|begin_of_solution|>{t}<|end_of_solution|>"
+    ),
+    "analysis": _between("<analysis>", "</analysis >"),
+    "think with a space": _between("<think >", "</think>"),
     "end of turn": lambda t: f"{t}<|im_end|>",
+    "a turn and the next": lambda t: (
+        f"<|im_start|>assistant\n{t}<|im_end|>\n<|im_start|>user\nMore"
+    ),
+    "llama's turn": lambda t: f"<|start_header_id|>assistant<|end_header_id|>\n\n{t}<|eot_id|>",
+    "end of text": lambda t: f"<bos>{t}<eos>",
     "deepseek's end": lambda t: f"{t}<｜end▁of▁sentence｜>",
     "gemma's end": lambda t: f"{t}<end_of_turn>",
     "byte order mark": lambda t: f"\ufeff{t}",

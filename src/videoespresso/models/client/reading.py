@@ -2,7 +2,8 @@
 
 1. thoughts and a chat template's markers are taken out (`spoken`), unless it is JSON with them;
 2. what is left is read as JSON as it stands;
-3. else its code fences are, from the last to the first: a draft comes before its correction;
+3. else its code fences are, from the last to the first: a draft comes before its correction, and is
+   no reply where the correction was cut;
 4. else the JSON in it is mended; of a reply cut at its length limit the whole items are kept.
 
 What was read is fitted to the schema (`_fitted`) where it does not fit as it is. A reply that still
@@ -21,19 +22,27 @@ from pydantic.fields import FieldInfo
 T = TypeVar("T", bound=BaseModel)
 
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
-_THOUGHT = r"(?:seed:)?(?:think|thinking|thoughts?|reasoning|reflection|scratchpad)"
+_THOUGHT = r"(?:seed:)?(?:think|thinking|thoughts?|reasoning|reflection|analysis|scratchpad)"
 _THOUGHT_ENDS = re.compile(
-    rf"</{_THOUGHT}>|\[/THINK\]|◁/think▷|<\|END_THINKING\|>|<\|inner_suffix\|>|<unused95>",
+    rf"</{_THOUGHT}\s*>|\[/THINK\]|◁/think▷|<\|END_THINKING\|>|<\|inner_suffix\|>|<unused95>"
+    r"|<\|end_of_thought\|>",
     re.IGNORECASE,
 )
 _THOUGHT_BEGINS = re.compile(
-    rf"<{_THOUGHT}>|\[THINK\]|◁think▷|<\|START_THINKING\|>|<\|inner_prefix\|>|<unused94>",
+    rf"<{_THOUGHT}\s*>|\[THINK\]|◁think▷|<\|START_THINKING\|>|<\|inner_prefix\|>|<unused94>"
+    r"|<\|begin_of_thought\|>",
     re.IGNORECASE,
 )
-"""Of DeepSeek, Qwen, GLM and most others; Seed; Magistral; Kimi; Cohere; Apertus; MedGemma."""
+"""Of DeepSeek, Qwen, GLM and most others; Seed; Magistral; Kimi; Cohere; Apertus; MedGemma; Sky."""
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+).*?<\|message\|>", re.DOTALL)
+_TURN_ENDS = re.compile(
+    r"<\|(?:im_end|end|return|eot_id|eom_id|end_of_text|endoftext|END_OF_TURN_TOKEN)\|>"
+    r"|<｜end▁of▁sentence｜>|<end_of_turn>|<eos>"
+)
+"""Behind it a model speaks on as somebody else. Not `</s>`: words may hold it as HTML."""
 _MARKER = re.compile(
-    r"<\|[A-Za-z_]+\|>|<｜[A-Za-z▁_]+｜>|</?(?:tool_call|answer)>|</s>|<(?:end|start)_of_turn>"
+    r"(?:<\|(?:im_start|start|start_header_id)\|>|<start_of_turn>)\s*(?:assistant|model|user|system)?|"
+    r"<\|[A-Za-z_]+\|>|<｜[A-Za-z▁_]+｜>|</?(?:tool_call|answer)>|</s>|<bos>"
     r"|\[/?(?:TOOL_CALLS|INST)\]|^\ufeff"
 )
 _NUMBER = re.compile(r"[^\d-]*(-?\d{1,18})\D*")
@@ -49,7 +58,8 @@ _DEEPEST = 200
 
 def spoken(text: str) -> str:
     """What a reply says: without thoughts (before the last closing mark, or after an opening one
-    that is never closed), without channels other than the final one, without template markers.
+    that is never closed), without channels other than the final one, without template markers, up to the end of the first turn
+    that says something.
 
     A reply that is an unfinished thought says nothing: "". One without any mark is left as it is.
     """
@@ -63,7 +73,8 @@ def spoken(text: str) -> str:
     rest = text[ends[-1].end() :] if ends else text
     if begins := _THOUGHT_BEGINS.search(rest):
         rest = rest[: begins.start()]
-    return _MARKER.sub("", rest)
+    turns = (_MARKER.sub("", turn) for turn in _TURN_ENDS.split(rest))
+    return next((turn for turn in turns if turn.strip()), "")
 
 
 def read(schema: type[T], reply: str, *, cut: bool = False) -> tuple[T | None, str]:
