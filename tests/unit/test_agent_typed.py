@@ -139,6 +139,6 @@ def test_a_typed_stream_that_breaks_begins_anew() -> None:
 
 def test_a_typed_stream_cut_at_its_limit_is_not_taken_for_whole() -> None:
     half = fake.say('{"frames": [2], "why": "the ca', finish="length")
-    reply, _, _ = listened([half, half, fake.say(GOOD)])
+    reply, _, _ = listened([half, fake.say(GOOD)])
     assert reply.value.why == "the car stops"
-    assert reply.how[-1] == "prompt: ok"
+    assert reply.how[-1] == "tool: ok"

@@ -5,6 +5,7 @@ be what it makes of the plain reply, and what a server cannot take is left out f
 """
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -148,13 +149,39 @@ def test_half_a_character_does_not_reach_a_file() -> None:
     assert value.answer.encode() == b"a ? b"
 
 
-def test_of_a_cut_list_the_whole_items_are_kept() -> None:
-    text = json.dumps(GOOD[Evidence])
-    ends = [len(json.dumps({"steps": STEPS[:n]})) - len("]}") for n in (1, 2)]
-    for end in range(len(text)):
+CUT_IN: dict[str, Callable[[dict[str, Any]], str]] = {
+    "plain": json.dumps,
+    "list": lambda g: json.dumps(g["steps"]),
+    "list in an object": lambda g: json.dumps({"result": g["steps"]}),
+    "words": lambda g: f"So {{as you wish}}, it's {json.dumps(g)}",
+    "draft and correction": lambda g: (
+        f'```json\n{{"steps": []}}\n```\nNo:\n```json\n{json.dumps(g)}'
+    ),
+    "draft and words": lambda g: f'```\n{{"steps": []}}\n```\nNo: {json.dumps(g)}',
+    "list as a string": lambda g: json.dumps({"arguments": json.dumps(g["steps"], indent=1)}),
+    **{
+        name: WRITTEN[name]
+        for name in (
+            *("wrapped", "in a list", "as a string", "called in text", "called with a string"),
+            *("called in mistral's text", "python"),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("form", CUT_IN)
+def test_of_a_cut_list_the_whole_items_are_kept(form: str) -> None:
+    text = CUT_IN[form]({"steps": [*STEPS, *STEPS]})
+    last = max(at for at, char in enumerate(text) if char == "]")  # the list's own end
+    counts = []
+    for end in range(last):
         value, note = read(Evidence, text[:end], cut=True)
-        whole = sum(end >= at for at in ends)
-        assert (0 if value is None else len(value.steps)) == whole, (text[:end], note)
+        steps = [] if value is None else value.steps
+        assert steps == Evidence(steps=STEPS * 2).steps[: len(steps)], (text[:end], note)
+        counts.append(len(steps))
+    assert counts == sorted(counts)
+    assert counts[-1] >= 3
+    assert set(counts) >= {0, 1, 2, 3}
 
 
 # ---- servers

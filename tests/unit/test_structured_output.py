@@ -106,6 +106,13 @@ def test_a_reply_that_used_its_limit_for_nothing_is_not_asked_for_in_other_forms
     assert (len(attempts), unable) == (1, [])
 
 
+def test_after_a_second_reply_cut_at_its_limit_no_other_form_is_tried() -> None:
+    result, attempts, unable = run([CUT, CUT])
+    assert isinstance(result, ModelOutputError)
+    assert "before anything in them was whole" in str(result)
+    assert (len(attempts), unable) == (2, [])
+
+
 def test_a_hopeless_reply_is_an_error_with_everything_that_was_tried() -> None:
     result, attempts, unable = run([NO, PROSE, PROSE, VIOLATING])
     assert isinstance(result, ModelOutputError)

@@ -12,7 +12,7 @@ cannot be used is the next method's turn (structured_output.py).
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
@@ -45,6 +45,10 @@ _MARKER = re.compile(
     r"<\|[A-Za-z_]+\|>|<｜[A-Za-z▁_]+｜>|</?(?:tool_call|answer)>|</s>|<bos>"
     r"|\[/?(?:TOOL_CALLS|INST)\]|^\ufeff"
 )
+_KEY = re.compile(r"""["']?(\w+)["']?\s*:\s*$""")
+_LONGEST_KEY = 80
+"""Characters before a list among which its field's name is sought."""
+_IN_STRING = re.compile(r"""([{[](?:[\s{[]|\\n)*\\"(?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*)""")
 _NUMBER = re.compile(r"[^\d-]*(-?\d{1,18})\D*")
 """No more digits than 64 bits have: Python may refuse to read them, and nothing is numbered so."""
 _FAULTS_SHOWN = 5
@@ -58,8 +62,8 @@ _DEEPEST = 200
 
 def spoken(text: str) -> str:
     """What a reply says: without thoughts (before the last closing mark, or after an opening one
-    that is never closed), without channels other than the final one, without template markers, up to the end of the first turn
-    that says something.
+    that is never closed), without channels other than the final one, without template markers, up
+    to the end of the first turn that says something.
 
     A reply that is an unfinished thought says nothing: "". One without any mark is left as it is.
     """
@@ -84,7 +88,7 @@ def read(schema: type[T], reply: str, *, cut: bool = False) -> tuple[T | None, s
     if not text.strip():
         return None, "the reply is empty"
     fault = ""
-    for found in _objects(text):
+    for found in _objects(text, cut=cut):
         value, why = _fitted(schema, found)
         if value is not None:
             return value, ""
@@ -101,9 +105,12 @@ def read(schema: type[T], reply: str, *, cut: bool = False) -> tuple[T | None, s
     return value, fault if value is None else "repaired"
 
 
-def _objects(text: str) -> Iterator[Any]:
-    """The JSON of the text as it stands, else that of its fences, the last first."""
-    for part in (text, *reversed(_FENCE.findall(text))):
+def _objects(text: str, *, cut: bool) -> Iterator[Any]:
+    """The JSON of the text as it stands, else that of its fences, the last first; of a cut reply
+    only if nothing was begun behind them."""
+    *_, last = text.rpartition("```")
+    begun = cut and (text.count("```") % 2 == 1 or "{" in last or "[" in last)
+    for part in (text, *(() if begun else reversed(_FENCE.findall(text)))):
         found = _json(part)
         if isinstance(found, str):  # JSON that was written as a string
             found = _json(found)
@@ -145,24 +152,58 @@ def _too_deep(text: str) -> bool:
 
 
 def _whole_items(schema: type[T], text: str) -> tuple[T | None, str]:
-    """Of a cut object whose list was being written: the list's items that came whole."""
-    start, ends = text.find("{"), list[int]()
-    stack, quoted, escaped = "", False, False
-    for at, char in enumerate(text[start:] if start >= 0 else "", start):
-        if quoted:
-            quoted, escaped = escaped or char != '"', char == "\\" and not escaped
-        elif char == '"':
-            quoted = True
+    """Of a cut reply in which a list was being written: the list's items that came whole, whatever
+    is around it: a wrapper, a call, words, the quotes of a string."""
+    names = _lists(schema)
+    for part in (text, _unquoted(text)):
+        kept, whole = _last_list(part, names)
+        if whole:
+            value, _ = _fitted(schema, _json(kept) or _mend(kept))
+            return value, f"{_CUT}{whole} whole items kept"
+    return None, ""
+
+
+def _last_list(text: str, names: Sequence[str]) -> tuple[str, int]:
+    """(the object with the last list of such a name, or a list without it, closed behind its last
+    whole item; how many those are)."""
+    kept, whole, begins, depth = "", 0, -1, 0  # begins: the object; depth: of brackets in the list
+    for at, stack in _brackets(text):
+        if text[at] == "[":
+            key = _KEY.search(text, max(0, at - _LONGEST_KEY), at)
+            named = len(stack) > 1 and key is not None and key[1] in names
+            if named or (len(names) == 1 and not depth and begins not in stack):
+                start, depth = stack[-2] if named else at, len(stack)
+                if start != begins:
+                    kept, whole, begins = "", 0, start
+        elif depth and len(stack) == depth and text[at] in "]}":
+            whole += 1
+            kept = text[begins : at + 1] + ("]" if stack[-1] == begins else "]}")
+        elif len(stack) < depth:
+            depth = 0
+    return kept, whole
+
+
+def _brackets(text: str) -> Iterator[tuple[int, list[int]]]:
+    """Where each bracket that is in no string stands, and those that are open behind it."""
+    stack, quote, escaped = list[int](), "", False
+    for at, char in enumerate(text):
+        if quote:
+            quote = "" if char == quote and not escaped else quote
+            escaped = char == "\\" and not escaped
         elif char in "{[":
-            stack += char
-        elif char in "}]":
-            stack = stack[:-1]
-            if stack == "{[":
-                ends.append(at + 1)
-    if not ends or not (stack == "{" or stack.startswith("{[")):
-        return None, ""
-    value, _ = _fitted(schema, _json(text[start : ends[-1]] + "]}"))
-    return value, f"{_CUT}{len(ends)} whole items kept"
+            stack.append(at)
+            yield at, stack
+        elif stack and char in "}]":
+            stack.pop()
+            yield at, stack
+        elif stack and char in "\"'":
+            quote = char
+
+
+def _unquoted(text: str) -> str:
+    """The JSON that is written as a string in it, as far as that came; "" if none is."""
+    found = _IN_STRING.search(text)
+    return json.loads(f'"{found[1]}"', strict=False) if found else ""
 
 
 def was_cut(how: Iterable[str]) -> bool:
@@ -214,8 +255,13 @@ def _opened(schema: type[BaseModel], found: Any) -> Any:
         if isinstance(layer, dict) and layer.keys() & schema.model_fields.keys():
             return layer
     whole = next((layer for layer in layers if layer and isinstance(layer, list)), None)
-    lists = [name for name, field in schema.model_fields.items() if _item(field.annotation)]
+    lists = _lists(schema)
     return {lists[0]: whole} if whole and len(lists) == 1 else found
+
+
+def _lists(schema: type[BaseModel]) -> list[str]:
+    """The names of the fields that are lists."""
+    return [name for name, field in schema.model_fields.items() if _item(field.annotation)]
 
 
 def _layers(found: Any) -> Iterator[Any]:

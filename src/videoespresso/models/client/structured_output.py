@@ -62,12 +62,14 @@ def structured_output(
     request refused in every form says nothing about forms), and those answered with what their own
     enforcement should have made impossible, once a later one worked. Empty replies and replies cut
     at their limit say nothing either. Raises ModelOutputError when the last reply is no use, or one
-    reached its limit and says nothing; UnsupportedError when all were refused.
+    reached its limit and says nothing, or two did with nothing whole; UnsupportedError when all
+    were refused.
     """
     how: list[str] = []
     refused: list[Method] = []
     ignored: list[Method] = []
     again: tuple[str, str] | None = None
+    cut = False
     for method in (*methods, *methods[-1:]):  # the last one twice: again with what was wrong
         reply = ask(Attempt(method, again))
         if isinstance(reply, UnsupportedError):
@@ -83,7 +85,8 @@ def structured_output(
         if value is not None:
             _report(unable, ignored)
             return Parsed(value, reply.text, tuple(how))
-        _silent(reply)
+        _silent(reply, cut_before=cut)
+        cut = cut or reply.cut
         if method == methods[-1]:
             again = (reply.text, note)
         elif reply.text.strip() and not reply.cut:
@@ -103,14 +106,20 @@ def _refused(reply: ModelReply) -> None:
         )
 
 
-def _silent(reply: ModelReply) -> None:
+def _silent(reply: ModelReply, *, cut_before: bool = False) -> None:
     """Ends a request whose reply reached its limit with nothing to read: asked again, in whatever
-    form, the model would think as long."""
+    form, the model would think as long; or one that reached it in a second form, too."""
     if reply.cut and not spoken(reply.text).strip():
         raise ModelOutputError(
             "the reply reached its length limit before it said anything",
             hint="Turn the model's thinking off (openai: and google_genai: take ?effort=low behind "
             "the model's name), or choose one that thinks less.",
+            reply=reply.text,
+        )
+    if reply.cut and cut_before:
+        raise ModelOutputError(
+            "two replies reached their length limit before anything in them was whole",
+            hint="Ask for less, or choose a model that writes less.",
             reply=reply.text,
         )
 
