@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from videoespresso.dataset.videos import HIDDEN, OTHER, find, find_videos
+from videoespresso.dataset.videos import HIDDEN, OTHER, STILL, find, find_videos, summary
 from videoespresso.errors import UserError
 
 
@@ -31,7 +32,7 @@ def test_what_is_passed_over_in_a_folder_is_known_with_its_reason(folder: Path) 
     found = find([folder], folder / "set")
     skipped = {str(Path(path).relative_to(folder)): why for path, why in found.skipped.items()}
     assert skipped == {".hidden.mp4": HIDDEN, "notes.txt": OTHER}
-    hidden, other = found.summary()
+    hidden, other = summary(found.by_reason())
     assert hidden == f"1 file (hidden): {folder / '.hidden.mp4'}"
     assert other.startswith("1 file (not a video by its name): ")
     assert find([folder, folder / "notes.txt"]).skipped.keys() == {
@@ -40,8 +41,31 @@ def test_what_is_passed_over_in_a_folder_is_known_with_its_reason(folder: Path) 
     }, "a file that is named itself is looked at"
     for k in range(5):
         (folder / f"z{k}.srt").write_bytes(b"")
-    assert find([folder]).summary()[1].startswith("7 files (not a video by its name): ")
-    assert find([folder]).summary()[1].endswith(", ...")
+    others = find([folder]).by_reason()
+    assert summary(others)[1].startswith("7 files (not a video by its name): ")
+    assert summary(others)[1].endswith(", ... (--json names all)")
+    assert len(others[OTHER]) == 7, "each by its name"
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "why"),
+    [("a.gif", 1, STILL), ("a.gif", 3, None), ("a.webp", 1, STILL), ("a.WEBP", 3, None),
+     ("a.avif", 1, STILL), ("a.avif", 3, None), ("a.h264", 0, None), ("a.hevc", 0, None),
+     ("a.jpg", 1, OTHER), ("a.gif", 0, STILL)],
+)  # fmt: skip
+def test_a_picture_in_a_folder_is_a_video_if_it_is_animated(
+    folder: Path, name: str, count: int, why: str | None
+) -> None:
+    file = folder / name
+    images = [Image.new("RGB", (16, 16), (80 * k, 0, 0)) for k in range(count)]
+    if images:
+        more = {"save_all": True, "append_images": images[1:], "loop": 0} if count > 1 else {}
+        images[0].save(file, **more)
+    else:
+        file.touch()
+    found = find([folder])
+    assert (str(file) in found.paths) is (why is None)
+    assert found.skipped.get(str(file)) == why
 
 
 def test_a_list_gives_a_path_a_line_beside_it_without_comments(folder: Path) -> None:

@@ -46,6 +46,20 @@ def _kind(head: bytes) -> str:
     return ""
 
 
+def is_animated(path: str) -> bool:
+    """Whether a picture says at its beginning that it is animated: WebP by its flag, AVIF by its
+    brand, GIF by the note how often it repeats. False for what is no regular file."""
+    if not os.path.isfile(path):  # a pipe would be waited for
+        return False
+    with open(path, "rb") as file:
+        head = file.read(1024)  # a palette of GIF is 768 bytes
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return b"NETSCAPE2.0" in head or b"ANIMEXTS1.0" in head
+    if _kind(head) == "mp4":
+        return b"avis" in head[8 : int.from_bytes(head[:4], "big")]
+    return _kind(head) == "animated webp"
+
+
 def begins_late(path: str) -> tuple[int, str]:
     """(bytes before the file proper, what it looks like): an answer's headers, a form's boundary,
     a lost block, stored with the file; (0, "") if none is seen."""

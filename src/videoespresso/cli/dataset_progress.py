@@ -87,7 +87,9 @@ def show(built: "Built") -> None:
 
 def show_problems(built: "Built") -> None:
     """On stderr: videos left out, failures, what is still to come, each with what to do."""
-    for line in built.skipped_files:
+    from videoespresso.dataset.videos import summary
+
+    for line in summary(built.skipped_files):
         err().print(f"not looked at: {one_line(line)}", style="dim")
     for line in built.reasons[:SHOWN]:
         say_warning(f"left out: {line}")

@@ -74,7 +74,7 @@ class Built(Record):
     the videos given this run could not use as a whole; reasons: the first of them in words.
     refused: rejects of this run by criterion. busy: paths of videos that another process is at work
     on, which is no failure: their records are there when it ends. skipped: how many files in the
-    folders given are no videos of the run; skipped_files: of each reason, how many and the first.
+    folders given are no videos of the run; skipped_files: each reason's files.
 
     usage: of this run, by role. done: videos finished in this run, of `videos` given. ended: why
     it stopped early, "" if it did not. deferred: replies that are still to come in batches.
@@ -96,7 +96,7 @@ class Built(Record):
     ended: str = ""
     deferred: int = 0
     skipped: int = 0
-    skipped_files: tuple[str, ...] = ()
+    skipped_files: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 @dataclass
@@ -285,7 +285,7 @@ class Run:
             ended=self._ended,
             deferred=len(collected.deferred),
             skipped=len(self._found.skipped),
-            skipped_files=self._found.summary(),
+            skipped_files=self._found.by_reason(),
         )
         apart = {"out", "failures", "reasons", "skipped_files"}
         line = built.model_dump(mode="json", exclude=apart)

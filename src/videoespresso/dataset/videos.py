@@ -5,27 +5,31 @@ import os
 import re
 import stat
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from videoespresso.dataset_record import path_text
 from videoespresso.errors import UserError
+from videoespresso.tools.decode.bytes import is_animated
 
 SUFFIXES = frozenset(
     f".{name}"
     for name in (
-        *("3gp", "asf", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4"),
-        *("mpeg", "mpg", "mts", "ogv", "ts", "webm", "wmv"),
+        *("3g2", "3gp", "asf", "avi", "f4v", "flv", "m2ts", "m4v", "mkv", "mov", "mp4"),
+        *("mpeg", "mpg", "mts", "mxf", "ogv", "ts", "vob", "webm", "wmv"),
+        *("264", "265", "h264", "h265", "hevc", "ivf", "m1v", "m2v", "mjpeg", "obu", "y4m"),
     )
 )
 """What counts as a video in a folder; a file that is named itself may be called anything."""
+ANIMATED = frozenset((".avif", ".gif", ".webp"))
+"""What may be a still picture, too: counts as a video if its beginning says that it is animated."""
 
 
-HIDDEN, OTHER = "hidden", "not a video by its name"
+HIDDEN, OTHER, STILL = "hidden", "not a video by its name", "a picture not marked as animated"
 """Why a file in a folder is passed over."""
 NAMED = 3
-"""Of these, so many are named."""
+"""Of these, so many are named in a summary."""
 
 
 def find_videos(given: Iterable[str | Path]) -> list[str]:
@@ -51,17 +55,22 @@ class Found:
     paths: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 
-    def summary(self) -> tuple[str, ...]:
-        """A line a reason: how many files, and the first of them by name."""
+    def by_reason(self) -> dict[str, tuple[str, ...]]:
+        """Why -> the files passed over, as a record can hold their names."""
         why: dict[str, list[str]] = defaultdict(list)
         for path, reason in self.skipped.items():
-            why[reason].append(path)
-        return tuple(
-            f"{len(files)} {'file' if len(files) == 1 else 'files'} ({reason}): "
-            + ", ".join(path_text(file) for file in files[:NAMED])
-            + (", ..." if len(files) > NAMED else "")
-            for reason, files in why.items()
-        )
+            why[reason].append(path_text(path))
+        return {reason: tuple(files) for reason, files in why.items()}
+
+
+def summary(skipped: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """A line a reason: how many files, and the first of them by name."""
+    return tuple(
+        f"{len(files)} {'file' if len(files) == 1 else 'files'} ({reason}): "
+        + ", ".join(files[:NAMED])
+        + (", ... (--json names all)" if len(files) > NAMED else "")
+        for reason, files in skipped.items()
+    )
 
 
 def find(given: Iterable[str | Path], out: str | Path | None = None) -> Found:
@@ -110,10 +119,22 @@ def _of(given: str, skipped: dict[str, str]) -> Iterator[str]:
             file = os.path.join(folder, name)
             if name.startswith("."):
                 skipped.setdefault(file, HIDDEN)
-            elif Path(name).suffix.lower() in SUFFIXES:
+            elif (suffix := Path(name).suffix.lower()) in SUFFIXES:
+                yield file
+            elif suffix not in ANIMATED:
+                skipped.setdefault(file, OTHER)
+            elif _animated(file):
                 yield file
             else:
-                skipped.setdefault(file, OTHER)
+                skipped.setdefault(file, STILL)
+
+
+def _animated(path: str) -> bool:
+    """A file that cannot be read is taken for one: it becomes a reject that says why."""
+    try:
+        return is_animated(path)
+    except OSError:
+        return True
 
 
 def _listed(file: Path) -> Iterator[str]:
