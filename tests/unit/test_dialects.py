@@ -261,6 +261,10 @@ def test_a_server_whose_grammar_fails_is_asked_in_words_and_that_is_remembered(
         assert len(server.requests) == 4
 
 
+def answer_200(error: object) -> fake.Behaviour:
+    return lambda exchange: exchange.send_json(200, {"error": error})
+
+
 @pytest.mark.parametrize(
     ("behaviour", "kind", "words", "hint", "tries"),
     [
@@ -269,11 +273,30 @@ def test_a_server_whose_grammar_fails_is_asked_in_words_and_that_is_remembered(
             fake.status(400, "This model's maximum context length is 4096 tokens."),
             ModelError, "too long", "fewer", 1,
         ),
+        *[
+            (fake.status(status, text), ModelError, "too long", "fewer", 1)
+            for status, text in [
+                (400, "prompt (length 5210) is longer than the maximum model length of 4096"),
+                (422, "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5210"),
+            ]
+        ],
         (fake.status(500, "image input is not supported"), ModelError, "image", "vision model", 1),
+        (
+            fake.status(404, "No endpoints found that support image input"),
+            ModelError, "image", "vision model", 1,
+        ),
         (
             lambda e: e.send_json(200, {"error": {"message": "Provider error", "code": 429}}),
             BusyError, "429", "later", 4,
         ),
+        *[
+            (answer_200(error), BusyError, "429", "later", 4)
+            for error in [
+                "rate limit reached",
+                {"type": "rate_limit_error"},
+                {"status": 429, "message": "slow down"},
+            ]
+        ],
         (
             lambda e: e.send_json(
                 200,
@@ -285,7 +308,11 @@ def test_a_server_whose_grammar_fails_is_asked_in_words_and_that_is_remembered(
         ),
         (fake.say("", finish="content_filter"), RefusedError, "content filter", "otherwise", 1),
     ],
-    ids=["413", "context", "no vision", "429 in a 200", "refusal", "filter"],
+    ids=[
+        *("413", "context", "context of vLLM", "context of TGI", "no vision", "no route"),
+        *("429 in a 200", "words in a 200", "type in a 200", "status in a 200"),
+        *("refusal", "filter"),
+    ],
 )  # fmt: skip
 def test_refusals_say_what_they_are(
     behaviour: fake.Behaviour, kind: type[ModelError], words: str, hint: str, tries: int

@@ -56,7 +56,8 @@ _MODERATION = (
 
 _TOO_LONG = re.compile(
     r"context.{0,20}(length|window|size)|(prompt|input|request).{0,30}too (long|large|many tokens)"
-    r"|too many (input )?tokens|reduce the length",
+    r"|too many (input )?tokens|reduce the length"
+    r"|longer than.{0,40}(model|context)|max_new_tokens.{0,20}(<=|must be)",
     re.IGNORECASE,
 )
 """By what servers say that a request is longer than the model can read."""
@@ -74,9 +75,12 @@ _NO_FORM = re.compile(
 _NO_IMAGES = re.compile(
     r"(image|vision|multi-?modal).{0,40}(not|n't) (supported|a |enabled|accept)|mmproj"
     r"|(not|n't) (support|accept|have) (?!multiple).{0,20}(image|vision|multi-?modal)"
-    r"|not a (vision|multi-?modal)",
+    r"|not a (vision|multi-?modal)|no endpoints? .{0,20}support (image|vision)",
     re.IGNORECASE,
 )
+
+_BUSY = re.compile(r"rate.?limit|too many requests", re.IGNORECASE)
+"""By what servers say, in an error that came with status 200, that they want fewer calls."""
 
 RETRYABLE_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 _ERROR_STATUS = re.compile(r"[45]\d\d")
@@ -211,7 +215,7 @@ def _from_status(error: Exception, spec: ModelSpec, status: int, text: str) -> M
             f"the request is too long for the model: {message}",
             hint="Send fewer or smaller frames (--fps, max_side), or choose another model.",
         )
-    if status in (400, 422, 500, 501) and _NO_IMAGES.search(text):
+    if status in (400, 404, 422, 500, 501) and _NO_IMAGES.search(text):
         return ModelError(message, hint="It takes no pictures: choose a vision model.")
     if status >= 500 and _NO_FORM.search(text):
         return UnsupportedError(message, hint="The server does not take this form of request.")
@@ -246,9 +250,17 @@ def _status(error: Exception) -> int | None:
         for name in ("status_code", "status", "code"):
             if code := _ERROR_STATUS.fullmatch(str(getattr(holder, name, None))):
                 return int(code[0])
-    body = error.args[0] if error.args else None  # an error that came with status 200
-    code = _ERROR_STATUS.fullmatch(str(body.get("code"))) if isinstance(body, dict) else None
-    return int(code[0]) if code else None
+    return _status_inside(error.args[0]) if error.args else None
+
+
+def _status_inside(body: object) -> int | None:
+    """The HTTP status in the error object, or the words, that came with status 200."""
+    if isinstance(body, dict):
+        for name in ("code", "status"):
+            if code := _ERROR_STATUS.fullmatch(str(body.get(name))):
+                return int(code[0])
+        body = f"{body.get('code')} {body.get('type')} {body.get('message')}"
+    return 429 if isinstance(body, str) and _BUSY.search(body) else None
 
 
 def _moderated(error: Exception) -> bool:
