@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -119,19 +120,26 @@ def test_a_cut_behind_the_pictures_is_no_loss(tmp_path: Path, name: str, index: 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
 @pytest.mark.parametrize(
-    "before", [bytes(100), b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"], ids=["zeros", "headers"]
+    "before",
+    [bytes(100), b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n", b"ID3\4\0\0\0\0\0\x0a" + bytes(10)],
+    ids=["zeros", "headers", "ID3"],
 )
-def test_bytes_before_a_file_are_named_and_how_they_are_left_out(
+def test_bytes_before_a_file_are_named_and_the_hint_leaves_them_out(
     tmp_path: Path, name: str, before: bytes
 ) -> None:
+    """Also where a form's end follows: of what the hint names, all is read."""
     path = encode(tmp_path / name, PLAIN)
-    path.write_bytes(before + path.read_bytes())
+    path.write_bytes(before + path.read_bytes() + b"\r\n------WebKitFormBoundaryabc--\r\n")
     with (
         pytest.raises(VideoError, match=f"{len(before)} bytes stand before") as caught,
         open_video(path),
     ):
         pass
-    assert f"+{len(before) + 1} " in caught.value.hint
+    hint = re.search(r"tail -c \+(\d+) ", caught.value.hint)
+    assert hint
+    path.write_bytes(path.read_bytes()[int(hint[1]) - 1 :])
+    with open_video(path) as reader:
+        assert [read_number(p.rgb) for p in reader.at([9.0], FULL)] == [len(PLAIN.pts) - 1]
 
 
 # ---- bare streams

@@ -186,6 +186,16 @@ def test_further_columns_are_carried_through_and_do_not_name_the_question(tmp_pa
     assert plan(path)[0].result().extra == {"split": "test"}
 
 
+def test_lines_that_differ_in_further_columns_only_have_a_result_each() -> None:
+    row = {"video": "a.mp4", "question": "Why?"}
+    rows: list[dict[str, Any]] = [{**row, "split": "test"}, {**row, "split": "dev"}, row]
+    lines = plan([*rows, *rows])
+    assert [p.result().extra for p in lines] == [{"split": "test"}, {"split": "dev"}, {}]
+    assert len({p.key for p in lines}) == 3
+    assert lines[0].key == plan([row])[0].key
+    assert [p.key for p in plan([*rows, {**row, "split": "val"}])][:3] == [p.key for p in lines]
+
+
 def test_a_folder_is_the_files_in_it(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("video,question\nb.mp4,Why?\n")
     (tmp_path / "a.jsonl").write_text(json.dumps(ROW))

@@ -152,7 +152,9 @@ def plan(
     questions: str | Path | Iterable[Question | Mapping[str, Any]],
     videos: str | Path | None = None,
 ) -> list[Planned]:
-    """The lines to ask, each once. Raises UserError for a file that cannot be read.
+    """The lines to ask, each once; one that differs from an earlier line in its further columns
+    only has its own result, which the reply cache gives. Raises UserError for a file that cannot be
+    read.
 
     questions: a file as in question_files.py, the authors' bench, or the questions themselves.
     videos: the folder that the bench's video paths are relative to; for nothing else.
@@ -174,7 +176,10 @@ def plan(
     planned: dict[str, Planned] = {}
     for line, raw in rows:
         one = _planned(line, raw)
-        planned.setdefault(one.key, one)
+        first = planned.setdefault(one.key, one)
+        if one.question and first.question and one.question.extra != first.question.extra:
+            one = one._replace(key=_sha(one.key + json.dumps(one.question.extra, default=str)))
+            planned.setdefault(one.key, one)
     return list(planned.values())
 
 
