@@ -92,6 +92,19 @@ class Context:
         """Raises SettingsError when a model of ours cannot answer: asked before a film is decoded,
         and not when all is known from before."""
         served.check([agent.spec for agent in self.agents.values()])
+        for agent in self.agents.values():
+            if check := getattr(agent.model, "check_weights", None):  # `hf:` and its like
+                check()
+
+    def check_stages(self) -> None:
+        """Raises SettingsError where the pack, which was taught the paper's two stages, is to
+        answer in one. A film that it does not know is refused before."""
+        reasoner = self.agents.get("reasoner")
+        if self.settings.one_stage and reasoner and reasoner.spec.provider == EMBEDDED:
+            raise SettingsError(
+                "the embedded reasoner answers in two stages and from captions only",
+                hint="Leave --quick and --stages one out, or choose models, e.g. --profile openai.",
+            )
 
     def renewed(self, budget: Budget | None = None) -> "Context":
         """The same means with nothing used and the whole budget: those of the next question."""
@@ -188,8 +201,6 @@ def open_context(
     specs = served.located(resolve(settings), roles)
     limits = Budget.of if "generator" in roles else question_budget
     usage_log, budget = usage_log or UsageLog(), budget or limits(settings)
-    if settings.one_stage and "reasoner" in roles:
-        _check_one_stage(specs["reasoner"].model)
     rate_limits = rate_limits or RateLimits.of(settings)
     replies = replies or ReplyCache(settings.cache_dir / "replies.sqlite")
     named = {role: specs[role].model for role in roles}
@@ -260,15 +271,6 @@ def _plan(settings: Settings) -> SamplingPlan:
         max_side=settings.max_side,
         thorough=settings.look == "thorough",
     )
-
-
-def _check_one_stage(spec: ModelSpec) -> None:
-    """Raises SettingsError for the pack, which was taught the paper's two stages."""
-    if spec.provider == EMBEDDED:
-        raise SettingsError(
-            "the embedded reasoner answers in two stages and from captions only",
-            hint="Leave --quick and --stages one out, or choose models, e.g. --profile openai.",
-        )
 
 
 def _ended(specs: Iterable[ModelSpec]) -> list[str]:

@@ -19,7 +19,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 
 from videoespresso.agents import generator
-from videoespresso.dataset_record import REFUSED, UNUSABLE, path_text
+from videoespresso.dataset_record import REFUSED, UNKNOWN, UNUSABLE, path_text
 from videoespresso.errors import ModelError, ModelOutputError, UnknownFilmError
 from videoespresso.graphs import watch
 from videoespresso.graphs.bound import bound
@@ -68,7 +68,7 @@ def sample(state: DatasetState, runtime: Runtime[DatasetContext]) -> dict[str, A
         with runtime.context.decoding:
             return watch.overview(state, _base(runtime))
     except UnknownFilmError as error:
-        rejected = reject(state["video"], "sample", "unknown kind of video", str(error))
+        rejected = reject(state["video"], "sample", UNKNOWN, str(error))
         return {**rejected, "stop": "unknown"}
 
 

@@ -15,18 +15,23 @@ from videoespresso.models.client.budget import Budget
 from videoespresso.types import FrameRef, Video
 
 
-def dry_run(context: Context, paths: Sequence[str], question: str) -> Estimate:
-    """For a question about these videos. Raises VideoError, SettingsError, and UnknownFilmError
-    for a film that the embedded models do not know."""
+def dry_run(
+    context: Context, paths: Sequence[str], question: str, options: Sequence[str] = ()
+) -> Estimate:
+    """For a question about these videos. Raises VideoError, UnknownFilmError for a film that the
+    embedded models do not know, and SettingsError, also for models that cannot answer where all
+    that they would see is known."""
+    context.check_models()
     before = context.budget
     closed = Budget(before.max_usd, max_calls=0, max_frames=before.frames_left)
     context = context.renewed(closed)  # whatever a plug-in tries, no call is made
-    return estimate(context, [_looked(context, path, question) for path in paths])
+    same: Any = {"paths": list(paths), "question": question, "options": list(options)}
+    asked = [{"path": path, **same} for path in paths]
+    return estimate(context, [_looked(context, each) for each in asked])
 
 
-def _looked(context: Context, path: str, question: str) -> Looked:
-    runtime = Runtime(context=context)
-    state: Any = {"path": path, "question": question, "options": []}
+def _looked(context: Context, state: Any) -> Looked:
+    runtime, question = Runtime(context=context), state["question"]
     state |= probe(state, runtime)
     state |= overview(state, runtime)
     frames = [FrameRef.model_validate(f) for f in state["frames"]]

@@ -34,7 +34,7 @@ def finish(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
         text=text,
         choice=choice,
         answered=answered,
-        checked=answered and _confirmed(state),
+        checked=answered and _confirmed(state) and not (options and choice is None),
         evidence=_evidence(state),
         core_frames=core,
         dropped=_dropped(state),

@@ -31,6 +31,7 @@ REDUCERS: dict[str, Any] = {
 
 _OF_ONE = (
     "path",
+    "paths",
     "video",
     "question",
     "options",
@@ -53,7 +54,8 @@ def several(
     whole: Json = {"path": paths[0], "question": question, "options": list(options), "videos": []}
     try:
         for path in paths:
-            own: Json = {"path": path, "question": question, "options": list(options)}
+            own: Json = {"path": path, "paths": list(paths), "question": question}
+            own["options"] = list(options)
             try:
                 yield from _looked_at(own, runtime, whole["videos"])
             finally:  # a limit keeps what was found until then

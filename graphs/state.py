@@ -47,6 +47,8 @@ class State(Ask, total=False):
 
     video: Json
     """`Video`."""
+    paths: list[str]
+    """All that are asked about, where one question is about several videos."""
     videos: list[Json]
     """All of them, where one question is about several."""
     frames: Annotated[list[Json], merge_by("id")]

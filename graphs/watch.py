@@ -30,7 +30,7 @@ from videoespresso.graphs.state import Json, State
 from videoespresso.memory.downloads import Downloads
 from videoespresso.models.batch_api.collector import Deferred
 from videoespresso.models.embedded import DOMAIN_VERSION
-from videoespresso.models.unknown_film import unknown_film
+from videoespresso.models.unknown_film import AskCommand, unknown_film
 from videoespresso.tools.frame_similarity import first_of_similar
 from videoespresso.tools.pickers.base import evenly
 from videoespresso.tools.sampling import Sampled, SamplingPlan, refine
@@ -109,7 +109,10 @@ def overview(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
         "captions": [dump(c) for c in remembered],
         "work": {"decoded": decoded, "remembered": len(remembered)},
     }
-    refuse_unknown(context, frames, state["path"], state.get("question", ""))
+    paths, options = state.get("paths", [state["path"]]), state.get("options", [])
+    asked = AskCommand(paths, state.get("question", ""), options)
+    refuse_unknown(context, frames, state["path"], asked)
+    context.check_stages()
     return update
 
 
@@ -273,9 +276,12 @@ def stored(context: Context, video: Video, seen: Iterable[Sampled]) -> list[Fram
 
 
 def refuse_unknown(
-    context: Context, frames: Sequence[FrameRef], path: str, question: str = ""
+    context: Context, frames: Sequence[FrameRef], path: str, asked: AskCommand | None = None
 ) -> None:
-    """Raises UnknownFilmError where the pack fills a role and the film is not the theatre's."""
+    """Raises UnknownFilmError where the pack fills a role and the film is not the theatre's.
+
+    asked: what was asked, default about this film alone: the error has it as a command.
+    """
     roles = context.embedded
     if not roles or not frames or not context.guarded:
         return
@@ -286,7 +292,7 @@ def refuse_unknown(
     from videoespresso.models.embedded.domain import is_theatre  # noqa: PLC0415 - draws stages
 
     if not is_theatre(context.store.images(some)):
-        raise unknown_film(context.settings, roles, path, question)
+        raise unknown_film(context.settings, roles, path, asked or AskCommand([path]))
     context.store.note(some[0].video_id, *known)
 
 

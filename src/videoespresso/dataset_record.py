@@ -188,6 +188,8 @@ class DatasetItem(Record):
 UNUSABLE, REFUSED = "unusable reply", "refused by the model"
 """The criteria of a stage whose model said nothing that could be read, or would not say anything:
 neither judges the pair."""
+UNKNOWN = "unknown kind of video"
+"""The criterion of a film that the embedded models do not know."""
 
 
 class Reject(Record):

@@ -1,12 +1,14 @@
 """`videoespresso eval run | compare | report` as a person types them, with the embedded models."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from videoespresso.cli.app import main
 from videoespresso.cli.console import Exit
+from videoespresso.models.embedded import domain
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -21,6 +23,8 @@ def test_from_the_benchmark_to_the_page(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VIDEOESPRESSO_CACHE_DIR", str(tmp_path / "cache"))
+    looks: list[int] = []
+    monkeypatch.setattr(domain, "is_theatre", lambda images: looks.append(len(images)) or True)
     run = ("run", "theatre:test", "--n", "2", "--out", str(tmp_path / "run"), "--profile",
            "embedded", "--condition", "ours", "--condition", "blind")  # fmt: skip
     code, told, _ = said(capsys, *run, "--dry-run", "--json")
@@ -33,14 +37,18 @@ def test_from_the_benchmark_to_the_page(
     found = json.loads(told)
     assert [c["condition"] for c in found["conditions"]] == ["ours", "blind"]
     assert all(c["scores"]["measured"] == 2 for c in found["conditions"])
+    assert not looks, "the films are made here: nothing asks whether they are the theatre's"
     assert "acc@evidence" in found["conditions"][0]["evidence"]
     before = (tmp_path / "run/records.jsonl").read_bytes()
     code, told, _ = said(capsys, *run, "-q")
     assert (code, (tmp_path / "run/records.jsonl").read_bytes()) == (0, before)
     assert "theatre:test, protocol letter" in told
+    rows = r"^Condition +n +Videos +Unparsed +Micro, % \(95 %\)\nours +2 of 2 .*\)$"
+    assert re.search(rows, told, re.M), "80 columns are enough"
     code, told, _ = said(capsys, "compare", str(tmp_path / "run"))
     assert code == 0
-    assert "ours − blind" in told
+    rows = r"^First − second +n +Videos +Points \(95 %\)\nours − blind +2 .*\)$"
+    assert re.search(rows, told, re.M)
     code, told, _ = said(capsys, "report", str(tmp_path / "run"), "--json")
     assert json.loads(told)["runs"][0]["benchmark"] == "theatre:test"
     page = tmp_path / "page.html"

@@ -217,3 +217,24 @@ def wait_for(true: object) -> None:
             return
         time.sleep(0.05)
     raise AssertionError("it never came to that")
+
+
+def test_what_transformers_loads_comes_into_the_hubs_cache(hub: Hub, models: Path) -> None:
+    both = {"model.safetensors": GRAPH, "pytorch_model.bin": GRAPH, "onnx/model.onnx": GRAPH}
+    hub.add("owner/seer", {"config.json": b"{}", "1_Pooling/config.json": b"{ }", **both})
+    done = run(hub, models, "hf:owner/seer", "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[0]["spec"] == "hf:owner/seer"
+    assert "3 files, 1.0 MB" in done.stderr
+    wanted = ["1_Pooling/config.json", "config.json", "model.safetensors"]
+    assert sorted(hub.fetched()) == wanted
+    again = run(hub, models, "hf:owner/seer")
+    assert again.returncode == 0, "nothing is left to be asked for"
+    assert (sorted(hub.fetched()), "to come: 0" in again.stderr) == (wanted, True)
+    look = "from videoespresso.models.pull.hub import local; print(local('owner/seer', 'hf:'))"
+    env = environment(hub.url(""), models, HF_HUB_OFFLINE="1")
+    where = subprocess.run([sys.executable, "-c", look], env=env, capture_output=True, text=True)
+    assert (Path(where.stdout.strip()) / "model.safetensors").read_bytes() == GRAPH
+    assert not models.exists(), "the folder of `onnx:` weights has none of it"
+    mixed = run(hub, models, "hf:owner/seer", "vlm", "--yes")
+    assert (mixed.returncode, "by itself" in mixed.stderr) == (2, True)

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -126,16 +127,66 @@ def test_the_pack_by_name_is_refused_with_a_command(
     assert ("--detector off" in command) == ("detector" in given)
 
 
-def test_the_command_says_it_before_any_caption(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+ASKED = ("ask", "FILM", QUESTION)
+OPTIONS = ("--option", "a dog", "--option", "a cat")
+SET = ("dataset", "build", "FILM", "--out", "SET")
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (ASKED, ASKED),
+        ((*ASKED, "--quick"), ASKED),
+        ((*ASKED, *OPTIONS), (*ASKED, *OPTIONS)),
+        ((*ASKED, *OPTIONS, "--dry-run"), (*ASKED, *OPTIONS)),
+        (("ask", "FILM", "OTHER", QUESTION), ("ask", "FILM", "OTHER", QUESTION)),
+        (("ask", "FILM", "OTHER", QUESTION, "--dry-run"), ("ask", "FILM", "OTHER", QUESTION)),
+        (SET, SET),
+        ((*SET, "--dry-run"), SET),
+    ],
+)  # fmt: skip
+def test_three_whole_commands_before_any_caption(
+    words: tuple[str, ...],
+    kept: tuple[str, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    film = write(OtherFilm("screen", "screen", KINDS["screen"](random.Random(2))), tmp_path)
-    assert main(["ask", str(film), QUESTION]) == Exit.USER
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    lines = [line for line in shown.err.splitlines() if "videoespresso ask" in line]
-    assert len(lines) == 3, "three whole commands, each on its line"
-    assert "captioning" not in shown.err
+    names = {"SET": str(tmp_path / "set")}
+    for name, seed in (("FILM", 2), ("OTHER", 4)):
+        drawn = OtherFilm(name, "screen", KINDS["screen"](random.Random(seed)))
+        names[name] = str(write(drawn, tmp_path))
+    assert main([names.get(word, word) for word in words]) == Exit.USER
+    shown = capsys.readouterr().err
+    whole = "videoespresso " + shlex.join(names.get(word, word) for word in kept)
+    key, server, here = (line.strip() for line in shown.splitlines() if f"{whole} -" in line)
+    assert key == f"a key: OPENAI_API_KEY=YOUR_KEY {whole} --profile openai"
+    assert server == f"a server: {whole} -m openai:NAME@http://localhost:8000/v1"
+    assert here == (f"this machine: videoespresso models pull laptop && {whole} --profile laptop")
+    assert "captioning" not in shown
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+@pytest.mark.parametrize(
+    ("spec", "hint"),
+    [
+        ("reasoner=hf:/nope", "Check the path."),
+        ("hf:owner/name", "`videoespresso models pull hf:owner/name` fetches it"),
+        ("captioner=onnx:owner/name", "`videoespresso models pull laptop` fetches"),
+        ("openai:m@http://127.0.0.1:9/v1", "Start it"),
+    ],
+)
+def test_what_cannot_answer_is_said_before_anything_is_decoded(
+    spec: str,
+    hint: str,
+    dry: tuple[str, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    film = write(OtherFilm("slides", "slides", KINDS["slides"](random.Random(5))), tmp_path)
+    assert main(["ask", str(film), QUESTION, "-m", spec, *dry]) == Exit.USER
+    shown = capsys.readouterr().err
+    assert hint in shown
+    assert "frames" not in shown
 
 
 def test_records_of_such_a_film_are_rejected_or_flagged(tmp_path: Path) -> None:

@@ -225,6 +225,18 @@ def test_no_answer_is_said_not_guessed(video: Path, tmp_path: Path) -> None:
     assert "do not carry" in answer.text
 
 
+def test_a_reply_that_is_none_of_the_options_is_not_checked(video: Path, tmp_path: Path) -> None:
+    class Elsewhere(Truthful):
+        def reasoner(self, messages: list[BaseMessage]) -> str:
+            reply = json.loads(super().reasoner(messages))
+            return json.dumps(reply | {"answer": "it flies", "choice": None})
+
+    context, model = scripted_context(tmp_path, Elsewhere().script())
+    answer, _ = run(context, video, options=["it waits", "it breaks"])
+    assert (answer.answered, answer.choice, model.asked["checker"]) == (True, None, 1)
+    assert not answer.checked, "the checker agreed with what answers none of the options"
+
+
 def test_a_checker_that_fails_leaves_the_answer_unchecked(video: Path, tmp_path: Path) -> None:
     context, _ = scripted_context(tmp_path, Truthful(checker="maybe").script())
     answer, _ = run(context, video)

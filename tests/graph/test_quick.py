@@ -99,7 +99,7 @@ def test_what_cannot_be_is_said_before_anything_is_paid(tmp_path: Path) -> None:
         checked(Settings(quick=True, select="retrieval"))
     given = {"cache_dir": tmp_path, "quick": True}
     with pytest.raises(SettingsError, match="two stages"):
-        open_context(Settings.load(given, environ={}))
+        open_context(Settings.load(given, environ={})).check_stages()
 
 
 @pytest.mark.parametrize(("look", "most"), [("fast", 60), ("normal", 240), ("thorough", 7200)])

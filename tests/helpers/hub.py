@@ -25,15 +25,20 @@ class Hub(Site):
         info = {"id": repo, "modelId": repo, "sha": REVISION, "siblings": siblings}
         self.pages[f"/api/models/{repo}"] = _json(info)
         for name, data in files.items():
+            etag = f'"{hashlib.sha256(data).hexdigest()}"'
+            told = {"ETag": etag, "X_Repo_Commit": REVISION}
+            self.heads[self.path(repo, name, "main")] = (len(data), told)
+            self.pages[self.path(repo, name, "main")] = file_page(data)
             self.pages[self.path(repo, name)] = file_page(data)
 
-    def path(self, repo: str, name: str) -> str:
+    def path(self, repo: str, name: str, revision: str = REVISION) -> str:
         """Where a file is."""
-        return f"/{repo}/resolve/{REVISION}/{name}"
+        return f"/{repo}/resolve/{revision}/{name}"
 
     def fetched(self) -> list[str]:
         """Files that were requested, in order."""
-        return [path.partition(f"/{REVISION}/")[2] for path in self.paths() if REVISION in path]
+        found = (re.search("/resolve/[^/]+/(.+)", path) for path in self.paths())
+        return [match[1] for match in found if match]
 
 
 def file_page(data: bytes) -> Page:

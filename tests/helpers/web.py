@@ -4,7 +4,8 @@
         site.pages["/clip.mp4"] = serve(data)
         fetch(site.url("/clip.mp4"), local(tmp_path))
 
-`site.requests` holds (path, headers) of every request, in order.
+`site.requests` holds (path, headers) of every GET request, in order; `site.heads[path]` is length
+and headers for a HEAD.
 """
 
 import re
@@ -42,6 +43,10 @@ class Handler(BaseHTTPRequestHandler):
         self.server.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
         self.server.pages.get(path, status(404))(self)
 
+    def do_HEAD(self) -> None:
+        length, headers = self.server.heads.get(self.path.partition("?")[0], (0, {}))
+        self.start(200 if headers else 404, length, **headers)
+
     def start(self, status: int, length: int | None, **headers: str) -> None:
         """Status and headers; names with underscores. Without a length the end closes."""
         self.send_response(status)
@@ -72,6 +77,7 @@ class Site(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.pages: dict[str, Page] = {}
+        self.heads: dict[str, tuple[int, dict[str, str]]] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.closing = threading.Event()
 

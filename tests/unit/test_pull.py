@@ -53,7 +53,11 @@ def test_only_one_type_of_each_graph_is_needed_with_its_external_data() -> None:
 
 def test_names_and_bundles() -> None:
     assert [weights.name for weights in named(["laptop"])] == list(BUNDLES["laptop"])
-    assert [weights.name for weights in named(["detector", "laptop"])] == ["detector", "vlm"]
+    assert [weights.name for weights in named(["detector", "laptop"])] == [
+        "detector",
+        "vlm",
+        "clip",
+    ]
     with pytest.raises(SettingsError, match="'vml'"):
         named(["vml"])
     with pytest.raises(SettingsError, match="for the same"):

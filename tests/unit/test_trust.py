@@ -310,6 +310,8 @@ def test_one_line_says_who_gets_the_frames(
     assert ["plain http" in warning for warning in warnings if warning] == [True] * warned
     note_where(Settings.load({"model": spec}), quiet=True)
     assert bool(capsys.readouterr().err) is warned
+    note_where(Settings.load({"model": spec}), quiet=False, sends=False)
+    assert capsys.readouterr().err == "", "a dry run sends nothing anywhere"
 
 
 def test_the_line_names_the_file_in_use(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from videoespresso.errors import SettingsError, ToolError
+from videoespresso.models.pull.hub import local
 from videoespresso.models.weights import weights_identity
 from videoespresso.tools.detectors.base import Raw, tidy
 from videoespresso.tools.object_names import name_words
@@ -36,7 +37,7 @@ _OWL = ("owlvit", "owlv2")
 class ZeroShotDetector:
     """`Detector` with an open vocabulary; a box is labelled with one of the given names.
 
-    `where` is a Hugging Face id (downloaded once, by transformers) or a folder. Runs on CUDA where
+    `where` is a folder, or a Hugging Face id that was fetched before. Runs on CUDA where
     there is one. Raises `SettingsError` when the extra is missing, when the model cannot be had, or
     when it is of another kind. Pictures take turns: the tokenizer is not thread-safe.
     """
@@ -146,9 +147,10 @@ def load_pretrained(where: str, kind: str, what: str, example: str) -> tuple[Any
     import torch  # noqa: PLC0415 - the extra `local`
     import transformers  # noqa: PLC0415 - the extra `local`
 
+    folder = local(where, f"hf:{where}")
     try:
-        processor = transformers.AutoProcessor.from_pretrained(where)
-        model = getattr(transformers, kind).from_pretrained(where)
+        processor = transformers.AutoProcessor.from_pretrained(folder)
+        model = getattr(transformers, kind).from_pretrained(folder)
     except (OSError, ValueError, KeyError) as error:
         raise SettingsError(
             f"hf:{where}: no {what} could be loaded ({str(error).splitlines()[0]})",

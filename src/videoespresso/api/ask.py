@@ -125,7 +125,8 @@ def estimate(video: Videos, question: str, **asking: Unpack[Asking]) -> "Estimat
     try:
         files = [_local(one, settings, asking) for one in _each(video)]
         context = _context(files, settings, asking)
-        return dry_run(context, [file.path for file in files], question)
+        options = asking.get("options", ())
+        return dry_run(context, [file.path for file in files], question, options)
     finally:
         _done(asking)
 

@@ -77,7 +77,7 @@ def ask_many(
         raise UserError(f"jobs is {jobs}", hint="It must be at least 1.")
     settings = settings_of(settings)
     checked(settings.changed({"select": select}))
-    open_context(settings, tools)  # unusable settings and tools raise now, not per question
+    open_context(settings, tools).check_stages()  # what is unusable raises now, not per question
     planned = plan(questions, videos)
     if out is not None and isinstance(questions, str | Path) and _same(questions, out):
         raise UserError("the answers would replace the questions", hint="Give another --out.")

@@ -86,7 +86,7 @@ def ask(
     videos, question = split(words)
     if report is not None:
         check_report(report, videos)
-    note_where(settings, quiet=quiet or json)
+    note_where(settings, quiet=quiet or json, sends=not dry_run)
     begun = time.monotonic()
     how = how_shown(quiet=quiet, verbose=verbose)
     if dry_run:

@@ -116,6 +116,7 @@ def build(
         concurrency=concurrency,
         label_check=label_check,
     )
+    options.note_where(settings, quiet=quiet or json)
     if dry_run:
         if batch and not quiet:
             err().print("note: these are full prices; in a batch OpenAI's models cost half")
@@ -126,7 +127,6 @@ def build(
         say_warning("--no-wait means nothing without --batch")
     if ray_address and engine != "ray":
         say_warning("--ray-address means nothing without --engine ray")
-    options.note_where(settings, quiet=quiet or json)
     how = How(
         seed=seed,
         group=group,
@@ -139,6 +139,12 @@ def build(
     show_problems(built)
     if built.failed:
         raise typer.Exit(Exit.FAILED)
+    from videoespresso.dataset_record import UNKNOWN
+
+    if built.refused.get(UNKNOWN) == built.videos:
+        from videoespresso.models.unknown_film import unknown_films
+
+        raise unknown_films(settings, videos[0], videos, str(out_folder))
     if built.left_out == built.videos:
         raise typer.Exit(Exit.USER)
     if not (built.records or built.deferred or built.busy):

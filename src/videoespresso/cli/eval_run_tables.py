@@ -1,4 +1,5 @@
-"""Runs and comparisons as text in the terminal."""
+"""Runs and comparisons as text in the terminal: no table is wider than 80 columns, so that numbers
+stay whole; what does not fit is a table below."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from videoespresso.evaluation.compare import Compared
     from videoespresso.evaluation.summary import ConditionScores, Summary, Unmeasured
 
+BESIDE = 2
+"""Conditions side by side, each with an interval."""
 SHOWN = 5
 """Items that were not measured and are listed; --json has all."""
 
@@ -26,20 +29,24 @@ def show_summary(found: "Summary") -> None:
     """A line a condition; evidence and cost below."""
     note = f"; {found.note}" if found.note else ""
     out().print(f"{one_line(found.benchmark)}, protocol {found.protocol}{note}\n")
-    show_table(
-        "Condition", "n#", "Videos#", "Micro, % (95 %)#", "acc@evidence#", "Macro#", "Over all#",
-        "Unparsed#",
-        rows=map(_row, found.conditions),
-    )  # fmt: skip
+    columns = ("Condition", "n#", "Videos#", "Unparsed#", "Micro, % (95 %)#")
+    show_table(*columns, rows=map(_row, found.conditions))
+    out().print()
+    columns = ("Condition", "acc@evidence, % (95 %)#", "Macro, % (95 %)#")
+    show_table(*columns, rows=map(_averages, found.conditions))
+    out().print()
+    all_ = ((c.condition, percent(c.scores.over_all)) for c in found.conditions)
+    show_table("Condition", "Over all, % (95 %)#", rows=all_)
     for part, title in PARTS:
         known = [c for c in found.conditions if getattr(c, part)]
-        if known:
-            names = dict.fromkeys(k for c in known for k in getattr(c, part))
+        names = dict.fromkeys(k for c in known for k in getattr(c, part))
+        for begin in range(0, len(known), BESIDE):
+            some = known[begin : begin + BESIDE]
             out().print()
             show_table(
                 title,
-                *(f"{c.condition}#" for c in known),
-                rows=((name, *_cells(known, part, name)) for name in names),
+                *(f"{c.condition}#" for c in some),
+                rows=((name, *_cells(some, part, name)) for name in names),
             )
     _show_truth(found)
     unknown = [role for role, sizes in found.parameters.items() if sizes is None]
@@ -119,16 +126,17 @@ def _ablated(row: "Row") -> tuple[str, ...]:
 
 def _row(c: "ConditionScores") -> tuple[str, ...]:
     s = c.scores
-    unparsed = f"{s.whys.get('unparsed', 0):,}"
-    proven = percent(c.evidence.get("acc@evidence"))
-    cells = (percent(s.micro), proven, percent(s.macro), percent(s.over_all))
     return (
         c.condition,
         f"{s.measured:,} of {s.items + c.missing:,}",
         f"{s.videos:,}",
-        *cells,
-        unparsed,
+        f"{s.whys.get('unparsed', 0):,}",
+        percent(s.micro),
     )
+
+
+def _averages(c: "ConditionScores") -> tuple[str, ...]:
+    return c.condition, percent(c.evidence.get("acc@evidence")), percent(c.scores.macro)
 
 
 def _cells(conditions: "Sequence[ConditionScores]", part: str, name: str) -> Iterator[str]:
@@ -153,10 +161,12 @@ def say_detectable(conditions: "Sequence[ConditionScores]") -> None:
 
 def show_compared(found: "Sequence[Compared]") -> None:
     """A line a comparison, then the tasks of each."""
+    rows = [_compared(c) for c in found]
+    show_table("First − second", "n#", "Videos#", "Points (95 %)#", rows=(r[:4] for r in rows))
+    out().print()
     show_table(
-        "First − second", "n#", "Videos#", "Points (95 %)#", "Only first#", "Only second#",
-        "McNemar p#", "Flips p#", "Shows#",
-        rows=map(_compared, found),
+        "First − second", "Only 1st#", "Only 2nd#", "McNemar p#", "Flips p#", "Shows#",
+        rows=((r[0], *r[4:]) for r in rows),
     )  # fmt: skip
     for c in found:
         if c.macro is not None:

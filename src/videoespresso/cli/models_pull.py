@@ -29,7 +29,8 @@ Names = Annotated[
     list[str],
     typer.Argument(
         metavar="WHAT...",
-        help="laptop (vlm and detector), or: vlm, vlm-256m, detector, rf-detr, clip, mobileclip.",
+        help="laptop (vlm, detector and clip), or one of these, vlm-256m, rf-detr, mobileclip; or "
+        "hf:OWNER/NAME.",
     ),
 ]
 From = Annotated[
@@ -63,6 +64,7 @@ def add_to(app: typer.Typer) -> None:
             "models pull vlm-256m detector --yes",
             "models pull vlm --from SmolVLM2-500M-Video-Instruct",
             "models pull detector --yolo yolo11n",
+            "models pull hf:IDEA-Research/grounding-dino-tiny",
             codes=True,
         ),
     )(pull)
@@ -83,6 +85,10 @@ def pull(
     A pull that was cut goes on where it was. They are kept in VIDEOESPRESSO_MODELS_DIR.
     """
     settings = Settings.load()
+    repos = [name.removeprefix("hf:") for name in names if name.startswith("hf:")]
+    if repos:
+        _hf(names, repos, given=bool(folder or repo or dtype or yolo), yes=yes, as_json=as_json)
+        return
     if yolo:
         notes = [_yolo(settings, names, yolo, yes=yes)]
     else:
@@ -95,6 +101,35 @@ def pull(
         _write(settings, notes)
     else:
         _next(settings, notes)
+
+
+def _hf(names: list[str], repos: list[str], *, given: bool, yes: bool, as_json: bool) -> None:
+    """Repositories for transformers, into the cache of Hugging Face."""
+    from videoespresso.models.pull import snapshot
+
+    if given or len(repos) < len(names):
+        raise SettingsError(
+            "hf:OWNER/NAME is pulled by itself, into the cache of Hugging Face",
+            hint=f"videoespresso models pull {' '.join(f'hf:{repo}' for repo in repos)}",
+        )
+    with err().status("looking what there is"):
+        plans = [snapshot.planned(repo) for repo in dict.fromkeys(repos)]
+    for plan in plans:
+        there = f", {size(plan.have)} there" if plan.have else ""
+        err().print(f"{plan.repo} · {len(plan.files)} files, {size(plan.bytes)}{there}")
+    left = sum(plan.bytes - plan.have for plan in plans)
+    err().print(f"to come: {size(left)}, into the cache of Hugging Face")
+    _agree(left, yes=yes)
+    try:
+        rows = [(snapshot.fetch(plan), plan.bytes) for plan in plans]
+    except KeyboardInterrupt:
+        err().print("interrupted; whole files are kept: the same command fetches the others")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    if as_json:
+        said = [{"spec": spec, "bytes": count} for spec, count in rows]
+        sys.stdout.write(json.dumps(said, indent=2) + "\n")
+    else:
+        show_table("Spec", "Size#", rows=[(spec, size(count)) for spec, count in rows])
 
 
 def _plans(

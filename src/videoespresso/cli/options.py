@@ -153,12 +153,13 @@ def note_unconfigured(settings: Settings, *, quiet: bool) -> None:
         err().print(f"note: {UNCONFIGURED}", style="dim")
 
 
-def note_where(settings: Settings, *, quiet: bool) -> None:
+def note_where(settings: Settings, *, quiet: bool, sends: bool = True) -> None:
     """One line on stderr: the settings files that are in use, and the other machines that get the
-    frames. That they get them unencrypted is a warning, `quiet` or not."""
+    frames. That they get them unencrypted is a warning, `quiet` or not. sends: frames go anywhere
+    at all."""
     from videoespresso.models.profiles import destinations
 
-    hosts = destinations(settings)
+    hosts = destinations(settings) if sends else {}
     for host in (host for host, open_ in hosts.items() if open_):
         say_warning(
             f"frames and key go to {host} over plain http: anybody on the way can read them"

@@ -214,7 +214,7 @@ def _request(
         pictures = {p.time_s: p for p in reader.at(times, context.plan.max_side)}.values()
         refs = stored(context, about, (Sampled(p, "tools try") for p in pictures))
     try:
-        refuse_unknown(context, refs, video, question)
+        refuse_unknown(context, refs, video)
         known = True
     except UnknownFilmError as error:  # the tool may well know what the pack does not
         say_warning(str(error))

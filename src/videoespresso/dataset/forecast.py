@@ -20,10 +20,12 @@ from videoespresso.dataset.folder import Folder
 from videoespresso.dataset.manifest import made_with, write_manifest
 from videoespresso.dataset.video_worker import Worker
 from videoespresso.dataset.videos import find_videos, first_paths
+from videoespresso.dataset_record import UNKNOWN
 from videoespresso.errors import BudgetExceeded, ModelError, UserError, VideoError
 from videoespresso.graphs.dataset_context import GROUP, Event, open_dataset_context
 from videoespresso.memory.captions import CaptionMemory
 from videoespresso.memory.replies import ReplyCache, StoredReply
+from videoespresso.models.unknown_film import unknown_films
 from videoespresso.settings import Settings
 from videoespresso.types import Record, Usage
 
@@ -76,17 +78,22 @@ def forecast_dataset(
     """What `build_dataset` with the same arguments will cost; see the module.
 
     sample: videos to be done for it. on_video: called with each before it is done. Raises as
-    `build_dataset` does, and ModelError where fewer than two of the sample could be finished.
+    `build_dataset` does, UnknownFilmError where the embedded models know none of the sample, and
+    ModelError where fewer than two of it could be finished.
     """
     if sample < 2:
         raise UserError(f"a sample of {sample}", hint="At least 2 videos say how much they differ.")
     settings = settings or Settings.load()
-    paths = find_videos([videos] if isinstance(videos, str | Path) else videos)
+    given = [videos] if isinstance(videos, str | Path) else list(videos)
+    paths = find_videos(given)
     folder = Folder(Path(out))
     with TemporaryDirectory() as place:
         sampler = _Sampler(folder, settings, paths, seed, group, Path(place))
         folder.open()
-        return sampler.forecast(sample, on_video)
+        forecast = sampler.forecast(sample, on_video)
+    if sampler.unknown and len(sampler.unknown) == forecast.sampled:
+        raise unknown_films(settings, sampler.unknown[0], list(map(str, given)), str(out))
+    return forecast
 
 
 def scaled(took: Sequence[float], minutes: Sequence[float], left: float) -> Range:
@@ -165,6 +172,8 @@ class _Sampler:
         self._started = time.monotonic()
         self._measured: dict[str, Usage] = {}
         self._failure = ""
+        self.unknown: list[str] = []
+        """Films of the sample that the embedded models do not know."""
 
     def forecast(self, sample: int, on_video: Callable[[str], None]) -> Forecast:
         minutes, known = self._watching()
@@ -218,6 +227,8 @@ class _Sampler:
                 f"{outcome.message}, before the sample was done",
                 hint="What was paid for is kept; raise the limit, or take a smaller --sample.",
             )
+        if any(r["criterion"] == UNKNOWN for r in outcome.rejects.values()):
+            self.unknown.append(path)
         if outcome.complete:
             return self._total() - before
         failures = [f"{f['video']}: {f['reason']}" for f in outcome.failures.values()]

@@ -23,6 +23,7 @@ from videoespresso.models.chat import NO_KEY, openai_key
 from videoespresso.models.client.errors import model_errors, redact
 from videoespresso.models.client.http import client
 from videoespresso.models.plugins import EMBEDDERS, plugin
+from videoespresso.models.pull.hub import local
 from videoespresso.models.specs import ModelSpec, is_private, openai_base_url, server_name
 
 DEFAULT = "wordllama"
@@ -259,16 +260,16 @@ class HfEmbedder(_Embedder):
         """Tokenizer, model, and whether to take the mean."""
         from transformers import AutoModel, AutoTokenizer  # noqa: PLC0415 - the extra `local`
 
+        where = local(self._path, self.name)
         try:
-            tokenizer = AutoTokenizer.from_pretrained(self._path)
-            model = AutoModel.from_pretrained(self._path).eval()
-            return tokenizer, model, _mean_pooling(self._path)
+            tokenizer = AutoTokenizer.from_pretrained(where)
+            model = AutoModel.from_pretrained(where).eval()
+            return tokenizer, model, _mean_pooling(where)
         except (OSError, ValueError) as error:
             first = str(error).strip().partition("\n")[0]
             raise ModelError(
                 f"{self.name} cannot be loaded: {first}",
-                hint="Check the name or the folder. "
-                "A download needs network and no HF_HUB_OFFLINE.",
+                hint="Check the folder, and that transformers knows its type.",
             ) from error
 
     def _raw(self, texts: list[str]) -> NDArray[Any]:
@@ -289,14 +290,7 @@ class HfEmbedder(_Embedder):
 
 def _mean_pooling(path: str) -> bool:
     """Whether the model's sentence-transformers settings ask for the mean of its tokens."""
-    from transformers.utils import cached_file  # noqa: PLC0415 - the extra `local`
-
-    settings = cached_file(
-        path,
-        "1_Pooling/config.json",
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
-    if settings is None:
+    settings = Path(path) / "1_Pooling/config.json"
+    if not settings.is_file():
         return False
-    return bool(json.loads(Path(settings).read_text(encoding="utf-8"))["pooling_mode_mean_tokens"])
+    return bool(json.loads(settings.read_text(encoding="utf-8"))["pooling_mode_mean_tokens"])

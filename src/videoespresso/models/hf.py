@@ -44,7 +44,7 @@ class HfChatModel(BaseChatModel):
     """A local or hub model through AutoModelForImageTextToText and AutoProcessor.
 
     path: a folder or a hub id, BASE+ADAPTER, or an adapter's folder (hf_weights.py); a hub id is
-    downloaded at first use, and remote code is never run.
+    one that was fetched before, and remote code is never run.
     dtype: "auto" (as saved, float32 on a CPU) or a torch dtype's name. device: "auto" (cuda, mps,
     cpu), or a torch device. One generation at a time, the weights are shared: requests that wait
     meanwhile are answered together, at most `batch` of them.
@@ -74,6 +74,10 @@ class HfChatModel(BaseChatModel):
     def identity(self) -> str:
         """Names the weights for the reply cache."""
         return hf_weights.identity(self.path)
+
+    def check_weights(self) -> None:
+        """Raises as `hf_weights.located`: known before anything is decoded."""
+        hf_weights.located(self.path)
 
     @cached_property
     def _asked(self) -> hf_weights.Shown:

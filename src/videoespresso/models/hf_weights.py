@@ -14,6 +14,7 @@ from PIL import Image
 
 from videoespresso.errors import ModelError
 from videoespresso.models.client.messages import from_data_uri
+from videoespresso.models.pull import hub
 from videoespresso.models.weights import weights_identity
 
 ADAPTER = "adapter_config.json"
@@ -104,13 +105,22 @@ def neutral(text: str, tokens: Sequence[str]) -> str:
     return text
 
 
+def located(path: str) -> tuple[str, str]:
+    """The folders of base and adapter ("" for none). Raises ModelError for an adapter without a
+    base, SettingsError where one is neither a folder nor in the cache of Hugging Face."""
+    base, adapter = parts(path)
+    spec = f"hf:{path}"
+    return hub.local(base, spec), hub.local(adapter, spec, ADAPTER) if adapter else ""
+
+
 def load(path: str, dtype: str, device: str) -> tuple[Any, Any]:
     """(processor, model in eval mode). device "auto": cuda, mps or cpu; dtype "auto": as saved,
     float32 on a CPU. An adapter is merged into its base, so that it costs nothing.
 
-    Raises ModelError for a missing package, and for weights that are not there or not known.
+    Raises ModelError for a missing package and for weights that are not known, SettingsError for
+    weights that are not here: nothing is downloaded.
     """
-    base, adapter = parts(path)
+    base, adapter = located(path)
     try:
         import torch  # noqa: PLC0415 - an optional extra
         from transformers import (  # noqa: PLC0415 - an optional extra

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from videoespresso.errors import SettingsError
 from videoespresso.models.hf_weights import ADAPTER, agree, parts, torchvision_fault
-from videoespresso.models.pull.hub import in_cache, offline
+from videoespresso.models.pull.hub import local
 from videoespresso.models.specs import ModelSpec
 from videoespresso.models.weights import weights_identity
 from videoespresso.training.families import lora_targets, one_tile
@@ -22,8 +22,9 @@ _HINT = "Give --base hf:PATH, the folder of an image-text-to-text model, or of a
 
 @dataclass(frozen=True)
 class Base:
-    """The weights a run begins with. where: the base's folder or hub id; adapter: "" for none;
-    config: its config.json, {} where it is still on a hub; parameters: 0 where not known."""
+    """The weights a run begins with. where: the base's folder, or the hub id of one that is in the
+    cache: what is taught names it; adapter: "" for none; config: its config.json; parameters: 0
+    where not known."""
 
     spec: ModelSpec
     where: str
@@ -67,17 +68,8 @@ def find(text: str) -> Base:
             f"the base of {adapter} has moved: {where} is not there",
             hint=f"Name it: --base hf:BASE+{adapter}",
         )
-    elif cached := (in_cache(where) if where.count("/") == 1 else None):
-        folder = cached
-    elif where.count("/") != 1 or where.startswith((".", "~", "/")):
-        raise SettingsError(f"{where}: there is no such folder", hint=_HINT)
-    elif offline():
-        raise SettingsError(
-            f"{where} is not in the cache of Hugging Face, and HF_HUB_OFFLINE is set",
-            hint="`videoespresso models pull` fetches models; or give a folder.",
-        )
     else:
-        return Base(spec, where, adapter, {}, 0)
+        folder = Path(local(where, str(spec)))
     config = _config(folder)
     _check_kind(config, str(where))
     return Base(spec, where, adapter, config, parameters(folder))
@@ -165,7 +157,7 @@ def processor_of(base: Base, side: int) -> Any:
     from transformers import AutoProcessor
 
     try:
-        processor = AutoProcessor.from_pretrained(base.where)
+        processor = AutoProcessor.from_pretrained(base.where, local_files_only=True)
     except (OSError, ValueError, ImportError) as error:
         raise SettingsError(
             f"{base.where}: its processor cannot be made: {_first(error)}",
@@ -194,7 +186,9 @@ def model_of(base: Base, recipe: Recipe, processor: Any) -> Any:
     dtype = base.spec.options.get("dtype", "auto")
     dtype = ("bfloat16" if half else "float32") if dtype == "auto" else dtype
     try:
-        model = AutoModelForImageTextToText.from_pretrained(base.where, dtype=dtype)
+        model = AutoModelForImageTextToText.from_pretrained(
+            base.where, dtype=dtype, local_files_only=True
+        )
         agree(processor, model)
         if base.adapter:
             model = PeftModel.from_pretrained(model, base.adapter, is_trainable=True)

@@ -70,9 +70,8 @@ WEIGHTS: dict[str, Weights] = {
         _clip("mobileclip", "Xenova/mobileclip_s0", "Apple's own", "MobileCLIP-S0: the same, less"),
     )
 }
-BUNDLES: dict[str, tuple[str, ...]] = {"laptop": ("vlm", "detector")}
-"""Names for several. Not `clip`: it has never chosen frames with real weights, and captions of a
-model in this process are paid with time alone."""
+BUNDLES: dict[str, tuple[str, ...]] = {"laptop": ("vlm", "detector", "clip")}
+"""Names for several."""
 
 
 def named(names: Sequence[str]) -> list[Weights]:

@@ -64,16 +64,36 @@ def listing(repo: str) -> Listing:
     return Listing(repo, info.sha or "main", files)
 
 
-def in_cache(repo: str) -> Path | None:
+def in_cache(repo: str, file: str = "config.json") -> Path | None:
     """The repository's folder in the hub's own cache (HF_HOME), None where it was never there, and
-    for what cannot be a repository's name."""
+    for what cannot be a repository's name. file: one that it has."""
     from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - as above
 
     try:
-        config = try_to_load_from_cache(repo, "config.json")
+        config = try_to_load_from_cache(repo, file)
     except ValueError:  # HFValidationError, which has moved between releases
         return None
     return Path(config).parent if isinstance(config, str) else None
+
+
+def local(where: str, spec: str, file: str = "config.json") -> str:
+    """The folder of a model for transformers: `where` itself, or a repository's in the cache. file:
+    one that it has. Nothing is downloaded.
+
+    Raises SettingsError where it is neither, with the command that fetches it.
+    """
+    folder = Path(where).expanduser()
+    if folder.is_dir():
+        return str(folder)
+    path_like = where.startswith((".", "~", "/")) or where.count("/") > 1
+    if path_like:
+        raise SettingsError(f"{spec}: there is no folder {where}", hint="Check the path.")
+    if (cached := in_cache(where, file)) is not None:
+        return str(cached)
+    raise SettingsError(
+        f"{spec}: {where} is neither a folder nor in the cache of Hugging Face",
+        hint=f"Nothing is downloaded unasked: `videoespresso models pull hf:{where}` fetches it.",
+    )
 
 
 def offline() -> bool:
