@@ -3,8 +3,9 @@
     python -m lab.startup --rounds 10
 
 The commands as a user types them, in turns, each in a process of its own; the cached question is
-about a film whose every reply is remembered. CPU seconds count the decoding process, too. Prints
-medians with their range.
+about a film whose every reply is remembered. CPU seconds count the decoding process, too. Beside
+them what is not ours: the packages that a question needs, imported and not used. Prints medians
+with their range.
 """
 
 import argparse
@@ -21,11 +22,15 @@ from statistics import median
 VIDEO, QUESTION = "examples/videos/room.mp4", "Who is surprised?"
 
 
+GRAPH = "import langgraph.graph, langgraph.runtime, langchain_core.language_models"
+FLOOR = f"{GRAPH}, av, numpy, onnxruntime, PIL.Image, wordllama"
+
+
 def timed(argv: Sequence[str], environ: dict[str, str]) -> tuple[float, float]:
-    """(seconds, CPU seconds) of `videoespresso` with these arguments."""
+    """(seconds, CPU seconds) of Python with these arguments."""
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(
-        [sys.executable, "-m", "videoespresso", *argv],
+        [sys.executable, *argv],
         check=True,
         capture_output=True,
         env=os.environ | environ,
@@ -36,13 +41,16 @@ def timed(argv: Sequence[str], environ: dict[str, str]) -> tuple[float, float]:
 
 def measured(rounds: int) -> dict[str, list[tuple[float, float]]]:
     """Name -> what each round took."""
-    ask = ("ask", VIDEO, QUESTION)
+    ours = ("-m", "videoespresso")
+    ask = (*ours, "ask", VIDEO, QUESTION)
     found: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(rounds):
             cache = {"VIDEOESPRESSO_CACHE_DIR": str(Path(folder) / str(number))}
             for name, argv, environ in (
-                ("--help", ("--help",), {}),
+                ("--help", (*ours, "--help"), {}),
+                ("langgraph, langchain-core", ("-c", GRAPH), {}),
+                ("and decoder, runtime, embedder", ("-c", FLOOR), {}),
                 ("first question", ask, cache),
                 ("cached question", ask, cache),
             ):

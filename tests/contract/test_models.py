@@ -272,12 +272,18 @@ def test_large_images_are_reduced_before_the_model_sees_them(blank: Path) -> Non
 
 
 @pytest.mark.extras
-@pytest.mark.parametrize("name", ["no/such-model-anywhere", "{tmp}"])
-def test_weights_that_are_not_there(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind", "said"),
+    [("no/such-model-anywhere", SettingsError, "nor in the cache"),
+     ("{tmp}", ModelError, "cannot be loaded")],
+)  # fmt: skip
+def test_weights_that_are_not_there(
+    name: str, kind: type[Exception], said: str, tmp_path: Path
+) -> None:
     agent = of(f"hf:{name.format(tmp=tmp_path)}")
-    with pytest.raises(ModelError, match="cannot be loaded") as caught:
+    with pytest.raises(kind, match=said) as caught:
         agent.text(PROMPT, TURNS)
-    assert caught.value.hint
+    assert caught.value.hint  # type: ignore[attr-defined]
     assert "\n" not in str(caught.value)
 
 

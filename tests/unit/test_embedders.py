@@ -232,6 +232,7 @@ def test_hf_cuts_what_is_too_long(tiny_encoder: Path) -> None:
 @pytest.mark.extras
 def test_hf_names_a_model_that_is_not_there(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
-    with pytest.raises(ModelError) as caught:
-        embedder(f"hf:{tmp_path / 'nothing'}")(["a"])
-    assert caught.value.hint
+    for where, hint in ((f"{tmp_path / 'nothing'}", "path"), ("a/b", "models pull hf:a/b")):
+        with pytest.raises(SettingsError) as caught:
+            embedder(f"hf:{where}")(["a"])
+        assert hint in caught.value.hint, "nothing is downloaded unasked"
