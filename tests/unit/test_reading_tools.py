@@ -164,14 +164,16 @@ def test_speech_needs_faster_whisper_and_says_so(
 def test_where_no_speech_model_can_be_had_it_is_said(
     video: Video, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def model(*args: Any, **given: Any) -> Any:
-        raise OSError("offline")
+    def model(*args: Any, local_files_only: bool = False, **given: Any) -> Any:
+        assert local_files_only, "nothing is downloaded unasked"
+        raise OSError("not there")
 
     whisper(monkeypatch, model)
     ran = run_tool(Transcript(), asked(heard(video)))
     assert ran.findings == ()
     assert ran.gap is not None
     assert "no speech model can be had" in ran.gap.reason
+    assert "models pull hf:Systran/faster-whisper-base" in ran.gap.reason
 
 
 def test_phrases_come_with_their_instants(video: Video, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,8 @@ PIECE_S = 600.0
 class Transcript:
     """Speech near the core frames, or in the stretch of the question.
 
-    model: a size ("tiny" ... "large-v3"), fetched once from a model hub, or a folder.
+    model: a size ("tiny" ... "large-v3") that was fetched before, or a folder; nothing is
+    downloaded.
     """
 
     name = "transcript"
@@ -73,10 +74,13 @@ class Transcript:
                 hint="pip install 'videoespresso[speech]'",
             ) from None
         try:
-            return faster_whisper.WhisperModel(self.model, device="cpu", compute_type="float32")
+            return faster_whisper.WhisperModel(
+                self.model, device="cpu", compute_type="float32", local_files_only=True
+            )
         except Exception as error:
             raise ToolError(
-                f"no speech model can be had: {self.model!r} is no folder with one, and the hub "
-                f"did not give it ({type(error).__name__})",
-                hint='Fetch one where there is a network, and give Transcript("its/folder").',
+                f"no speech model can be had: {self.model!r} is no folder with one, nor in the "
+                f"cache of Hugging Face ({type(error).__name__}): `videoespresso models pull "
+                f"hf:Systran/faster-whisper-{MODEL}` fetches one",
+                hint='A folder will do, too: Transcript("its/folder").',
             ) from error

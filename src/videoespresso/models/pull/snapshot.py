@@ -53,7 +53,7 @@ def fetch(plan: Snapshot) -> str:
         for file in plan.files:
             hf_hub_download(plan.repo, file.name)
     except Exception as error:  # its HTTP library differs between releases
-        raise hub.told(error, plan.repo) from error
+        raise hub.hub_error(error, plan.repo) from error
     return f"hf:{plan.repo}"
 
 
