@@ -19,7 +19,8 @@ OTHERS = {
 }
 """Imported only where the user named something that needs it; its absence is told."""
 
-COMES_WITH = {"openai": "langchain-openai", "httpcore": "httpx", "typing-extensions": "pydantic"}
+COMES_WITH = {"openai": "langchain-openai", "httpcore": "httpx"}
+COMES_WITH |= dict.fromkeys(("typing-extensions", "pydantic-core"), "pydantic")
 """Part of the interface of a package we declare: its errors, its types. That one's range rules."""
 
 NAMES = {
