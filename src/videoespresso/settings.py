@@ -31,9 +31,9 @@ MODEL = "model"
 """A key that stands for all of them."""
 CHAT_ROLES = ("captioner", "selector", "reasoner", "checker")
 """Those of a question."""
-HARMLESS = frozenset(
-    "fps dynamic_fps max_side tau select stages quick look one_image sheet timeout_s decoder".split()
-)
+HARMLESS = frozenset(("fps", "dynamic_fps", "max_side", "decoder", "sheet", "one_image")) | {
+    *("tau", "select", "stages", "quick", "look", "timeout_s")
+}
 """Keys that count from a file nobody trusted: they send nothing elsewhere and run nothing."""
 _NAMES = re.compile(r"[\w-]+(\+[\w-]+)?(:\d{1,3})?")
 """A selection by names alone."""
