@@ -3,18 +3,20 @@ reply, for which the pictures are sent once."""
 
 from collections.abc import Callable, Sequence
 from math import isfinite
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.utils.json import parse_partial_json
 from PIL.Image import Image
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from videoespresso.agents import prompt_parts
-from videoespresso.agents.base import Agent, Turn
+from videoespresso.agents.base import Agent, Reply, Turn
 from videoespresso.agents.frame_numbers import placed
 from videoespresso.agents.prompts import load
 from videoespresso.letters import letter_of, spelt_out
 from videoespresso.models.client.bounds import MOST_LETTERS, Bounds, numbers, one_of
+
+C = TypeVar("C", bound=BaseModel)
 
 
 class Item(BaseModel):
@@ -124,9 +126,8 @@ def at_once(
         "Item.box": _BOX,
         **_letters(options, "Concluded"),
     }
-    if words is not None:
-        agent = agent.with_listener(_answer_listener(words))
-    reply = agent.typed(load("reasoner_once"), [turn], Concluded, bounds)
+    prompt = load("reasoner_once")
+    reply = _heard(agent, words, lambda a: a.typed(prompt, [turn], Concluded, bounds))
     both = reply.value
     conclusion = Conclusion(answered=both.answered, answer=both.answer, choice=both.choice)
     return _shown(both.steps, frames), conclusion, reply.raw
@@ -150,29 +151,49 @@ def conclude(
         Turn("assistant", (evidence_text,)),
         Turn("user", prompt_parts.answer_parts(options)),
     ]
-    if words is not None:
-        agent = agent.with_listener(_answer_listener(words))
-    return agent.typed(load("reasoner"), turns, Conclusion, _letters(options)).value
+    prompt, bounds = load("reasoner"), _letters(options)
+    return _heard(agent, words, lambda a: a.typed(prompt, turns, Conclusion, bounds)).value
 
 
-def _answer_listener(words: Callable[[str], None]) -> Callable[[str], None]:
+def _heard(
+    agent: Agent, words: Callable[[str], None] | None, ask: Callable[[Agent], Reply[C]]
+) -> Reply[C]:
+    """The reply; `words` gets the answer while it is written, and in the end as it was read."""
+    if words is None:
+        return ask(agent)
+    listen = _answer_listener(words)
+    reply = ask(agent.with_listener(listen))
+    if not reply.usage.cached_calls:
+        listen(reply.value.model_dump_json())
+    return reply
+
+
+def _answer_listener(words: Callable[[str], None]) -> Callable[[str], bool]:
     """A listener to a conclusion: `words` gets the answer in it whenever there is more of it, or it
-    begins anew."""
+    begins anew. It says whether there is any."""
     last = ""
 
-    def listen(reply: str) -> None:
+    def listen(reply: str) -> bool:
         nonlocal last
         if (text := written(reply)) != last:
             last = text
             words(text)
+        return bool(last)
 
     return listen
 
 
 def written(reply: str) -> str:
-    """The answer in a conclusion that is not whole yet; "" while it has not begun."""
+    """The answer in a conclusion that is not whole yet, of fences in the last one; "" while it has
+    not begun. Behind words nothing is taken for one: they may be a thought that is not marked yet.
+    """
+    text = reply.strip()
+    if text.startswith("```"):
+        text = next((part for part in reversed(text.split("```")[1::2]) if "{" in part), "")
+    elif not text.startswith("{"):
+        return ""
     try:
-        conclusion = parse_partial_json(reply[reply.find("{") :])
+        conclusion = parse_partial_json(text[text.find("{") :])
     except ValueError:
         return ""
     answer = conclusion.get("answer") if isinstance(conclusion, dict) else None

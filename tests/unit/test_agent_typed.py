@@ -7,7 +7,7 @@ from tests.helpers import chat_server as fake
 from tests.helpers.server_agent import GOOD, PROMPT, QUESTION, Picked, agent, typed
 
 from videoespresso.agents.base import Reply
-from videoespresso.errors import ModelOutputError
+from videoespresso.errors import ModelError, ModelOutputError
 from videoespresso.memory.replies import ReplyCache
 
 
@@ -130,11 +130,13 @@ def test_a_server_that_refuses_streams_is_asked_without(tmp_path: Path) -> None:
     assert not replies.inabilities("openai:tester"), "the form was not what it refused"
 
 
-def test_a_typed_stream_that_breaks_begins_anew() -> None:
-    reply, pieces, _ = listened([fake.cut(GOOD), fake.say(GOOD)])
-    assert reply.how == ("json_schema: ok",)
-    assert pieces[:3] == ['{"frames":', '{"frames": [2,', '{"frames":'], "and then from the start"
-    assert pieces[-1] == GOOD
+def test_a_typed_stream_that_breaks_begins_anew_while_nothing_is_shown() -> None:
+    with fake.Server([fake.cut(GOOD), fake.say(GOOD)]) as server:
+        hidden = agent(server).with_listener(lambda _: False)
+        assert hidden.typed(PROMPT, QUESTION, Picked).how == ("json_schema: ok",)
+        assert len(server.requests) == 2
+    with pytest.raises(ModelError, match="connection"):
+        listened([fake.cut(GOOD), fake.say(GOOD)])
 
 
 def test_a_typed_stream_cut_at_its_limit_is_not_taken_for_whole() -> None:

@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 from pydantic import BaseModel
 from tests.helpers import chat_server as fake
-from tests.helpers.dialects import ROLES, SAID, THOUGHT, WRITTEN, spoken
+from tests.helpers.dialects import FRAMES, ROLES, SAID, THOUGHT, WRITTEN, spoken
 from tests.helpers.server_agent import agent
 
 from videoespresso.agents.base import Agent, Prompt, Turn
 from videoespresso.agents.checker import Verdict
-from videoespresso.agents.reasoner import Conclusion, Evidence
+from videoespresso.agents.reasoner import Conclusion, Evidence, conclude
 from videoespresso.agents.selector import Selection
 from videoespresso.agents.verifier import Finding
 from videoespresso.errors import ModelError, ModelOutputError
@@ -66,6 +66,20 @@ def test_a_listener_never_gets_a_thought() -> None:
     with fake.Server([fake.say(SAID["think"]("so it is"))]) as server:
         agent(server).with_listener(heard.append).text(PROMPT, ASKED)
     assert heard[-1].strip() == "so it is"
+    assert not any("draft" in text for text in heard)
+
+
+@pytest.mark.parametrize("form", ["think without its opening", "two fences", "prose around it"])
+def test_a_listener_gets_the_answer_that_was_read(form: str) -> None:
+    text = json.dumps(GOOD[Conclusion])
+    if form in SAID:
+        said = SAID[form](text).replace(THOUGHT, 'Draft: {"answered": true, "answer": "a draft"}')
+    else:
+        said = WRITTEN[form](GOOD[Conclusion])
+    heard: list[str] = []
+    with fake.Server([fake.say(said)]) as server:
+        conclusion = conclude(agent(server), "What?", FRAMES, "{}", words=heard.append)
+    assert conclusion.answer == heard[-1] == GOOD[Conclusion]["answer"]
     assert not any("draft" in text for text in heard)
 
 

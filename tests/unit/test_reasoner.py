@@ -30,6 +30,9 @@ def test_without_options_there_is_no_choice() -> None:
         ("", ""), ("Sure: ", ""), ("{", ""), ('{"answered": tr', ""), ('{"answered": true, "a', ""),
         ('{"answered": true, "answer": "the m', "the m"), ('{"answer": "she said \\', "she said "),
         ('```json\n{"answer": "a man", "choice": "B', "a man"), ('{"answer": nul', ""), ("{[", ""),
+        ('Draft: {"answer": "a man"', ""), ('Draft: ```{"answer": "a man"', ""),
+        ('```\n{"answer": "a draft"}\n```\nNo:\n```json\n{"answer": "a m', "a m"),
+        ('{"answer": "a ```b', "a ```b"),
     ],
 )  # fmt: skip
 def test_the_answer_as_far_as_it_is_written(said: str, expected: str) -> None:

@@ -26,8 +26,9 @@ from videoespresso.models.client.usage import RequestUsage, UsageLog
 
 log = logging.getLogger(__name__)
 
-Listener = Callable[[str], None]
-"""Called with a reply as far as it is written; a second try begins anew."""
+Listener = Callable[[str], bool | None]
+"""Called with a reply as far as it is written. False: nothing of it is shown yet, so that a second
+try may begin anew; what is shown once is not taken back."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Sender:
         self._limit = rate_limit
         self._trace, self._listener, self._unable = trace, listener, unable
         self._answered: Ticket | None = None
+        self._shown = False
 
     def __enter__(self) -> Self:
         return self
@@ -143,18 +145,19 @@ class Sender:
         self, runnable: Runnable[Any, Any], messages: list[BaseMessage], attempt: Attempt
     ) -> ModelReply:
         """The whole reply; the listener gets it while it is written."""
-        calls = attempt.method == "calls"
+        calls, self._shown = attempt.method == "calls", False
         if self._listener is None:
             return model_reply(runnable.invoke(messages, self._trace), calls=calls)
         whole: Any = None
         for chunk in runnable.stream(messages, self._trace):
             whole = chunk if whole is None else whole + chunk
-            self._listener(model_reply(whole).text)
+            text = model_reply(whole).text
+            self._shown |= self._listener(text) is not False and bool(text.strip())
         return model_reply(whole, calls=calls)
 
     def send(self, call: Callable[[], ModelReply], attempt: Attempt | None = None) -> ModelReply:
         """What the call gives, which is made when its turn has come, and again when it failed in a
-        way that may pass."""
+        way that may pass, as long as nothing of it was shown."""
         usd = self.usage.most_usd(attempt or Attempt("text"))
         with self._in_line() as ticket:
             for tried in count(1):
@@ -167,7 +170,7 @@ class Sender:
                     raise
                 except ModelError as error:
                     wait_s = self._retries.wait_s(tried, error)
-                    if wait_s is None:
+                    if wait_s is None or self._shown:
                         raise
                     if isinstance(error, LateError):
                         _say_late(str(self._request.spec))
