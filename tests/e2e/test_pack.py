@@ -49,7 +49,7 @@ def test_a_known_film_is_neither_opened_nor_judged_again(
     first = ve.ask(SAMPLES / "room.mp4", "Who is surprised?", settings=settings)
     for door in (
         "videoespresso.tools.probe_cache.probe",
-        "videoespresso.graphs.watch.open_video",
+        "videoespresso.graphs.context.open_video",
         "videoespresso.models.embedded.domain.is_theatre",
     ):
         monkeypatch.setattr(door, lambda *_, **__: pytest.fail("again"))
@@ -63,7 +63,7 @@ def test_the_decoder_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         used.append(backend)
         return open_video(path, backend=backend)
 
-    monkeypatch.setattr("videoespresso.graphs.watch.open_video", opened)
+    monkeypatch.setattr("videoespresso.graphs.context.open_video", opened)
     settings = ve.Settings.load({"cache_dir": tmp_path, "decoder": "decord"}, environ={})
     assert ve.ask(SAMPLES / "room.mp4", "Who is surprised?", settings=settings).core_frames
     assert set(used) == {"decord"}

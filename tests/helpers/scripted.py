@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import av
+import numpy as np
 
 from videoespresso.testing import Script, ScriptedModel, scripted_context, text_of
 from videoespresso.theatre import Story, make_story
@@ -23,7 +24,8 @@ def film(story: Story, path: Path, fps: int = 4) -> Path:
         stream = out.add_stream("libx264", rate=fps)
         stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
         for k in range(int(story.duration_s * fps)):
-            frame = av.VideoFrame.from_image(story.scene(k / fps).render(320))
+            picture = np.asarray(story.scene(k / fps).render(320))
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             out.mux(stream.encode(frame))
         out.mux(stream.encode())
     return path

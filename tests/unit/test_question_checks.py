@@ -26,7 +26,7 @@ WRONG: list[tuple[str, Sequence[str], str]] = [
 @pytest.fixture
 def sealed(monkeypatch: pytest.MonkeyPatch) -> None:
     """No video may be opened."""
-    for opener in ("av.open", "videoespresso.graphs.watch.open_video"):
+    for opener in ("av.open", "videoespresso.graphs.context.open_video"):
         monkeypatch.setattr(opener, lambda *_given, **_more: pytest.fail("opened"))
 
 
