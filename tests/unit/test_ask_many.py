@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -74,7 +75,8 @@ class Asker:
 def asker(monkeypatch: pytest.MonkeyPatch) -> Asker:
     made = Asker()
     monkeypatch.setattr(ask_many, "ask", made)
-    monkeypatch.setattr(context, "open_context", lambda settings, tools: None)
+    usable = SimpleNamespace(check_stages=lambda: None)
+    monkeypatch.setattr(context, "open_context", lambda settings, tools: usable)
     return made
 
 

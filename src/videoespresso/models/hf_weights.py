@@ -120,7 +120,6 @@ def load(path: str, dtype: str, device: str) -> tuple[Any, Any]:
     Raises ModelError for a missing package and for weights that are not known, SettingsError for
     weights that are not here: nothing is downloaded.
     """
-    base, adapter = located(path)
     try:
         import torch  # noqa: PLC0415 - an optional extra
         from transformers import (  # noqa: PLC0415 - an optional extra
@@ -132,6 +131,7 @@ def load(path: str, dtype: str, device: str) -> tuple[Any, Any]:
             f"hf:{path} needs torch and transformers ({error.name} is missing)",
             hint="pip install 'videoespresso[local]'",
         ) from error
+    base, adapter = located(path)
     if device == "auto":
         mps = torch.backends.mps.is_available()
         device = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
