@@ -101,7 +101,8 @@ def _in_sheets(
         )
         bounds = {
             "FrameCaption.frame": numbers(1, agent.sheet),
-            "Sheet.captions": {"maxItems": agent.sheet},
+            # twice as many: a number with two captions shows, and is asked for alone
+            "Sheet.captions": {"maxItems": 2 * agent.sheet},
         }
         replies = agent.typed_batch(sheet, turns, Sheet, bounds, instead=_none)
         failed: list[list[int]] = []

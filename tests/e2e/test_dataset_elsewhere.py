@@ -23,7 +23,7 @@ def test_another_server_under_the_same_spec_is_asked(
             monkeypatch.setenv("OPENAI_BASE_URL", url)
             server.forget()
             build_dataset(builds.videos, tmp_path / "x", settings=settings, group=GROUP)
-            asked.append(server.counts.told()["requests"])
+            asked.append(server.counts.as_json()["requests"])
         assert asked[0] == asked[1] > 0
         assert asked[2] == 0, "what the first server said is known"
     for file in tmp_path.rglob("*"):
@@ -39,7 +39,7 @@ def test_frames_of_another_size_are_captioned_anew(tmp_path: Path) -> None:
         for side in (48, 96, 48):
             server.forget()
             builds.build("x", max_side=side)
-            asked.append(server.counts.told()["roles"].get("captioner", 0))
+            asked.append(server.counts.as_json()["roles"].get("captioner", 0))
         assert asked[0] > 0
         assert asked[1] >= asked[0]
         assert asked[2] == 0, "what was said of the small ones is known"

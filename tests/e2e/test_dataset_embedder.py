@@ -19,7 +19,7 @@ def test_embeddings_are_counted_limited_and_paid_once(tmp_path: Path) -> None:
         asked = len(server.requests)
         assert asked == built.usage["embedder"].calls > 0
         told = sum(usage.calls for usage in built.usage.values())
-        assert told == chat.counts.told()["requests"] + asked
+        assert told == chat.counts.as_json()["requests"] + asked
 
         again = builds.build("x", embedder=spec)
         assert len(server.requests) == asked, "a rerun asks nothing"
@@ -29,5 +29,5 @@ def test_embeddings_are_counted_limited_and_paid_once(tmp_path: Path) -> None:
         server.requests.clear()
         with pytest.raises(BudgetExceeded):
             builds.build("y", embedder=spec, budget_calls=told - 1)
-        assert chat.counts.told()["requests"] + len(server.requests) <= told - 1
+        assert chat.counts.as_json()["requests"] + len(server.requests) <= told - 1
         assert server.requests

@@ -44,12 +44,12 @@ def test_a_forecast_from_a_third_of_the_theatre_is_close(
     out, settings = builds.folder / "set", builds.settings("set")
     told = forecast_dataset(builds.videos, out, settings=settings, sample=SAMPLE)
     assert (told.videos, told.known, told.sampled, told.left) == (24, 8, 8, 16)
-    sampled = builds.server.counts.told()
+    sampled = builds.server.counts.as_json()
     assert told.spent.calls == sampled["requests"]
     assert len({item.video.id for item in read_items(out)}) == SAMPLE, "it is in the dataset"
     built = build_dataset(builds.videos, out, settings=builds.settings("set"))
     assert built.done == VIDEOS
-    assert builds.server.counts.told()["twice"] == 0, "the sample was paid for again"
+    assert builds.server.counts.as_json()["twice"] == 0, "the sample was paid for again"
     took = {
         "calls": sum(u.calls for u in built.usage.values()),
         "input_tokens": sum(u.input_tokens for u in built.usage.values()),
@@ -57,7 +57,7 @@ def test_a_forecast_from_a_third_of_the_theatre_is_close(
         "images": sum(u.images for u in built.usage.values()),
         "usd": sum(u.usd or 0.0 for u in built.usage.values()),
     }
-    assert took["calls"] == builds.server.counts.told()["requests"] - sampled["requests"]
+    assert took["calls"] == builds.server.counts.as_json()["requests"] - sampled["requests"]
     for name, value in took.items():
         expected = getattr(told, name)
         assert expected.mean == pytest.approx(value, rel=WITHIN), name
@@ -66,7 +66,7 @@ def test_a_forecast_from_a_third_of_the_theatre_is_close(
     runs = json.loads((out / "dataset.json").read_text())["runs"]
     assert [run.get("dry_run", False) for run in runs] == [True, False]
     counted = sum(used["calls"] for run in runs for used in run["usage"].values())
-    assert counted == builds.server.counts.told()["requests"], "the manifest says what was paid"
+    assert counted == builds.server.counts.as_json()["requests"], "the manifest says what was paid"
 
     again = forecast_dataset(builds.videos, out, settings=builds.settings("set"), sample=SAMPLE)
     assert (again.left, again.spent.calls, again.calls.mean) == (0, 0, 0.0)
@@ -96,7 +96,7 @@ def test_the_command_says_what_it_does_and_a_second_time_it_pays_nothing(
     assert "from a sample of 3 videos" in " ".join(shown.split())
     mean, low, high = (f"{getattr(first.calls, end):,.0f}" for end in ("mean", "low", "high"))
     assert re.search(rf"^calls +{mean} +{low} to {high}$", shown, re.MULTILINE)
-    assert builds.server.counts.told()["requests"] == 0
+    assert builds.server.counts.as_json()["requests"] == 0
 
 
 def test_a_forecast_on_a_warm_cache_says_what_a_cold_video_costs(
@@ -122,7 +122,7 @@ def test_a_forecast_on_a_warm_cache_says_what_a_cold_video_costs(
 def test_a_limit_holds_for_the_sample_too(builds: Builds, monkeypatch: pytest.MonkeyPatch) -> None:
     look_again(builds, "limited", monkeypatch)
     assert main([*builds.argv("limited"), "--dry-run", "--max-calls", "5"]) == Exit.BUDGET
-    assert builds.server.counts.told()["requests"] == 5
+    assert builds.server.counts.as_json()["requests"] == 5
     (run,) = json.loads((builds.folder / "limited" / "dataset.json").read_text())["runs"]
     assert (run["ended"], sum(used["calls"] for used in run["usage"].values())) == (
         "BudgetExceeded",

@@ -83,7 +83,7 @@ def test_a_limit_of_calls_is_kept_at_the_server_and_what_is_there_is_whole(
     for limit in (CALLS, 40):
         before = spent
         assert main(builds.argv(name, "--max-calls", str(limit - spent), "--json")) == Exit.BUDGET
-        spent = builds.server.counts.told()["requests"]
+        spent = builds.server.counts.as_json()["requests"]
         told = Built.model_validate_json(capsys.readouterr().out)
         assert told.ended == "budget"
         assert total(told.usage.values()).calls == spent - before
@@ -92,7 +92,7 @@ def test_a_limit_of_calls_is_kept_at_the_server_and_what_is_there_is_whole(
         reference = {r.id: r for r in records(builds, "reference")}
         assert all(r == reference[r.id] for r in records(builds, name))
     assert main(builds.argv(name)) == 0
-    assert builds.server.counts.told()["twice"] == 0
+    assert builds.server.counts.as_json()["twice"] == 0
     assert builds.files(name) == builds.files("reference")
 
 
@@ -126,7 +126,7 @@ def test_no_calls_at_all_are_enough_for_what_is_known(builds: Builds) -> None:
     before = builds.files("reference")
     builds.server.forget()
     assert builds.build("reference", budget_calls=0).ended == ""
-    assert builds.server.counts.told()["requests"] == 0
+    assert builds.server.counts.as_json()["requests"] == 0
     assert builds.files("reference") == before
 
 
@@ -221,7 +221,7 @@ def test_a_refused_account_ends_the_run_at_once_with_a_remedy(
         build_dataset(many, builds.folder / name, settings=settings, jobs=2)
     assert remedy in caught.value.hint
     assert "same command goes on" in caught.value.hint
-    assert builds.server.counts.told()["requests"] <= 2 * settings.concurrency
+    assert builds.server.counts.as_json()["requests"] <= 2 * settings.concurrency
 
 
 def test_a_key_that_is_refused_in_the_middle_loses_nothing(
@@ -248,7 +248,7 @@ def test_models_that_fail_video_after_video_end_the_run(
     with pytest.raises(ModelError, match=r"8 videos in a row .*403: .*country") as caught:
         build_dataset(many, builds.folder / name, settings=builds.settings(name), jobs=1)
     assert "same command goes on" in caught.value.hint
-    assert builds.server.counts.told()["requests"] <= 8 * 4
+    assert builds.server.counts.as_json()["requests"] <= 8 * 4
 
 
 def test_a_forecast_says_what_was_refused(builds: Builds, fault: Fault, name: str) -> None:

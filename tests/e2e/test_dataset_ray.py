@@ -160,7 +160,7 @@ class Bench:
 
     @property
     def twice(self) -> int:
-        return int(self.server.counts.told()["twice"])
+        return int(self.server.counts.as_json()["twice"])
 
 
 @pytest.fixture(scope="module")

@@ -78,7 +78,7 @@ def test_startup_prints_each_command(
 
     monkeypatch.setattr(startup, "timed", timed)
     assert startup.main(["--rounds", "2"]) == 0
-    assert "| cached question | 4.50 (3.00 to 6.00) | 0.50 (0.50 to 0.50) | 2 |" in (
+    assert "| cached question | 7.50 (5.00 to 10.00) | 0.50 (0.50 to 0.50) | 2 |" in (
         capsys.readouterr().out
     )
     folders = [folder for name, folder in asked if name == "ask"]
