@@ -106,6 +106,13 @@ def test_a_reply_that_used_its_limit_for_nothing_is_not_asked_for_in_other_forms
     assert (len(attempts), unable) == (1, [])
 
 
+def test_prose_that_was_cut_says_nothing_against_the_form_that_asks_for_json_in_words() -> None:
+    prose = ModelReply("The man walks and", cut=True)
+    result, attempts, _ = run([prose, prose, ModelReply('{"steps": []}')])
+    assert isinstance(result, Parsed)
+    assert [a.method for a in attempts] == ["json_schema", "tool", "prompt"]
+
+
 def test_after_a_second_reply_cut_at_its_limit_no_other_form_is_tried() -> None:
     result, attempts, unable = run([CUT, CUT])
     assert isinstance(result, ModelOutputError)

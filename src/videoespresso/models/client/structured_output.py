@@ -86,7 +86,7 @@ def structured_output(
             _report(unable, ignored)
             return Parsed(value, reply.text, tuple(how))
         _silent(reply, cut_before=cut)
-        cut = cut or reply.cut
+        cut = cut or (reply.cut and "{" in reply.text)  # prose may not have been asked for JSON
         if method == methods[-1]:
             again = (reply.text, note)
         elif reply.text.strip() and not reply.cut:
