@@ -25,10 +25,10 @@ from torch.optim.swa_utils import AveragedModel
 from lab.detector_data import Table, frame_table, split_frames
 from lab.detector_net import COARSEST, STRIDE, Exported, Network, centres, loss, varied
 from lab.detector_score import score
-from lab.pack.export import halved
 from videoespresso.theatre import LABELS, SPLITS
 from videoespresso.tools.detectors.base import CONFIDENCE, Detector
 from videoespresso.tools.detectors.onnx import OnnxDetector
+from videoespresso.training.pack.export import halved
 
 log = logging.getLogger(__name__)
 

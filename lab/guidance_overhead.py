@@ -23,11 +23,11 @@ import tokenizers
 import torch
 from torch import nn
 
-from lab.pack.export import Decoder
 from videoespresso.agents.reasoner import Evidence
 from videoespresso.models.client.bounds import bounded, numbers
 from videoespresso.models.guidance import Vocabulary
 from videoespresso.models.onnx.graph import Graph
+from videoespresso.training.pack.export import Decoder
 
 VOCABULARY, WIDTH, INNER, HEADS, KV, SIZE = 49_280, 960, 2_560, 15, 5, 64
 """SmolVLM2-500M's language model."""

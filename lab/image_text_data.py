@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from transformers import Idefics3ForConditionalGeneration
 
-from lab.pack.export import Vision
-from lab.pack.shape import IMAGE_SIZE
 from videoespresso.models import embedded
 from videoespresso.models.preprocessor import FILE, Preprocessor
 from videoespresso.theatre import SPLITS, make_story
 from videoespresso.theatre.questions import questions
+from videoespresso.training.pack.export import Vision
+from videoespresso.training.pack.shape import IMAGE_SIZE
 
 log = logging.getLogger(__name__)
 

@@ -32,10 +32,10 @@ from torch import nn
 from torch.nn import functional
 
 from lab.image_text_data import PACK, Seen, batch_of, pack, pixels_of, stories
-from lab.pack.export import Vision, halved
-from lab.pack.shape import IMAGE_SIZE, IMAGE_TOKENS
 from videoespresso.models.preprocessor import FILE
 from videoespresso.models.pulled import NOTE, Pulled
+from videoespresso.training.pack.export import Vision, halved
+from videoespresso.training.pack.shape import IMAGE_SIZE, IMAGE_TOKENS
 
 log = logging.getLogger(__name__)
 

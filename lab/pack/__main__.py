@@ -14,10 +14,10 @@ from pathlib import Path
 
 import torch
 
-from lab.pack.export import export
 from lab.pack.frames import FrameSet, build
-from lab.pack.shape import LARGE, SMALL
 from lab.pack.train import STAGES, Run
+from videoespresso.training.pack.export import export
+from videoespresso.training.pack.shape import LARGE, SMALL
 
 CPU_MINUTES = {"vision": 25.0, "language": 25.0, "joint": 65.0}
 """Two cores: under two hours with rendering and export."""
@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     run.train("joint", frames)
     model = run.model(run.tokenizer(frames))
     model.load_state_dict(torch.load(run.checkpoint("joint"), map_location="cpu")["model"])
-    export(model, given.out / "processor", frames, given.out / "pack")
+    export(model, given.out / "processor", given.out / "pack")
     sys.stdout.write(f"written: {given.out / 'pack'}\n")
     return 0
 

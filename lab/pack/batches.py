@@ -16,9 +16,9 @@ import torch
 from torch import nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from lab.pack import vocabulary
 from lab.pack.conversation import Lesson
 from lab.pack.frames import FrameSet
+from videoespresso.training.pack import vocabulary
 
 MULTIPLE = 32
 """Rows are padded to a multiple of this."""

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lab.pack.patches import GRID, HEADS, patch_truth
-from lab.pack.shape import IMAGE_SIZE
 from videoespresso.theatre import SceneObject, Story, make_story
+from videoespresso.training.pack.shape import IMAGE_SIZE
 
 told = functools.lru_cache(maxsize=50_000)(make_story)
 """`make_story`, remembered: every lesson on a story needs it again."""

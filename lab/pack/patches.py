@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lab.pack.shape import IMAGE_SIZE, PATCH
 from videoespresso.theatre import LABELS, SceneObject
 from videoespresso.theatre.scene import Actor, Phase, prop_of
 from videoespresso.theatre.stories import MOODS, SETTINGS, WEATHERS
+from videoespresso.training.pack.shape import IMAGE_SIZE, PATCH
 
 LOOKS = ("man", "woman", "boy", "girl", "cook", "officer", "builder")
 COLORS = ("red", "blue", "green", "yellow", "purple", "white", "black")

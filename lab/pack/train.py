@@ -21,7 +21,6 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from lab.pack import vocabulary
 from lab.pack.batches import (
     BRANCHED,
     MASKED,
@@ -33,7 +32,8 @@ from lab.pack.batches import (
 from lab.pack.frames import FrameSet
 from lab.pack.lessons import Teacher
 from lab.pack.patches import HEADS, PatchHeads
-from lab.pack.shape import Shape, build_model
+from videoespresso.training.pack import vocabulary
+from videoespresso.training.pack.shape import Shape, build_model
 
 STAGES = ("vision", "language", "joint")
 TEXT = {

@@ -41,8 +41,9 @@ def test_a_branch_learns_as_if_it_stood_alone(run_folder: Path) -> None:
     from lab.pack.batches import BRANCHED, encode, padded  # noqa: PLC0415
     from lab.pack.frames import FrameSet  # noqa: PLC0415 - extra `train`
     from lab.pack.lessons import Teacher  # noqa: PLC0415 - extra `train`
-    from lab.pack.shape import SMALL  # noqa: PLC0415 - extra `train`
     from lab.pack.train import Run  # noqa: PLC0415 - extra `train`
+
+    from videoespresso.training.pack.shape import SMALL  # noqa: PLC0415 - extra `train`
 
     run, frames = Run(run_folder, SMALL, {}), FrameSet.load(run_folder / "frames")
     tokenizer = run.tokenizer(frames)
@@ -72,8 +73,9 @@ def test_one_call_with_a_mask_learns_the_same_as_a_call_a_branch(run_folder: Pat
     import torch  # noqa: PLC0415 - extra `train`
     from lab.pack.batches import BRANCHED, MASKED, Pixels, forward  # noqa: PLC0415
     from lab.pack.frames import FrameSet  # noqa: PLC0415 - extra `train`
-    from lab.pack.shape import SMALL  # noqa: PLC0415 - extra `train`
     from lab.pack.train import Batches, Run  # noqa: PLC0415 - extra `train`
+
+    from videoespresso.training.pack.shape import SMALL  # noqa: PLC0415 - extra `train`
 
     run, frames = Run(run_folder, SMALL, {}), FrameSet.load(run_folder / "frames")
     tokenizer = run.tokenizer(frames)

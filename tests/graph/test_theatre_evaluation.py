@@ -62,6 +62,12 @@ def test_the_held_out_style_has_stories_of_its_own() -> None:
     assert make_story(there[0].seed, "held_out").scene(0.0).style.family == "held_out"
 
 
+def test_winter_asks_the_questions_of_the_train_style() -> None:
+    here, there = items.draw(30), items.draw(30, "winter")
+    assert [(i.seed, i.question) for i in here] == [(i.seed, i.question) for i in there]
+    assert {i.style for i in there} == {"winter"}
+
+
 # ---- one video through the real graph
 
 

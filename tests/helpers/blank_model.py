@@ -6,7 +6,8 @@ from pathlib import Path
 def blank_hf_model(folder: Path) -> Path:
     """An untrained model of the pack's architecture and format: words out, no sense in them."""
     import torch  # noqa: PLC0415 - an extra
-    from lab.pack import shape, vocabulary  # noqa: PLC0415 - imports torch
+
+    from videoespresso.training.pack import shape, vocabulary  # noqa: PLC0415 - imports torch
 
     tokenizer = vocabulary.learn(["a red car stops at the light", "the dog waits in the park"])
     vocabulary.save(tokenizer, folder)

@@ -14,10 +14,11 @@ import numpy as np
 import onnx
 import torch
 import transformers as hf
-from lab.pack.export import Decoder, Vision
 from onnx import helper, numpy_helper
 from tests.helpers.tiny_models import SMOL, tokenizer
 from torch import nn
+
+from videoespresso.training.pack.export import Decoder, Vision
 
 SIDE = 64
 TOKENS = 4

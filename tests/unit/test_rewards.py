@@ -253,7 +253,7 @@ def test_truth_of_the_theatre() -> None:
     assert rewards.theatre_truth("train-12", first.caption, first.t0) is True
     assert rewards.theatre_truth("train-12", last.caption, first.t0) is not True
     assert rewards.theatre_truth("train-12", "Colourless ideas sleep.", first.t0) is None
-    for name in ("12", "winter-12", "train-x", "train-"):
+    for name in ("12", "spring-12", "train-x", "train-"):
         with pytest.raises(UserError, match="no story"):
             rewards.theatre_truth(name, "x", 0.0)
 

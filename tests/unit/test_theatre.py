@@ -10,15 +10,23 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cache
+from itertools import combinations
+from pathlib import Path
+from typing import get_args
 
 import pytest
+from PIL import Image
 
+from videoespresso.dataset import records_io
 from videoespresso.tasks import TASKS
 from videoespresso.theatre import LABELS, SPLITS, Story, make_story
 from videoespresso.theatre.questions import FAMILIES, Question, questions
 from videoespresso.theatre.questions.count import SAMPLE, count, fingerprint
 from videoespresso.theatre.questions.law import TABLE
+from videoespresso.theatre.records import build_records
 from videoespresso.theatre.style import Style, StyleFamily, make_style
+from videoespresso.theatre.truth import sentence_truth
+from videoespresso.training.data import load as rows_of
 
 SEEDS = range(500)
 TOLD_IN_ORDER = {"narrative_order", "narrative_begin", "narrative_end", "cooking_first"}
@@ -72,7 +80,7 @@ def test_another_process_tells_draws_and_asks_the_same() -> None:
     assert found == {told(range(12))}
 
 
-@pytest.mark.parametrize("family", ["train", "held_out"])
+@pytest.mark.parametrize("family", ["train", "held_out", "winter"])
 def test_the_same_instant_has_the_same_pixels(family: StyleFamily) -> None:
     drawn = [make_story(seed, family) for seed in range(12)]
     assert any(s.scene(0.0).style.grain for s in drawn), "grain is what could differ"
@@ -140,21 +148,60 @@ def test_there_is_what_makes_looking_hard() -> None:
     assert {a.mood for _, p in phases for a in p.actors} >= {"happy", "sad", "angry", "surprised"}
 
 
-def test_the_held_out_style_shares_no_palette_with_training() -> None:
+def test_no_style_shares_palette_or_tint_with_another() -> None:
     def palette(setting: str, style: Style) -> tuple[object, ...]:
         """What a video's own shift, which adds the same to red, green and blue, leaves alone."""
         grounds = (style.far, style.near)
         return setting, *((r - g, g - b) for r, g, b in grounds)
 
+    families: tuple[StyleFamily, ...] = get_args(StyleFamily)
     looks: dict[StyleFamily, list[tuple[str, Style]]] = {
         family: [(s.setting, make_style(s.seed, s.setting, family)) for s in stories()]
-        for family in ("train", "held_out")
+        for family in families
     }
-    train, held_out = looks["train"], looks["held_out"]
-    assert {s for s, _ in held_out} == {s for s, _ in train}
-    assert not {palette(*look) for look in train} & {palette(*look) for look in held_out}
-    assert not {look.tint for _, look in train} & {look.tint for _, look in held_out}
-    assert not {look.outline for _, look in train} & {look.outline for _, look in held_out}
+    assert families == ("train", "held_out", "winter")
+    for one, other in combinations(looks.values(), 2):
+        assert {s for s, _ in one} == {s for s, _ in other}
+        assert not {palette(*look) for look in one} & {palette(*look) for look in other}
+        assert not {look.tint for _, look in one} & {look.tint for _, look in other}
+    train, held_out = ({look.outline for _, look in looks[f]} for f in ("train", "held_out"))
+    assert not train & held_out
+
+
+def test_records_have_gold_evidence_and_its_boxes(tmp_path: Path) -> None:
+    """Each sentence is true at its frame's instant, its items are where their boxes are, and what
+    `train` learns from is made of them; a second run draws nothing."""
+    assert list(build_records(30, "train", tmp_path, "winter")) == [*range(1, 31)]
+    items = list(records_io.read_items(tmp_path))
+    boxes = true = 0
+    for item in items:
+        story = make_story(item.seed or 0, "winter")
+        assert item.extra["story"] == f"winter-{item.seed}"
+        assert len({c.frame_id for c in item.captions}) == len(story.phases)
+        for frame in item.core_frames:
+            with Image.open(tmp_path / frame.image) as picture:
+                assert picture.width == story.width
+            assert frame.time_s is not None
+            assert frame.caption == story.phases[story.phase_at(frame.time_s)].caption
+        for sentence in item.evidence:
+            assert sentence.frame is not None
+            at = item.core_frames[sentence.frame].time_s or 0.0
+            verdict = sentence_truth(story, sentence.text, at).verdict
+            assert verdict in ("true", "undecidable"), sentence.text
+            true += verdict == "true"
+            for named in sentence.items:
+                assert sentence.text[named.at or 0 :].startswith(named.name)
+                (box,) = named.boxes
+                assert any(o.phrase == named.name and o.xyxy == pytest.approx(box.xyxy)
+                           for o in story.scene(at).objects)  # fmt: skip
+                boxes += 1
+    assert boxes > 30
+    assert true > 30
+    for stage in ("evidence", "both", "selector", "captioner"):
+        assert not rows_of(tmp_path, stage).left_out
+    before = {f: f.stat().st_mtime_ns for f in (tmp_path / "frames").iterdir()}
+    list(build_records(30, "train", tmp_path, "winter"))
+    assert {f: f.stat().st_mtime_ns for f in (tmp_path / "frames").iterdir()} == before
 
 
 # ---- true

@@ -46,7 +46,7 @@ def evaluate(
 ) -> Summary:
     """Asks a benchmark's questions, a record each in the folder `out`, and gives the numbers.
 
-    benchmark: "theatre:test", "theatre:held_out", "NAME:FILE", a dataset's folder, a file of the
+    benchmark: "theatre:test" (held_out, winter), "NAME:FILE", a dataset's folder, a file of the
     authors, or an object with `cases` (evaluation/cases.py). conditions: "ours" (the selection of
     the settings), other strategies ("uniform:16"), "blind", "direct", "oracle-frames",
     "oracle-evidence", "oracle-sentences". n: how many questions, even over the tasks. videos: the

@@ -66,7 +66,7 @@ Bench = Annotated[
     str,
     typer.Argument(
         metavar="BENCH",
-        help="theatre:test, theatre:held_out, NAME:FILE, a dataset's folder, an authors' file.",
+        help="theatre:test (held_out, winter), NAME:FILE, a dataset's folder, an authors' file.",
         show_default=False,
     ),
 ]

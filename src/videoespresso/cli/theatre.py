@@ -22,8 +22,11 @@ app = typer.Typer(
 
 FolderArgument = Annotated[Path, typer.Argument(help="Where it is written.", show_default=False)]
 StyleOption = Annotated[
-    Literal["train", "held_out"],
-    typer.Option(help="How it is drawn; held_out has colours and noise no model was trained on."),
+    Literal["train", "held_out", "winter"],
+    typer.Option(
+        help="How it is drawn; held_out and winter have colours and noise no model was trained on, "
+        "and winter may be taught."
+    ),
 ]
 
 
@@ -50,6 +53,7 @@ def render(
     epilog=examples(
         "theatre build --split test --n 1000 out/",
         "theatre build --split test --n 200 --style held_out out/",
+        "theatre build --split train --n 2000 --style winter --records out/",
     ),
 )
 def build(
@@ -57,14 +61,23 @@ def build(
     n: Annotated[int, typer.Option(min=1, help="How many questions.")] = 1000,
     split: Annotated[Literal["train", "validation", "test"], typer.Option()] = "test",
     style: StyleOption = "train",
+    records: Annotated[
+        bool,
+        typer.Option(
+            "--records",
+            help="Records of a dataset, with gold evidence and boxes, for `train`; no films.",
+        ),
+    ] = False,
 ) -> None:
     """Make a question set: questions.jsonl, videos and truth. Interrupted, it goes on."""
+    from videoespresso.theatre.records import FILE, build_records
     from videoespresso.theatre.sets import build as build_set
 
+    make, made = (build_records, FILE) if records else (build_set, "questions.jsonl")
     with _bar("questions", n) as (progress, task):
-        for ready in build_set(n, split, folder, style):
+        for ready in make(n, split, folder, style):
             progress.update(task, completed=ready)
-    out().print(printable(str(folder / "questions.jsonl")))
+    out().print(printable(str(folder / made)))
 
 
 @contextmanager

@@ -258,7 +258,30 @@ def merge(
         out().print(f"hf:{one_line(str(where))}")
 
 
+@app.command(
+    "export-onnx",
+    epilog=examples(
+        "train export-onnx out/merged --out my-pack",
+        'ask clip.mp4 "Who is surprised?" -m embedded:my-pack --profile embedded',
+        codes=True,
+    ),
+)
+def export_onnx(
+    folder: Annotated[Path, typer.Argument(help="The --out of `merge`.", show_default=False)],
+    out_folder: OutOption,
+    json: JsonOption = False,
+) -> None:
+    """A pack of merged weights of the pack's own shape: runs without torch, as embedded:DIR."""
+    from videoespresso.training.pack.folder import export_onnx as exported
+
+    where = exported(folder, out_folder)
+    if json:
+        write_json(Merged(out=str(where)))
+    else:
+        out().print(f"embedded:{one_line(str(where))}")
+
+
 class Merged(BaseModel):
-    """Where a merged model lies."""
+    """Where a merged model, or a pack, lies."""
 
     out: str

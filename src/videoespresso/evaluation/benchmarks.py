@@ -72,8 +72,8 @@ def open_benchmark(spec: str, *, videos: Path | None = None, films: Path) -> Ben
         return _records(Path(spec), videos)
     raise UserError(
         f"there is no benchmark and no file {spec!r}",
-        hint=f"Known: {', '.join(known())} (as NAME:FILE; theatre:test, theatre:held_out), a "
-        "dataset's folder, or a file of the authors (bench_hard.json).",
+        hint=f"Known: {', '.join(known())} (as NAME:FILE; theatre:test, theatre:held_out, "
+        "theatre:winter), a dataset's folder, or a file of the authors (bench_hard.json).",
     )
 
 

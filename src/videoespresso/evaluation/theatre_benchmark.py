@@ -18,12 +18,16 @@ from videoespresso.theatre.truth import carried, contrary, sentence_truth
 
 DEFAULT_N = 280
 """Questions, 20 a task, about thirty films."""
-_STYLES: dict[str, StyleFamily] = {"test": "train", "held_out": "held_out"}
+_STYLES: dict[str, StyleFamily] = {
+    "test": "train",
+    "held_out": "held_out",
+    "winter": "winter",
+}
 
 
 @dataclass(frozen=True)
 class Theatre:
-    """One of its two styles. films: the folder they are made in when they are needed. each:
+    """One of its styles. films: the folder they are made in when they are needed. each:
     questions about one film at most."""
 
     name: str
@@ -83,8 +87,10 @@ def truth(story: Story, item: Item) -> Truth:
 
 
 def theatre(given: Given) -> Benchmark:
-    """`theatre:test`, `theatre:held_out`. Raises UserError for another split."""
+    """`theatre:test`, `theatre:held_out`, `theatre:winter`. Raises UserError for another split."""
     split = given.rest or "test"
     if split not in _STYLES:
-        raise UserError(f"theatre:{split} is none of theatre:test, theatre:held_out")
+        raise UserError(
+            f"theatre:{split} is none of {', '.join(f'theatre:{name}' for name in _STYLES)}"
+        )
     return Theatre(f"theatre:{split}", _STYLES[split], given.films)

@@ -19,8 +19,9 @@ LOOKED_THROUGH = 4
 """Stories looked through for each one that is filmed: one in seven has anything to cook."""
 PER_TASK = 2
 """Questions of one task about one story at most, of different families."""
-HELD_OUT_FROM = 50_000
-"""The held-out style begins this far into the test split, so its stories are not the others'."""
+BEGINS: dict[StyleFamily, int] = {"train": 0, "held_out": 50_000, "winter": 0}
+"""How far into the test split a style begins. The held-out style has stories of its own, winter
+those of the train style: what a look costs is then measured on the very same questions."""
 SMALL = 64
 """Width in pixels of the pictures by which a story's look is known again."""
 
@@ -50,7 +51,7 @@ def draw(n: int, style: StyleFamily = "train", each: int = A_STORY) -> tuple[Ite
     each: questions about one story at most.
     """
     first, end = SPLITS["test"]
-    first += HELD_OUT_FROM if style == "held_out" else 0
+    first += BEGINS[style]
     many = LOOKED_THROUGH * -(-n // each)
     pool = {
         seed: list(questions(make_story(seed, style), PER_TASK))

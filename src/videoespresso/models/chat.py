@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from videoespresso.errors import SettingsError
 from videoespresso.models.client.errors import key_variable, model_errors, redact
 from videoespresso.models.client.http import bound, client
+from videoespresso.models.embedded import PACK_LVLM, pack_folder
 from videoespresso.models.plugins import PROVIDERS, plugin
 from videoespresso.models.specs import ModelSpec, is_private, openai_base_url
 
@@ -83,15 +84,17 @@ def _embedded(spec: ModelSpec) -> "BaseChatModel":
         from videoespresso.models.embedded.teacher import TeacherChatModel  # noqa: PLC0415
 
         return TeacherChatModel()
-    if spec.model:
+    folder = pack_folder(spec.model) if spec.model else PACK_LVLM
+    if folder is None:
         raise SettingsError(
             f"there is no embedded model {spec.model!r}",
-            hint="Write embedded: for the pack, or embedded:teacher for dataset mode's rules.",
+            hint="Write embedded: for the pack, embedded:FOLDER for one that `train export-onnx` "
+            "wrote, or embedded:teacher for dataset mode's rules.",
         )
     # the pack's runtime is slow to import
     from videoespresso.models.embedded.chat import PackChatModel  # noqa: PLC0415
 
-    return PackChatModel()
+    return PackChatModel(folder=folder)
 
 
 def _openai(

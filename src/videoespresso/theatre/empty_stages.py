@@ -12,7 +12,7 @@ from PIL import Image
 
 from videoespresso.theatre.scene import Phase, Scene
 from videoespresso.theatre.stories import WEATHERS
-from videoespresso.theatre.style import GROUNDS, Rgb, Style, StyleFamily
+from videoespresso.theatre.style import GROUNDS, OUTLINES, Rgb, Style, StyleFamily
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -60,8 +60,7 @@ def _drawn(family: StyleFamily, setting: str, weather: str, paint: tuple[Rgb, Rg
     def empty(seed: int = 0, t: float = 0.5, shift: int = 0) -> Floats:
         (r, g, b), (p, q, s) = paint
         far, near = (r + shift, g + shift, b + shift), (p - shift, q - shift, s - shift)
-        outline = 2 if family == "held_out" else 0
-        style = Style(family, far, near, outline, 0.0, 0.0, (1.0, 1.0, 1.0), seed)
+        style = Style(family, far, near, OUTLINES[family][0], 0.0, 0.0, (1.0, 1.0, 1.0), seed)
         phase = Phase(0.0, 1.0, setting, weather, (), pan=1.0)
         return cells(Scene(phase, t, style).render(COLUMNS * CELL))
 

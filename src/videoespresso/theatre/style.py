@@ -1,15 +1,18 @@
 """Seeded look of a theatre video: palettes, outlines, grain, blur.
 
-Two families that share no palette and no outline: "train" (what the pack learns from) and
-"held_out" (only ever tested on). Named colours (a red car is red) hold in both.
+Three families that share no palette and no tint: "train" (what the pack learns from), "held_out"
+(only ever tested on) and "winter" (what a user may teach the pack; it never saw it). Named colours
+(a red car is red) hold in all.
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 Rgb = tuple[int, int, int]
-StyleFamily = Literal["train", "held_out"]
+Value = TypeVar("Value")
+StyleFamily = Literal["train", "held_out", "winter"]
 
 NAMED: dict[str, Rgb] = {
     "red": (214, 40, 40),
@@ -49,15 +52,37 @@ _HELD_OUT_GROUNDS: dict[str, tuple[tuple[Rgb, Rgb], ...]] = {
     "kitchen": (((185, 175, 215), (95, 115, 130)),),
     "room": (((165, 205, 215), (110, 120, 85)),),
 }
+_WINTER_GROUNDS: dict[str, tuple[tuple[Rgb, Rgb], ...]] = {
+    "street": (((120, 135, 175), (200, 205, 215)), ((165, 150, 190), (185, 190, 200))),
+    "park": (((90, 125, 150), (215, 220, 230)), ((130, 140, 175), (200, 210, 225))),
+    "kitchen": (((150, 175, 190), (85, 90, 125)),),
+    "room": (((175, 160, 190), (75, 85, 130)),),
+}
 GROUNDS: dict[StyleFamily, dict[str, tuple[tuple[Rgb, Rgb], ...]]] = {
     "train": _TRAIN_GROUNDS,
     "held_out": _HELD_OUT_GROUNDS,
+    "winter": _WINTER_GROUNDS,
 }
 """The paints (far, near) of each setting; a film's own are a little lighter or darker."""
-_WARM = (1.0, 0.97, 0.9)
-_TRAIN_TINTS = ((1.0, 1.0, 1.0), (0.95, 0.98, 1.0))
-TINTS = (*_TRAIN_TINTS, _WARM)
+_WARM, _FROST = (1.0, 0.97, 0.9), (0.78, 0.9, 1.0)
+Tint = tuple[float, float, float]
+_TINTS: dict[StyleFamily, tuple[Tint, ...]] = {
+    "train": ((1.0, 1.0, 1.0), (0.95, 0.98, 1.0)),
+    "held_out": (_WARM,),
+    "winter": (_FROST,),
+}
+TINTS = tuple(tint for tints in _TINTS.values() for tint in tints)
 """Factors of red, green and blue that a film as a whole may have."""
+OUTLINES: dict[StyleFamily, tuple[int, ...]] = {
+    "train": (0, 0, 1),
+    "held_out": (2,),
+    "winter": (1,),
+}
+_GRAINS: dict[StyleFamily, tuple[float, ...]] = {
+    "train": (0.0, 0.0, 1.5),
+    "held_out": (1.0, 2.0),
+    "winter": (2.0, 3.0),
+}
 _SKINS: tuple[Rgb, ...] = ((245, 208, 175), (225, 175, 130), (175, 120, 80), (120, 80, 55))
 
 
@@ -71,7 +96,7 @@ class Style:
     outline: int
     grain: float
     blur: float
-    tint: tuple[float, float, float]
+    tint: Tint
     seed: int
 
     def color(self, name: str) -> Rgb:
@@ -88,17 +113,21 @@ class Style:
 def make_style(seed: int, setting: str, family: StyleFamily = "train") -> Style:
     """The look of video `seed` in a setting."""
     rng = random.Random(f"style{seed}")
-    held_out = family == "held_out"
     far, near = rng.choice(GROUNDS[family][setting])
     shift = rng.randint(-12, 12)
-    tint = _WARM if held_out else rng.choice(_TRAIN_TINTS)
+    tint = _one_of(_TINTS[family], rng)
     return Style(
         family=family,
         far=(far[0] + shift, far[1] + shift, far[2] + shift),
         near=(near[0] - shift, near[1] - shift, near[2] - shift),
-        outline=2 if held_out else rng.choice((0, 0, 1)),
-        grain=rng.choice((1.0, 2.0)) if held_out else rng.choice((0.0, 0.0, 1.5)),
+        outline=_one_of(OUTLINES[family], rng),
+        grain=_one_of(_GRAINS[family], rng),
         blur=rng.choice((0.0, 0.4)),
         tint=tint,
         seed=seed,
     )
+
+
+def _one_of(values: Sequence[Value], rng: random.Random) -> Value:
+    """One by lot; without a draw where there is no choice."""
+    return rng.choice(values) if len(values) > 1 else values[0]

@@ -59,8 +59,11 @@ def chosen_rewards(recipe: Recipe, rows: Sequence[Row]) -> Recipe:
 
 
 def story_of(item: DatasetItem) -> str | None:
-    """The story of a record's film, as `rewards.theatre_truth` names it, where `theatre build` has
-    written its truth beside it; else None."""
+    """The story of a record's film, as `rewards.theatre_truth` names it: as the record of `theatre
+    build --records` says, or by the truth that `theatre build` has written beside the film; else
+    None."""
+    if isinstance(told := item.extra.get("story"), str):
+        return told
     video = Path(item.video.path)
     try:
         facts = json.loads((video.parent.parent / f"truth/{video.stem}.json").read_text("utf-8"))

@@ -10,12 +10,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from lab.pack.frames import FrameSet
-from lab.pack.shape import IMAGE_SIZE, IMAGE_TOKENS, MAX_TOKENS
+from videoespresso.models.hf_weights import RECIPE
+from videoespresso.training.pack.shape import IMAGE_SIZE, IMAGE_TOKENS, MAX_TOKENS
 
 CONTEXT = 3072
 """Prompt tokens the pack takes: 16 frames with captions and boxes are about 1,100."""
-"""The held-out style, which is still the theatre, lies at up to 2.1 times the quantile."""
+PROCESSOR = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "preprocessor_config.json",
+    "processor_config.json",
+)
+"""A processor's files, those of them that there are."""
 
 
 class Vision(nn.Module):  # type: ignore[misc]  # torch is not part of the core install
@@ -113,8 +121,8 @@ class Decoder(nn.Module):  # type: ignore[misc]  # as above
 
 def halved(path: Path) -> None:
     """Store the large weights as float16 and cast them when the graph is loaded: half the size."""
-    import onnx  # noqa: PLC0415 - extra `train`
-    from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
 
     model = onnx.load(str(path))
     casts = []
@@ -175,8 +183,8 @@ def write_onnx(model: Any, folder: Path) -> None:
     np.save(folder / "embeddings.npy", table)
 
 
-def export(model: Any, processor: Path, frames: FrameSet, out: Path) -> None:
-    """Write `out`/lvlm and `out`/torch."""
+def export(model: Any, processor: Path, out: Path) -> None:
+    """Writes `out`/lvlm and `out`/torch. processor: the folder of its files. Raises OSError."""
     lvlm, twin = out / "lvlm", out / "torch"
     for folder in (lvlm, twin):
         folder.mkdir(parents=True, exist_ok=True)
@@ -184,8 +192,9 @@ def export(model: Any, processor: Path, frames: FrameSet, out: Path) -> None:
     write_onnx(model, lvlm)
     for name in ("tokenizer.json", "chat_template.jinja"):
         shutil.copy(processor / name, lvlm / name)
-    for path in processor.iterdir():
-        shutil.copy(path, twin / path.name)
+    for name in (*PROCESSOR, RECIPE):
+        if (processor / name).exists():
+            shutil.copy(processor / name, twin / name)
     c = model.config.text_config
     model.generation_config.eos_token_id = c.eos_token_id
     model.generation_config.pad_token_id = c.pad_token_id

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lab.pack.shape import IMAGE_SIZE, IMAGE_TOKENS, VOCABULARY
+from videoespresso.training.pack.shape import IMAGE_SIZE, IMAGE_TOKENS, VOCABULARY
 
 PAD, END, USER, REPLY = "<|pad|>", "<|end|>", "<|user|>", "<|assistant|>"
 ROLES = (
@@ -45,7 +45,7 @@ CHAT_TEMPLATE = """\
 
 def learn(texts: Iterable[str]) -> Any:
     """Train the tokenizer; returns a `tokenizers.Tokenizer`."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers  # noqa: PLC0415
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
     # words with their leading space, whole numbers, runs of punctuation (JSON's `":"` is one token)

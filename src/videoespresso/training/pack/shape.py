@@ -43,7 +43,7 @@ LARGE = Shape(
 
 def build_model(shape: Shape, tokens: dict[str, int]) -> Any:
     """A fresh Idefics3ForConditionalGeneration. `tokens`: ids of pad, end and image."""
-    from transformers import (  # noqa: PLC0415 - extra `train`
+    from transformers import (
         Idefics3Config,
         Idefics3ForConditionalGeneration,
         LlamaConfig,

@@ -1,0 +1,1 @@
+"""The pack's shape, vocabulary and export: from weights of transformers to ONNX graphs."""
