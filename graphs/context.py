@@ -48,6 +48,7 @@ class Context:
     `understand` and every node of the ask graph. on_progress: called with what is under way, one
     call at a time, from the thread of the node. guarded: films are refused that the embedded models
     do not know; measuring on the theatre's own needs no such check. altered: how films are seen.
+    captions_shown: whether the reasoner reads a core frame's caption beside it.
     """
 
     settings: Settings
@@ -66,6 +67,7 @@ class Context:
     on_progress: Callable[[Progress], None] | None = None
     guarded: bool = True
     altered: Alteration | None = None
+    captions_shown: bool = True
 
     @property
     def embedded(self) -> tuple[str, ...]:

@@ -83,7 +83,10 @@ def shown_to(context: Context, core: Sequence[CoreFrame]) -> list[prompt_parts.S
     side = look_side(context.agents["reasoner"].spec)
     return [
         prompt_parts.Shown(
-            within(context.store.image(c.frame), side), c.frame.time_s, c.caption, c.boxes
+            within(context.store.image(c.frame), side),
+            c.frame.time_s,
+            c.caption if context.captions_shown else "",
+            c.boxes,
         )
         for c in core
     ]

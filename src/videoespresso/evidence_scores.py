@@ -15,6 +15,8 @@ TIOU_STEPS = (0.1, 0.2, 0.3, 0.4, 0.5)
 """Overlaps at which CG-Bench asks, whose mean is its acc@IoU."""
 BOX_IOU = 0.3
 """From which overlap a cited box counts as the true one in acc@evidence."""
+FOUND_IOU = 0.5
+"""The same in the F1 of boxes, as detection benchmarks count."""
 FLOOR = 0.01
 """What a question counts at least in KFS-Bench's geometric mean."""
 _NEARLY = 1e-9
@@ -134,9 +136,20 @@ def overlap(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def boxes(cited: Sequence[Placed], true: Sequence[Placed], within_s: float) -> float:
-    """Mean best overlap of boxes: pairs of the same frame (at most `within_s` apart, on either
-    side), best pairs first, each box once; divided by the larger number of boxes, so that neither a
-    missing nor a spare box is free. Raises ValueError for no true box."""
+    """Mean best overlap of boxes: of their `_matched` pairs, divided by the larger number of boxes,
+    so that neither a missing nor a spare box is free. Raises ValueError for no true box."""
+    return sum(_matched(cited, true, within_s)) / max(len(cited), len(true))
+
+
+def boxes_found(cited: Sequence[Placed], true: Sequence[Placed], within_s: float) -> Agreement:
+    """Boxes whose `_matched` pair overlaps by FOUND_IOU. Raises ValueError for no true box."""
+    hits = sum(iou >= FOUND_IOU for iou in _matched(cited, true, within_s))
+    return agreement(hits, len(cited), hits, len(true))
+
+
+def _matched(cited: Sequence[Placed], true: Sequence[Placed], within_s: float) -> list[float]:
+    """Overlaps of pairs of the same frame (at most `within_s` apart, on either side), best pairs
+    first, each box once. Raises ValueError for no true box."""
     if not true:
         raise ValueError("no box is true, so none can be cited rightly")
     pairs = sorted(
@@ -149,13 +162,13 @@ def boxes(cited: Sequence[Placed], true: Sequence[Placed], within_s: float) -> f
         key=lambda pair: (-pair[0], pair[1], pair[2]),
     )
     used: tuple[set[int], set[int]] = (set(), set())
-    total = 0.0
+    matched = []
     for iou, i, j in pairs:
         if i not in used[0] and j not in used[1]:
             used[0].add(i)
             used[1].add(j)
-            total += iou
-    return total / max(len(cited), len(true))
+            matched.append(iou)
+    return matched
 
 
 # ---- a right answer for the right reason

@@ -69,7 +69,7 @@ def wilson_bounds(hits: int, n: int) -> tuple[float, float]:
     return _score_interval(hits / n, n)
 
 
-def clustered(sums: Sequence[Sequence[float]]) -> Estimate:
+def clustered(sums: Sequence[Sequence[float]] | Floats) -> Estimate:
     """A proportion from each cluster's (hits, n), hits in whole or in part.
 
     Wilson's interval for as many independent items as would vary as much as the clusters do
@@ -77,13 +77,14 @@ def clustered(sums: Sequence[Sequence[float]]) -> Estimate:
     as many items as there are clusters. For more items than a bootstrap of them could hold. Raises
     ValueError for nothing.
     """
-    hits, n = (math.fsum(column) for column in zip(*sums, strict=True)) if sums else (0.0, 0.0)
+    table, k = np.asarray(sums, dtype=np.float64).reshape(-1, 2), len(sums)
+    hits, n = map(float, table.sum(0))
     if n <= 0:
         raise ValueError("nothing was measured")
-    p, k = hits / n, len(sums)
+    p = hits / n
     if k < 2:
         return Estimate(p, None, None, round(n), TOO_FEW)
-    off = math.fsum((got - p * size) ** 2 for got, size in sums)
+    off = float(((table[:, 0] - p * table[:, 1]) ** 2).sum())
     variance = off * k / (k - 1) / n**2
     alone = min(n, p * (1 - p) / variance) if variance > 0 else k
     low, high = _score_interval(p, max(1.0, alone), reach(k))
@@ -92,7 +93,7 @@ def clustered(sums: Sequence[Sequence[float]]) -> Estimate:
 
 def proportion(hits: Sequence[float], clusters: Sequence[Hashable]) -> Estimate:
     """A share from each item's credit (0 to 1) and its video, as `clustered`."""
-    return clustered(by_cluster(clusters, hits, [1.0] * len(hits)).tolist())
+    return clustered(by_cluster(clusters, hits, [1.0] * len(hits)))
 
 
 def reach(k: int) -> float:

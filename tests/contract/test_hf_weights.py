@@ -11,9 +11,10 @@ from pydantic import BaseModel
 from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Prompt, Turn
 from videoespresso.errors import ModelError
-from videoespresso.models import hf_weights
+from videoespresso.models import hf_sizes, hf_weights
 from videoespresso.models.chat import chat_model
 from videoespresso.models.client.usage import UsageLog
+from videoespresso.models.hf import HfChatModel
 from videoespresso.models.hf_weights import identity, parts
 from videoespresso.models.specs import ModelSpec
 
@@ -120,6 +121,44 @@ def test_a_typed_reply_is_right_in_form(family: str, tmp_path: Path) -> None:
     assert reply.how == ("prompt: ok",)
     streamed = agent.with_listener(lambda _: None).typed(PROMPT, turns(), Verdict)
     assert streamed.value == reply.value
+
+
+@pytest.mark.extras
+@pytest.mark.parametrize(
+    ("family", "patches", "tokens"),
+    [("smolvlm", 80, 20), ("qwen", 240, 60), ("onevision", 80, 52), ("interleave", 16, 16)],
+)
+def test_how_large_a_model_is(family: str, patches: int, tokens: int, tmp_path: Path) -> None:
+    from tests.helpers import tiny_models  # noqa: PLC0415 - an extra
+
+    model = HfChatModel(path=str(getattr(tiny_models, family)(tmp_path)))
+    sizes = model.sizes
+    assert sizes is not None
+    assert (sizes["patches"], sizes["image_tokens"]) == (patches, tokens)
+    weights = {name: w.numel() for name, w in model._loaded[1].named_parameters()}
+    assert sizes["language"] + sizes["vision"] == sum(weights.values())
+    text = ("language_model", "text_model", "lm_head")
+    assert sizes["language"] == sum(
+        n for name, n in weights.items() if any(t in name for t in text)
+    )
+
+
+def test_of_a_mixture_of_experts_those_of_one_token_count() -> None:
+    class Weight:
+        def __init__(self, count: int) -> None:
+            self.numel = lambda: count
+
+    class Mixed:
+        class config:
+            class text_config:
+                num_experts, num_experts_per_tok = 8, 2
+
+        def named_parameters(self) -> list[tuple[str, Weight]]:
+            return [("model.layers.0.mlp.experts.gate_up_proj", Weight(800)),
+                    ("model.layers.0.self_attn.q_proj", Weight(10)),
+                    ("model.visual.blocks.0.attn", Weight(5))]  # fmt: skip
+
+    assert hf_sizes.parameters(Mixed()) == {"language": 210, "vision": 5}
 
 
 def test_a_torchvision_of_another_torch_is_told_in_one_line(

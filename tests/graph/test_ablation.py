@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from tests.graph.test_eval_run import Bench, case, films, go  # noqa: F401 - a fixture
+from langchain_core.messages import BaseMessage
+from tests.graph.test_eval_run import Bench, Sly, case, films, go  # noqa: F401 - a fixture
+from tests.helpers.scripted import text_of
 
 from videoespresso.errors import SettingsError, UserError
 from videoespresso.evaluation import conditions
@@ -22,6 +24,7 @@ def test_a_condition_is_taken_apart() -> None:
     assert (settings.tau, settings.detector) == (0.8, "off")
     assert variant("ours@tau=off").over["tau"] == math.inf
     assert not variant("retrieval@checker=off").checked
+    assert not variant("ours@captions=off").captions
 
 
 @pytest.mark.parametrize(
@@ -69,6 +72,26 @@ def test_the_table_of_a_run(tmp_path: Path, films: list[Path]) -> None:  # noqa:
     assert gold is not None
     # `Sly` takes the second option, and the first where it is shown gold sentences
     assert (gold.first_only, gold.second_only, gold.difference.n) == (2, 2, 4)
+
+
+def test_without_captions_the_reasoner_sees_the_same_frames_alone(
+    tmp_path: Path,
+    films: list[Path],  # noqa: F811
+) -> None:
+    bench = Bench(tmp_path, [case(0, films[0])])
+    shown: dict[bool, list[str]] = {True: [], False: []}
+    sly = Sly.reasoner
+
+    def reasoner(self: Sly, messages: list[BaseMessage]) -> str:
+        told = "\n".join(text_of(messages, k) for k in range(1, len(messages)))
+        shown["Caption: room" in told].append(told)
+        return sly(self, messages)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Sly, "reasoner", reasoner)
+        with_, without = go(bench.run(conditions=("ours", "ours@captions=off")))
+    assert with_["picked_s"] == without["picked_s"]
+    assert len(shown[True]) == len(shown[False]) > 0
 
 
 def test_a_table_of_a_run_that_was_stopped(tmp_path: Path, films: list[Path]) -> None:  # noqa: F811

@@ -54,6 +54,13 @@ def test_boxes_count_only_on_the_right_frame() -> None:
         scores.boxes([], [], 0.5)
 
 
+def test_found_boxes_overlap_by_half() -> None:
+    both, true = [Placed(1.0, QUARTER), Placed(1.0, LEFT)], [Placed(1.0, LEFT), Placed(1.0, RIGHT)]
+    assert scores.boxes_found(both, true, 0.5) == (0.5, 0.5, 0.5), "a third is not enough"
+    assert scores.boxes_found([Placed(1.0, LEFT)], true, 0.5).f1 == pytest.approx(2 / 3)
+    assert scores.boxes_found([], true, 0.5).f1 == 0.0
+
+
 def test_right_for_the_right_reason() -> None:
     there = [(1.0, 2.0)]
     assert scores.right_with_evidence(True, [1.5], there)

@@ -123,6 +123,7 @@ def _selected(
         context,
         settings=context.settings.model_copy(update={"select": select}),
         altered=changed.stress,
+        captions_shown=changed.captions,
         guarded=context.guarded and not (changed.stress and case.made),
     )
     given: Any = {

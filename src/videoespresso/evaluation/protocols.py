@@ -11,7 +11,7 @@ nothing is wrong), or None: there was none, so that the item was not measured.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,8 @@ PAPER_ENCODER = "bge-m3"
 TAUS = tuple(k / 20 for k in range(21))
 """Where the curve of the open protocol is drawn."""
 FEWEST_DISTRACTORS = 2
+AT_ONCE = 4096
+"""Pairs of texts whose vectors are multiplied at a time: 32 MB of bge-m3's."""
 
 
 def letter(
@@ -52,10 +54,14 @@ def letter(
     replies than of items.
     """
     _as_many(items, replies)
-    _refuse(items, lambda i: not i.options, "no options", "--protocol open needs none.")
-    _refuse(items, lambda i: i.letter is None, "no right letter", "It is `correct_answer`: (B).")
+    _refuse(items, [not i.options for i in items], "no options", "--protocol open needs none.")
+    _refuse(
+        items, [i.letter is None for i in items], "no right letter", "It is `correct_answer`: (B)."
+    )
     twice = "options of which two have the same letter"
-    _refuse(items, _letter_twice, twice, "Each has a letter of its own, from (A) on.")
+    _refuse(
+        items, [*map(_letter_twice, items)], twice, "Each has a letter of its own, from (A) on."
+    )
     verdicts = [_chosen(i, r, unparsed) for i, r in zip(items, replies, strict=True)]
     return Scores(
         protocol="letter",
@@ -103,10 +109,11 @@ def open_ended(
     _as_many(items, replies)
     if not 0 <= tau <= 1:
         raise UserError(f"tau is {tau}", hint=f"It is a cosine from 0 to 1; the paper's is {TAU}.")
-    _refuse(items, lambda i: not i.answer.strip(), "no reference answer", "It is `answer`.")
+    _refuse(items, [not i.answer.strip() for i in items], "no reference answer", "It is `answer`.")
     few = f"fewer than {FEWEST_DISTRACTORS} distractors"
-    _refuse(items, lambda i: len(distractors(i)) < FEWEST_DISTRACTORS, few, "They are `options`.")
-    near = _similarities(items, replies, encoder)
+    false = [distractors(item) for item in items]
+    _refuse(items, [len(d) < FEWEST_DISTRACTORS for d in false], few, "They are `options`.")
+    near = _similarities(items, false, replies, encoder)
     verdicts = [_near(i, n, tau) for i, n in zip(items, near, strict=True)]
     return Scores(
         protocol="open",
@@ -132,19 +139,35 @@ Near = tuple[float, float] | None
 
 
 def _similarities(
-    items: Sequence[DatasetItem], replies: Sequence[str | None], encoder: Embedder
+    items: Sequence[DatasetItem],
+    false: Sequence[Sequence[str]],
+    replies: Sequence[str | None],
+    encoder: Embedder,
 ) -> list[Near]:
     """Each text is encoded once, so that two of the same words are as near to a third one."""
-    said = [(i, r) for i, r in zip(items, replies, strict=True) if r is not None]
-    texts = dict.fromkeys(t for i, r in said for t in (r, i.answer, *distractors(i)))
-    rows = dict(zip(texts, encoder(list(texts)), strict=True)) if texts else {}
-
-    def near(item: DatasetItem, reply: str) -> Near:
-        others: NDArray[np.float32] = np.stack([rows[t] for t in (item.answer, *distractors(item))])
-        cosines = (others * rows[reply]).sum(1)
-        return float(cosines[0]), float(cosines[1:].max())
-
-    return [None if r is None else near(i, r) for i, r in zip(items, replies, strict=True)]
+    rows: dict[str, int] = {}
+    said: list[int] = []
+    others: list[int] = []
+    first: list[int] = []
+    for item, wrong, reply in zip(items, false, replies, strict=True):
+        if reply is not None:
+            first.append(len(others))
+            others += [rows.setdefault(t, len(rows)) for t in (item.answer, *wrong)]
+            said += [rows.setdefault(reply, len(rows))] * (len(others) - len(said))
+    if not rows:
+        return [None] * len(items)
+    vectors = np.asarray(encoder(list(rows)))
+    cosines: NDArray[np.float32] = np.concatenate(
+        [
+            (vectors[others[k : k + AT_ONCE]] * vectors[said[k : k + AT_ONCE]]).sum(1)
+            for k in range(0, len(others), AT_ONCE)
+        ]
+    )
+    reference = cosines[first]
+    cosines[first] = -np.inf
+    nearest = np.maximum.reduceat(cosines, first)
+    near = zip(reference.tolist(), nearest.tolist(), strict=True)
+    return [None if reply is None else next(near) for reply in replies]
 
 
 def _near(item: DatasetItem, near: Near, tau: float) -> Verdict:
@@ -162,14 +185,19 @@ def _near(item: DatasetItem, near: Near, tau: float) -> Verdict:
 
 def _curve(items: Sequence[DatasetItem], near: Sequence[Near]) -> Iterable[CurvePoint]:
     """The accuracies at TAUS, of what was measured."""
-    measured = [(i, n) for i, n in zip(items, near, strict=True) if n is not None]
-    kept = [i for i, _ in measured]
-    tasks = {task: sum(i.task == task for i in kept) for task in {i.task for i in kept} if task}
-    for tau in TAUS if measured else ():
-        credits = [float(n[0] > tau and n[1] <= n[0]) for _, n in measured]
-        means = [c / tasks[i.task] for i, c in zip(kept, credits, strict=True) if i.task]
-        micro = statistics.proportion(credits, [*map(video_of, kept)])
-        yield CurvePoint(tau=tau, micro=micro, macro=sum(means) / len(tasks) if tasks else None)
+    kept = [i for i, n in zip(items, near, strict=True) if n is not None]
+    if not kept:
+        return
+    reference, distractor = np.array([n for n in near if n is not None]).T
+    right = (reference > np.array(TAUS)[:, None]) & (distractor <= reference)  # (taus, items)
+    columns = [*right.astype(float), np.ones(len(kept))]
+    videos = statistics.by_cluster([*map(video_of, kept)], *columns)
+    known = [task is not None for task in dict.fromkeys(i.task for i in kept)]
+    tasks = statistics.by_cluster([i.task for i in kept], *columns)[known]
+    for k, tau in enumerate(TAUS):
+        micro = statistics.clustered(videos[:, [k, -1]])
+        macro = float((tasks[:, k] / tasks[:, -1]).mean()) if len(tasks) else None
+        yield CurvePoint(tau=tau, micro=micro, macro=macro)
 
 
 # ---- the authors' rule
@@ -211,13 +239,11 @@ def _as_many(items: Sequence[DatasetItem], replies: Sequence[str | None]) -> Non
         )
 
 
-def _refuse(
-    items: Sequence[DatasetItem], wrong: Callable[[DatasetItem], bool], what: str, hint: str
-) -> None:
+def _refuse(items: Sequence[DatasetItem], wrong: Sequence[bool], what: str, hint: str) -> None:
     """Raises UserError where it holds of an item."""
-    found = [i for i in items if wrong(i)]
-    if found:
+    if any(wrong):
         raise UserError(
-            f"{len(found)} of {len(items)} items have {what}; the first: {found[0].question!r}",
+            f"{sum(wrong)} of {len(items)} items have {what}; the first: "
+            f"{items[wrong.index(True)].question!r}",
             hint=hint,
         )

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +28,7 @@ from videoespresso.errors import (
 )
 from videoespresso.evaluation import conditions, results
 from videoespresso.evaluation.cases import Benchmark, Case, by_video
-from videoespresso.evaluation.efficiency import parameters_of, peak_mb, used
+from videoespresso.evaluation.efficiency import Parameters, parameters_of, peak_mb, used
 from videoespresso.evaluation.protocols import FEWEST_DISTRACTORS, distractors
 from videoespresso.evaluation.theatre_items import digest_of
 from videoespresso.evaluation.variants import variant
@@ -95,11 +96,16 @@ class Run:
         context.check_models()
         context.check_stages()
         self.identity = identity(context, plan.protocol)
-        self.parameters = parameters_of({r: a.model for r, a in context.agents.items()})
+        self._models = {role: agent.model for role, agent in context.agents.items()}
         self.cases = list(plan.benchmark.cases(plan.n))
         self._checked()
         self._lock = threading.Lock()
         self._seen: set[str] = set()
+
+    @cached_property
+    def parameters(self) -> dict[str, Parameters | None]:
+        """Of each role's model. A local one is loaded for it, which a forecast does not do."""
+        return parameters_of(self._models)
 
     def _checked(self) -> None:
         """Raises UserError for cases that the protocol cannot ask."""

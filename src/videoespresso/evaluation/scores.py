@@ -157,11 +157,17 @@ def macro(items: Sequence[DatasetItem], credits: Sequence[float]) -> Estimate | 
 
 def _tasks(found: Sequence[tuple[DatasetItem, float, Verdict]]) -> list[TaskScore]:
     """The paper's tasks in their order, as far as they occur."""
-    scores = []
-    for task in TASKS:
-        mine = [(c, video_of(i), v) for i, c, v in found if i.task == task]
-        if mine:
-            unparsed = sum(v.why == "unparsed" for *_, v in mine)
-            accuracy = statistics.proportion([c for c, *_ in mine], [w for _, w, _ in mine])
-            scores.append(TaskScore(task=task, n=len(mine), unparsed=unparsed, accuracy=accuracy))
-    return scores
+    by: dict[str, list[tuple[float, str, Verdict]]] = {}
+    for item, credit, verdict in found:
+        if item.task:
+            by.setdefault(item.task, []).append((credit, video_of(item), verdict))
+    return [
+        TaskScore(
+            task=task,
+            n=len(by[task]),
+            unparsed=sum(v.why == "unparsed" for *_, v in by[task]),
+            accuracy=statistics.proportion([c for c, *_ in by[task]], [w for _, w, _ in by[task]]),
+        )
+        for task in TASKS
+        if task in by
+    ]

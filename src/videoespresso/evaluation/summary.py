@@ -238,6 +238,7 @@ def evidence_of(record: Json, right: bool) -> Numbers:
         )
         if true:
             found["mean best box IoU"] = evidence.boxes(mine, true, 0.05)
+            found["box F1"] = evidence.boxes_found(mine, true, 0.05).f1
     if spans:
         stretch = [(min(cited) - SPAN_S, max(cited) + SPAN_S)] if cited else []
         iou = evidence.temporal_iou(stretch, spans)

@@ -1,5 +1,5 @@
 """Conditions that change one thing of how a film is asked about: `ours@tau=0.8`, `ours@boxes=off`,
-`uniform:8@checker=off`, `ours@blur=3`; several separated by commas."""
+`ours@captions=off`, `uniform:8@checker=off`, `ours@blur=3`; several separated by commas."""
 
 import contextlib
 import math
@@ -11,19 +11,21 @@ from videoespresso.evaluation.stress import STRENGTHS, Stress
 from videoespresso.settings import Settings
 
 _HINT = (
-    "Write CONDITION@tau=0.8 (or off), @boxes=off, @checker=off, @blur=1 to 5; several separated "
-    "by commas."
+    "Write CONDITION@tau=0.8 (or off), @boxes=off, @captions=off, @checker=off, @blur=1 to 5; "
+    "several separated by commas."
 )
 
 
 @dataclass(frozen=True)
 class Variant:
     """A condition taken apart. base: its selection or its own name. over: settings in the place of
-    the run's. checked: the checker is asked. stress: how the film is seen."""
+    the run's. checked: the checker is asked. captions: the reasoner reads them. stress: how the
+    film is seen."""
 
     base: str
     over: dict[str, Any] = field(default_factory=dict)
     checked: bool = True
+    captions: bool = True
     stress: Stress | None = None
 
     def settings(self, settings: Settings) -> Settings:
@@ -35,7 +37,7 @@ def variant(condition: str) -> Variant:
     """Takes a condition's name apart. Raises SettingsError for a change that is none."""
     base, at, changes = condition.partition("@")
     over: dict[str, Any] = {}
-    checked, stress = True, None
+    checked, captions, stress = True, True, None
     for change in changes.split(",") if at else ():
         key, _, value = change.partition("=")
         match key, value:
@@ -43,6 +45,8 @@ def variant(condition: str) -> Variant:
                 over["detector"] = "off"
             case "checker", "off":
                 checked = False
+            case "captions", "off":
+                captions = False
             case "tau", "off":
                 over["tau"] = math.inf
             case "tau", _:
@@ -51,7 +55,7 @@ def variant(condition: str) -> Variant:
                 stress = Stress(key, int(value))
             case _:
                 raise SettingsError(f"{condition}: {change!r} is no change", hint=_HINT)
-    return Variant(base, over, checked, stress)
+    return Variant(base, over, checked, captions, stress)
 
 
 def _cosine(value: str) -> float:

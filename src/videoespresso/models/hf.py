@@ -12,14 +12,15 @@ from typing import Any, ClassVar
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from PIL import Image
 from pydantic import Field, PrivateAttr
 
-from videoespresso.models import hf_weights
-from videoespresso.models.client.messages import from_data_uri
+from videoespresso.models import hf_sizes, hf_weights
+from videoespresso.models.client.messages import data_uri, from_data_uri
+from videoespresso.models.costs import FRAME
 from videoespresso.models.guidance import GuidedLogits, Vocabulary
 
 MAX_PIXELS = 1024 * 1024
@@ -92,6 +93,18 @@ class HfChatModel(BaseChatModel):
     def _loaded(self) -> tuple[Any, Any]:
         """(processor, model in eval mode), loaded at first use."""
         return hf_weights.load(self.path, self.dtype, self.device)
+
+    @property
+    def sizes(self) -> dict[str, int] | None:
+        """Active parameters of the language model and of the vision tower with its projection,
+        patches and tokens of an image as large as a frame of a wide video; None where it cannot be
+        known. Loads the weights."""
+        processor, model = self._loaded
+        if not hf_weights.converses(processor):
+            return None
+        picture = {"type": "image_url", "image_url": {"url": data_uri(Image.new("RGB", FRAME))}}
+        seen = hf_sizes.image(model, self._inputs([[HumanMessage([picture])]]))
+        return None if seen is None else hf_sizes.parameters(model) | seen
 
     def _inputs(self, conversations: Sequence[Sequence[BaseMessage]]) -> Any:
         """The messages through the model's own chat template, on its device."""
