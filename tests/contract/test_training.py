@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -205,7 +206,63 @@ def test_a_full_disk_ends_the_run_and_it_goes_on(model: Make, brief: None, tmp_p
     assert taught("captioner", source, model("smolvlm"), tmp_path / "out", **how).steps == 3
 
 
+def test_a_tracker_is_told_what_the_log_is(
+    model: Make, brief: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through transformers' own list of them; what it writes in its folder is kept."""
+    pytest.importorskip("trl")
+    from transformers import TrainerCallback  # noqa: PLC0415 - an extra
+    from transformers.integrations import integration_utils  # noqa: PLC0415 - an extra
+
+    told: list[float] = []
+
+    class Diary(TrainerCallback):  # type: ignore[misc]
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            told.extend([logs["loss"]] if "loss" in logs else [])
+            (Path(args.output_dir) / "diary").mkdir(exist_ok=True)
+            (Path(args.output_dir) / f"diary/{args.run_name}").write_text(str(len(told)))
+
+    source, how = helper.records(tmp_path / "d", 3), {"steps": 2, "batch": 2, "validation": 0}
+    with pytest.raises(SettingsError, match="reports to no 'diary'") as caught:
+        taught("selector", source, model("smolvlm"), tmp_path / "out", report_to=["diary"], **how)
+    assert "tensorboard" in caught.value.hint
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "diary", Diary)
+    with pytest.raises(SettingsError, match="diary is not installed"):
+        taught("selector", source, model("smolvlm"), tmp_path / "out", report_to=["diary"], **how)
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(
+        integration_utils, "get_available_reporting_integrations", lambda: ["diary"]
+    )
+    taught("selector", source, model("smolvlm"), tmp_path / "out", report_to=["diary"], **how)
+    assert told == losses(tmp_path / "out")
+    assert (tmp_path / "out/diary/out").read_text() == "2"
+    assert not (tmp_path / "out/checkpoints").exists()
+
+
 # ---- bad input
+
+
+def test_an_adapter_knows_its_base_wherever_it_lies(
+    model: Make, brief: None, tmp_path: Path
+) -> None:
+    """By what is in the weights: a copy elsewhere is the base, another model there is not."""
+    pytest.importorskip("trl")
+    from videoespresso.models.hf_weights import located  # noqa: PLC0415 - as above
+    from videoespresso.training.base import find  # noqa: PLC0415 - as above
+
+    source, base, out = helper.records(tmp_path / "d", 3), tmp_path / "base", tmp_path / "out"
+    shutil.copytree(model("smolvlm"), base)
+    taught("selector", source, base, out, steps=1, batch=2, validation=0)
+    shutil.copytree(base, tmp_path / "elsewhere", copy_function=shutil.copyfile)
+    helper.sharp(base, tmp_path / "another")
+    shutil.rmtree(base)
+    for load_it in (lambda spec: find(f"hf:{spec}"), located):
+        with pytest.raises(SettingsError, match="has moved") as caught:
+            load_it(str(out))
+        assert f"hf:BASE+{out}; its weights are content:" in caught.value.hint
+        load_it(f"{tmp_path / 'elsewhere'}+{out}")
+        with pytest.raises(SettingsError, match=r"another is not the base of .*out: its weights"):
+            load_it(f"{tmp_path / 'another'}+{out}")
 
 
 def test_bases_that_cannot_be_taught_are_refused_before_they_are_loaded(tmp_path: Path) -> None:

@@ -87,6 +87,12 @@ LeakOption = Annotated[
 ThreadsOption = Annotated[
     int, typer.Option(min=1, help="Of a CPU; more than free cores make it slower.")
 ]
+ReportOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME", help="A tracker that transformers knows: tensorboard, wandb, mlflow, …"
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON, only.")]
 
 
@@ -165,6 +171,7 @@ def _stage(stage: "Stage") -> Callable[..., None]:
         recipe: dict[str, Any],
         allow_leak: LeakOption = False,
         threads: ThreadsOption = 1,
+        report_to: ReportOption = None,
         json: JsonOption = False,
         quiet: Quiet = False,
     ) -> None:
@@ -180,6 +187,7 @@ def _stage(stage: "Stage") -> Callable[..., None]:
                 config=config,
                 allow_leak=allow_leak,
                 threads=threads,
+                report_to=tuple(report_to or ()),
                 on_start=lambda prepared: show_start(prepared, quiet=quiet or json),
                 on_progress=bar.show,
                 on_note=lambda text: None if quiet else err().print(text, style="dim"),

@@ -12,10 +12,10 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 from PIL import Image
 
-from videoespresso.errors import ModelError
+from videoespresso.errors import ModelError, SettingsError
 from videoespresso.models.client.messages import from_data_uri
 from videoespresso.models.pull import hub
-from videoespresso.models.weights import weights_identity
+from videoespresso.models.weights import CONTENT, content_identity, weights_identity
 
 ADAPTER = "adapter_config.json"
 """The file by which peft's adapters are known."""
@@ -110,7 +110,43 @@ def located(path: str) -> tuple[str, str]:
     base, SettingsError where one is neither a folder nor in the cache of Hugging Face."""
     base, adapter = parts(path)
     spec = f"hf:{path}"
-    return hub.local(base, spec), hub.local(adapter, spec, ADAPTER) if adapter else ""
+    if not adapter:
+        return hub.local(base, spec), ""
+    there = hub.local(adapter, spec, ADAPTER)
+    if Path(base).is_absolute() and not Path(base).is_dir():
+        raise moved(base, there)
+    where = hub.local(base, spec)
+    check_base(where, there)
+    return where, there
+
+
+def moved(base: str, adapter: str) -> SettingsError:
+    """The error for an adapter whose base is not where it was."""
+    known = _taught_on(adapter)
+    return SettingsError(
+        f"the base of {adapter} has moved: {base} is not there",
+        hint=f"Name it: hf:BASE+{adapter}" + (f"; its weights are {known}." if known else ""),
+    )
+
+
+def check_base(base: str, adapter: str) -> None:
+    """Raises SettingsError for a base whose weights are not those that an adapter was taught on,
+    where its folder says which these are."""
+    known = _taught_on(adapter)
+    if known.startswith(CONTENT) and (found := content_identity(base)) != known:
+        raise SettingsError(
+            f"{base} is not the base of {adapter}: its weights are {found}, not {known}",
+            hint=f"Name the folder that has those: hf:BASE+{adapter}",
+        )
+
+
+def _taught_on(adapter: str) -> str:
+    """The weights of an adapter's base, as `train` wrote them beside its path; "" where not."""
+    try:
+        found = tomllib.loads((Path(adapter).expanduser() / RECIPE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(found.get("base_weights", ""))
 
 
 def load(path: str, dtype: str, device: str) -> tuple[Any, Any]:

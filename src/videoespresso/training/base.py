@@ -9,10 +9,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from videoespresso.errors import SettingsError
-from videoespresso.models.hf_weights import ADAPTER, agree, parts, torchvision_fault
+from videoespresso.models.hf_weights import (
+    ADAPTER,
+    agree,
+    check_base,
+    moved,
+    parts,
+    torchvision_fault,
+)
 from videoespresso.models.pull.hub import local
 from videoespresso.models.specs import ModelSpec
-from videoespresso.models.weights import weights_identity
+from videoespresso.models.weights import content_identity
 from videoespresso.training.families import lora_targets, one_tile
 from videoespresso.training.recipes import Recipe
 
@@ -23,19 +30,15 @@ _HINT = "Give --base hf:PATH, the folder of an image-text-to-text model, or of a
 @dataclass(frozen=True)
 class Base:
     """The weights a run begins with. where: the base's folder, or the hub id of one that is in the
-    cache: what is taught names it; adapter: "" for none; config: its config.json; parameters: 0
-    where not known."""
+    cache: what is taught names it; weights: names its very weights, wherever they lie; adapter: ""
+    for none; config: its config.json; parameters: 0 where not known."""
 
     spec: ModelSpec
     where: str
+    weights: str
     adapter: str
     config: dict[str, Any]
     parameters: int
-
-    @property
-    def weights(self) -> str:
-        """Names the base's very weights."""
-        return weights_identity(self.where)
 
 
 def needed() -> None:
@@ -52,8 +55,8 @@ def needed() -> None:
 def find(text: str) -> Base:
     """What `--base` names, without loading it.
 
-    Raises SettingsError for what is no `hf:` spec, for folders and ids that are not there, and for
-    a model that takes no pictures.
+    Raises SettingsError for what is no `hf:` spec, for folders and ids that are not there, for an
+    adapter's base that is another one than it was, and for a model that takes no pictures.
     """
     spec = ModelSpec.parse(text if text.startswith("hf:") else f"hf:{text}")
     where, adapter = parts(spec.name)
@@ -64,15 +67,14 @@ def find(text: str) -> Base:
         folder = folder.resolve()
         where = str(folder)
     elif adapter and os.path.isabs(where):
-        raise SettingsError(
-            f"the base of {adapter} has moved: {where} is not there",
-            hint=f"Name it: --base hf:BASE+{adapter}",
-        )
+        raise moved(where, adapter)
     else:
         folder = Path(local(where, str(spec)))
     config = _config(folder)
     _check_kind(config, str(where))
-    return Base(spec, where, adapter, config, parameters(folder))
+    if adapter:
+        check_base(str(folder), adapter)
+    return Base(spec, where, content_identity(folder), adapter, config, parameters(folder))
 
 
 def _config(folder: Path) -> dict[str, Any]:

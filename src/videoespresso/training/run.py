@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -32,7 +31,9 @@ from videoespresso.training.trainer import (
     LOG,
     Progress,
     Watch,
+    clear,
     config_of,
+    known_trackers,
     last_whole,
     make,
     quiet,
@@ -56,6 +57,7 @@ def train(
     config: str | Path | None = None,
     allow_leak: bool = False,
     threads: int = 1,
+    report_to: Sequence[str] = (),
     settings: Settings | Mapping[str, Any] | None = None,
     on_start: Callable[[Prepared], None] = lambda _: None,
     on_progress: Callable[[Progress], None] = lambda _: None,
@@ -67,8 +69,9 @@ def train(
     source: a dataset's folder, one of `dataset split`, or one of `--to trl`. base: `hf:PATH`, a
     model or an adapter on one, which is gone on with. recipe: values of `training.recipes.Recipe`,
     above those of the file `config`. threads: of torch on a CPU; more than the free cores make it
-    slower. What is learned is the reply and its end; no row is ever cut. on_note: told what takes a
-    while before the first step.
+    slower. report_to: trackers as transformers names them ("tensorboard", "wandb", …), beside
+    `log.jsonl`. What is learned is the reply and its end; no row is ever cut. on_note: told what
+    takes a while before the first step.
 
     Ctrl-C finishes the step, keeps it, and raises KeyboardInterrupt. Raises SettingsError for a
     missing package, a base or a value that cannot be used; UserError for data without what the
@@ -80,14 +83,15 @@ def train(
     if stage == "rl":
         chosen = rl.chosen_rewards(chosen, found.train)
     needed()
+    trackers = known_trackers(report_to)
     start = find(base)
     folder = Path(out)
     kept = _kept(chosen, start, found)
     if done := _opened(folder, kept, found):
         return done
-    return _Run(chosen, given, start, found, folder, kept, settings, threads, on_note).run(
-        on_start, on_progress
-    )
+    return _Run(
+        chosen, given, start, found, folder, kept, settings, threads, trackers, on_note
+    ).run(on_start, on_progress)
 
 
 def _kept(recipe: Recipe, start: Base, data: Data) -> Kept:
@@ -148,9 +152,10 @@ class _Run:
         kept: Kept,
         settings: Settings | Mapping[str, Any] | None,
         threads: int,
+        trackers: Sequence[str],
         on_note: Callable[[str], None],
     ) -> None:
-        self.note = on_note
+        self.note, self.trackers = on_note, trackers
         self.recipe, self.given, self.base, self.data = recipe, given, base, data
         self.out, self.kept, self.threads = out, kept, threads
         self.cache = cache_folder(settings)
@@ -186,7 +191,9 @@ class _Run:
         if recipe.stage == "answer" and recipe.evidence != "gold":
             train, validation = self._evidence(examiner, model, train, validation)
         watch = Watch(on_progress)
-        config = config_of(recipe, self.out, steps, passes, self.kept.learning_rate, self.device)
+        config = config_of(
+            recipe, self.out, steps, passes, self.kept.learning_rate, self.device, self.trackers
+        )
         scored = list({r.conversation[:2]: r for r in validation if r.item is not None}.values())
         if not validation:
             config.eval_strategy = "no"
@@ -317,7 +324,7 @@ class _Run:
             with (self.out / LOG).open("a", encoding="utf-8") as file:
                 line = {"step": done.steps, "done": done.model_dump(mode="json")}
                 file.write(json.dumps(line) + "\n")
-            shutil.rmtree(self.out / CHECKPOINTS, ignore_errors=True)
+            clear(self.out)
         return done
 
 

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from videoespresso.errors import UserError
+from videoespresso.errors import SettingsError, UserError
 from videoespresso.training.data import Row
 from videoespresso.training.recipes import Recipe, Stage
 from videoespresso.training.reward_choice import weights_of
@@ -80,13 +80,50 @@ def steps_of(recipe: Recipe, rows: int, machines: int = 1) -> tuple[int, int]:
     return steps, passes
 
 
-def config_of(recipe: Recipe, out: Path, steps: int, passes: int, rate: float, device: str) -> Any:
-    """TRL's configuration. Activation checkpointing and bf16 only on GPUs: on a CPU the first
-    costs a third of the time and the second is slow or missing."""
+def config_of(
+    recipe: Recipe,
+    out: Path,
+    steps: int,
+    passes: int,
+    rate: float,
+    device: str,
+    report_to: Sequence[str] = (),
+) -> Any:
+    """TRL's configuration. report_to: transformers' names of trackers. Activation checkpointing and
+    bf16 only on GPUs: on a CPU the first costs a third of the time, the second is slow or
+    missing."""
     gpu = device.startswith("cuda")
     every = recipe.eval_steps or max(1, steps // PARTS)
     with quiet():
-        return _config(recipe, out, steps, passes, rate, gpu, every)
+        config = _config(recipe, out, steps, passes, rate, gpu, every)
+    config.report_to = [*report_to]
+    config.run_name = out.name
+    return config
+
+
+def clear(out: Path) -> None:
+    """Ends a run's checkpoints; what a tracker has written beside them stays in the run's folder.
+    Raises OSError."""
+    for entry in (out / CHECKPOINTS).iterdir():
+        if not entry.name.startswith("checkpoint-"):
+            entry.replace(out / entry.name)
+    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+
+
+def known_trackers(names: Sequence[str]) -> tuple[str, ...]:
+    """The names as given. Raises SettingsError for one that transformers does not know, or whose
+    package is missing."""
+    from transformers.integrations import integration_utils as trackers
+
+    for name in names:
+        known = sorted(trackers.INTEGRATION_TO_CALLBACK)
+        if name not in known:
+            raise SettingsError(
+                f"transformers reports to no {name!r}", hint=f"It knows: {', '.join(known)}."
+            )
+        if name not in trackers.get_available_reporting_integrations():
+            raise SettingsError(f"{name} is not installed", hint=f"pip install {name}")
+    return tuple(names)
 
 
 @contextlib.contextmanager
