@@ -206,7 +206,7 @@ def check_parts(question: str, evidence: Sequence[tuple[float, str]], answer: st
     lines += [f"{n} ({t:.1f} s) {one_line(text)}" for n, (t, text) in enumerate(evidence, 1)] or [
         "none"
     ]
-    lines.append(f"Answer: {answer}")
+    lines.append(f"Answer: {one_line(answer)}")
     return ("\n".join(lines),)
 
 

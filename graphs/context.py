@@ -219,6 +219,7 @@ def open_context(
             sheet=settings.sheet,
             concurrency=settings.concurrency,
             rate_limit=rate_limits.limit(spec),
+            timeout_s=settings.timeout_s,
         )
         for role, spec in named.items()
     }

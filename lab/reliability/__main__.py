@@ -20,7 +20,8 @@ PARTS: dict[str, tuple[Part, int, str]] = {
     "faults": (faults.trials, 1000, "server faults, at most"),
     "dialects": (dialects.trials, 1000, "dialects through every role, at most"),
     "planted": (suites.planted, 1, "planted instructions; 0 for none"),
-    "kills": (suites.kills, 200, "kills of dataset build: 200, or 20 if fewer"),
+    "planted_films": (suites.planted_films, 80, "whole films with instructions in all of them"),
+    "kills": (suites.kills, 200, "kills of dataset build, twenty at a time"),
     "kills_ask": (suites.kills_ask, 180, "kills of ask, ask-many and chat together"),
     "videos": (videos.trials, 20_000, "damaged videos"),
 }

@@ -77,6 +77,7 @@ TITLES = {
     "faults": "Faults of model servers",
     "settings": "Hostile settings files",
     "planted": "Planted instructions",
+    "planted_films": "Planted instructions in whole films",
 }
 HEAD = """# How hard it is to break
 

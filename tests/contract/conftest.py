@@ -1,5 +1,8 @@
 """What several contract suites are run on."""
 
+import gc
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,3 +31,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> helper.Make:
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """System messages of one line."""
     helper.shorten(monkeypatch)
+
+
+@pytest.fixture
+def quiet_ends() -> Iterator[None]:
+    """SDKs leave connections to the garbage collector, which would warn in a later test."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()

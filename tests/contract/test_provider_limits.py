@@ -1,10 +1,7 @@
 """What a hostile model server can do to each provider's own client class: the same few things."""
 
-import gc
 import gzip
 import importlib.util
-import warnings
-from collections.abc import Iterator
 
 import pytest
 from tests.helpers import chat_server as fake
@@ -18,13 +15,7 @@ KEY = "AIzaPlantedPlantedPlanted123"
 MB = 1 << 20
 
 
-@pytest.fixture(autouse=True)
-def quiet_ends() -> Iterator[None]:
-    """The SDKs leave connections to the garbage collector, which would warn in a later test."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+pytestmark = pytest.mark.usefixtures("quiet_ends")
 
 
 @pytest.fixture(

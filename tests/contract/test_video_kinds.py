@@ -18,6 +18,7 @@ from tests.helpers.videos import CORNERS, RECIPES, card, encode, read_corners, r
 
 from videoespresso.errors import VideoError
 from videoespresso.tools.decode import probe
+from videoespresso.tools.decode.bytes import missing_bytes
 from videoespresso.tools.decode.picture import orientation, picture, tone_mapped
 from videoespresso.tools.decode.pyav import At
 from videoespresso.tools.video import Backend, open_video
@@ -109,11 +110,37 @@ def test_a_cut_behind_the_pictures_is_no_loss(tmp_path: Path, name: str, index: 
     path = encode(tmp_path / name, recipe)
     data = path.read_bytes()
     at = data.rfind(index)
-    for cut in (len(data) - 3, at + 9, at + 4):
+    for cut in (len(data) - 3, at + 9, at + 4, at):
         path.write_bytes(data[:cut])
         with open_video(path) as reader:
             assert [read_number(p.rgb) for p in reader.at([9.0], FULL)] == [len(PLAIN.pts) - 1]
     path.write_bytes(data[: at - 2])
+    with pytest.raises(VideoError, match="cut off"), open_video(path):
+        pass
+
+
+def test_a_matroska_file_that_is_cut_between_two_clusters_is_cut_off(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mkv", PLAIN, container_options={"cluster_time_limit": "500"})
+    data = path.read_bytes()
+    last = data.rfind(b"\x1f\x43\xb6\x75")
+    assert data.count(b"\x1f\x43\xb6\x75") > 1
+    path.write_bytes(data[:last])
+    with pytest.raises(VideoError, match="cut off"), open_video(path):
+        pass
+
+
+def test_an_avi_above_a_gigabyte_has_several_parts(tmp_path: Path) -> None:
+    """OpenDML: pictures go on in a RIFF of their own behind the first."""
+    path = encode(tmp_path / "a.avi", PLAIN)
+    data = path.read_bytes()
+    pictures = data[data.rfind(b"LIST", 0, data.rfind(b"movi")) : data.rfind(b"idx1")]
+    more = b"RIFF" + (4 + len(pictures)).to_bytes(4, "little") + b"AVIX" + pictures
+    for whole in (data + more, data + more + more, data + more + b"\r\n"):
+        path.write_bytes(whole)
+        assert missing_bytes(str(path)) == 0
+    for lost in (5, len(more) // 2, len(more) - 20, len(more) - 10):
+        path.write_bytes((data + more)[:-lost])
+        assert missing_bytes(str(path)) > 0, lost
     with pytest.raises(VideoError, match="cut off"), open_video(path):
         pass
 

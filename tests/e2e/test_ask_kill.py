@@ -17,8 +17,10 @@ from tests.helpers.clips import clips
 from tests.helpers.forks import Forks
 from tests.helpers.killer import Killer
 
-KILLS = int(os.environ.get("TEST_ASK_KILLS", "6"))
-"""A command; `lab.reliability` asks for more."""
+KILLS = 6
+"""A command."""
+SEED = int(os.environ.get("TEST_KILL_SEED", "6"))
+"""`lab.reliability` asks for many, one after another."""
 AT_A_TIME = 2
 """Calls under way: those of a killed process are asked again, no others."""
 QUESTIONS = ("Who is there?", "What happens first?", "Who leaves at last?")
@@ -133,7 +135,7 @@ def test_killed_at_any_moment_the_same_command_gives_the_same_and_pays_once(
     scene: Scene,
     command: Callable[[Scene, Path], tuple[list[str], str]],
 ) -> None:
-    killer, draw = scene.killer, random.Random(KILLS)
+    killer, draw = scene.killer, random.Random(SEED)
     first = command.__name__
     killer.seen = []
     argv, lines = command(scene, scene.folder / first)

@@ -198,6 +198,39 @@ def test_of_a_cut_list_the_whole_items_are_kept(form: str) -> None:
     assert set(counts) >= {0, 1, 2, 3}
 
 
+class Listed(BaseModel):
+    frames: list[int] = []
+    names: list[str] = []
+
+
+@pytest.mark.parametrize(
+    ("text", "frames", "names"),
+    [
+        ('{"frames": [1, 2, 31', [1, 2], []),
+        ('{"frames": [1, 2, ', [1, 2], []),
+        ('{"result": {"frames": [7, 8, 9', [7, 8], []),
+        ('{"names": ["a car, red", "a dog", "a c', [], ["a car, red", "a dog"]),
+        ('{"names": ["a", "b"', [], ["a", "b"]),
+        ('{"frames": [1, 2], "names": ["a, b", "c]", "d', [1, 2], ["a, b", "c]"]),
+        ("{'names': ['a', 'it is b', 'c", [], ["a", "it is b"]),
+        ('```json\n{"frames": ["Frame 2", "Frame 5", "Fra', [2, 5], []),
+        ('{"names": ["she said \\"no, no\\"", "the', [], ['she said "no, no"']),
+    ],
+)
+def test_of_a_cut_list_of_bare_values_the_whole_ones_are_kept(
+    text: str, frames: list[int], names: list[str]
+) -> None:
+    """A number may go on where it was cut; what ends at a comma or a quote is whole."""
+    value, note = read(Listed, text, cut=True)
+    assert value == Listed(frames=frames, names=names), note
+    assert note.startswith("cut: ")
+
+
+def test_of_a_cut_list_without_a_whole_value_nothing_is_kept() -> None:
+    for text in ('{"frames": [12', '{"names": ["a ca', '{"frames": ['):
+        assert read(Listed, text, cut=True)[0] is None, text
+
+
 # ---- servers
 
 

@@ -6,6 +6,7 @@ tell exactly whether all of it is there, without decoding and without false alar
 
 import os
 import re
+from collections.abc import Iterator
 from typing import BinaryIO
 
 _EBML = b"\x1a\x45\xdf\xa3"
@@ -16,6 +17,9 @@ _BEGINNINGS = re.compile(rb"(?=....ftyp|\x1a\x45\xdf\xa3|RIFF)", re.DOTALL)
 _NEEDED = frozenset({b"moov", b"mdat", b"moof"})
 """Boxes of an mp4 without which a decoder misses something."""
 _CLUSTER = b"\x1f\x43\xb6\x75"
+_SEEK_HEAD = b"\x11\x4d\x9b\x74"
+_SEEK = re.compile(rb"\x53\xab\x84(.{4})\x53\xac(?=([\x81-\x88].{0,8}))", re.DOTALL)
+"""An entry of it: the name of four bytes, and the position of one to eight, with its length."""
 _BESIDE = frozenset(
     (b"\x1c\x53\xbb\x6b", b"\x12\x54\xc3\x67", b"\x11\x4d\x9b\x74", b"\x10\x43\xa7\x70")
 )
@@ -48,16 +52,37 @@ def _kind(head: bytes) -> str:
 
 def is_animated(path: str) -> bool:
     """Whether a picture says at its beginning that it is animated: WebP by its flag, AVIF by its
-    brand, GIF by the note how often it repeats. False for what is no regular file."""
+    brand, GIF by its second picture. False for what is no regular file."""
     if not os.path.isfile(path):  # a pipe would be waited for
         return False
     with open(path, "rb") as file:
-        head = file.read(1024)  # a palette of GIF is 768 bytes
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return b"NETSCAPE2.0" in head or b"ANIMEXTS1.0" in head
+        head = file.read(1024)
+        if head.startswith((b"GIF87a", b"GIF89a")):
+            return _gif_pictures(file, most=2) > 1
     if _kind(head) == "mp4":
         return b"avis" in head[8 : int.from_bytes(head[:4], "big")]
     return _kind(head) == "animated webp"
+
+
+def _gif_pictures(file: BinaryIO, most: int) -> int:
+    """How many pictures a GIF holds, counted up to so many, by its blocks; nothing is unpacked."""
+    file.seek(10)
+    _skip_palette(file, file.read(3)[:1])
+    count = 0
+    while count < most and (mark := file.read(1)) in (b",", b"!"):
+        if mark == b",":
+            count += 1
+            _skip_palette(file, file.read(9)[8:])
+        file.seek(1, os.SEEK_CUR)  # the extension's label, or how the picture is packed
+        while (length := file.read(1)) and length[0]:
+            file.seek(length[0], os.SEEK_CUR)
+    return count
+
+
+def _skip_palette(file: BinaryIO, about: bytes) -> None:
+    """Of 2 to 256 colours, if there is one."""
+    if about and about[0] & 0x80:
+        file.seek(3 << (about[0] & 7) + 1, os.SEEK_CUR)
 
 
 def begins_late(path: str) -> tuple[int, str]:
@@ -117,8 +142,9 @@ def _mkv_end(file: BinaryIO, size: int) -> int:
     if file.read(4) != _SEGMENT:
         return 0
     length, known = _vint(file)
-    end = file.tell() + length if known else 0
-    pictures = False
+    begin = file.tell()
+    end = begin + length if known else 0
+    pictures, beside = False, set[int]()
     while file.tell() < size < end:
         name = file.read(4)
         if name[0] in (0xEC, 0xBF):  # padding and checksums alone have a name of one byte
@@ -127,15 +153,41 @@ def _mkv_end(file: BinaryIO, size: int) -> int:
         if not known or file.tell() + length > size:
             return size if pictures and name in _BESIDE else end
         pictures = pictures or name == _CLUSTER
-        file.seek(length, os.SEEK_CUR)
-    return end
+        if name == _SEEK_HEAD and length < _FAR:
+            beside |= {begin + at for at in _beside(file.read(length))}
+        else:
+            file.seek(length, os.SEEK_CUR)
+    return size if pictures and size in beside else end
+
+
+def _beside(seek_head: bytes) -> Iterator[int]:
+    """Where, from the segment's begin, a decoder can do without what is said to be there: a cut
+    just before it looks like one between two clusters."""
+    for found in _SEEK.finditer(seek_head):
+        if found[1] in _BESIDE:
+            yield int.from_bytes(found[2][1:][: found[2][0] & 0x0F], "big")
 
 
 def _avi_end(file: BinaryIO, size: int) -> int:
-    """Where the file ends by its own size; once its list of pictures is whole, a cut in the index
-    behind it is no loss."""
-    end, at = int.from_bytes(file.read(8)[4:], "little") + 8, 12
-    while at < size < end:
+    """Where the last of the file's parts ends by its own size: one above a gigabyte has several
+    (OpenDML). What follows them is no loss."""
+    at = 0
+    while at < size:
+        file.seek(at)
+        head = file.read(12)
+        if at and head[:4] != b"RIFF":
+            return size
+        end = at + 8 + int.from_bytes(head[4:8], "little")
+        if end > size:
+            return _riff_end(file, at + 12, size, end)
+        at = end + (end & 1)
+    return size
+
+
+def _riff_end(file: BinaryIO, at: int, size: int, end: int) -> int:
+    """Where a part ends; once its list of pictures is whole, a cut in the index behind is no
+    loss."""
+    while at < size:
         file.seek(at)
         head = file.read(12)
         at += 8 + int.from_bytes(head[4:8], "little")

@@ -251,6 +251,7 @@ def _chat(role: "Role", picture: "Image", settings: Settings, budget: "Budget | 
         usage_log=UsageLog(),
         budget=budget,
         one_image=settings.one_image or None,
+        timeout_s=settings.timeout_s,
     )
     reply = one_line(_case(role.role, agent, picture))
     return f"{role.spec} {reply if len(reply) <= LONGEST_REPLY else reply[:LONGEST_REPLY] + '…'}"

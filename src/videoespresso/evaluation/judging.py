@@ -110,6 +110,7 @@ def open_judge(spec: str, settings: Settings, *, max_usd: float | None = None) -
         budget=budget,
         concurrency=settings.concurrency,
         rate_limit=RateLimits.of(settings).limit(parsed),
+        timeout_s=settings.timeout_s,
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from videoespresso.errors import SettingsError
 from videoespresso.models.client.errors import key_variable, model_errors, redact
-from videoespresso.models.client.http import bound, client
+from videoespresso.models.client.http import HELD, bound, client, clients_in
 from videoespresso.models.embedded import PACK_LVLM, pack_folder
 from videoespresso.models.plugins import PROVIDERS, plugin
 from videoespresso.models.specs import ModelSpec, is_private, openai_base_url
@@ -65,16 +65,15 @@ def chat_model(
     if made is None:
         return _by_langchain(spec, timeout_s, max_tokens, temperature)
     with model_errors(spec):
-        return cast(
-            "BaseChatModel",
-            made(
-                spec.model,
-                base_url=spec.base_url,
-                timeout_s=timeout_s,
-                max_tokens=max_tokens,
-                temperature=temperature,
-            ),
+        model = made(
+            spec.model,
+            base_url=spec.base_url,
+            timeout_s=timeout_s,
+            max_tokens=max_tokens,
+            temperature=temperature,
         )
+    _hold(model, spec.provider, spec.provider)
+    return cast("BaseChatModel", model)
 
 
 def _embedded(spec: ModelSpec) -> "BaseChatModel":
@@ -230,25 +229,19 @@ def _by_langchain(
             f"{spec}: {first}",
             hint=f"Check the provider's name; keys go into {key_variable(spec.provider)}.",
         ) from None
-    if spec.provider in _HTTP_CLIENTS:
-        _hold(model, spec.provider, package)
+    _hold(model, spec.provider, package)
     return cast("BaseChatModel", model)
 
 
-_HTTP_CLIENTS = {
-    "anthropic": "_client._client",
-    "google_genai": "client._api_client._httpx_client",
-    "ollama": "_client._client",
-}
-"""Where LangChain's classes keep the HTTP client that they make, and that cannot be given to them
-(Ollama's and Google's arguments replace its proxies or leave redirects on; Anthropic's takes
-none)."""
-
-
 def _hold(model: object, provider: str, package: str) -> None:
-    """Gives the model's HTTP client our limits: redirects, size, time, metadata services."""
+    """Gives the model's HTTP clients our limits: redirects, size, time, metadata services. Those of
+    providers that are no extras of ours are found if they are of httpx."""
+    if provider not in HELD:
+        for found in clients_in(model):
+            bound(found)
+        return
     try:
-        bound(attrgetter(_HTTP_CLIENTS[provider])(model))
+        bound(attrgetter(HELD[provider])(model))
     except AttributeError:
         log.warning(
             "this release of %s keeps its HTTP client elsewhere: redirects and the size of replies "

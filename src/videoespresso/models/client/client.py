@@ -54,6 +54,7 @@ class ModelClient:
     waited for.
     collector: batch mode (models/batch_api/collector.py; needs replies): what is not in the cache
     raises Deferred instead of being asked.
+    timeout_s: how long a call may take, of providers whose clients are not held to it themselves.
 
     Every method raises ModelError when the model cannot be reached or refuses, ModelOutputError
     when its reply is no use, and BudgetExceeded before the call that would pass a limit.
@@ -74,6 +75,7 @@ class ModelClient:
         retries: Retries | None = None,
         rate_limit: RateLimit | None = None,
         collector: BatchCollector | None = None,
+        timeout_s: float | None = None,
     ) -> None:
         self.role = role
         self.model = model
@@ -86,6 +88,7 @@ class ModelClient:
         self.retries = retries or Retries()
         self.rate_limit = rate_limit or RateLimit()
         self.collector = collector
+        self.timeout_s = timeout_s
         self._listener: Listener | None = None
         self._unable: set[str] = set()
         self._name(spec)
@@ -228,6 +231,7 @@ class ModelClient:
             trace=self._trace(request),
             listener=self._listener,
             unable=self._note_unable,
+            timeout_s=self.timeout_s,
         ) as sender:
             parsed, usage = parse(sender.attempt), sender.usage
             usage.how = parsed.how

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, lru_cache
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
 import httpx
@@ -22,12 +22,26 @@ from videoespresso.models.metadata_hosts import is_metadata
 
 C = TypeVar("C")
 
+HELD = {
+    "openai": "",
+    "anthropic": "_client._client",
+    "google_genai": "client._api_client._httpx_client",
+    "ollama": "_client._client",
+}
+"""Providers whose clients are held to the limits of this file, and where LangChain's classes keep
+one that they make and that cannot be given to them (Ollama's and Google's arguments replace its
+proxies or leave redirects on; Anthropic's takes none)."""
 LARGEST_REPLY = 32 * 1024 * 1024
 """Bytes of one reply, unpacked. 1,024 tokens are some kB."""
 PIECE = 1 << 20
 """Bytes that are unpacked at a time."""
 _SOON_S = 0.001
 """A step that begins when the time is over gets this much, so that it ends as one that is late."""
+
+_DEPTH, _MOST_PARTS = 5, 2000
+"""How far down a model's attributes a client is looked for, and among how many."""
+_CLIENTS = {("httpx", "Client"), ("httpx2", "Client")}
+_PLAIN = (str, bytes, int, float, type(None), type, ModuleType, FunctionType)
 
 _ENDS: ContextVar[float | None] = ContextVar("ends", default=None)
 """When the call under way must be over, by the monotonic clock."""
@@ -51,6 +65,12 @@ def within(seconds: float | None) -> Iterator[None]:
         yield
     finally:
         _ENDS.reset(token)
+
+
+def late() -> bool:
+    """Whether the call under way should be over."""
+    ends = _ENDS.get()
+    return ends is not None and time.monotonic() > ends
 
 
 @contextmanager
@@ -93,6 +113,27 @@ def bound(made: C) -> C:
         if pool is not None and not isinstance(pool._network_backend, CheckedNetwork):
             pool._network_backend = CheckedNetwork(pool._network_backend, _addresses, _now)
     return made
+
+
+def clients_in(model: object) -> list[Any]:
+    """The clients of httpx and httpx 2 that a model holds, some steps down its attributes."""
+    found, seen = list[Any](), set[int]()
+    waiting: list[tuple[object, int]] = [(model, 0)]
+    while waiting and len(seen) < _MOST_PARTS:
+        part, depth = waiting.pop(0)
+        if id(part) in seen or depth > _DEPTH:
+            continue
+        seen.add(id(part))
+        if any(
+            (k.__module__.partition(".")[0], k.__name__) in _CLIENTS for k in type(part).__mro__
+        ):
+            found.append(part)
+            continue
+        inner = getattr(part, "__dict__", None)
+        held = [*inner.values()] if isinstance(inner, dict) else []
+        held += (getattr(part, "__pydantic_private__", None) or {}).values()
+        waiting += [(p, depth + 1) for p in held if not isinstance(p, _PLAIN)]
+    return found
 
 
 def _addresses(host: str, port: int) -> list[str]:

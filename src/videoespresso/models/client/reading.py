@@ -167,7 +167,8 @@ def _last_list(text: str, names: Sequence[str]) -> tuple[str, int]:
     """(the object with the last list of such a name, or a list without it, closed behind its last
     whole item; how many those are)."""
     kept, whole, begins, depth = "", 0, -1, 0  # begins: the object; depth: of brackets in the list
-    for at, stack in _brackets(text):
+    ended = False  # the item, by a mark of its own: a number ends at its comma
+    for at, stack in _marks(text):
         if text[at] == "[":
             key = _KEY.search(text, max(0, at - _LONGEST_KEY), at)
             named = len(stack) > 1 and key is not None and key[1] in names
@@ -175,20 +176,26 @@ def _last_list(text: str, names: Sequence[str]) -> tuple[str, int]:
                 start, depth = stack[-2] if named else at, len(stack)
                 if start != begins:
                     kept, whole, begins = "", 0, start
-        elif depth and len(stack) == depth and text[at] in "]}":
-            whole += 1
-            kept = text[begins : at + 1] + ("]" if stack[-1] == begins else "]}")
+        elif depth and len(stack) == depth and text[at] != "{":
+            comma = text[at] == ","
+            if not (comma and ended):
+                whole += 1
+                kept = text[begins : at + (not comma)] + ("]" if stack[-1] == begins else "]}")
+            ended = not comma
         elif len(stack) < depth:
             depth = 0
     return kept, whole
 
 
-def _brackets(text: str) -> Iterator[tuple[int, list[int]]]:
-    """Where each bracket that is in no string stands, and those that are open behind it."""
+def _marks(text: str) -> Iterator[tuple[int, list[int]]]:
+    """Where each bracket, each comma in no string and each end of a string stands, and the brackets
+    that are open behind it."""
     stack, quote, escaped = list[int](), "", False
     for at, char in enumerate(text):
         if quote:
-            quote = "" if char == quote and not escaped else quote
+            if char == quote and not escaped:
+                quote = ""
+                yield at, stack
             escaped = char == "\\" and not escaped
         elif char in "{[":
             stack.append(at)
@@ -198,6 +205,8 @@ def _brackets(text: str) -> Iterator[tuple[int, list[int]]]:
             yield at, stack
         elif stack and char in "\"'":
             quote = char
+        elif stack and char == ",":
+            yield at, stack
 
 
 def _unquoted(text: str) -> str:

@@ -15,8 +15,9 @@ from langchain_core.runnables import Runnable, RunnableConfig
 
 from videoespresso.errors import ModelError, ModelOutputError
 from videoespresso.models.client.budget import Budget
+from videoespresso.models.client.deadline import in_time
 from videoespresso.models.client.errors import BusyError, LateError, UnsupportedError, model_errors
-from videoespresso.models.client.http import within
+from videoespresso.models.client.http import HELD, late, within
 from videoespresso.models.client.inabilities import IMAGES, OneImageError, inability
 from videoespresso.models.client.messages import ModelReply, model_reply
 from videoespresso.models.client.rate_limit import RateLimit, Ticket
@@ -67,7 +68,8 @@ class Sender:
     """Makes the calls of one request, one after another, while it is entered.
 
     trace: what a trace says of a call. listener: asks for streams, and is called as they come.
-    unable: called with what the server turns out not to take.
+    unable: called with what the server turns out not to take. timeout_s: how long a call may take
+    whose client is not held to it itself.
 
     Raises ModelError when the model cannot be reached or refuses, BudgetExceeded before the call
     that would pass a limit, and while waiting for a turn when the seconds are over or the run is
@@ -86,10 +88,11 @@ class Sender:
         trace: RunnableConfig | None = None,
         listener: Listener | None = None,
         unable: Callable[[str], None] = lambda _: None,
+        timeout_s: float | None = None,
     ) -> None:
         self.usage = RequestUsage(role, request, budget, usage_log)
         self._request, self._budget, self._retries = request, budget, retries
-        self._limit = rate_limit
+        self._limit, self._timeout_s = rate_limit, timeout_s
         self._trace, self._listener, self._unable = trace, listener, unable
         self._answered: Ticket | None = None
         self._shown = False
@@ -150,6 +153,8 @@ class Sender:
             return model_reply(runnable.invoke(messages, self._trace), calls=calls)
         whole: Any = None
         for chunk in runnable.stream(messages, self._trace):
+            if late():
+                raise TimeoutError("the reply did not end in time")
             whole = chunk if whole is None else whole + chunk
             text = model_reply(whole).text
             self._shown |= self._listener(text) is not False and bool(text.strip())
@@ -163,8 +168,8 @@ class Sender:
             for tried in count(1):
                 try:
                     self._admit(ticket, usd)
-                    with self._counted(ticket, usd, tried):
-                        self.usage.reply = reply = call()
+                    with self._counted(ticket, usd, tried) as seconds:
+                        self.usage.reply = reply = in_time(call, seconds)
                     return reply
                 except (UnsupportedError, ModelOutputError):
                     raise
@@ -217,12 +222,16 @@ class Sender:
             ticket.wait(min((s for s in limits if s is not None), default=None))
 
     @contextmanager
-    def _counted(self, ticket: Ticket, usd: float, tried: int) -> Iterator[None]:
-        """Around the call itself. A busy server's gate is closed before the ticket is free."""
+    def _counted(self, ticket: Ticket, usd: float, tried: int) -> Iterator[float | None]:
+        """Around the call itself: the seconds in which others must end it. A busy server's gate is
+        closed before the ticket is free."""
+        spec, left_s = self._request.spec, self._budget.seconds_left
+        own = spec.in_process or spec.provider in HELD  # ends by itself
+        given = [s for s in (left_s, None if own else self._timeout_s) if s is not None]
+        seconds = min(given, default=None)
         try:
-            ends = within(self._budget.seconds_left)
-            with self.usage.call(usd), model_errors(self._request.spec), ends:
-                yield
+            with self.usage.call(usd), model_errors(spec), within(seconds):
+                yield None if own else seconds
         except BaseException as error:
             if isinstance(error, BusyError):
                 wait_s = error.retry_after_s
