@@ -2,337 +2,285 @@
 
     python -m lab.theatre_scores --out runs/theatre --n 1000
 
-Films are rendered and go through the real ask graph. Every result is written when it is known:
-stopped anywhere, the same command goes on where it was. Results of other weights, prompts or code
-are kept in the file and not counted. `--n` items of the test split, `--held-out-n` fresh ones in
-the held-out style; audit seeds are never used.
+Questions are asked as `videoespresso eval run` asks them, selected as the paper does: `--n` of
+`theatre:test`, `--held-out-n` of `theatre:held_out`. Stopped anywhere, the same command goes on
+where it was. Captions and boxes are held against the films' own truth. Audit seeds are never used.
 """
 
 import argparse
-import logging
-import multiprocessing
-import os
-import signal
+import json
 import sys
-import time
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
-from lab.theatre_bench import Bench
-from lab.theatre_summary import write_summary
-from videoespresso import theatre
-from videoespresso.errors import SettingsError, VideoEspressoError
+from lab.detector_data import split_frames
+from lab.detector_score import score
+from videoespresso import statistics
+from videoespresso.comparison import Paired
+from videoespresso.errors import VideoEspressoError
 from videoespresso.evaluation import results
-from videoespresso.evaluation.theatre_items import Item, by_video, digest_of, draw, filmed, look_of
-from videoespresso.graphs.selection import strategy
+from videoespresso.evaluation.compare import Compared, compare
+from videoespresso.evaluation.run import Plan, Run
+from videoespresso.evaluation.summary import Series, Summary, series, summary
+from videoespresso.evaluation.theatre_benchmark import Theatre
+from videoespresso.evaluation.theatre_items import draw, filmed
+from videoespresso.graphs import watch
+from videoespresso.graphs.context import Context, open_context
 from videoespresso.settings import Settings
+from videoespresso.statistics import Estimate
+from videoespresso.theatre import Story, make_story
 from videoespresso.theatre.style import StyleFamily
+from videoespresso.tools.video import probe
+from videoespresso.types import Progress
 
-log = logging.getLogger("lab")
-
-CONDITIONS = ("paper", "uniform:16", "direct", "blind", "held_out")
-STYLES: tuple[StyleFamily, ...] = ("train", "held_out")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is measured. n, held_out_n: questions. box_frames: frames a style for the detector.
-    checks: the checker is asked. retry: what failed before is tried again."""
-
-    out: Path
-    settings: Settings
-    n: int = 1000
-    held_out_n: int = 300
-    conditions: tuple[str, ...] = CONDITIONS
-    box_frames: int = 500
-    checks: bool = True
-    retry: bool = False
-
-    @property
-    def lines(self) -> Path:
-        return self.out / "results.jsonl"
-
-    @property
-    def films(self) -> Path:
-        return self.out / "videos"
+OURS, EVEN, DIRECT, BLIND = CONDITIONS = ("ours", "uniform:16", "direct", "blind")
+SPLIT_OF: dict[StyleFamily, str] = {"train": "test", "held_out": "held_out"}
+Estimates = dict[str, Estimate | None]
 
 
 @dataclass(frozen=True)
-class Job:
-    """The items of one video, or no items and one style: its frames for the detector."""
+class Target:
+    """A line of the table. bar: in the unit of `estimate`; at_least: which side of it is met."""
 
-    style: StyleFamily
-    items: tuple[Item, ...] = ()
-    conditions: tuple[str, ...] = ()
+    name: str
+    bar: float
+    at_least: bool
+    estimate: Estimate | None
+    unit: str = "%"
+    note: str = ""
 
+    @property
+    def verdict(self) -> str:
+        """By the measured value; says so when the interval reaches across the bar."""
+        e = self.estimate
+        if e is None:
+            return "not measured"
+        short = self.bar - e.value if self.at_least else e.value - self.bar
+        if short > 0:
+            unit = "points" if self.unit == "%" else self.unit
+            return f"missed by {_number(short, unit)}"
+        if e.low is None or e.high is None:
+            return f"met ({e.interval})"
+        surely = e.low >= self.bar if self.at_least else e.high <= self.bar
+        return "met" if surely else "met (the interval reaches across)"
 
-class Flag(Protocol):
-    """Says whether to stop; a multiprocessing Event is one."""
-
-    def is_set(self) -> bool: ...
-
-
-def planned(plan: Plan) -> list[Job]:
-    """All jobs. `direct` looks at the core frames of `paper`, which it brings with it."""
-    if "direct" in plan.conditions and "paper" not in plan.conditions:
-        raise SettingsError(
-            "direct is shown the core frames of paper", hint="Add paper to --conditions."
+    @property
+    def row(self) -> str:
+        """As a row of Markdown."""
+        e = self.estimate
+        measured = "–" if e is None else _measured(e, self.unit)
+        return (
+            f"| {self.name} | {'≥' if self.at_least else '≤'} {_number(self.bar, self.unit)} | "
+            f"{measured}{self.note and f'; {self.note}'} | {0 if e is None else e.n} | "
+            f"{self.verdict} |"
         )
-    here = tuple(c for c in plan.conditions if c != "held_out")
-    ordered = tuple(sorted(here, key=lambda c: c in ("direct", "blind")))  # paper before direct
-    for select in here:
-        if select not in ("direct", "blind"):
-            strategy(select)  # a wrong name is said before anything is rendered
-    jobs: list[Job] = []
-    if here:
-        jobs += [Job("train", tuple(v), ordered) for v in by_video(draw(plan.n))]
-    if "held_out" in plan.conditions:
-        items = draw(plan.held_out_n, "held_out")
-        jobs += [Job("held_out", tuple(v), ("held_out",)) for v in by_video(items)]
-    styles = dict.fromkeys(job.style for job in jobs)
-    return [*(Job(style) for style in styles), *jobs] if plan.box_frames else jobs
 
 
-def keys(bench: Bench, job: Job, plan: Plan) -> dict[str, tuple[str, object]]:
-    """Key -> (condition, item or None) of every result the job gives, in the order of the work."""
-    if not job.items:
-        drawn = digest_of(list(Path(theatre.__file__).parent.rglob("*.py")))
-        return {bench.key("boxes", (job.style, plan.box_frames, drawn)): ("boxes", None)}
-    found: dict[str, tuple[str, object]] = {
-        bench.key(condition, _about(item)): (condition, item)
-        for condition in job.conditions
-        for item in job.items
+def run_of(
+    out: Path, settings: Settings, style: StyleFamily, n: int, jobs: int, *, retry: bool
+) -> Run:
+    """The questions of a style. Raises SettingsError and UserError as a run does."""
+    name = f"theatre:{SPLIT_OF[style]}"
+    conditions = CONDITIONS if style == "train" else (OURS,)
+    bench = Theatre(name, style, out / "videos")
+    plan = Plan(bench, out / style, settings, conditions, n=n, jobs=jobs, retry=retry)
+    return Run(plan)
+
+
+# ---- numbers
+
+
+def targets(
+    here: Summary, there: Summary | None, pairs: Sequence[Compared], boxes: Estimate | None
+) -> list[Target]:
+    """The project's targets (docs/scores.md), in their order. there: the held-out style."""
+    by = {c.condition: c for c in here.conditions}
+    ours, blind = by[OURS].scores.micro, by[BLIND].scores.micro
+    apart = None
+    if there is not None and ours is not None:
+        held_out = there.conditions[0].scores.micro
+        apart = None if held_out is None else statistics.apart(ours, held_out)
+    gaps = {pair.second: pair.paired for pair in pairs}
+    even, direct = gaps[EVEN], gaps[DIRECT]
+    return [
+        Target("Right letter, core frames", 0.80, True, ours),
+        Target("Core frames a question", 3.0, False, by[OURS].cost.get("core frames"), ""),
+        Target("Right letter, blind (no frames)", 0.32, False, blind),
+        Target("Core frames − uniform 16", 0.0, True, even.difference, "points", _counts(even)),
+        Target(
+            "Image tokens, of uniform 16's", 0.15, False, token_share(series(Path(here.run))),
+            note="both stages and second looks",
+        ),
+        Target(
+            "Evidence first − direct answer", 0.0, True, direct.difference, "points",
+            _counts(direct),
+        ),
+        Target("Box F1 at IoU 0.5", 0.85, True, boxes),
+        Target("Drop in the held-out style", 0.10, False, apart, "points"),
+    ]  # fmt: skip
+
+
+def _counts(pair: Paired) -> str:
+    return f"{pair.first_only} against {pair.second_only} items, McNemar p = {pair.p:.2g}"
+
+
+def token_share(every: Sequence[Series]) -> Estimate | None:
+    """The image tokens that the reasoner reads for core frames, as a share of those for even ones,
+    over the questions measured with both."""
+    mine, even = (
+        {r["item"]: r for r in one.records if "error" not in r}
+        for name in (OURS, EVEN)
+        for one in every
+        if one.condition == name
+    )
+    both = [item for item in mine if item in even]
+    over, under = ([_image_tokens(side[item]) for item in both] for side in (mine, even))
+    return statistics.ratio(over, under, [mine[i]["video"] for i in both]) if any(under) else None
+
+
+def _image_tokens(record: results.Json) -> float:
+    return float(record["needed"]["reasoner"]["image_tokens"])
+
+
+def box_f1(context: Context, style: StyleFamily, frames: int) -> Estimate | None:
+    """F1 on frames nobody trained on, by the function that scores the training. None for no frames,
+    and for a detector without labels of its own."""
+    if not (frames and context.detector.labels):
+        return None
+    overall = score(context.detector, split_frames(frames, "test", style))["overall"]
+    return Estimate(
+        overall["f1"], overall["low"], overall["high"], overall["n"], "bootstrap over frames"
+    )
+
+
+def exact_captions(context: Context, films: Sequence[tuple[Story, Path]]) -> Estimates:
+    """Frames that have exactly the true caption: of all sampled, and of those that were shown to
+    the captioner (the others share the caption of a frame equal to the eye)."""
+    rows: dict[str, list[list[bool]]] = {"all": [], "shown": []}
+    for story, film in films:
+        video = probe(film).id
+        of = {c.frame_id: c for c in context.memory.captions(context.memory_key(video))}
+        frames = context.store.sampling(video, watch.sampling_key(context)) or []
+        mine = [(of[f.id], f.time_s) for f in frames if f.id in of]
+        rows["all"].append([_is_true(c.text, story, t) for c, t in mine])
+        rows["shown"].append([_is_true(c.text, story, t) for c, t in mine if not c.shared_from])
+    return {
+        name: statistics.ratio([sum(row) for row in each], [len(row) for row in each])
+        for name, each in rows.items()
+        if any(each)
     }
-    if set(job.conditions) - {"blind"}:
-        first = job.items[0]
-        about = (first.video, look_of(first.seed, first.style))
-        found[bench.key("captions", about)] = ("captions", None)
-    return found
 
 
-def _about(item: Item) -> tuple[Item, str]:
-    """What was asked about which pictures."""
-    return item, look_of(item.seed, item.style)
+def _is_true(caption: str, story: Story, time_s: float) -> bool:
+    """At the film frame's own instant: film frames are drawn at whole multiples of 1/fps."""
+    at = round(time_s * story.fps) / story.fps
+    return caption.strip() == story.phases[story.phase_at(at)].caption
 
 
-def work(bench: Bench, plan: Plan, job: Job, stop: Flag) -> int:
-    """Does what is missing of a job; returns how many results were added."""
-    missing = keys(bench, job, plan)
-    done = results.read(plan.lines, errors=not plan.retry)
-    added = 0
-    for key, (condition, item) in missing.items():
-        if key in done:
-            continue
-        if stop.is_set():
-            break
-        record = _one(bench, plan, job, condition, item, done) | {"key": key, "style": job.style}
-        results.append(plan.lines, record)
-        done[key] = record
-        added += 1
-    return added
+# ---- words
 
 
-def _one(
-    bench: Bench, plan: Plan, job: Job, condition: str, item: object, done: dict[str, results.Json]
-) -> results.Json:
-    if condition == "boxes":
-        return {"condition": condition, **_boxes(bench, job.style, plan.box_frames)}
-    if condition == "blind":
-        assert isinstance(item, Item)
-        return bench.measured(condition, item)
-    path = filmed(job.items[0], plan.films)
-    if condition == "captions":
-        first = job.items[0]
-        return {"condition": condition, **bench.captions(first.style, first.seed, path)}
-    assert isinstance(item, Item)
-    core = done.get(bench.key("paper", _about(item))) if condition == "direct" else None
-    return bench.measured(condition, item, path, core)
+def _number(value: float, unit: str) -> str:
+    if unit == "%":
+        return f"{100 * value:.1f} %"
+    return f"{100 * value:.1f} points" if unit == "points" else f"{value:.2f}"
 
 
-def _boxes(bench: Bench, style: StyleFamily, frames: int) -> results.Json:
-    """Box F1 on frames nobody trained on, by the function that scores the training."""
-    from lab.detector_data import split_frames  # noqa: PLC0415 - only here
-    from lab.detector_score import score  # noqa: PLC0415 - only here
-
-    if not bench.context.detector.labels:
-        return {"frames": 0, "skipped": f"{bench.context.detector.name} has no labels of its own"}
-    report = score(bench.context.detector, split_frames(frames, "test", style))
-    return {**report["overall"], "frames": report["frames"], "macro_f1": report["macro_f1"]}
+def _measured(e: Estimate, unit: str) -> str:
+    scale, digits = (1.0, 2) if unit == "" else (100.0, 1)
+    return e.text(scale=scale, digits=digits, unit=unit)
 
 
-# ---- several processes
-
-_bench: Bench | None = None
-_stop: Flag | None = None
-_parent = 0
-
-
-def _start(settings: Settings, checks: bool, stop: Flag, parent: int) -> None:
-    """A worker's means. Ctrl-C ends it at once: whatever it had finished is on the disk."""
-    global _bench, _stop, _parent
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    _bench, _stop, _parent = Bench.open(settings, checks=checks), stop, parent
-
-
-class _Orphaned:
-    """Also stops when the process that gave out the work is gone, even by kill -9."""
-
-    def is_set(self) -> bool:
-        return _stop is None or _stop.is_set() or os.getppid() != _parent
-
-
-def _work(plan: Plan, job: Job) -> int:
-    assert _bench is not None, "set by the initializer"
-    return work(_bench, plan, job, _Orphaned())
-
-
-class _Never:
-    def is_set(self) -> bool:
-        return False
-
-
-def _alone(bench: Bench, plan: Plan, jobs: Sequence[Job]) -> Generator[int, None, None]:
-    for job in jobs:
-        yield work(bench, plan, job, _Never())
-
-
-def _together(plan: Plan, jobs: Sequence[Job], workers: int) -> Generator[int, None, None]:
-    """Results added, as jobs end. One thread a process: two processes on two cores, and libraries
-    that each start a thread a core, are slower than one."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    spawn = multiprocessing.get_context("spawn")
-    stop = spawn.Event()
-    given = (plan.settings, plan.checks, stop, os.getpid())
-    with ProcessPoolExecutor(workers, spawn, initializer=_start, initargs=given) as pool:
-        waiting = {pool.submit(_work, plan, job) for job in jobs}
-        try:
-            while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-        finally:  # also when a job fails or the caller has had enough
-            stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def run(bench: Bench, plan: Plan, workers: int, tell: Callable[[str], None]) -> None:
-    """Does everything that is missing, and tells how far it is."""
-    plan.out.mkdir(parents=True, exist_ok=True)
-    results.mend(plan.lines)
-    done = results.read(plan.lines, errors=not plan.retry)
-    sizes = [(job, len(keys(bench, job, plan).keys() - done.keys())) for job in planned(plan)]
-    jobs = [job for job, missing in sizes if missing]
-    total = sum(missing for _, missing in sizes)
-    known = sum(len(keys(bench, job, plan)) for job, _ in sizes) - total
-    tell(f"{total} results to find, {known} known from before")
-    began, added = time.monotonic(), 0
-    if not jobs:
-        return
-    doing = _together(plan, jobs, workers) if workers > 1 else _alone(bench, plan, jobs)
-    with closing(doing):  # so that workers end before the caller goes on, whatever happened
-        for count in doing:
-            added += count
-            spent = time.monotonic() - began
-            left = spent / max(added, 1) * (total - added)
-            tell(f"{added} of {total} in {_clock(spent)}, about {_clock(left)} left")
-
-
-def render(plan: Plan, workers: int, tell: Callable[[str], None]) -> None:
-    """Only the films, so that they are there when the models are."""
-    firsts = [job.items[0] for job in planned(plan) if job.items]
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn) as pool:
-        made = pool.map(filmed, firsts, [plan.films] * len(firsts))
-        for number, path in enumerate(made, 1):
-            tell(f"{number} of {len(firsts)} films: {path.name}")
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+def markdown(rows: Sequence[Target], here: Summary, also: Estimates) -> Iterator[str]:
+    """The tables, a line at a time, and what the numbers depend on."""
+    yield from ("| | target | measured (95 % interval) | n | |", "|---|---|---|---|---|")
+    yield from (row.row for row in rows)
+    ours, *others = here.conditions
+    also = {f"right letter, {c.condition}": c.scores.micro for c in others} | also
+    tasks = {task.task: task.accuracy for task in ours.scores.tasks}
+    for title, numbers in (("also", ours.evidence | also), ("task, right letter", tasks)):
+        yield from ("", f"| {title} | measured (95 % interval) | n |", "|---|---|---|")
+        for name, e in numbers.items():
+            if e is not None:
+                yield f"| {name} | {_measured(e, '%')} | {e.n} |"
+    identity = here.identity
+    yield ""
+    yield (
+        f"{ours.scores.items} questions about {ours.scores.videos} videos of the test split, "
+        f"{len(here.not_measured)} not measured. Reasoner {identity['reasoner']} "
+        f"({identity['reasoner weights'] or 'no digest'}), detector {identity['detector']}, "
+        f"prompts {identity['prompts']}, code {identity['code']}, {identity['fps']}-"
+        f"{identity['dynamic_fps']} frames a second, longer side {identity['max_side']} px."
+    )
 
 
 # ---- the command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 when everything is measured, 1 for an error, 130 for Ctrl-C; the summary is always written
-    of what there is."""
-    given = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
-    log.setLevel(logging.INFO)
-    code = 0
-    try:
-        plan = _plan(given)
-        if given.render_only:
-            render(plan, given.workers, log.info)
-            return 0
-        bench = Bench.open(plan.settings, checks=plan.checks)
-        try:
-            run(bench, plan, given.workers, log.info)
-        except KeyboardInterrupt:
-            log.info("stopped; what is done is kept, the same command goes on")
-            code = 130
-        table = write_summary(bench, plan.out, _wanted(bench, plan))
-    except VideoEspressoError as error:
-        log.error("%s\n%s", error, error.hint)
-        return 1
-    except (OSError, BrokenProcessPool) as error:
-        log.error("%s; what is done is kept, the same command goes on", error)
-        return 1
-    sys.stdout.write(table)
-    return code
-
-
-def _wanted(bench: Bench, plan: Plan) -> list[results.Json]:
-    """The records of this plan, in its order."""
-    found = results.read(plan.lines)
-    return [found[k] for job in planned(plan) for k in keys(bench, job, plan) if k in found]
-
-
-def _plan(given: argparse.Namespace) -> Plan:
-    settings = Settings.load({"cache_dir": given.out / "cache"})
-    limits = {key: None for key in Settings.model_fields if key.startswith("budget_")}
-    return Plan(
-        out=given.out,
-        settings=settings.model_copy(update=limits),  # one context serves all questions
-        n=given.n,
-        held_out_n=given.held_out_n,
-        conditions=tuple(dict.fromkeys(filter(None, given.conditions.split(",")))),
-        box_frames=given.box_frames,
-        checks=not given.no_checker,
-        retry=given.retry_errors,
-    )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="lab.theatre_scores",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    """0 when everything is measured, 1 for an error, 130 for Ctrl-C."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = parser.add_argument
     add("--out", type=Path, default=Path("runs/theatre"), help="results, films, cache, summary")
-    add("--n", type=_positive, default=Plan.n, help="questions (%(default)s)")
-    add("--held-out-n", type=_positive, default=Plan.held_out_n, help="(%(default)s)")
-    add("--conditions", default=",".join(CONDITIONS), help="%(default)s; any --select is one")
-    add("--box-frames", type=int, default=Plan.box_frames, help="for the detector (%(default)s)")
-    add("--workers", type=_positive, default=2, help="processes (%(default)s)")
-    add("--no-checker", action="store_true", help="faster: the checker is not asked")
-    add("--retry-errors", action="store_true", help="try again what failed")
-    add("--render-only", action="store_true", help="make the films and stop")
-    return parser
+    add("--n", type=int, default=1000, help="questions (%(default)s)")
+    add("--held-out-n", type=int, default=300, help="0 leaves that style out (%(default)s)")
+    add("--box-frames", type=int, default=500, help="a style, for the detector (%(default)s)")
+    add("--jobs", type=int, default=2, help="videos at a time (%(default)s)")
+    add("--retry-errors", action="store_true", help="ask again what was not measured")
+    given = parser.parse_args(argv)
+    try:
+        sys.stdout.write(measured(given))
+    except VideoEspressoError as error:
+        print(f"{error}\n{error.hint}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; what is done is kept, the same command goes on", file=sys.stderr)
+        return 130
+    return 0
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
+def measured(given: argparse.Namespace) -> str:
+    """Asks what is missing; writes summary.json and summary.md, and returns the latter."""
+    out: Path = given.out
+    settings = Settings.load({"cache_dir": out / "cache", "select": "paper"})
+    limits = {key: None for key in Settings.model_fields if key.startswith("budget_")}
+    settings = settings.model_copy(update=limits)
+    numbers: dict[StyleFamily, int] = {"train": given.n, "held_out": given.held_out_n}
+    found: dict[StyleFamily, Summary] = {}
+    also: Estimates = {}
+    context = open_context(settings)
+    for style, n in numbers.items():
+        if not n:
+            continue
+        run = run_of(out, settings, style, n, given.jobs, retry=given.retry_errors)
+        run.go(_listen, threading.Event())
+        found[style] = summary(run.plan.out)
+        stories = {item.seed: item for item in draw(n, style)}.values()
+        films = [(make_story(i.seed, style), filmed(i, out / "videos")) for i in stories]
+        for name, e in exact_captions(context, films).items():
+            also[f"captions exactly true ({style}, {name} frames)"] = e
+    boxes = {style: box_f1(context, style, given.box_frames) for style in found}
+    also["box F1, held-out style"] = boxes.get("held_out")
+    here = found["train"]
+    pairs = compare([Path(here.run)])
+    rows = targets(here, found.get("held_out"), pairs, boxes["train"])
+    text = "\n".join(markdown(rows, here, also)) + "\n"
+    record: dict[str, Any] = {
+        "targets": [{**asdict(row), "verdict": row.verdict} for row in rows],
+        "also": {name: e and asdict(e) for name, e in also.items()},
+        "runs": {style: one.model_dump(mode="json") for style, one in found.items()},
+        "pairs": [pair.model_dump(mode="json") for pair in pairs],
+    }
+    results.write(out / "summary.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    results.write(out / "summary.md", text)
+    return text
+
+
+def _listen(progress: Progress) -> None:
+    print(f"\r{progress}   ", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -218,7 +218,7 @@ def test_heavy_libraries_wait_until_they_are_used(name: str) -> None:
         ("memory", "from videoespresso.models.specs import ModelSpec"),
         ("models", "from videoespresso.tools.base import Tool"),
         ("dataset", "def f():\n    from videoespresso.report import page"),
-        ("api", "import lab.theatre_bench"),
+        ("api", "import lab.theatre_scores"),
         ("agents", "from . import base"),
         ("agents", "import videoespresso.unheard_of"),
     ],
