@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from videoespresso.cli.console import Exit, examples, write_json
+from videoespresso.cli.console import examples
 from videoespresso.cli.eval_run import (
     AsJson,
     Bench,
@@ -17,9 +17,7 @@ from videoespresso.cli.eval_run import (
     Target,
     TauOption,
     Videos,
-    carry_out,
-    forecast,
-    show_forecast,
+    execute,
 )
 from videoespresso.cli.options import (
     QUESTION,
@@ -139,30 +137,15 @@ def stress(
 
 
 def _tabulate(
-    plan: "Plan",
-    over: str,
-    encoder: str,
-    tau: float,
-    *,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
+    plan: "Plan", over: str, encoder: str, tau: float, *, dry_run: bool, as_json: bool, quiet: bool
 ) -> None:
     """Runs a plan whose first condition the others are compared with, and shows its table."""
     from videoespresso.api.evaluate import encoder_of
     from videoespresso.cli.eval_run_tables import show_ablation
     from videoespresso.evaluation.ablation import ablation
-    from videoespresso.evaluation.run import Run
 
     embed = None if dry_run else encoder_of(plan.protocol, encoder)
-    made = Run(plan)
-    if dry_run:
-        found = forecast(made)
-        write_json(found) if as_json else show_forecast(found)
-        return
-    ended = carry_out(made, quiet)
-    table = ablation(plan.out, over, plan.conditions, embed, tau)
-    write_json(table) if as_json else show_ablation(table)
-    if ended is None:
-        ended = Exit.ANSWERED if table.whole else Exit.NOT_ANSWERED
-    raise typer.Exit(ended)
+    execute(
+        plan, lambda: ablation(plan.out, over, plan.conditions, embed, tau), show_ablation,
+        dry_run=dry_run, as_json=as_json, quiet=quiet,
+    )  # fmt: skip

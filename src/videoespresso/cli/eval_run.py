@@ -2,9 +2,10 @@
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
@@ -32,7 +33,11 @@ from videoespresso.settings import Settings
 from videoespresso.types import Progress, Record
 
 if TYPE_CHECKING:
-    from videoespresso.evaluation.run import Run
+    from videoespresso.evaluation.ablation import Ablation
+    from videoespresso.evaluation.run import Plan, Run
+    from videoespresso.evaluation.summary import Summary
+
+T = TypeVar("T", "Summary", "Ablation")
 
 EVERY_S = 20.0
 """Without a terminal, how often it is said how far the run is."""
@@ -132,24 +137,42 @@ def run(
     --max-usd and the like are limits of the whole run. Exit code 3 when items were not measured."""
     from videoespresso.api.evaluate import encoder_of, opened
     from videoespresso.cli.eval_run_tables import show_summary
-    from videoespresso.evaluation.run import Plan, Run
+    from videoespresso.evaluation.run import Plan
     from videoespresso.evaluation.summary import summary
 
+    names = tuple(dict.fromkeys(condition or ["ours"]))
     note_unconfigured(settings, quiet=quiet)
     note_where(settings, quiet=quiet or as_json)
-    names = tuple(dict.fromkeys(condition or ["ours"]))
     plan = Plan(
         opened(bench, settings, videos), target, settings, names, protocol, n, jobs, retry_errors
     )
     embed = None if dry_run else encoder_of(protocol, encoder)
-    made = Run(plan)
+    execute(
+        plan, lambda: summary(target, embed, tau), show_summary,
+        dry_run=dry_run, as_json=as_json, quiet=quiet,
+    )  # fmt: skip
+
+
+def execute(
+    plan: "Plan",
+    table: Callable[[], T],
+    show: Callable[[T], None],
+    *,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Carries a plan out and shows its table, or says what it would take; exits by how it ended."""
+    from videoespresso.evaluation.run import Run
+
+    run = Run(plan)
     if dry_run:
-        found = forecast(made)
-        write_json(found) if as_json else show_forecast(found)
+        expected = forecast(run)
+        write_json(expected) if as_json else show_forecast(expected)
         return
-    ended = carry_out(made, quiet)
-    scores = summary(target, embed, tau)
-    write_json(scores) if as_json else show_summary(scores)
+    ended = carry_out(run, quiet)
+    scores = table()
+    write_json(scores) if as_json else show(scores)
     if ended is None:
         ended = Exit.ANSWERED if scores.whole else Exit.NOT_ANSWERED
     raise typer.Exit(ended)

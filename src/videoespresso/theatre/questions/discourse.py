@@ -42,7 +42,7 @@ def role_who(s: Story, rng: random.Random) -> Draft | None:
     e = solo(s, rng, person=True)
     if not e or e.act.startswith("is ") or sum(x.act == e.act for x in s.events) != 1:
         return None
-    text = pick(rng, (f"Who {e.act}?", f"Which person {e.act}?"))
+    text = pick(rng, f"Who {e.act}?", f"Which person {e.act}?")
     return Draft(text, (e.act,), f"the {e.subject}", (e,))
 
 
@@ -58,7 +58,7 @@ def role_name(s: Story, rng: random.Random) -> Draft | None:
         return None
     e = rng.choice(found)
     text = pick(
-        rng, (f"What is the role of the person who {e.act}?", f"What kind of person {e.act}?")
+        rng, f"What is the role of the person who {e.act}?", f"What kind of person {e.act}?"
     )
     return Draft(text, (e.act,), e.subject.split()[0], (e,))
 
@@ -71,7 +71,7 @@ def role_does(s: Story, rng: random.Random) -> Draft | None:
         or sum(x.key == e.key and not x.act.startswith("is ") for x in s.events) != 1
     ):
         return None
-    text = pick(rng, (f"What does the {e.subject} do?", f"What part does the {e.subject} play?"))
+    text = pick(rng, f"What does the {e.subject} do?", f"What part does the {e.subject} play?")
     return Draft(text, (e.subject,), e.text, (e,))
 
 
@@ -87,14 +87,14 @@ def narrative_order(s: Story, rng: random.Random) -> Draft | None:
     orders = [", then ".join(e.text for e in order) for order in itertools.permutations(row)]
     named = "; ".join(e.text for e in rng.sample(row, 3))
     text = pick(
-        rng, (f"In which order do these happen: {named}?", f"Put in the right order: {named}.")
+        rng, f"In which order do these happen: {named}?", f"Put in the right order: {named}."
     )
     return Draft(text, (), orders[0], row, false=rng.sample(orders[1:], 3))
 
 
 def _edge(s: Story, rng: random.Random, e: Event, texts: Sequence[str]) -> Draft | None:
     """False options are edges of other stories in this setting; here they may come elsewhere."""
-    return Draft(pick(rng, texts), (s.setting,), e.text, (e,)) if unique(s, e) else None
+    return Draft(pick(rng, *texts), (s.setting,), e.text, (e,)) if unique(s, e) else None
 
 
 def narrative_begin(s: Story, rng: random.Random) -> Draft | None:
@@ -134,7 +134,8 @@ def theme_scene(s: Story, rng: random.Random) -> Draft | None:
     t, p = rng.choice(sorted(found, key=lambda f: (f[0].index, f[1])))
     text = pick(
         rng,
-        (f"What is the theme of the scene with the {p}?", f"What is the part with the {p} about?"),
+        f"What is the theme of the scene with the {p}?",
+        f"What is the part with the {p} about?",
     )
     return Draft(text, (p,), t.episode, (t,))
 
@@ -144,7 +145,7 @@ def theme_pair(s: Story, rng: random.Random) -> Draft | None:
     if len(found) != 2:
         return None
     a, b = found
-    text = pick(rng, ("Which themes does the video join?", "Which title fits the video?"))
+    text = pick(rng, "Which themes does the video join?", "Which title fits the video?")
     return Draft(text, (), f"{a.episode} and {b.episode}", (a, b), crossed=True)
 
 
@@ -154,7 +155,7 @@ def theme_event(s: Story, rng: random.Random) -> Draft | None:
         return None
     e = rng.choice(found)
     text = pick(
-        rng, (f"What carries the theme of {e.episode}?", f"Which event stands for {e.episode}?")
+        rng, f"What carries the theme of {e.episode}?", f"Which event stands for {e.episode}?"
     )
     return Draft(text, (e.episode, e.act), e.text, (e,))
 
@@ -167,7 +168,8 @@ def situation_people(s: Story, rng: random.Random) -> Draft | None:
         return None
     text = pick(
         rng,
-        ("How many people are visible in the video?", "How many people can be seen in the video?"),
+        "How many people are visible in the video?",
+        "How many people can be seen in the video?",
     )
     proof: list[tuple[int, str]] = []
     left = set(everybody)
@@ -196,10 +198,8 @@ def situation_state(s: Story, rng: random.Random) -> Draft | None:
     who = left if side == "left" else max(people, key=lambda a: a.x0)
     text = pick(
         rng,
-        (
-            f"Who is furthest to the {side} when {e.text}?",
-            f"Which person is on the {side} as {e.text}?",
-        ),
+        f"Who is furthest to the {side} when {e.text}?",
+        f"Which person is on the {side} as {e.text}?",
     )
     proof = ((e.phase, f"the {who.phrase} is on the {side} when {e.text}"),)
     return Draft(text, (e.text,), f"the {who.phrase}", proof)
@@ -217,6 +217,6 @@ def situation_where(s: Story, rng: random.Random) -> Draft | None:
         return None
     e = rng.choice(found)
     text = pick(
-        rng, (f"Where are we when {e.text}?", f"In which place does it happen that {e.text}?")
+        rng, f"Where are we when {e.text}?", f"In which place does it happen that {e.text}?"
     )
     return Draft(text, (e.text,), f"in the {s.phases[e.phase].setting}", (e,))

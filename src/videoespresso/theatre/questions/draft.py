@@ -48,8 +48,8 @@ def caused(story: Story, rng: random.Random) -> tuple[Event, Event] | None:
     return rng.choice(pairs) if pairs else None
 
 
-def pick(rng: random.Random, texts: Sequence[str]) -> str:
-    return rng.choice(list(texts))
+def pick(rng: random.Random, *texts: str) -> str:
+    return rng.choice(texts)
 
 
 def unique(story: Story, e: Event) -> bool:

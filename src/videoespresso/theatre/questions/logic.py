@@ -24,7 +24,7 @@ def causal_why(s: Story, rng: random.Random) -> Draft | None:
     if not pair or not unique(s, pair[0]):
         return None
     e, c = pair
-    text = pick(rng, (_why(e), _why(e), f"What is the reason that the {e.clause}?"))
+    text = pick(rng, _why(e), _why(e), f"What is the reason that the {e.clause}?")
     return Draft(text, (e.text,), c.text, (c, e))
 
 
@@ -33,7 +33,7 @@ def causal_consequence(s: Story, rng: random.Random) -> Draft | None:
     if not pair or not unique(s, pair[1]):
         return None
     e, c = pair
-    text = pick(rng, (f"What happens because {c.text}?", f"What is the result when {c.text}?"))
+    text = pick(rng, f"What happens because {c.text}?", f"What is the result when {c.text}?")
     return Draft(text, (c.text,), e.text, (c, e))
 
 
@@ -50,10 +50,8 @@ def causal_chain(s: Story, rng: random.Random) -> Draft | None:
         return None
     text = pick(
         rng,
-        (
-            f"What sets off the chain that ends when {e.text}?",
-            f"What is the first cause of the chain in which {e.text}?",
-        ),
+        f"What sets off the chain that ends when {e.text}?",
+        f"What is the first cause of the chain in which {e.text}?",
     )
     return Draft(text, (e.text,), root.text, (root, s.events[e.cause], e))
 
@@ -65,10 +63,8 @@ def context_weather(s: Story, rng: random.Random) -> Draft | None:
     weather = s.phases[e.phase].weather
     text = pick(
         rng,
-        (
-            f"What is the weather like when {e.text}?",
-            f"In which weather does it happen that {e.text}?",
-        ),
+        f"What is the weather like when {e.text}?",
+        f"In which weather does it happen that {e.text}?",
     )
     return Draft(text, (e.text,), weather, (e,))
 
@@ -86,7 +82,7 @@ def context_presence(s: Story, rng: random.Random) -> Draft | None:
     if not e or len(others) != 1:
         return None
     text = pick(
-        rng, (f"Who else is there when {e.text}?", f"Which other person is present when {e.text}?")
+        rng, f"Who else is there when {e.text}?", f"Which other person is present when {e.text}?"
     )
     other = f"the {others[0]}"
     return Draft(text, (e.text,), other, ((e.phase, f"{other} is there when {e.text}"),))
@@ -103,8 +99,7 @@ def context_doing(s: Story, rng: random.Random) -> Draft | None:
         return None
     e, a = rng.choice(found)
     text = pick(
-        rng,
-        (f"What is in the background when {e.text}?", f"What else can be seen when {e.text}?"),
+        rng, f"What is in the background when {e.text}?", f"What else can be seen when {e.text}?"
     )
     actors = s.phases[e.phase].actors
     seen = {f"the {x.clause}" for x in actors}
@@ -123,7 +118,7 @@ def event_after(s: Story, rng: random.Random) -> Draft | None:
     if not pair or not unique(s, pair[0]):
         return None
     a, b = pair
-    text = pick(rng, (f"What happens right after {a.text}?", f"What comes next once {a.text}?"))
+    text = pick(rng, f"What happens right after {a.text}?", f"What comes next once {a.text}?")
     return Draft(text, (a.text,), b.text, (a, b))
 
 
@@ -134,10 +129,8 @@ def event_before(s: Story, rng: random.Random) -> Draft | None:
     a, b = pair
     text = pick(
         rng,
-        (
-            f"What happens right before {b.text}?",
-            f"What comes just ahead of the moment when {b.text}?",
-        ),
+        f"What happens right before {b.text}?",
+        f"What comes just ahead of the moment when {b.text}?",
     )
     return Draft(text, (b.text,), a.text, (a, b))
 

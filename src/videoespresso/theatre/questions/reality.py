@@ -25,7 +25,7 @@ def cooking_technique(s: Story, rng: random.Random) -> Draft | None:
     e = rng.choice(steps)
     if sum(x.obj == e.obj and x in steps for x in s.events) != 1:
         return None
-    text = pick(rng, (f"Which technique is used on the {e.obj}?", f"How is the {e.obj} prepared?"))
+    text = pick(rng, f"Which technique is used on the {e.obj}?", f"How is the {e.obj} prepared?")
     return Draft(text, (e.obj, e.subject), e.text, (e,))
 
 
@@ -41,7 +41,7 @@ def cooking_next(s: Story, rng: random.Random) -> Draft | None:
     if not unique(s, a):
         return None
     text = pick(
-        rng, (f"Which step follows after {a.text}?", f"What is done to the meal after {a.text}?")
+        rng, f"Which step follows after {a.text}?", f"What is done to the meal after {a.text}?"
     )
     return Draft(text, (a.text,), b.text, (a, b))
 
@@ -57,7 +57,7 @@ def cooking_first(s: Story, rng: random.Random) -> Draft | None:
     ):
         return None
     e = steps[0]
-    text = pick(rng, ("Which cooking step comes first?", "With which step does the cooking begin?"))
+    text = pick(rng, "Which cooking step comes first?", "With which step does the cooking begin?")
     unused = [i for i in INGREDIENTS if all(i != x.obj for x in steps)]
     left = [t for t in TECHNIQUES if all(t != x.act.split()[0] for x in steps)]
     made_up = zip(left, rng.sample(unused, len(left)), strict=True)
@@ -75,10 +75,8 @@ def ingredient_which(s: Story, rng: random.Random) -> Draft | None:
         return None
     text = pick(
         rng,
-        (
-            f"What does the cook or helper {base(verb)}?",
-            f"Which ingredient is there when somebody {verb} something?",
-        ),
+        f"What does the cook or helper {base(verb)}?",
+        f"Which ingredient is there when somebody {verb} something?",
     )
     return Draft(text, (verb,), f"the {e.obj}", (e,))
 
@@ -88,9 +86,7 @@ def ingredient_unused(s: Story, rng: random.Random) -> Draft | None:
     used = list(dict.fromkeys(e.obj for e in steps))
     if len(used) != 3 or len(steps) != 3:
         return None
-    text = pick(
-        rng, ("Which ingredient is not used?", "Which of these is missing from the cooking?")
-    )
+    text = pick(rng, "Which ingredient is not used?", "Which of these is missing from the cooking?")
     spare = rng.choice([i for i in INGREDIENTS if i not in used])
     return Draft(text, (), f"the {spare}", tuple(steps), false=[f"the {i}" for i in used])
 
@@ -101,7 +97,7 @@ def ingredient_dish(s: Story, rng: random.Random) -> Draft | None:
     if len(dishes) != 1 or not steps:
         return None
     e = rng.choice(steps)
-    text = pick(rng, (f"What is the {e.obj} for?", f"Into which dish does the {e.obj} go?"))
+    text = pick(rng, f"What is the {e.obj} for?", f"Into which dish does the {e.obj} go?")
     return Draft(text, (e.obj,), f"the {dishes[0].obj}", (e, dishes[0]))
 
 
@@ -116,7 +112,7 @@ def traffic_destination(s: Story, rng: random.Random) -> Draft | None:
     e = rng.choice(trucks)
     short, _, cargo = e.subject.partition(" with ")
     text = pick(
-        rng, (f"Where is the {short} likely to go?", f"What may be the destination of the {short}?")
+        rng, f"Where is the {short} likely to go?", f"What may be the destination of the {short}?"
     )
     return Draft(text, (), DESTINATIONS[cargo], (e,))
 
@@ -127,7 +123,7 @@ def traffic_cargo(s: Story, rng: random.Random) -> Draft | None:
         return None
     e = rng.choice(trucks)
     short, _, cargo = e.subject.partition(" with ")
-    text = pick(rng, (f"What does the {short} carry?", f"What is the load of the {short}?"))
+    text = pick(rng, f"What does the {short} carry?", f"What is the load of the {short}?")
     return Draft(text, (), cargo, (e,))
 
 
@@ -139,9 +135,7 @@ def traffic_first(s: Story, rng: random.Random) -> Draft | None:
     e = cars[-1] if last else cars[0]
     text = pick(
         rng,
-        (
-            f"Which vehicle comes {'last' if last else 'first'}?",
-            f"Which is the {'last' if last else 'first'} vehicle to drive through?",
-        ),
+        f"Which vehicle comes {'last' if last else 'first'}?",
+        f"Which is the {'last' if last else 'first'} vehicle to drive through?",
     )
     return Draft(text, ("last" if last else "first",), f"the {e.subject}", (e,))

@@ -41,10 +41,8 @@ def interaction_item(s: Story, rng: random.Random) -> Draft | None:
     e, item, to = g
     text = pick(
         rng,
-        (
-            f"What does the {e.subject} give to the {to}?",
-            f"What does the {to} get from the {e.subject}?",
-        ),
+        f"What does the {e.subject} give to the {to}?",
+        f"What does the {to} get from the {e.subject}?",
     )
     return Draft(text, (e.subject, to), f"the {item}", (e,))
 
@@ -55,7 +53,7 @@ def interaction_giver(s: Story, rng: random.Random) -> Draft | None:
         return None
     e, item, to = g
     text = pick(
-        rng, (f"Who gives the {item} to somebody?", f"From whom does the {to} get the {item}?")
+        rng, f"Who gives the {item} to somebody?", f"From whom does the {to} get the {item}?"
     )
     return Draft(text, (item, to), f"the {e.subject}", (e,))
 
@@ -69,10 +67,8 @@ def interaction_how(s: Story, rng: random.Random) -> Draft | None:
     e = rng.choice(found)
     text = pick(
         rng,
-        (
-            f"How does the {e.subject} treat the {e.obj}?",
-            f"What does the {e.subject} do towards the {e.obj}?",
-        ),
+        f"How does the {e.subject} treat the {e.obj}?",
+        f"What does the {e.subject} do towards the {e.obj}?",
     )
     return Draft(text, (e.subject, e.obj), e.text, (e,))
 
@@ -100,10 +96,8 @@ def behavior_trait(s: Story, rng: random.Random) -> Draft | None:
     e, trait = found
     text = pick(
         rng,
-        (
-            f"What does the behaviour of the {e.subject} show?",
-            f"How would you describe the {e.subject}?",
-        ),
+        f"What does the behaviour of the {e.subject} show?",
+        f"How would you describe the {e.subject}?",
     )
     return Draft(text, (e.subject,), trait, (e,))
 
@@ -113,7 +107,7 @@ def behavior_who(s: Story, rng: random.Random) -> Draft | None:
     if not found or sum(_trait(e) == found[1] for e in s.events) != 1:
         return None
     e, trait = found
-    text = pick(rng, (f"Who is {trait}?", f"Whose behaviour is {trait}?"))
+    text = pick(rng, f"Who is {trait}?", f"Whose behaviour is {trait}?")
     return Draft(text, (trait,), f"the {e.subject}", (e,))
 
 
@@ -126,10 +120,8 @@ def behavior_act(s: Story, rng: random.Random) -> Draft | None:
         return None
     text = pick(
         rng,
-        (
-            f"Which action tells us about the {e.subject}?",
-            f"By what act can the {e.subject} be judged?",
-        ),
+        f"Which action tells us about the {e.subject}?",
+        f"By what act can the {e.subject} be judged?",
     )
     return Draft(text, (e.subject,), e.text, (e,))
 
@@ -146,10 +138,8 @@ def emotion_after(s: Story, rng: random.Random) -> Draft | None:
     c = s.events[e.cause or 0]
     text = pick(
         rng,
-        (
-            f"How does the {e.subject} feel after {c.text}?",
-            f"What is the mood of the {e.subject} once {c.text}?",
-        ),
+        f"How does the {e.subject} feel after {c.text}?",
+        f"What is the mood of the {e.subject} once {c.text}?",
     )
     return Draft(text, (e.subject, c.text), e.mood, (c, e))
 
@@ -161,7 +151,7 @@ def emotion_who(s: Story, rng: random.Random) -> Draft | None:
     e = rng.choice(found)
     if sum(x.act == e.act for x in s.events) != 1:
         return None
-    text = pick(rng, (f"Who is {e.mood}?", f"Who becomes {e.mood} in the video?"))
+    text = pick(rng, f"Who is {e.mood}?", f"Who becomes {e.mood} in the video?")
     return Draft(text, (e.mood,), f"the {e.subject}", (e,))
 
 
@@ -172,7 +162,7 @@ def emotion_why(s: Story, rng: random.Random) -> Draft | None:
     e = rng.choice(found)
     c = s.events[e.cause or 0]
     text = pick(
-        rng, (f"What makes the {e.subject} feel {e.mood}?", f"What turns the {e.subject} {e.mood}?")
+        rng, f"What makes the {e.subject} feel {e.mood}?", f"What turns the {e.subject} {e.mood}?"
     )
     return Draft(text, (e.text,), c.text, (c, e))
 
@@ -184,10 +174,8 @@ def influence_how(s: Story, rng: random.Random) -> Draft | None:
     e, c = pair
     text = pick(
         rng,
-        (
-            f"How does it influence the {e.subject} that {c.text}?",
-            f"What does the {e.subject} do under the influence of this: {c.text}?",
-        ),
+        f"How does it influence the {e.subject} that {c.text}?",
+        f"What does the {e.subject} do under the influence of this: {c.text}?",
     )
     return Draft(text, (c.text, e.subject), e.text, (c, e))
 
@@ -201,10 +189,8 @@ def influence_who(s: Story, rng: random.Random) -> Draft | None:
         return None
     text = pick(
         rng,
-        (
-            f"Who or what is affected when {c.text}?",
-            f"On whom or what does it have an effect that {c.text}?",
-        ),
+        f"Who or what is affected when {c.text}?",
+        f"On whom or what does it have an effect that {c.text}?",
     )
     return Draft(text, (c.text,), f"the {e.subject}", (c, e))
 
@@ -216,9 +202,7 @@ def influence_source(s: Story, rng: random.Random) -> Draft | None:
     e, c = pair
     text = pick(
         rng,
-        (
-            f"Under which influence does it come about that {e.text}?",
-            f"Which event changes things so that {e.text}?",
-        ),
+        f"Under which influence does it come about that {e.text}?",
+        f"Which event changes things so that {e.text}?",
     )
     return Draft(text, (e.text,), c.text, (c, e))
