@@ -135,11 +135,11 @@ def _none(error: ModelError) -> Reply[Sheet]:
 
 def _numbered(reply: Sheet, count: int) -> dict[int, str]:
     """Position in the sheet, from 0 -> caption; none for a number that is given twice."""
-    found: dict[int, list[str]] = {}
+    parts: dict[int, list[str]] = {}
     for item in reply.captions:
         if 1 <= item.frame <= count and item.caption.strip():
-            found.setdefault(item.frame - 1, []).append(item.caption.strip())
-    return {place: texts[0] for place, texts in found.items() if len(texts) == 1}
+            parts.setdefault(item.frame - 1, []).append(item.caption.strip())
+    return {place: texts[0] for place, texts in parts.items() if len(texts) == 1}
 
 
 def _shortened(captions: Sequence[str]) -> list[str]:

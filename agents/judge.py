@@ -32,10 +32,10 @@ class Opinion(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _nothing_where_it_cannot_tell(cls, found: Any) -> Any:
-        if isinstance(found, dict) and found.get(CAN_TELL) is False:
-            return {k: v for k, v in found.items() if k not in CRITERIA}
-        return found
+    def _nothing_where_it_cannot_tell(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get(CAN_TELL) is False:
+            return {k: v for k, v in value.items() if k not in CRITERIA}
+        return value
 
     @model_validator(mode="after")
     def _all_where_it_can(self) -> "Opinion":

@@ -189,8 +189,8 @@ def once_parts(
     findings: Sequence[tuple[str, float, str]] = (),
 ) -> tuple[str | Image, ...]:
     """Both stages in one reply: frames, what tools found, question, options, cue."""
-    asked = f"Question: {question}\n{_options(options)}{ONCE_CUE}"
-    return (*frame_parts(frames), f"{finding_lines(findings)}{asked}")
+    text = f"Question: {question}\n{_options(options)}{ONCE_CUE}"
+    return (*frame_parts(frames), f"{finding_lines(findings)}{text}")
 
 
 def direct_parts(

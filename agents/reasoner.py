@@ -50,11 +50,11 @@ class Evidence(BaseModel):
     steps: list[Step] = Field(default_factory=list)
 
 
-def _no_answer_is_none(found: Any) -> Any:
+def _no_answer_is_none(value: Any) -> Any:
     """Where nothing was answered there need be no answer."""
-    if isinstance(found, dict) and found.get("answered") is False and not found.get("answer"):
-        return {**found, "answer": ""}
-    return found
+    if isinstance(value, dict) and value.get("answered") is False and not value.get("answer"):
+        return {**value, "answer": ""}
+    return value
 
 
 class Conclusion(BaseModel):

@@ -26,12 +26,12 @@ class Finding(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _no_contradiction(cls, found: Any) -> Any:
+    def _no_contradiction(cls, value: Any) -> Any:
         """A pair that violates something is not accepted, whatever stands beside it."""
-        criterion = found.get("criterion") if isinstance(found, dict) else None
+        criterion = value.get("criterion") if isinstance(value, dict) else None
         if isinstance(criterion, str) and criterion.strip(" .-").casefold() not in _NONE:
-            return {**found, "accepted": False}
-        return found
+            return {**value, "accepted": False}
+        return value
 
 
 def verify(agent: Agent, captions: Sequence[Caption], question: str, answer: str) -> Reply[Finding]:

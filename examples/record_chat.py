@@ -68,10 +68,10 @@ def recorded() -> Iterator[str]:
         )
         try:
             shown(ours)
-            for said in SAID:
-                os.write(ours, f"{said}\r".encode())
+            for message in SAID:
+                os.write(ours, f"{message}\r".encode())
                 _typed, first, rest = shown(ours).partition("understand ")
-                yield f"> {said}"
+                yield f"> {message}"
                 lines = [line.rstrip() for line in f"{first}{rest}".splitlines()]
                 yield from (line for line in lines if not LEFT_OUT.match(line))
                 yield ""

@@ -100,7 +100,7 @@ def ground_space(state: PairState, runtime: Runtime[DatasetContext]) -> Json:
     wanted = _wanted(state["sentences"])
 
     def make() -> Json:
-        found: dict[str, Json] = {}
+        placed: dict[str, Json] = {}
         faults = []
         for at, names in sorted(wanted.items()):
             if not names:
@@ -112,14 +112,14 @@ def ground_space(state: PairState, runtime: Runtime[DatasetContext]) -> Json:
             except ToolError as error:
                 faults.append(str(error))
                 items = []
-            found[str(at)] = {
+            placed[str(at)] = {
                 i.name: [{"xyxy": list(b.xyxy), "score": b.score} for b in i.boxes] for i in items
             }
         how = (
             [f"checked by {context.label_check.name}"] if context.label_check.name != "off" else []
         )
         made = {"model": detector.name, "how": how}
-        return {"found": found, "faults": faults, "made": made, "cost": None}
+        return {"found": placed, "faults": faults, "made": made, "cost": None}
 
     payload = payload_of(state, [f.sha for f in core], [[k, v] for k, v in sorted(wanted.items())])
     identity = {"detector": _named(detector), "check": _named(context.label_check)}
@@ -144,12 +144,12 @@ def _named(used: Detector | LabelCheck) -> list[str]:
     return [used.name, str(getattr(used, "identity", ""))]
 
 
-def _grounded(sentence: Json, found: Json) -> Json:
+def _grounded(sentence: Json, placed: Json) -> Json:
     at = sentence["frame"]
     items = tuple(
         GroundedItem(
             name=name,
-            boxes=tuple(FrameBox(frame=at, **box) for box in found.get(name, ())),
+            boxes=tuple(FrameBox(frame=at, **box) for box in placed.get(name, ())),
         )
         for name in sentence["names"]
     )

@@ -26,8 +26,8 @@ def dry_run(
     closed = Budget(before.max_usd, max_calls=0, max_frames=before.frames_left)
     context = context.renewed(closed)  # whatever a plug-in tries, no call is made
     same: Any = {"paths": list(paths), "question": question, "options": list(options)}
-    asked = [{"path": path, **same} for path in paths]
-    return estimate(context, [_looked(context, each) for each in asked])
+    questions = [{"path": path, **same} for path in paths]
+    return estimate(context, [_looked(context, each) for each in questions])
 
 
 def _looked(context: Context, state: Any) -> Looked:

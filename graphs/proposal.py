@@ -57,19 +57,19 @@ def proposed(
             f"--select {name} needs an image-text model",
             hint="`videoespresso models pull clip` fetches one; pixels+segments needs none.",
         )
-    found = _by_pair(context, pair, video, distinct(frames, known), question, known)
+    pick = _by_pair(context, pair, video, distinct(frames, known), question, known)
     seen = pair.agent and bool(known) and sees(context.agents["selector"])
-    return found | ({"seen": True} if seen else {})
+    return pick | ({"seen": True} if seen else {})
 
 
 def distinct(frames: Sequence[FrameRef], known: Mapping[str, str]) -> Sequence[FrameRef]:
     """Of frames that are known to show the same, word for word, the first alone: a film that
     repeats itself has a candidate for each of its scenes."""
-    said: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for frame in frames:
         if text := known.get(frame.id, "").casefold().strip():
-            said.setdefault(text, frame.id)
-    return [f for f in frames if said.get(known.get(f.id, "").casefold().strip(), f.id) == f.id]
+            owners.setdefault(text, frame.id)
+    return [f for f in frames if owners.get(known.get(f.id, "").casefold().strip(), f.id) == f.id]
 
 
 def pair_for(context: Context, question: str) -> Pair | None:

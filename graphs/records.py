@@ -48,18 +48,18 @@ def not_captioned(
 ) -> list[tuple[float, float]]:
     """Stretches in seconds of which nothing is known, because the frames there have no caption
     yet; each frame stands for the time until the next one."""
-    found: list[tuple[float, float]] = []
+    spans: list[tuple[float, float]] = []
     if not frames:
-        return found
+        return spans
     ends = [*(frame.time_s for frame in frames[1:]), end_s]
     for frame, until in zip(frames, ends, strict=True):
         if frame.id in captioned:
             continue
         start = frame.time_s
-        if found and found[-1][1] == start:
-            start, _ = found.pop()
-        found.append((start, max(start, until)))
-    return found
+        if spans and spans[-1][1] == start:
+            start, _ = spans.pop()
+        spans.append((start, max(start, until)))
+    return spans
 
 
 def core_frames(state: State) -> list[CoreFrame]:

@@ -75,10 +75,10 @@ def _nearest(context: Context, c: Candidates, k: int) -> list[Caption]:
     since a film that repeats itself would fill all places with one."""
     first = {caption.text.casefold(): caption for caption in reversed(c.kept)}
     kept = {caption.frame_id: caption for caption in first.values()}
-    found = context.memory.search(
+    captions = context.memory.search(
         c.question, [c.video_key], k, keep=lambda caption: caption.frame_id in kept
     )
-    near = [kept[f.caption.frame_id] for f in found]
+    near = [kept[f.caption.frame_id] for f in captions]
     return sorted(near, key=lambda caption: caption.time_s)
 
 
@@ -103,12 +103,12 @@ def seen(context: Context, c: Candidates) -> Chosen:
     if not c.reasons or not sees(agent):
         return paper(context, c)
     kept = {caption.frame_id for caption in c.kept}
-    frames, said = [], set()
+    frames, texts = [], set()
     for frame in c.frames:
         text = captions.get(frame.id, "").casefold()
-        if (not text or frame.id in kept) and (not text or text not in said):
+        if (not text or frame.id in kept) and (not text or text not in texts):
             frames.append(frame)
-            said.add(text)
+            texts.add(text)
     frames = [frames[k] for k in evenly(len(frames), MOST_LOOKED_AT)]
     side = look_side(agent.spec)
     shown = [

@@ -110,8 +110,8 @@ def overview(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
         "work": {"decoded": decoded, "remembered": len(remembered)},
     }
     paths, options = state.get("paths", [state["path"]]), state.get("options", [])
-    asked = AskCommand(paths, state.get("question", ""), options)
-    refuse_unknown(context, frames, state["path"], asked)
+    command = AskCommand(paths, state.get("question", ""), options)
+    refuse_unknown(context, frames, state["path"], command)
     context.check_stages()
     return update
 
@@ -276,11 +276,11 @@ def stored(context: Context, video: Video, seen: Iterable[Sampled]) -> list[Fram
 
 
 def refuse_unknown(
-    context: Context, frames: Sequence[FrameRef], path: str, asked: AskCommand | None = None
+    context: Context, frames: Sequence[FrameRef], path: str, command: AskCommand | None = None
 ) -> None:
     """Raises UnknownFilmError where the pack fills a role and the film is not the theatre's.
 
-    asked: what was asked, default about this film alone: the error has it as a command.
+    command: what was asked, default about this film alone: the error has it as a command.
     """
     roles = context.embedded
     if not roles or not frames or not context.guarded:
@@ -292,7 +292,7 @@ def refuse_unknown(
     from videoespresso.models.embedded.domain import is_theatre  # noqa: PLC0415 - draws stages
 
     if not is_theatre(context.store.images(some)):
-        raise unknown_film(context.settings, roles, path, asked or AskCommand([path]))
+        raise unknown_film(context.settings, roles, path, command or AskCommand([path]))
     context.store.note(some[0].video_id, *known)
 
 

@@ -25,30 +25,30 @@ def pair_rows(story: Story, items: Sequence[DatasetItem], rejects: Sequence[Reje
     rows: list[Json] = []
     for item in items:
         instants = [drawn_at(story, f.time_s) for f in item.core_frames if f.time_s is not None]
-        told = pair_truth(story, item.question, item.answer, instants)
+        truth = pair_truth(story, item.question, item.answer, instants)
         rows.append(
-            {"fate": "record", "criterion": "", "truth": told.verdict, "shown": told.shown}
-            | {"why": told.reason, "question": item.question, "answer": item.answer}
+            {"fate": "record", "criterion": "", "truth": truth.verdict, "shown": truth.shown}
+            | {"why": truth.reason, "question": item.question, "answer": item.answer}
         )
     for r in rejects:
         if r.question:
-            told = pair_truth(story, r.question, r.answer)
+            truth = pair_truth(story, r.question, r.answer)
             rows.append(
-                {"fate": r.stage, "criterion": r.criterion, "truth": told.verdict, "shown": None}
-                | {"why": told.reason, "question": r.question, "answer": r.answer}
+                {"fate": r.stage, "criterion": r.criterion, "truth": truth.verdict, "shown": None}
+                | {"why": truth.reason, "question": r.question, "answer": r.answer}
             )
     return rows
 
 
 def caption_rows(story: Story, items: Sequence[DatasetItem]) -> list[bool]:
     """Whether each caption that records stand on is exactly the true one; each group once."""
-    told = {
+    exact = {
         (c.time_s, c.text): c.text.strip() == caption_at(story, c.time_s)
         for item in items
         for c in item.captions
         if c.time_s is not None
     }
-    return list(told.values())
+    return list(exact.values())
 
 
 def instant_rows(story: Story, item: DatasetItem) -> list[Json]:
@@ -88,7 +88,7 @@ def box_tallies(story: Story, item: DatasetItem) -> dict[str, Tally]:
     may stand for by its label (every car), which is what a detector without colours can know.
     """
     sums = {"named": Tally(0, 0, 0), "kind": Tally(0, 0, 0)}
-    for (frame, name), found in _boxes(item).items():
+    for (frame, name), those_boxes in _boxes(item).items():
         time_s = item.core_frames[frame].time_s
         if time_s is None:
             continue
@@ -100,23 +100,23 @@ def box_tallies(story: Story, item: DatasetItem) -> dict[str, Tally]:
         }
         for how, those in truth.items():
             boxes = [Box(label=name, xyxy=o.xyxy, score=1.0) for o in those]
-            for tally in compare(found, boxes).values():
+            for tally in compare(those_boxes, boxes).values():
                 sums[how] = Tally(*(a + b for a, b in zip(sums[how], tally, strict=True)))
     return sums
 
 
 def _boxes(item: DatasetItem) -> dict[tuple[int, str], list[Box]]:
     """(core frame, name) -> its boxes; a name that two sentences on a frame have counts once."""
-    found: dict[tuple[int, str], list[Box]] = {}
+    boxes: dict[tuple[int, str], list[Box]] = {}
     for sentence in item.evidence:
         if sentence.frame is None:
             continue
         for key in sentence.items:
-            found[sentence.frame, key.name] = [
+            boxes[sentence.frame, key.name] = [
                 Box(label=key.name, xyxy=b.xyxy, score=1.0 if b.score is None else b.score)
                 for b in key.boxes
             ]
-    return found
+    return boxes
 
 
 def option_rows(story: Story, item: DatasetItem) -> list[str]:

@@ -87,36 +87,36 @@ def identity(context: Context, plan: Plan) -> results.Json:
     }
 
 
-def key_of(told: results.Json, seeds: Sequence[int], style: StyleFamily) -> str:
+def key_of(about: results.Json, seeds: Sequence[int], style: StyleFamily) -> str:
     """Names a block: the same models, prompts, code and films."""
     looks = [look_of(seed, style) for seed in seeds]
-    text = json.dumps([told, list(seeds), looks], sort_keys=True)
+    text = json.dumps([about, list(seeds), looks], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def finished(plan: Plan, told: results.Json) -> dict[tuple[int, ...], Block]:
+def finished(plan: Plan, about: results.Json) -> dict[tuple[int, ...], Block]:
     """The blocks of this plan that are done, by their seeds, in order."""
     known = results.read(plan.lines)
-    found = {}
+    blocks = {}
     for seeds in plan.blocks():
-        record = known.get(key_of(told, seeds, plan.style))
+        record = known.get(key_of(about, seeds, plan.style))
         folder = plan.folder(seeds) / "dataset"
         if record is not None and (folder / "records.jsonl").is_file():
-            found[seeds] = Block(record, folder)
-    return found
+            blocks[seeds] = Block(record, folder)
+    return blocks
 
 
-def run(plan: Plan, told: results.Json, tell: Callable[[str], None]) -> None:
+def run(plan: Plan, about: results.Json, tell: Callable[[str], None]) -> None:
     """Does the blocks that are missing."""
     plan.out.mkdir(parents=True, exist_ok=True)
     results.mend(plan.lines)
-    missing = [seeds for seeds in plan.blocks() if seeds not in finished(plan, told)]
+    missing = [seeds for seeds in plan.blocks() if seeds not in finished(plan, about)]
     if missing:
         _warm_up(plan)
     for number, seeds in enumerate(plan.blocks()):
         if seeds in missing:
             record = {"condition": "block", **_block(plan, number, seeds)}
-            results.append(plan.lines, {"key": key_of(told, seeds, plan.style), **record})
+            results.append(plan.lines, {"key": key_of(about, seeds, plan.style), **record})
             tell(f"films {seeds[0]} to {seeds[-1]}: {record['engine']['records']} records")
 
 
@@ -198,14 +198,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     plan = _plan(given)
     code = 0
     try:
-        told = identity(open_dataset_context(plan.settings), plan)
+        settings = identity(open_dataset_context(plan.settings), plan)
         try:
-            run(plan, told, log.info)
+            run(plan, settings, log.info)
         except KeyboardInterrupt:
             log.info("stopped; finished blocks are kept, the same command goes on")
             code = 130
-        blocks = list(finished(plan, told).values())
-        about = {"split": plan.split, "blocks_of": BLOCK, "command": _command(plan), **told}
+        blocks = list(finished(plan, settings).values())
+        about = {"split": plan.split, "blocks_of": BLOCK, "command": _command(plan), **settings}
         if blocks:
             sys.stdout.write(write_summary(plan.out, blocks, about))
     except VideoEspressoError as error:

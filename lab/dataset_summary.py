@@ -86,8 +86,8 @@ def _is_own(row: Json) -> bool:
 
 
 def _taught(row: Json, style: StyleFamily) -> Json:
-    told = pair_truth(make_story(row["video"], style), row["question"], row["answer"])
-    return {"video": row["video"], "truth": told.verdict}
+    truth = pair_truth(make_story(row["video"], style), row["question"], row["answer"])
+    return {"video": row["video"], "truth": truth.verdict}
 
 
 def _add(
@@ -101,15 +101,15 @@ def _add(
         rows.items.append((seed, item))
         rows.instants += [{"video": seed, **r} for r in instant_rows(story, item)]
         rows.boxes.append({"video": seed, **box_tallies(story, item)})
-        rows.options += [{"video": seed, "truth": told} for told in option_rows(story, item)]
+        rows.options += [{"video": seed, "truth": truth} for truth in option_rows(story, item)]
 
 
 def lines_of(blocks: Sequence[Block], rows: Measured) -> list[Line]:
     """The whole table."""
     guessed: dict[str, list[Json]] = {}
     films = (seed for seed, item in rows.items if item.letter is not None)
-    told = credits(lambda: (item for _, item in rows.items))
-    for seed, (_, credit) in zip(films, told, strict=True):
+    rated = credits(lambda: (item for _, item in rows.items))
+    for seed, (_, credit) in zip(films, rated, strict=True):
         for name, got in credit.items():
             guessed.setdefault(name, []).append({"video": seed, "credit": got})
     fields = ("pairs", "taught", "captions", "instants", "options")
@@ -139,7 +139,7 @@ def cost_lines(blocks: Sequence[Block], rows: Measured) -> list[Line]:
         for b in blocks
     ]
     gpt = [_priced(b) for b in blocks]
-    told = (
+    amounts = (
         ("model calls", "", [_sum(b, "calls") for b in blocks], ""),
         ("pictures sent", "", [_sum(b, "images") for b in blocks], ""),
         ("tokens read", "", [_sum(b, "input_tokens") for b in blocks], TOKENS),
@@ -151,7 +151,7 @@ def cost_lines(blocks: Sequence[Block], rows: Measured) -> list[Line]:
     section = "Cost of a record"
     lines = [
         Line(section, name, figures.ratio(values, records, number), unit, note, len(rows.items))
-        for name, unit, values, note in told
+        for name, unit, values, note in amounts
     ]
     return [
         *lines,
@@ -178,8 +178,8 @@ def _sum(block: Block, field: str) -> float:
 def _priced(block: Block) -> float:
     """Dollars for the same calls at gpt-4o's list price. The captioner's prompt and pictures are
     counted as OpenAI does, because the pack's 16 tokens a picture are nobody else's."""
-    found = price(PRICED)
-    assert found is not None, "it is in the price list"
+    rate = price(PRICED)
+    assert rate is not None, "it is in the price list"
     sizes = [(i.video.width or 0, i.video.height or 0) for i in block.items] or [(640, 360)]
     a_picture = sum(image_tokens(PRICED, *size) for size in sizes) / len(sizes)
     a_prompt = text_tokens([load("captioner").text])
@@ -188,7 +188,7 @@ def _priced(block: Block) -> float:
         read = float(usage["input_tokens"])
         if role == "captioner":
             read = usage["images"] * (a_picture + a_prompt)
-        dollars += found.usd(round(read), usage["output_tokens"])
+        dollars += rate.usd(round(read), usage["output_tokens"])
     return dollars
 
 
@@ -224,9 +224,9 @@ def write_summary(out: Path, blocks: Sequence[Block], about: Json) -> str:
     rows = measured(blocks, about["style"])
     lines = lines_of(blocks, rows)
     about = {**about, "films_without_pairs": rows.without, **counts(blocks, rows)}
-    told = {"figures": [asdict(line) for line in lines], "settings": about}
+    record = {"figures": [asdict(line) for line in lines], "settings": about}
     text = markdown(lines, about)
-    (out / "summary.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    (out / "summary.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     (out / "summary.md").write_text(text, encoding="utf-8")
     pairs = "".join(json.dumps(row) + "\n" for row in rows.pairs)
     (out / "pairs.jsonl").write_text(pairs, encoding="utf-8")

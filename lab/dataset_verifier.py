@@ -51,12 +51,12 @@ def verifier_rows(plain: Plain, story: Story, seen: Looked) -> list[Json]:
 
 def _verdict(plain: Plain, captions: Sequence[Caption], pair: Planted) -> Json:
     agent = plain.agent("verifier")
-    said = verifier.verify(agent, captions, pair.question, pair.answer).value
+    finding = verifier.verify(agent, captions, pair.question, pair.answer).value
     return {
         "how": pair.how,
         "criterion": pair.criterion,
-        "refused": not said.accepted,
-        "named": said.criterion,
+        "refused": not finding.accepted,
+        "named": finding.criterion,
         "question": pair.question,
         "answer": pair.answer,
     }
@@ -101,8 +101,8 @@ def _generated(
 def _turned(pair: Planted) -> Iterator[Planted]:
     """The generator's wording of an order, turned round."""
     if pair.question.count(" after ") == 1:
-        asked = pair.question.replace(" after ", " before ")
-        yield replace(pair, question=asked, criterion="continuity", how="order")
+        question = pair.question.replace(" after ", " before ")
+        yield replace(pair, question=question, criterion="continuity", how="order")
     first, comma, rest = pair.answer.removeprefix("First ").removesuffix(".").partition(", then ")
     if comma and pair.answer.startswith("First ") and ", " not in rest:
         turned = f"First {rest}, then {first}."

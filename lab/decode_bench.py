@@ -136,8 +136,8 @@ def alone(way: str, film: Path, before: Path | None) -> dict[str, Any]:
         text=True,
         env=environ,
     )
-    found: dict[str, Any] = json.loads(run.stdout)
-    return found
+    result: dict[str, Any] = json.loads(run.stdout)
+    return result
 
 
 def rounds(
@@ -155,9 +155,9 @@ def rounds(
                 if key in known:
                     continue
                 took = alone(way, film, before)
-                found = {"film": film.name, "way": way, "round": number, **took}
-                results.append(out, {"key": key, **found})
-                print(f"{key}: {found['seconds']} s", file=sys.stderr, flush=True)
+                result = {"film": film.name, "way": way, "round": number, **took}
+                results.append(out, {"key": key, **result})
+                print(f"{key}: {result['seconds']} s", file=sys.stderr, flush=True)
 
 
 def summary(out: Path) -> str:
@@ -190,8 +190,8 @@ def _ratio(
     both = sorted(set(over) & set(below))
     cells = []
     for what in ("seconds", "cpu_s"):
-        found = ratio([over[k][what] for k in both], [below[k][what] for k in both])
-        cells.append(found.text(scale=1, digits=2))
+        estimate = ratio([over[k][what] for k in both], [below[k][what] for k in both])
+        cells.append(estimate.text(scale=1, digits=2))
     return f"| {name} / {under} | {cells[0]} | {cells[1]} | {len(both)} |"
 
 

@@ -51,8 +51,8 @@ def row(film: Path, truth: dict[str, Any], frames: int) -> str:
     shots = [(s["start_s"], s["end_s"]) for s in truth["shots"]]
     by_length = ([e for e in events if round(e[1] - e[0]) == length] for length in EVENTS_S)
     for spans in (*by_length, shots):
-        found = hits(instants, spans)
-        cells.append(f"{found.value:.0%} ({found.low:.0%} to {found.high:.0%})")
+        seen = hits(instants, spans)
+        cells.append(f"{seen.value:.0%} ({seen.low:.0%} to {seen.high:.0%})")
     return "| " + " | ".join([*cells, f"{seconds:.1f}"]) + " |"
 
 

@@ -130,10 +130,10 @@ def loss(logits: Tensor, corners: Tensor, truths: Sequence[Tensor], at: Tensor) 
     times 1 - CIoU of the cells that stand for something. truths: (things, 5) a picture, see
     `Table.boxes`."""
     targets, wanted, weights = torch.zeros_like(logits), [], []
-    for k, (scores, found, truth) in enumerate(zip(logits.sigmoid(), corners, truths, strict=True)):
+    for k, (scores, boxes, truth) in enumerate(zip(logits.sigmoid(), corners, truths, strict=True)):
         if not len(truth):  # a cell that stands for nothing weighs nothing, whatever is wanted
             truth = torch.zeros(1, 5, device=at.device)
-        owners, weight = assign(scores, found, at, truth)
+        owners, weight = assign(scores, boxes, at, truth)
         targets[k, torch.arange(len(at)), truth[owners, 0].long()] = weight
         wanted.append(truth[owners, 1:])
         weights.append(weight)

@@ -54,13 +54,13 @@ def iou(a: Box, b: Box) -> float:
     return overlap(a.xyxy, b.xyxy)
 
 
-def compare(found: Sequence[Box], truth: Sequence[Box]) -> dict[str, Tally]:
+def compare(boxes: Sequence[Box], truth: Sequence[Box]) -> dict[str, Tally]:
     """Tallies a label on one frame. The best score picks first; a true box is found only once."""
     tallies = {}
-    for label in sorted({box.label for box in (*found, *truth)}):
+    for label in sorted({box.label for box in (*boxes, *truth)}):
         open_boxes = [box for box in truth if box.label == label]
         total, right, wrong = len(open_boxes), 0, 0
-        for box in sorted((b for b in found if b.label == label), key=lambda b: -b.score):
+        for box in sorted((b for b in boxes if b.label == label), key=lambda b: -b.score):
             best = max(open_boxes, key=lambda true: iou(box, true), default=None)
             if best is not None and iou(box, best) >= HIT:
                 open_boxes.remove(best)

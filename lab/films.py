@@ -211,13 +211,13 @@ def _clip(shot: Shot, count: int, folder: Path | None) -> Iterator[Rgb]:
 @cache
 def _frames(clip: Path) -> list[Rgb]:
     """A clip's frames, at most _STORED_WIDTH wide."""
-    found = []
+    frames = []
     with av.open(str(clip)) as container:
         for frame in container.decode(video=0):
             width = min(frame.width, _STORED_WIDTH)
             height = round(frame.height * width / frame.width)
-            found.append(frame.reformat(width, height, "rgb24").to_ndarray().astype(np.uint8))
-    return found
+            frames.append(frame.reformat(width, height, "rgb24").to_ndarray().astype(np.uint8))
+    return frames
 
 
 def write_piece(file: Path, shots: Sequence[Shot], folder: Path | None) -> Path:

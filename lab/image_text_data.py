@@ -42,7 +42,7 @@ class Seen(NamedTuple):
 
     features: NDArray[np.float16]
     captions: list[str]
-    asked: list[tuple[str, list[int]]]
+    questions: list[tuple[str, list[int]]]
 
 
 @cache
@@ -63,7 +63,7 @@ def stories(folder: Path, split: str, count: int) -> list[Seen]:
     """So many stories of a split, drawn where they are not in the folder yet."""
     folder.mkdir(parents=True, exist_ok=True)
     first = SPLITS[split][0]
-    found: list[Seen] = []
+    made: list[Seen] = []
     for start in range(first, first + count, SHARD):
         shard = folder / f"{start}.npz"
         if not shard.is_file():
@@ -72,8 +72,8 @@ def stories(folder: Path, split: str, count: int) -> list[Seen]:
         with np.load(shard) as kept:
             facts = json.loads(str(kept["facts"]))
             features = np.split(kept["features"], np.cumsum([len(c) for c, _ in facts])[:-1])
-        found += [Seen(f, c, a) for f, (c, a) in zip(features, facts, strict=True)]
-    return found[:count]
+        made += [Seen(f, c, a) for f, (c, a) in zip(features, facts, strict=True)]
+    return made[:count]
 
 
 def _draw(shard: Path, seeds: Sequence[int]) -> None:
@@ -84,8 +84,8 @@ def _draw(shard: Path, seeds: Sequence[int]) -> None:
     for seed in seeds:
         story = make_story(seed)
         rng = random.Random(f"clip{seed}")
-        asked = [(q.text, list(q.core)) for q in questions(story, 2)]
-        facts.append(([phase.caption for phase in story.phases], asked))
+        texts = [(q.text, list(q.core)) for q in questions(story, 2)]
+        facts.append(([phase.caption for phase in story.phases], texts))
         for phase in story.phases:
             packed = io.BytesIO()  # as it comes out of a video: through lossy compression
             picture = story.scene(rng.uniform(phase.t0, phase.t1)).render(WIDTH)
@@ -123,7 +123,7 @@ def batch_of(some: Sequence[Seen], rng: random.Random) -> Batch:
     for story in some:
         inside = np.zeros(len(captions), bool)
         inside[first : first + len(story.captions)] = True
-        for text, core in rng.sample(story.asked, min(TEXTS["question"], len(story.asked))):
+        for text, core in rng.sample(story.questions, min(TEXTS["question"], len(story.questions))):
             mine = np.zeros(len(captions), bool)
             mine[[first + k for k in core]] = True
             happens = {c for k in core for c in shown[first + k] if not c.endswith(IDLE)}

@@ -213,8 +213,8 @@ def first_hits(model: Model, table: Sequence[Seen]) -> Iterator[tuple[bool, floa
     for story in table:
         with torch.no_grad():
             features = torch.from_numpy(story.features).float()
-            near = likeness(model.eval(), features, [text for text, _ in story.asked])
-        for best, (_, core) in zip(near.argmax(-1).tolist(), story.asked, strict=True):
+            near = likeness(model.eval(), features, [text for text, _ in story.questions])
+        for best, (_, core) in zip(near.argmax(-1).tolist(), story.questions, strict=True):
             yield best in core, len(core) / len(story.captions)
 
 

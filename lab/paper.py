@@ -71,37 +71,37 @@ def main() -> int:
         f"{time.process_time() - began[1]:.0f} CPU-seconds of this process",
         file=sys.stderr,
     )
-    found, pairs = summary(given.out), compare([given.out])
+    scores, pairs = summary(given.out), compare([given.out])
     given.page.write_text(
-        "\n".join(page(found, pairs, given.n, given.films)) + "\n", encoding="utf-8"
+        "\n".join(page(scores, pairs, given.n, given.films)) + "\n", encoding="utf-8"
     )
     numbers = {
-        "summary": found.model_copy(update={"run": given.out.name}).model_dump(mode="json"),
+        "summary": scores.model_copy(update={"run": given.out.name}).model_dump(mode="json"),
         "pairs": [pair.model_dump(mode="json") for pair in pairs],
     }
     given.page.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
-    return 0 if found.whole else 3
+    return 0 if scores.whole else 3
 
 
 def _listen(progress: Progress) -> None:
     print(f"\r{progress}   ", end="", file=sys.stderr, flush=True)
 
 
-def page(found: Summary, pairs: Sequence[Compared], n: int, films: int) -> Iterator[str]:
+def page(scores: Summary, pairs: Sequence[Compared], n: int, films: int) -> Iterator[str]:
     """The page, a line at a time."""
-    by = {c.condition: c for c in found.conditions}
-    videos, identity = by[OURS].scores.videos, found.identity
+    by = {c.condition: c for c in scores.conditions}
+    videos, identity = by[OURS].scores.videos, scores.identity
     yield from (
         "# The paper's tables in miniature",
         "",
         f"    make paper N={n} FILMS={films}",
         "",
-        f"{n} questions of `{found.benchmark}` about {videos} films, protocol {found.protocol}, by "
-        f"the embedded models; code {identity['code']}, prompts {identity['prompts']}. Full size "
-        "is `make paper N=280`. 95 % intervals in which films vary. The paper's figures (arXiv "
-        "2411.14794) are by Algorithm 1 on 1,382 questions about real videos with models of 8.5 "
-        "billion parameters: levels are **not** comparable; set beside each other are the rows of "
-        "one column. All numbers: [paper.json](paper.json).",
+        f"{n} questions of `{scores.benchmark}` about {videos} films, protocol {scores.protocol}, "
+        f"by the embedded models; code {identity['code']}, prompts {identity['prompts']}. Full "
+        "size is `make paper N=280`. 95 % intervals in which films vary. The paper's figures "
+        "(arXiv 2411.14794) are by Algorithm 1 on 1,382 questions about real videos with models of "
+        "8.5 billion parameters: levels are **not** comparable; set beside each other are the rows "
+        "of one column. All numbers: [paper.json](paper.json).",
         "",
     )
     yield from _table_1(by)
@@ -110,7 +110,7 @@ def page(found: Summary, pairs: Sequence[Compared], n: int, films: int) -> Itera
     yield from _table_3(by)
     yield from _table_4(by)
     yield from _table_5(by)
-    for one in found.not_measured:
+    for one in scores.not_measured:
         yield f"Not measured: {one.item} under `{one.condition}`: {one.why}"
 
 

@@ -46,10 +46,10 @@ def questions(folder: Path) -> dict[str, tuple[Question, int]]:
     """Id -> a question and the position of its right option, which is drawn by chance and the same
     in every run."""
     made: dict[str, tuple[Question, int]] = {}
-    for clip, asked in json.loads(QUESTIONS.read_text(encoding="utf-8")).items():
+    for clip, those in json.loads(QUESTIONS.read_text(encoding="utf-8")).items():
         if not (folder / clip).is_file():
             raise UserError(f"{folder / clip}: no such file", hint="Give the folder as --clips.")
-        for number, (text, options) in enumerate(asked):
+        for number, (text, options) in enumerate(those):
             name = f"{clip}-{number}"
             order = random.Random(name).sample(range(len(options)), len(options))
             shuffled = tuple(options[k] for k in order)
@@ -61,14 +61,14 @@ def questions(folder: Path) -> dict[str, tuple[Question, int]]:
 def summary(results: Sequence[QuestionResult], right: dict[str, int], settings: Settings) -> str:
     """Accuracy with its interval, by clip, what it cost, and with what it was measured."""
     good = Counter(r.id.rpartition("-")[0] for r in results if _right(r, right))
-    asked = Counter(r.id.rpartition("-")[0] for r in results)
+    counts = Counter(r.id.rpartition("-")[0] for r in results)
     failed = Counter(r.error.kind for r in results if r.error is not None)
     share = wilson(sum(good.values()), len(results))
     usage = [total(r.answer.usage.values()) for r in results if r.answer is not None]
     used = next((r.answer.settings for r in results if r.answer is not None), {})
     lines = [
         f"right: {share.text(unit='%')}, 95 %, Wilson, n = {share.n}; by chance 25 %",
-        *(f"  {clip}: {good[clip]} of {n}" for clip, n in asked.items()),
+        *(f"  {clip}: {good[clip]} of {n}" for clip, n in counts.items()),
         *(f"  failed, counted as wrong: {n} {kind}" for kind, n in failed.items()),
         f"cost: {sum(u.calls for u in usage)} calls, {money(sum(usage, Usage()).usd)}",
         *(f"  {key}: {value}" for key, value in used.items()),
@@ -98,20 +98,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = settings_of(
             profile=given.profile, model=given.model, max_usd=given.max_usd, select=given.select
         )
-        asked = questions(given.clips or clips_folder())
+        given_questions = questions(given.clips or clips_folder())
         results = []
         for result in ask_many(
-            [question for question, _ in asked.values()],
+            [question for question, _ in given_questions.values()],
             out=given.out,
             jobs=given.jobs,
             settings=settings,
         ):
             results.append(result)
-            print(f"{len(results):>2} of {len(asked)}  {result.id}", file=sys.stderr)
+            print(f"{len(results):>2} of {len(given_questions)}  {result.id}", file=sys.stderr)
     except VideoEspressoError as error:
         print(f"error: {error}\nhint:  {error.hint}", file=sys.stderr)
         return 2
-    print(summary(results, {name: at for name, (_, at) in asked.items()}, settings))
+    print(summary(results, {name: at for name, (_, at) in given_questions.items()}, settings))
     return 0
 
 

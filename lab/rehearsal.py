@@ -35,8 +35,8 @@ _ANSWER = re.compile(r"^Answer: (.*)$", re.MULTILINE)
 def reply(body: Json, pairs: int = PAIRS) -> str:
     """What the rules say to a chat completions request. Raises ValueError for another role's."""
     messages = body["messages"]
-    told = re.match(r"You are the (\w+)\.", _text(messages[0]))
-    role, model = told[1] if told else "", str(body.get("model"))
+    match = re.match(r"You are the (\w+)\.", _text(messages[0]))
+    role, model = match[1] if match else "", str(body.get("model"))
     if role == "captioner":
         return caption(_digest(model + _picture(messages[-1])))
     shown = next(_text(m) for m in messages if m["role"] == "user")
@@ -115,11 +115,11 @@ def _pairs(captions: Sequence[str], count: int, model: str) -> list[Json]:
 
 def _annotation(captions: Sequence[str], draw: random.Random) -> Json:
     core = [captions[k] for k in sorted(draw.sample(range(len(captions)), 2))]
-    said = [
+    steps = [
         {"text": f"It shows: {text}", "core": n, "items": [text.split()[4]]}
         for n, text in enumerate(core, 1)
     ]
-    return {"core": core, "evidence": said}
+    return {"core": core, "evidence": steps}
 
 
 def _wrong(answer: str, draw: random.Random, leaks: bool) -> list[Json]:
@@ -133,8 +133,8 @@ def _wrong(answer: str, draw: random.Random, leaks: bool) -> list[Json]:
 
 
 def _match(pattern: re.Pattern[str], text: str) -> str:
-    found = pattern.search(text)
-    return found[1] if found else ""
+    match = pattern.search(text)
+    return match[1] if match else ""
 
 
 def _text(message: Json) -> str:

@@ -55,7 +55,7 @@ Hook = Callable[[Asked], tuple[int, str] | None]
 """May answer in the rules' place: (status, error text). Called when a request has come."""
 
 
-def _rules(_asked: Asked) -> None:
+def _rules(_call: Asked) -> None:
     """Leaves every answer to the rules."""
 
 
@@ -139,11 +139,11 @@ class RehearsalServer:
         sha = hashlib.sha256(content).hexdigest()
         counts.bodies[sha] += 1
         counts.roles[role] += 1
-        asked = Asked(counts.bodies.total(), role, sha)
+        call = Asked(counts.bodies.total(), role, sha)
         self._waiting += 1
         counts.most = max(counts.most, self._waiting)
         try:
-            instead = self.hook(asked)
+            instead = self.hook(call)
             await asyncio.sleep(self.latency_s)
         finally:
             self._waiting -= 1
@@ -157,7 +157,7 @@ class RehearsalServer:
         counts.tokens[role] = (before[0] + now[0], before[1] + now[1])
         writer.write(_http(200, done))
         await writer.drain()
-        self.answered(asked)
+        self.answered(call)
 
 
 def _completion(body: Json, text: str) -> Json:
@@ -167,8 +167,8 @@ def _completion(body: Json, text: str) -> Json:
         parts = [{"text": content}] if isinstance(content, str) else content
         words += sum(len(part.get("text", "").encode()) for part in parts)
         pictures += sum("image_url" in part for part in parts)
-    asked = words // TEXT_BYTES + pictures * PICTURE_TOKENS
-    said = max(1, len(text) // TEXT_BYTES)
+    read = words // TEXT_BYTES + pictures * PICTURE_TOKENS
+    written = max(1, len(text) // TEXT_BYTES)
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",
@@ -178,9 +178,9 @@ def _completion(body: Json, text: str) -> Json:
             {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         ],
         "usage": {
-            "prompt_tokens": asked,
-            "completion_tokens": said,
-            "total_tokens": asked + said,
+            "prompt_tokens": read,
+            "completion_tokens": written,
+            "total_tokens": read + written,
         },
     }
 

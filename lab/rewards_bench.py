@@ -88,9 +88,9 @@ def published(text: str, row: Row) -> dict[str, float]:
 
 
 def _read(text: str) -> rewards.Cited:
-    found = rewards.read(text)
-    assert found is not None
-    return found
+    reply = rewards.read(text)
+    assert reply is not None
+    return reply
 
 
 def _seconds(text: str, times: Sequence[float]) -> list[Placed]:
@@ -168,8 +168,8 @@ def ours(text: str, row: Row) -> dict[str, float]:
     given = {name: [value] for name, value in row.items()}
     names = {name: 1.0 for name in NAMES if name != "useful"}
     made = functions(names, truth=rewards.theatre_truth)
-    found = {n: reward(["?"], [text], **given)[0] for n, reward in zip(names, made, strict=True)}
-    return {f"our {name}": math.nan if v is None else v for name, v in found.items()}
+    scores = {n: reward(["?"], [text], **given)[0] for n, reward in zip(names, made, strict=True)}
+    return {f"our {name}": math.nan if v is None else v for name, v in scores.items()}
 
 
 # ---- speed
@@ -187,9 +187,9 @@ def rate(run: Callable[[], object], count: int, least_s: float) -> float:
     return runs * count / spent
 
 
-def speed(found: Sequence[Case], texts: int, least_s: float) -> None:
+def speed(cases: Sequence[Case], texts: int, least_s: float) -> None:
     """Prints it, on so many texts that all differ."""
-    rows = [found[k % len(found)].row for k in range(texts)]
+    rows = [cases[k % len(cases)].row for k in range(texts)]
     different = [row["reply"].replace('"text":"', f'"text":"{k} ', 1) for k, row in enumerate(rows)]
     given = {name: [row[name] for row in rows] for name in rows[0]}
     weights = {name: 1.0 for name in NAMES}
@@ -208,25 +208,25 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=1000, help="of the speed")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each speed")
     given = parser.parse_args()
-    found = list(cases(given.films))
-    example = found[0]
+    all_cases = list(cases(given.films))
+    example = all_cases[0]
     print(f"train-{example.seed}: {example.question.text}\ntimes {example.row['times']}")
     for name, text in example.replies.items():
         print(f"\n{name}: {text}")
         for rule, value in {**published(text, example.row), **ours(text, example.row)}.items():
             print(f"  {rule:18} {value:.3f}")
-    films = [case.seed for case in found]
-    print(f"\n{len(found)} questions of {len(set(films))} films; 95 % intervals over films")
+    films = [case.seed for case in all_cases]
+    print(f"\n{len(all_cases)} questions of {len(set(films))} films; 95 % intervals over films")
     for name in example.replies:
         earned = [
-            {**published(c.replies[name], c.row), **ours(c.replies[name], c.row)} for c in found
+            {**published(c.replies[name], c.row), **ours(c.replies[name], c.row)} for c in all_cases
         ]
         print(f"\n{name}")
         for rule in earned[0]:
             of = mean([one[rule] for one in earned], films)
             ends = of.interval if of.low is None else f"{of.low:.3f} to {of.high:.3f}"
             print(f"  {rule:18} {of.value:.3f} ({ends})")
-    speed(found, given.texts, given.seconds)
+    speed(all_cases, given.texts, given.seconds)
 
 
 if __name__ == "__main__":

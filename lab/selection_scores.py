@@ -50,7 +50,7 @@ class Row(NamedTuple):
     way: str
     k: int
     film: str
-    found: Selection
+    selection: Selection
 
 
 class Drawn:
@@ -93,12 +93,12 @@ def scenes(story: Story, item: Item) -> list[list[Interval]]:
 def rows(items: Sequence[Item], model: ImageText | None = None) -> Iterator[Row]:
     """Every pair and budget for every question."""
     embed = WordLlamaEmbedder()
-    for asked in by_video(items):
-        story = make_story(asked[0].seed, asked[0].style)
+    for group in by_video(items):
+        story = make_story(group[0].seed, group[0].style)
         film = film_of(story, embed, model)
         texts = [film.captions[at] for at in range(len(film.times))]
         frames = Frames(film.times, embed(texts), film.cuts)
-        for item in asked:
+        for item in group:
             true = scenes(story, item)
             for way, k, picked in picks(item, film, frames):
                 yield Row(way, k, item.video, selection([float(t) for t in picked], true))
@@ -121,9 +121,9 @@ def picks(item: Item, film: Film, frames: Frames) -> Iterator[tuple[str, int, li
                 yield f"{name}+{how}", k, [film.times[pick.at] for pick in chosen]
 
 
-def page(found: Sequence[Row], n: int) -> str:
+def page(rows: Sequence[Row], n: int) -> str:
     """The tables in Markdown, a budget each, the best of `ukss` first."""
-    films = len({row.film for row in found})
+    films = len({row.film for row in rows})
     lines = [
         f"n = {n} questions about {films} films of the theatre's test split, a frame a second with",
         "its true caption; embedder wordllama:l2_supercat_256. In per cent but for `ukss`; 95 %",
@@ -133,10 +133,10 @@ def page(found: Sequence[Row], n: int) -> str:
         lines += ["", f"### {k} frame{'s' if k > 1 else ''}", ""]
         lines += ["| pair | kfr | shr | bsr | ukss |", "|---|---|---|---|---|"]
         by_way: dict[str, list[Row]] = {}
-        for row in found:
+        for row in rows:
             if row.k == k:
                 by_way.setdefault(row.way, []).append(row)
-        whole = {way: ukss([r.found.ukss for r in of]) for way, of in by_way.items()}
+        whole = {way: ukss([r.selection.ukss for r in of]) for way, of in by_way.items()}
         for way in sorted(by_way, key=lambda way: -whole[way]):
             cells = [_mean(by_way[way], name).text() for name in ("kfr", "shr", "bsr")]
             lines.append(f"| {way} | {' | '.join(cells)} | {whole[way]:.3f} |")
@@ -144,7 +144,7 @@ def page(found: Sequence[Row], n: int) -> str:
 
 
 def _mean(of: Sequence[Row], name: str) -> Estimate:
-    values: list[Mapping[str, float]] = [row.found._asdict() for row in of]
+    values: list[Mapping[str, float]] = [row.selection._asdict() for row in of]
     return mean([value[name] for value in values], [row.film for row in of])
 
 

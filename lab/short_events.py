@@ -77,30 +77,30 @@ def looks(
         ]
         times, seen = np.array(free, dtype=np.float64), rows[free]
         scores = seen.astype(np.float64) @ text[number]
-        asked: list[int] = []
-        score = _noting(scores, asked)
+        indices: list[int] = []
+        score = _noting(scores, indices)
         picked: dict[str, Sequence[float]] = {}
         for name in PAIRS:
-            asked.clear()
+            indices.clear()
             chosen = pick_frames(PICKERS[name], score, Frames(times, seen), PROPOSED)
             picked[name] = [float(times[pick.at]) for pick in chosen]
-        guided = sorted(float(times[at]) for at in asked)  # focus is the last
+        guided = sorted(float(times[at]) for at in indices)  # focus is the last
         yield Look(round(end - start), (start, end), times.tolist(), picked, guided)
 
 
-def _noting(scores: NDArray[np.float64], asked: list[int]) -> Score:
+def _noting(scores: NDArray[np.float64], indices: list[int]) -> Score:
     def score(positions: Sequence[int]) -> NDArray[np.float64]:
-        asked.extend(positions)
+        indices.extend(positions)
         return scores[list(positions)]
 
     return score
 
 
-def table(found: dict[int, list[Look]]) -> str:
+def table(looks: dict[int, list[Look]]) -> str:
     """In Markdown."""
     ways = ["seen", *(f"clip+{name}:{PROPOSED}" for name in PAIRS), "guided", "looks of guided"]
     lines = [f"| every, s | event, s | n | {' | '.join(ways)} |", "|---" * (len(ways) + 3) + "|"]
-    for step_s, of in found.items():
+    for step_s, of in looks.items():
         for length in EVENTS_S:
             some = [look for look in of if look.length == length]
             cells = [_share([(x.seen, x.span) for x in some])]
@@ -112,8 +112,8 @@ def table(found: dict[int, list[Look]]) -> str:
 
 
 def _share(of: Sequence[tuple[Sequence[float], Span]]) -> str:
-    found = wilson(sum(shows(instants, span) for instants, span in of), len(of))
-    return f"{found.value:.0%} ({found.low:.0%} to {found.high:.0%})"
+    share = wilson(sum(shows(instants, span) for instants, span in of), len(of))
+    return f"{share.value:.0%} ({share.low:.0%} to {share.high:.0%})"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

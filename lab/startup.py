@@ -43,7 +43,7 @@ def measured(rounds: int) -> dict[str, list[tuple[float, float]]]:
     """Name -> what each round took."""
     ours = ("-m", "videoespresso")
     ask = (*ours, "ask", VIDEO, QUESTION)
-    found: dict[str, list[tuple[float, float]]] = {}
+    times: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(rounds):
             cache = {"VIDEOESPRESSO_CACHE_DIR": str(Path(folder) / str(number))}
@@ -54,8 +54,8 @@ def measured(rounds: int) -> dict[str, list[tuple[float, float]]]:
                 ("first question", ask, cache),
                 ("cached question", ask, cache),
             ):
-                found.setdefault(name, []).append(timed(argv, environ))
-    return found
+                times.setdefault(name, []).append(timed(argv, environ))
+    return times
 
 
 def main(argv: Sequence[str] | None = None) -> int:

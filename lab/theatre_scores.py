@@ -249,7 +249,7 @@ def measured(given: argparse.Namespace) -> str:
     limits = {key: None for key in Settings.model_fields if key.startswith("budget_")}
     settings = settings.model_copy(update=limits)
     numbers: dict[StyleFamily, int] = {"train": given.n, "held_out": given.held_out_n}
-    found: dict[StyleFamily, Summary] = {}
+    scores: dict[StyleFamily, Summary] = {}
     also: Estimates = {}
     context = open_context(settings)
     for style, n in numbers.items():
@@ -257,21 +257,21 @@ def measured(given: argparse.Namespace) -> str:
             continue
         run = run_of(out, settings, style, n, given.jobs, retry=given.retry_errors)
         run.go(_listen, threading.Event())
-        found[style] = summary(run.plan.out)
+        scores[style] = summary(run.plan.out)
         stories = {item.seed: item for item in draw(n, style)}.values()
         films = [(make_story(i.seed, style), filmed(i, out / "videos")) for i in stories]
         for name, e in exact_captions(context, films).items():
             also[f"captions exactly true ({style}, {name} frames)"] = e
-    boxes = {style: box_f1(context, style, given.box_frames) for style in found}
+    boxes = {style: box_f1(context, style, given.box_frames) for style in scores}
     also["box F1, held-out style"] = boxes.get("held_out")
-    here = found["train"]
+    here = scores["train"]
     pairs = compare([Path(here.run)])
-    rows = targets(here, found.get("held_out"), pairs, boxes["train"])
+    rows = targets(here, scores.get("held_out"), pairs, boxes["train"])
     text = "\n".join(markdown(rows, here, also)) + "\n"
     record: dict[str, Any] = {
         "targets": [{**asdict(row), "verdict": row.verdict} for row in rows],
         "also": {name: e and asdict(e) for name, e in also.items()},
-        "runs": {style: one.model_dump(mode="json") for style, one in found.items()},
+        "runs": {style: one.model_dump(mode="json") for style, one in scores.items()},
         "pairs": [pair.model_dump(mode="json") for pair in pairs],
     }
     results.write(out / "summary.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")

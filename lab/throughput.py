@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.5)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        told = bench(
+        result = bench(
             Path(folder),
             videos=given.videos,
             alone=given.alone,
@@ -144,7 +144,7 @@ def main() -> None:
             concurrency=given.concurrency,
             latency_s=given.latency,
         )
-    print(json.dumps(told, indent=1))
+    print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

@@ -107,13 +107,13 @@ class ChromaFolder:
 
 def _files(folder: Path) -> list[tuple[str, int, int]]:
     """(path, size, time of change) of every file, sorted; nothing is read."""
-    found = []
+    files = []
     for path in sorted(folder.rglob("*")):
         with contextlib.suppress(FileNotFoundError):  # sqlite's journal comes and goes
             if path.is_file():
                 stat = path.stat()
-                found.append((str(path), stat.st_size, stat.st_mtime_ns))
-    return found
+                files.append((str(path), stat.st_size, stat.st_mtime_ns))
+    return files
 
 
 class ChromaServer:
@@ -180,8 +180,8 @@ def _connections(client: Any) -> list[Any]:
     """The httpx clients within an HttpClient. chromadb sets them no time limit and never closes
     them, not even in close(), and has no public way to do either."""
     owners = (client, getattr(client, "_admin_client", None))
-    found = [getattr(getattr(owner, "_server", None), "_session", None) for owner in owners]
-    return [connection for connection in found if connection is not None]
+    sessions = [getattr(getattr(owner, "_server", None), "_session", None) for owner in owners]
+    return [connection for connection in sessions if connection is not None]
 
 
 def _settings() -> Any:
@@ -251,10 +251,10 @@ class ChromaIndex:
         """Entry id -> its vector (d,), of those that are there."""
 
         def work(client: Any) -> dict[str, NDArray[np.float32]]:
-            found = self._collection(client, video_id).get(ids=list(ids), include=["embeddings"])
-            _check_vectors(found["embeddings"])
-            rows = (np.asarray(row, np.float32) for row in found["embeddings"])
-            return dict(zip(found["ids"], rows, strict=True))
+            stored = self._collection(client, video_id).get(ids=list(ids), include=["embeddings"])
+            _check_vectors(stored["embeddings"])
+            rows = (np.asarray(row, np.float32) for row in stored["embeddings"])
+            return dict(zip(stored["ids"], rows, strict=True))
 
         return self._run(work) if ids else {}
 
@@ -272,21 +272,21 @@ class ChromaIndex:
             total = collection.count()
             n = min(total, max(MIN_RESULTS, 4 * k))
             if n:
-                found = collection.query(
+                rows = collection.query(
                     query_embeddings=vector[None, :], n_results=n, include=["embeddings"]
                 )
-                hits = _scored(found["ids"][0], found["embeddings"][0], vector)
+                hits = _scored(rows["ids"][0], rows["embeddings"][0], vector)
                 known = [hit for hit in hits if hit[0] in wanted]
                 enough = len(known) >= k and (n == total or hits[-1][1] < known[k - 1][1])
                 if enough or len(known) == len(wanted):
                     return known
             # ties, what is not wanted, or the graph does not lead to all (see above): compare all
-            found = collection.get(ids=list(wanted), include=["embeddings"])
-            if len(found["ids"]) < len(wanted):
+            rows = collection.get(ids=list(wanted), include=["embeddings"])
+            if len(rows["ids"]) < len(wanted):
                 raise IndexBroken(
-                    f"{len(wanted) - len(found['ids'])} of {len(wanted)} entries are missing"
+                    f"{len(wanted) - len(rows['ids'])} of {len(wanted)} entries are missing"
                 )
-            return _scored(found["ids"], found["embeddings"], vector)
+            return _scored(rows["ids"], rows["embeddings"], vector)
 
         return self._run(work)
 

@@ -208,8 +208,8 @@ class FrameStore:
         for folder in _folders(self.root):
             for file in folder.glob("*.jpg"):
                 with contextlib.suppress(FileNotFoundError):  # another process evicted it
-                    found = file.stat()
-                    yield _File(found.st_mtime, found.st_size, file)
+                    status = file.stat()
+                    yield _File(status.st_mtime, status.st_size, file)
 
     def _grew(self, size: int, newest: Path) -> None:
         """Keeps count; looks at the disk only when the count says that the cap may be reached."""

@@ -117,10 +117,10 @@ class _Idle:
     def _file(self) -> tuple[int, ...]:
         """Whose connection it is, to which file."""
         try:
-            found = self._path.stat()
+            status = self._path.stat()
         except FileNotFoundError:
             return (os.getpid(),)
-        return os.getpid(), found.st_dev, found.st_ino
+        return os.getpid(), status.st_dev, status.st_ino
 
 
 def _close(idle: list[tuple[sqlite3.Connection, tuple[int, ...]]]) -> None:

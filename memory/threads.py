@@ -100,12 +100,12 @@ class ThreadStore:
 
     def infos(self) -> list[ThreadInfo]:
         """All threads with at least one turn, the one used last first."""
-        found = []
+        chats = []
         for name in self._names():
             kept = self.saver.get_tuple(config(name))
             if kept is None or not (turns := kept.checkpoint["channel_values"].get("turns")):
                 continue
-            found.append(
+            chats.append(
                 ThreadInfo(
                     name=name,
                     used_s=datetime.fromisoformat(kept.checkpoint["ts"]).timestamp(),
@@ -114,7 +114,7 @@ class ThreadStore:
                     last=turns[-1]["said"],
                 )
             )
-        return sorted(found, key=lambda info: -info.used_s)
+        return sorted(chats, key=lambda info: -info.used_s)
 
     def settle(self, name: str) -> None:
         """Removes a thread's checkpoints but the newest, after each turn."""

@@ -61,12 +61,12 @@ def _run(name: str, out: Path, count: int, file: Path) -> None:
 
 def _commit() -> str:
     try:
-        found = subprocess.run(
+        run = subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return found.stdout.strip()
+    return run.stdout.strip()
 
 
 def _machine() -> str:

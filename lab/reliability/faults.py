@@ -101,16 +101,16 @@ BODIES: dict[str, fake.Behaviour] = {
 
 def faults() -> dict[str, fake.Behaviour]:
     """Name -> what the server does to every request."""
-    found = dict(BODIES)
-    found |= {f"status {code}": fake.status(code) for code in STATUSES}
-    found |= {f"429 after {t!r}": fake.status(429, retry_after=t) for t in RETRY_AFTER}
-    return found
+    bodies = dict(BODIES)
+    bodies |= {f"status {code}": fake.status(code) for code in STATUSES}
+    bodies |= {f"429 after {t!r}": fake.status(429, retry_after=t) for t in RETRY_AFTER}
+    return bodies
 
 
 def trials(_folder: Path, count: int, known: set[str]) -> Iterator[Json]:
     """Each fault against a call for words and one for JSON, of each provider that is installed."""
     runner = Trials(trial, patience_s=90.0)
-    here = [name for name, found in PROVIDERS.items() if importlib.util.find_spec(found.package)]
+    here = [name for name, one in PROVIDERS.items() if importlib.util.find_spec(one.package)]
     names = [(p, name, kind) for p in here for name in faults() for kind in ("words", "typed")]
     try:
         for provider, name, kind in names[:count]:
@@ -128,10 +128,10 @@ def trial(given: tuple[str, str, str]) -> Json:
     retries = Retries(tries=2, base_s=0.0, longest_s=1.0)
     with fake.Server([faults()[name]]) as server:
         asker = provider_agent(provider, server.url, TIMEOUT_S, retries)
-        found = outcome(partial(_call, call, asker))
-    if SECRET in str(found):
+        result = outcome(partial(_call, call, asker))
+    if SECRET in str(result):
         return {"outcome": "secret", "error": name}
-    return found
+    return result
 
 
 def _call(call: Callable[..., Any], asker: Any) -> None:

@@ -100,9 +100,9 @@ def _boxes(data: bytearray) -> list[bytearray]:
 
 def names(data: bytearray, draw: random.Random) -> bytearray:
     """A code of four letters (an atom's, a codec's) becomes another that the file has, or none."""
-    found = [k for k in range(min(len(data), 65536) - 4) if data[k : k + 4].isalnum()]
-    if found:
-        at, other = draw.choice(found), draw.choice(found)
+    places = [k for k in range(min(len(data), 65536) - 4) if data[k : k + 4].isalnum()]
+    if places:
+        at, other = draw.choice(places), draw.choice(places)
         data[at : at + 4] = draw.choice((bytes(data[other : other + 4]), b"zzzz"))
     return data
 

@@ -20,14 +20,14 @@ def write(file: Path, records: Iterable[Json]) -> None:
     for record in records:
         parts[record["part"]].append(record)
     old = file.read_text(encoding="utf-8") if file.exists() else ""
-    told, found, notes = old.partition(NOTES)
-    sections = {text.partition("\n")[0]: text for text in told.split("\n## ")[1:]}
+    above, mark, notes = old.partition(NOTES)
+    sections = {text.partition("\n")[0]: text for text in above.split("\n## ")[1:]}
     for name, of_part in parts.items():
         lines = _part(name, of_part)
         sections[lines[0].removeprefix("## ")] = "\n".join(lines).removeprefix("## ")
     file.parent.mkdir(parents=True, exist_ok=True)
     text = "\n## ".join([HEAD, *(section.strip() + "\n" for section in sections.values())])
-    file.write_text(f"{text}\n{found}{notes}".rstrip() + "\n", encoding="utf-8")
+    file.write_text(f"{text}\n{mark}{notes}".rstrip() + "\n", encoding="utf-8")
 
 
 def _part(name: str, records: list[Json]) -> list[str]:

@@ -58,11 +58,11 @@ def trial(given: tuple[str, bytes]) -> Json:
     plain = _dump(Settings.load(environ={}))
     file.write_bytes(text)
     loaded: list[Settings] = []
-    found = outcome(lambda: loaded.append(Settings.load(environ={})))
+    result = outcome(lambda: loaded.append(Settings.load(environ={})))
     file.unlink()
     if (folder / "owned").exists():
         return {"outcome": "obeyed", "error": "a command was run"}
-    if SECRET in str(found) or (loaded and SECRET in repr(loaded[0])):
+    if SECRET in str(result) or (loaded and SECRET in repr(loaded[0])):
         return {"outcome": "secret", "error": text[:80].decode("latin-1")}
     if loaded:
         now = _dump(loaded[0])
@@ -70,7 +70,7 @@ def trial(given: tuple[str, bytes]) -> Json:
         counts = {key for key in moved if key in HARMLESS or key.startswith(LOWER_ONLY)}
         if moved - counts:
             return {"outcome": "obeyed", "error": f"{sorted(moved - counts)} from {text[:80]!r}"}
-    return {"how": text[:60].decode("latin-1"), **found}
+    return {"how": text[:60].decode("latin-1"), **result}
 
 
 def _dump(settings: Settings) -> Json:

@@ -78,7 +78,7 @@ def _cases(
 
 def _record(part: str, case: ElementTree.Element, n: int) -> Json:
     bad = next(
-        (found for kind in ("failure", "error") if (found := case.find(kind)) is not None), None
+        (fault for kind in ("failure", "error") if (fault := case.find(kind)) is not None), None
     )
     skipped = case.find("skipped") is not None
     record: Json = {"part": part, "n": n}

@@ -37,17 +37,17 @@ class Trials:
             if not self._pipe.poll(self.patience_s):
                 self.end()
                 return {"outcome": "hang", "seconds": self.patience_s}
-            found: Json = self._pipe.recv()
+            result: Json = self._pipe.recv()
         except (EOFError, OSError):
             self._process.join()
             code = self._process.exitcode
             self.end()
             return {"outcome": "crash", "status": code}
-        found["seconds"] = round(time.monotonic() - began, 2)
-        if found.get("peak", 0) > MOST_BYTES:
+        result["seconds"] = round(time.monotonic() - began, 2)
+        if result.get("peak", 0) > MOST_BYTES:
             self.end()  # the peak is the process's for ever
-            found["outcome"] = "memory"
-        return found
+            result["outcome"] = "memory"
+        return result
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -72,9 +72,9 @@ def _serve(pipe: Connection, trial: Trial) -> None:
             given = pipe.recv()
         except EOFError:
             return
-        found = trial(given)
+        result = trial(given)
         own, below = (resource.getrusage(who).ru_maxrss for who in _WHO)
-        pipe.send({**found, "peak": max(own, below) * 1024, "left": len(children())})
+        pipe.send({**result, "peak": max(own, below) * 1024, "left": len(children())})
 
 
 _WHO = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
@@ -82,7 +82,7 @@ _WHO = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
 def children() -> list[int]:
     """The processes that this one has started and that are still there (Linux; elsewhere none)."""
-    found: list[int] = []
+    pids: list[int] = []
     for file in Path("/proc/self/task").glob("*/children"):
-        found += map(int, file.read_text().split())
-    return found
+        pids += map(int, file.read_text().split())
+    return pids

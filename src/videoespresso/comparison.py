@@ -127,12 +127,12 @@ def sign_flips(gaps: Floats, seed: int = 0) -> float:
 
 def holm(ps: Mapping[str, float]) -> dict[str, float]:
     """p values corrected for how many there are (Holm 1979), in the order given."""
-    found: dict[str, float] = {}
+    corrected: dict[str, float] = {}
     highest = 0.0
     for k, name in enumerate(sorted(ps, key=ps.__getitem__)):
         highest = max(highest, min(1.0, (len(ps) - k) * ps[name]))
-        found[name] = highest
-    return {name: found[name] for name in ps}
+        corrected[name] = highest
+    return {name: corrected[name] for name in ps}
 
 
 @dataclass(frozen=True)
@@ -153,10 +153,10 @@ def macro_paired(
 ) -> MacroPaired:
     """First minus second, every task counting the same. Raises ValueError as `statistics.macro`."""
     gaps = [float(a) - float(b) for a, b in zip(first, second, strict=True)]
-    found = statistics.macro(gaps, tasks, clusters, seed=seed)
+    estimate = statistics.macro(gaps, tasks, clusters, seed=seed)
     many = {task: tasks.count(task) for task in dict.fromkeys(tasks)}
     shares = [gap / many[task] / len(many) for gap, task in zip(gaps, tasks, strict=True)]
-    return MacroPaired(found, sign_flips(statistics.by_cluster(clusters, shares)[:, 0], seed))
+    return MacroPaired(estimate, sign_flips(statistics.by_cluster(clusters, shares)[:, 0], seed))
 
 
 def detectable(disagreement: float, n: float) -> float | None:

@@ -174,15 +174,15 @@ class DatasetItem(Record):
     @property
     def key_items(self) -> tuple[GroundedItem, ...]:
         """All key items in the order of the evidence, each name once."""
-        found: dict[str, GroundedItem] = {}
+        items: dict[str, GroundedItem] = {}
         for item in (i for e in self.evidence for i in e.items):
-            known = found.get(item.name)
-            found[item.name] = (
+            known = items.get(item.name)
+            items[item.name] = (
                 item
                 if known is None
                 else GroundedItem(name=item.name, boxes=known.boxes + item.boxes)
             )
-        return tuple(found.values())
+        return tuple(items.values())
 
 
 UNUSABLE, REFUSED = "unusable reply", "refused by the model"
@@ -208,8 +208,8 @@ class Reject(Record):
 
 def item_id(video: str, question: str, answer: str) -> str:
     """16 hex digits that name a question about a video (its id, or its path where that is all)."""
-    told = "\x1f".join((video, question.strip(), answer.strip()))
-    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    text = "\x1f".join((video, question.strip(), answer.strip()))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def path_text(path: str) -> str:

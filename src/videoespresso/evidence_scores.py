@@ -251,7 +251,7 @@ def selection(picked: Sequence[float], scenes: Sequence[Sequence[Interval]]) -> 
     counts = [sum(any(a <= t <= b for a, b in scene) for t in picked) for scene in scenes]
     lengths = [sum(b - a for a, b in union(scene)) for scene in scenes]
     hits, span = sum(counts), sum(lengths)
-    found = agreement(min(hits, len(picked)), len(picked), sum(map(bool, counts)), len(scenes))
+    agreed = agreement(min(hits, len(picked)), len(picked), sum(map(bool, counts)), len(scenes))
     shares = [min(x / span if span else 1.0, 1 / len(scenes)) for x in lengths]
     enough = [
         n >= max(1.0, share * hits) - _NEARLY for n, share in zip(counts, shares, strict=True)
@@ -259,7 +259,7 @@ def selection(picked: Sequence[float], scenes: Sequence[Sequence[Interval]]) -> 
     bsr = sum(enough) / len(scenes)
     bds = max(_cosine(counts, [x**power for x in lengths]) for power in _EXPONENTS)
     return Selection(
-        found.precision, found.recall, bsr, bds, (found.precision * bsr * bds) ** (1 / 3)
+        agreed.precision, agreed.recall, bsr, bds, (agreed.precision * bsr * bds) ** (1 / 3)
     )
 
 

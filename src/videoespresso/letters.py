@@ -179,8 +179,8 @@ def _bare(text: str) -> str:
 
 def _only(letters: Iterable[str], options: Sequence[str]) -> str | None:
     """The one letter, where it is one and an option has it."""
-    found = {letter.upper() for letter in letters}
-    letter = found.pop() if len(found) == 1 else ""
+    chosen = {letter.upper() for letter in letters}
+    letter = chosen.pop() if len(chosen) == 1 else ""
     return letter if letter and ord(letter) - ord("A") < len(options) else None
 
 
@@ -204,19 +204,19 @@ def _read(text: str, options: Sequence[str]) -> str | None:
         return spelt
     if (head := _HEAD.match(text)) and (spelt := spelt_out(text[head.end() :], options)):
         return _only((head[1], spelt), options)
-    found = _letters((_FINAL,), text, options)
-    if not found:
-        said = _SAID_ASCII if text.isascii() else _SAID
-        found = _letters((said, _IS_RIGHT, _CONTRAST), text, options)
-        found |= _spelt_behind(text, options)
-    return _only(found or _standing(text, options), options)
+    letters = _letters((_FINAL,), text, options)
+    if not letters:
+        pattern = _SAID_ASCII if text.isascii() else _SAID
+        letters = _letters((pattern, _IS_RIGHT, _CONTRAST), text, options)
+        letters |= _spelt_behind(text, options)
+    return _only(letters or _standing(text, options), options)
 
 
 def _standing(text: str, options: Sequence[str]) -> set[str]:
     """Letters at the heads of lines, in brackets, behind "option", and the last word."""
     tail = text.rstrip()[-_TAIL:]
-    found = _letters((_LEADING, _BRACKETED, _LABEL), text, options)
-    return found | _letters((_LAST,), tail, options)
+    letters = _letters((_LEADING, _BRACKETED, _LABEL), text, options)
+    return letters | _letters((_LAST,), tail, options)
 
 
 _BEHIND = re.compile(rf"(?:{_ANSWER}|{_FAR_ANSWER})[\s:]+(?:(?:is|ist|est|es|é|è)\b[\s:]*)?", re.I)
@@ -232,7 +232,7 @@ def _spelt_behind(text: str, options: Sequence[str]) -> set[str]:
 def _letters(patterns: Sequence[re.Pattern[str]], text: str, options: Sequence[str]) -> set[str]:
     """The letters that the patterns find and nothing denies; also that of an option which is spelt
     out behind one, so that "C) <text of D>" is two."""
-    found: set[str] = set()
+    letters: set[str] = set()
     for pattern in patterns:
         for match in pattern.finditer(text):
             letter, end = match[match.lastindex or 0], match.end(match.lastindex or 0)
@@ -242,12 +242,12 @@ def _letters(patterns: Sequence[re.Pattern[str]], text: str, options: Sequence[s
                 continue
             no = pattern is _IS_RIGHT and _NOT.search(match[0])
             if not no and not _denied(text, begin, end):
-                found.add(letter.upper())
+                letters.add(letter.upper())
                 if other := _AND.match(text, end):
-                    found.add(other[1].upper())
+                    letters.add(other[1].upper())
                 if spelt := spelt_out(text[end : end + _LINE].partition("\n")[0], options):
-                    found.add(spelt)
-    return found
+                    letters.add(spelt)
+    return letters
 
 
 def _denied(text: str, begin: int, end: int) -> bool:

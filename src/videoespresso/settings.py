@@ -200,8 +200,8 @@ class Settings(Record):
         layers, warnings, ignored = _from_files(file, environ)
         in_environment, unknown = _from_environment(environ)
         above = [(PREFIX + key.upper(), {key: value}) for key, value in in_environment.items()]
-        asked = {key: value for key, value in (given or {}).items() if value is not None}
-        above.append((GIVEN, asked))
+        options = {key: value for key, value in (given or {}).items() if value is not None}
+        above.append((GIVEN, options))
         chosen = {key: value for _, layer in above for key, value in _spread(layer).items()}
         if _without_its_model(ignored, chosen):
             keys = ", ".join(f"`{key}`" for key in ignored)
@@ -285,16 +285,16 @@ def _from_files(
     here = settings_file.local_file()
     if not here.is_file() or (own.exists() and here.samefile(own)):
         return layers, (), ()
-    found, sha = settings_file.read(here)
-    for key, value in found.items():
+    values, sha = settings_file.read(here)
+    for key, value in values.items():
         _check(key, value, str(here))
     before = layers[0][1] if layers else {}
     kept = {
         key: value
-        for key, value in found.items()
+        for key, value in values.items()
         if settings_file.trusted(sha, environ) or _harmless(key, value, before)
     }
-    ignored = tuple(key for key in found if key not in kept)
+    ignored = tuple(key for key in values if key not in kept)
     warnings = tuple(
         f"`{key}` of {here} does not count, because nobody trusted that file. Read it, then: "
         f"videoespresso trust {here}"

@@ -93,10 +93,10 @@ def _store() -> Path:
 def _record() -> dict[str, str]:
     """sha256 -> the path at which it was trusted. A damaged record trusts nothing."""
     try:
-        found = json.loads(_store().read_bytes())
+        record = json.loads(_store().read_bytes())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
 def _keep(record: Mapping[str, str]) -> None:

@@ -142,8 +142,8 @@ def mean(
 def amounts(values: Sequence[float], clusters: Sequence[Hashable] | None = None) -> Estimate:
     """A mean of what cannot be less than nothing, which Student's t does not know. Raises
     ValueError as `mean`."""
-    found = mean(values, clusters)
-    return found if found.low is None else replace(found, low=max(0.0, found.low))
+    estimate = mean(values, clusters)
+    return estimate if estimate.low is None else replace(estimate, low=max(0.0, estimate.low))
 
 
 def ratio(
@@ -332,5 +332,5 @@ def round_width(least: float, *, whole: bool = False) -> float:
     if least <= 0:
         return 1.0 if whole else 0.1
     power = 10.0 ** math.floor(math.log10(least))
-    found = next((power * k for k in (1, 2, 5) if power * k >= least * (1 - 1e-9)), power * 10)
-    return max(found, 1.0) if whole else found
+    width = next((power * k for k in (1, 2, 5) if power * k >= least * (1 - 1e-9)), power * 10)
+    return max(width, 1.0) if whole else width

@@ -40,14 +40,14 @@ class Blobs:
         small.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
         hue, saturation, value = np.asarray(small.convert("HSV"), dtype=np.int16).transpose(2, 0, 1)
         strong = (saturation >= STRONG) & (value >= STRONG)
-        found: list[Raw] = []
+        boxes: list[Raw] = []
         for colour in self.colours:
             off = np.abs((hue - HUES[colour] + 128) % 256 - 128)
             for y0, y1, x0, x1, share in patches(strong & (off <= NEAR)):
                 high, wide = hue.shape
                 box = (x0 / wide, y0 / high, x1 / wide, y1 / high)
-                found.append(Raw(f"{colour} patch", box, share))
-        return tidy(found)
+                boxes.append(Raw(f"{colour} patch", box, share))
+        return tidy(boxes)
 
 
 def patches(mask: np.ndarray) -> Iterator[tuple[int, int, int, int, float]]:

@@ -32,9 +32,9 @@ def doc_to_visual(doc: Doc) -> list[str]:
 
 def letter_prompt(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, str] | None = None) -> str:
     """The question, its options, and how to answer."""
-    found = item(doc)
-    options = [f"({'ABCDEFGHIJ'[k]}) {text}" for k, text in enumerate(found.options)]
-    return "\n".join([found.question, *options, ASKED])
+    question = item(doc)
+    options = [f"({'ABCDEFGHIJ'[k]}) {text}" for k, text in enumerate(question.options)]
+    return "\n".join([question.question, *options, ASKED])
 
 
 def letter_results(doc: Doc, results: Sequence[str]) -> dict[str, Doc]:

@@ -78,7 +78,7 @@ def ask(
     options that are no choice, before anything is looked at. A reached budget is no error: the
     answer says so and keeps what was found.
     """
-    found: Answer | None = None
+    answer: Answer | None = None
     for step in stream(
         video,
         question,
@@ -92,11 +92,11 @@ def ask(
         on_progress=on_progress,
     ):
         if isinstance(step, Answer):
-            found = step
+            answer = step
         elif on_step is not None:
             on_step(step)
-    assert found is not None, "the graph always ends in `finish`"
-    return found
+    assert answer is not None, "the graph always ends in `finish`"
+    return answer
 
 
 def stream(video: Videos, question: str, **asking: Unpack[Asking]) -> Iterator[Step | Answer]:
@@ -133,11 +133,11 @@ def estimate(video: Videos, question: str, **asking: Unpack[Asking]) -> "Estimat
 
 async def aask(video: Videos, question: str, **asking: Unpack[Asking]) -> Answer:
     """`ask`, awaited; the nodes run in threads."""
-    found: Answer | None = None
+    answer: Answer | None = None
     async for step in astream(video, question, **asking):
-        found = step if isinstance(step, Answer) else found
-    assert found is not None, "the graph always ends in `finish`"
-    return found
+        answer = step if isinstance(step, Answer) else answer
+    assert answer is not None, "the graph always ends in `finish`"
+    return answer
 
 
 async def astream(

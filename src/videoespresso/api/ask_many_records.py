@@ -68,12 +68,12 @@ class Question(Record):
 
     @model_validator(mode="before")
     @classmethod
-    def _columns(cls, found: Any) -> Any:
+    def _columns(cls, value: Any) -> Any:
         """Missing values are left out, and columns that we do not know are kept as they are, but
         for one that looks like a slip of the pen."""
-        if not isinstance(found, Mapping):
-            return found
-        row = {str(k): v for k, v in found.items() if not missing(v)}
+        if not isinstance(value, Mapping):
+            return value
+        row = {str(k): v for k, v in value.items() if not missing(v)}
         more = {k: row.pop(k) for k in [*row] if k not in cls.model_fields}
         for name in more:
             if near := get_close_matches(name, cls.model_fields.keys() - row, n=1, cutoff=0.85):

@@ -65,5 +65,5 @@ def bench_questions(path: Path, videos: Path | None) -> Iterator[tuple[int, Any]
 
 def _place(root: Timestamps, videos: Path, path: str) -> str:
     """Where the video is, or where it should be; "" for a path that leads out of the folder."""
-    found = root.file(path) or below(videos, path)
-    return "" if found is None else str(found)
+    file = root.file(path) or below(videos, path)
+    return "" if file is None else str(file)

@@ -59,8 +59,8 @@ def build_dataset(
     if batch is not None and engine != "local":
         raise UserError("batches are not for a cluster", hint="Leave --engine away.")
     settings = settings_of(settings)
-    found = find([videos] if isinstance(videos, str | Path) else videos, out)
-    paths = found.paths
+    files = find([videos] if isinstance(videos, str | Path) else videos, out)
+    paths = files.paths
     folder = Folder(Path(out))
     context = open_dataset_context(settings)
     folder.open()
@@ -81,7 +81,7 @@ def build_dataset(
             many = jobs or max(JOBS, settings.concurrency)
             by = LocalEngine(folder, context, seed=seed, group=group, jobs=many)
         try:
-            return Run(folder, by, paths, made, on_progress, end, earlier, found).run()
+            return Run(folder, by, paths, made, on_progress, end, earlier, files).run()
         finally:
             earlier.update(context.usage_log.by_role())
 

@@ -154,13 +154,13 @@ class VideoTools:
         state = watch(context, self._file(video), query)
         key = context.memory_key(state["video"]["id"])
         shown = {f["id"] for f in state["frames"]}
-        found = context.memory.search(query, [key], most, keep=lambda c: c.frame_id in shown)
+        captions = context.memory.search(query, [key], most, keep=lambda c: c.frame_id in shown)
         captioned = {c["frame_id"] for c in state["captions"]}
         end = state["video"]["duration_s"]
         return Moments(
             moments=tuple(
                 Moment(time_s=f.caption.time_s, caption=f.caption.text, score=f.score)
-                for f in found
+                for f in captions
             ),
             not_captioned_yet=tuple(not_captioned(frames_of(state), captioned, end)),
         )
@@ -170,10 +170,13 @@ class VideoTools:
         context = open_context(self.settings)
         state = watch(context, self._file(video), question)
         times = {f["id"]: f["time_s"] for f in state["frames"]}
-        said = {c["frame_id"]: c["text"] for c in state["captions"]}
+        texts = {c["frame_id"]: c["text"] for c in state["captions"]}
         return [
             Seen(
-                frame_id=c["id"], time_s=times[c["id"]], caption=said.get(c["id"], ""), why=c["why"]
+                frame_id=c["id"],
+                time_s=times[c["id"]],
+                caption=texts.get(c["id"], ""),
+                why=c["why"],
             )
             for c in select(state, Runtime(context=context))["core"]
         ]
@@ -203,9 +206,9 @@ class VideoTools:
                 raise VideoError(
                     f"{time_s:g} s is outside the video", hint=f"It lasts from 0 to {end:.1f} s."
                 )
-            (found,) = reader.at([time_s], max_side)
+            (frame,) = reader.at([time_s], max_side)
         data = io.BytesIO()
-        Image.fromarray(found.rgb).save(data, "JPEG", quality=90)
+        Image.fromarray(frame.rgb).save(data, "JPEG", quality=90)
         return data.getvalue()
 
 

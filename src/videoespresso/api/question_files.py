@@ -71,7 +71,7 @@ def _lines(data: bytes) -> Iterator[tuple[int, Any]]:
 def _json(data: bytes) -> Iterator[tuple[int, Any]]:
     """A list, the one list in an object, an object, or JSON lines."""
     try:
-        found = json.loads(data)
+        parsed = json.loads(data)
     except (ValueError, RecursionError):
         lines = [line for _, line in _lines(data)]
         if data.lstrip().startswith(b"[") and 2 * sum(map(_is_object, lines)) < len(lines):
@@ -79,10 +79,10 @@ def _json(data: bytes) -> Iterator[tuple[int, Any]]:
         else:
             yield from _lines(data)
         return
-    if isinstance(found, dict) and "question" not in found:
-        lists = [value for value in found.values() if isinstance(value, list)]
-        found = lists[0] if len(lists) == 1 else found
-    yield from enumerate(found if isinstance(found, list) else [found], start=1)
+    if isinstance(parsed, dict) and "question" not in parsed:
+        lists = [value for value in parsed.values() if isinstance(value, list)]
+        parsed = lists[0] if len(lists) == 1 else parsed
+    yield from enumerate(parsed if isinstance(parsed, list) else [parsed], start=1)
 
 
 def _is_object(line: bytes) -> bool:
@@ -192,11 +192,11 @@ def _with_options(fields: dict[str, Any]) -> dict[str, Any]:
     options = fields.get("options")
     if isinstance(options, str):
         try:
-            found = json.loads(options)
+            value = json.loads(options)
         except (ValueError, RecursionError):
-            found = None
+            value = None
         split = [part.strip() for part in options.split("|")]
-        fields["options"] = found if isinstance(found, list) else split
+        fields["options"] = value if isinstance(value, list) else split
     return fields
 
 

@@ -47,16 +47,16 @@ def score(
     """
     replied = _replied(replies, items)
     embed = within_limits(encoder) if protocol == "open" else None
-    found = scored(
+    scores = scored(
         replied, protocol=protocol, official=official, unparsed=unparsed, tau=tau, encoder=embed
     )
     if judge is None:
-        return found
+        return scores
     agent = judging.open_judge(judge, settings_of(settings), max_usd=max_usd)
-    letters = found.scores.verdicts if protocol == "letter" else ()
+    letters = scores.scores.verdicts if protocol == "letter" else ()
     shown = judging.answered(replied.bench.items, replied.replies)
     judged = judging.judge(shown, agent, sees=judge_sees, letters=letters)
-    return found.model_copy(update={"judged": judged})
+    return scores.model_copy(update={"judged": judged})
 
 
 def _replied(

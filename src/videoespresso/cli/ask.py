@@ -161,20 +161,20 @@ def show_estimate(
     from videoespresso.report.progress_bar import ProgressBar
 
     bar = None if how is None else ProgressBar(err())
-    found = estimate(list(videos), question, options=options, settings=settings, on_progress=bar)
+    cost = estimate(list(videos), question, options=options, settings=settings, on_progress=bar)
     if json:
-        write_json(found)
+        write_json(cost)
         return
     rows = [
         (name, share.model, f"{share.calls}", f"{share.images}", money(share.usd))
-        for name, share in found.roles.items()
+        for name, share in cost.roles.items()
     ]
-    rows.append(("all", "", f"{found.calls}", f"{found.images}", money(found.usd)))
+    rows.append(("all", "", f"{cost.calls}", f"{cost.images}", money(cost.usd)))
     show_table("role", "model", "calls#", "pictures#", "dollars#", rows=rows)
-    limit = "none" if found.limit_usd is None else money(found.limit_usd)
+    limit = "none" if cost.limit_usd is None else money(cost.limit_usd)
     out().print(
-        f"select: {one_line(found.select)}; {found.frames} frames looked at, {found.known} of them "
-        f"captioned before, {found.captions} captions to make; limit: {limit}\n"
+        f"select: {one_line(cost.select)}; {cost.frames} frames looked at, {cost.known} of them "
+        f"captioned before, {cost.captions} captions to make; limit: {limit}\n"
         "An estimate: replies in the cache are free; a second look and calls of tools cost more."
     )
 

@@ -79,18 +79,18 @@ def stats(
 
         check_target(html)
         refuse_own(folder, html, spare={PAGE})
-    found = dataset_stats(folder)
-    if not found.records:
+    figures = dataset_stats(folder)
+    if not figures.records:
         say_warning(f"{folder} has no records")
     if html is not None:
         from videoespresso.report.dataset_page import write_page
 
-        write_page(folder, html, stats=found)
+        write_page(folder, html, stats=figures)
         err().print(printable(f"page: {html}"), style="dim")
     if as_json:
-        write_json(found)
+        write_json(figures)
     else:
-        show_stats(found)
+        show_stats(figures)
 
 
 def validate(
@@ -113,12 +113,12 @@ def validate(
     from videoespresso.cli.dataset_tables import show_validation
     from videoespresso.dataset.inspect.validate import validate as find
 
-    found = find(folder, videos=videos, images=images, longest=longest)
+    report = find(folder, videos=videos, images=images, longest=longest)
     if as_json:
-        write_json(found)
+        write_json(report)
     else:
-        show_validation(found)
-    if not found.ok:
+        show_validation(report)
+    if not report.ok:
         raise typer.Exit(Exit.UNEXPECTED)
 
 
@@ -260,9 +260,9 @@ def check(
         write_json(repeated) if as_json else show_duplicates(repeated)
     else:
         wanted = [kind for kind in KINDS if kind not in (ignore or [])]
-        found = leakage(readers, within_limits(encoder), threshold=threshold, kinds=wanted)
-        ok = found.ok
-        write_json(found) if as_json else show_leakage(found)
+        shared = leakage(readers, within_limits(encoder), threshold=threshold, kinds=wanted)
+        ok = shared.ok
+        write_json(shared) if as_json else show_leakage(shared)
     if not ok:
         raise typer.Exit(Exit.UNEXPECTED)
 

@@ -102,27 +102,27 @@ def _shares(stats: DatasetStats) -> Iterator[tuple[str, ...]]:
             yield name, f"{share.n:,}", percent(share)
 
 
-def show_validation(found: Validation) -> None:
+def show_validation(report: Validation) -> None:
     """The first problems of each kind, how to mend them, and how many there are."""
-    if found.ok:
-        out().print(f"{found.records:,} records, no problem")
+    if report.ok:
+        out().print(f"{report.records:,} records, no problem")
         return
-    many = max(3, SHOWN // len(found.counts))
+    many = max(3, SHOWN // len(report.counts))
     shown = [
         problem
-        for check in found.counts
-        for problem in [p for p in found.problems if p.check == check][:many]
+        for check in report.counts
+        for problem in [p for p in report.problems if p.check == check][:many]
     ]
     rows = (
         (str(p.line or "all"), p.id, p.check, p.what, p.mend)
         for p in sorted(shown, key=lambda p: (p.line is None, p.line or 0))
     )
     show_table("Line#", "Record", "Check", "What", "How to mend it", rows=rows)
-    by_check = ", ".join(f"{n:,} {check}" for check, n in found.counts.items())
-    count = sum(found.counts.values())
-    out().print(f"\n{found.records:,} records, {count:,} problems: {by_check}", style="bold red")
+    by_check = ", ".join(f"{n:,} {check}" for check, n in report.counts.items())
+    count = sum(report.counts.values())
+    out().print(f"\n{report.records:,} records, {count:,} problems: {by_check}", style="bold red")
     if count > len(shown):
-        out().print(f"{len(shown)} are shown; --json lists up to {len(found.problems):,}")
+        out().print(f"{len(shown)} are shown; --json lists up to {len(report.problems):,}")
 
 
 def show_split(done: SplitReport) -> None:
@@ -152,27 +152,27 @@ def show_split(done: SplitReport) -> None:
         say_warning(f"{done.missing:,} images that records name are missing")
 
 
-def show_duplicates(found: Duplicates) -> None:
+def show_duplicates(same: Duplicates) -> None:
     """How often a dataset asks the same."""
     out().print(
-        f"{found.records:,} records: {found.repeated:,} ask and answer what another one does "
-        f"(same words, or cosine {found.threshold:g} or more), in {found.groups:,} groups of up to "
-        f"{found.largest:,}; {found.extra:,} could go"
+        f"{same.records:,} records: {same.repeated:,} ask and answer what another one does "
+        f"(same words, or cosine {same.threshold:g} or more), in {same.groups:,} groups of up to "
+        f"{same.largest:,}; {same.extra:,} could go"
     )
-    style = "bold red" if found.same_video else ""
-    out().print(f"{found.same_video:,} ask a second time about one video", style=style)
-    for e in found.examples:
+    style = "bold red" if same.same_video else ""
+    out().print(f"{same.same_video:,} ask a second time about one video", style=style)
+    for e in same.examples:
         line = f"  {e.cosine:.2f}  {e.first} {e.question!r} ~ {e.second} {e.other!r}"
         out().print(one_line(line), style="dim")
 
 
-def show_leakage(found: Leakage) -> None:
+def show_leakage(report: Leakage) -> None:
     """What the splits share, with examples."""
-    sizes = ", ".join(f"{one_line(name)} {n:,}" for name, n in found.records.items())
+    sizes = ", ".join(f"{one_line(name)} {n:,}" for name, n in report.records.items())
     out().print(f"records: {sizes}")
-    if found.ok:
+    if report.ok:
         out().print("nothing is shared")
-    for leak in found.leaks:
+    for leak in report.leaks:
         out().print(
             one_line(f"{leak.first} and {leak.second}: {leak.n:,} × {MEANING[leak.kind]}"),
             style="bold red",

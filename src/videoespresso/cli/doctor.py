@@ -96,11 +96,11 @@ def _remembered(file: Path) -> Iterator[Check]:
     if not file.exists():
         return
     try:
-        found = ReplyCache(file).all_inabilities()
+        inabilities = ReplyCache(file).all_inabilities()
     except MemoryStoreError as error:
         yield Check("learned", False, str(error), error.hint)
         return
-    for spec, group in groupby(found, key=lambda one: one.spec):
+    for spec, group in groupby(inabilities, key=lambda one: one.spec):
         seen = ", ".join(f"{shown(one.ability)} ({_day(one.seen)})" for one in group)
         days = f"{REMEMBER_S / 86_400:.0f} days"
         hint = f"Believed for {days}; after an upgrade: videoespresso cache clear --learned"
@@ -145,9 +145,9 @@ def _announced(settings: Settings) -> Iterator[Check]:
         hint = "Set limits in calls or seconds: a limit in dollars cannot be kept."
         yield Check("question", None, "what one costs is not known", hint)
     else:
-        told = f"about ${question:.4f}" if question else "free"
-        told += " for the first about a minute of film; `models list` says how it is counted"
-        yield Check("question", True, told)
+        text = f"about ${question:.4f}" if question else "free"
+        text += " for the first about a minute of film; `models list` says how it is counted"
+        yield Check("question", True, text)
 
 
 def _proofs(settings: Settings, budget: "Budget") -> Iterator[Check]:
@@ -166,9 +166,9 @@ def _proofs(settings: Settings, budget: "Budget") -> Iterator[Check]:
         except VideoEspressoError:
             continue  # a missing key or package: said by the checks of the roles
         proof = Proof(spec, model, usage_log=UsageLog(), budget=budget)
-        for found in proof.findings():
-            ok = {"pass": True, "fail": False}.get(found.result)
-            yield Check(found.name, ok, f"{found.detail} · {spec.name}", found.remedy)
+        for finding in proof.findings():
+            ok = {"pass": True, "fail": False}.get(finding.result)
+            yield Check(finding.name, ok, f"{finding.detail} · {spec.name}", finding.remedy)
 
 
 def _cache(folder: Path) -> str:

@@ -62,12 +62,12 @@ def compare(
     from videoespresso.evaluation.compare import Compared
 
     share = None if margin is None else margin / 100
-    found = comparing(*runs, allow=allow or (), margin=share, encoder=encoder, tau=tau)
+    pairs = comparing(*runs, allow=allow or (), margin=share, encoder=encoder, tau=tau)
     if as_json:
-        dumped = TypeAdapter(list[Compared]).dump_python(found, mode="json")
+        dumped = TypeAdapter(list[Compared]).dump_python(pairs, mode="json")
         write_json(Comparisons(comparisons=tuple(dumped)))
     else:
-        show_compared(found)
+        show_compared(pairs)
 
 
 def report(
@@ -92,13 +92,13 @@ def report(
     if html is not None and html.exists() and not force:
         raise UserError(f"{html} exists", hint="Give another name, or --force.")
     embed = encoder_of(series(runs[0])[0].about["protocol"], encoder)
-    found = [summary(run, embed, tau) for run in runs]
+    summaries = [summary(run, embed, tau) for run in runs]
     if html is not None:
         store = FrameStore(Settings.load().cache_dir / "frames")
-        write_page(found, html, embed, EvidencePages(html, store.image))
+        write_page(summaries, html, embed, EvidencePages(html, store.image))
         err().print(one_line(str(html)), style="dim")
     if as_json:
-        write_json(Reports(runs=tuple(found)))
+        write_json(Reports(runs=tuple(summaries)))
         return
-    for one in found if html is None else ():
+    for one in summaries if html is None else ():
         show_summary(one)

@@ -78,25 +78,25 @@ def judge_the_judge(
         return
     _say(forecast)
     with err().status("judging"):
-        found = planted_answers.worth(planted, judging.judge(shown, agent, sees=judge_sees))
+        worth = planted_answers.worth(planted, judging.judge(shown, agent, sees=judge_sees))
     if target is not None:
         with records_io.writing(target, replace=force) as file:
-            file.write(records_io.dump(found.model_dump(mode="json"), indent=2) + b"\n")
-    write_json(found) if as_json else _show_worth(found)
-    if not found.judged.rated:
+            file.write(records_io.dump(worth.model_dump(mode="json"), indent=2) + b"\n")
+    write_json(worth) if as_json else _show_worth(worth)
+    if not worth.judged.rated:
         raise typer.Exit(Exit.NOT_ANSWERED)
 
 
-def _show_worth(found: "JudgeWorth") -> None:
-    show_judged(found.judged)
+def _show_worth(worth: "JudgeWorth") -> None:
+    show_judged(worth.judged)
     rows = (
-        (kind, f"{n:,}", f"{found.rated.get(kind, 0):,}", _text(found.means.get(kind)))
-        for kind, n in found.planted.items()
+        (kind, f"{n:,}", f"{worth.rated.get(kind, 0):,}", _text(worth.means.get(kind)))
+        for kind, n in worth.planted.items()
     )
     out().print()
     show_table("Planted", "n#", "rated#", "Overall, 1 to 10 (95 %)#", rows=rows)
     out().print(
-        f"\nAUC, right above wrong: {_text(found.auc)}; 1 is a judge, 0.5 is noise "
+        f"\nAUC, right above wrong: {_text(worth.auc)}; 1 is a judge, 0.5 is noise "
         "(true and padded answers are right)"
     )
 

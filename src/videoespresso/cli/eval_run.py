@@ -181,7 +181,7 @@ def execute(
 def carry_out(made: "Run", quiet: bool) -> Exit | None:
     """Runs until all is done, or a limit or Ctrl-C ends it: then with which code."""
     stop = threading.Event()
-    said = time.monotonic()
+    shown_s = time.monotonic()
 
     def finish() -> None:
         stop.set()
@@ -190,12 +190,12 @@ def carry_out(made: "Run", quiet: bool) -> Exit | None:
     with nullcontext() if quiet else err().status("asking") as status:
 
         def listen(progress: Progress) -> None:
-            nonlocal said
+            nonlocal shown_s
             if status is None or progress.step == "done":
                 return
             status.update(str(progress))
-            if not err().is_terminal and time.monotonic() - said >= EVERY_S:
-                said = time.monotonic()
+            if not err().is_terminal and time.monotonic() - shown_s >= EVERY_S:
+                shown_s = time.monotonic()
                 err().print(str(progress), style="dim")
 
         try:
@@ -249,15 +249,15 @@ def forecast(made: "Run") -> Forecast:
     )
 
 
-def show_forecast(found: Forecast) -> None:
+def show_forecast(cost: Forecast) -> None:
     """In words."""
     out().print(
-        f"{found.questions:,} questions about {found.videos:,} videos of {found.benchmark}, under "
-        f"{', '.join(found.conditions)}: {found.records:,} records to make, {found.known:,} known"
+        f"{cost.questions:,} questions about {cost.videos:,} videos of {cost.benchmark}, under "
+        f"{', '.join(cost.conditions)}: {cost.records:,} records to make, {cost.known:,} known"
     )
-    if found.absent:
+    if cost.absent:
         out().print(
-            f"{found.absent:,} videos are not there, the first: {one_line(found.first_absent)}; "
+            f"{cost.absent:,} videos are not there, the first: {one_line(cost.first_absent)}; "
             "they will count as not measured"
         )
-    out().print(f"about {money(found.usd)} ({found.formula})", style="dim")
+    out().print(f"about {money(cost.usd)} ({cost.formula})", style="dim")

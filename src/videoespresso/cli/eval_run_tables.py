@@ -20,25 +20,25 @@ SHOWN = 5
 """Items that were not measured and are listed; --json has all."""
 
 
-def percent(found: Estimate | None) -> str:
+def percent(estimate: Estimate | None) -> str:
     """'92.9 (86.5 to 95.6)'; '-' for nothing."""
-    return "-" if found is None else found.text()
+    return "-" if estimate is None else estimate.text()
 
 
-def show_summary(found: "Summary") -> None:
+def show_summary(scores: "Summary") -> None:
     """A line a condition; evidence and cost below."""
-    note = f"; {found.note}" if found.note else ""
-    out().print(f"{one_line(found.benchmark)}, protocol {found.protocol}{note}\n")
+    note = f"; {scores.note}" if scores.note else ""
+    out().print(f"{one_line(scores.benchmark)}, protocol {scores.protocol}{note}\n")
     columns = ("Condition", "n#", "Videos#", "Unparsed#", "Micro, % (95 %)#")
-    show_table(*columns, rows=map(_row, found.conditions))
+    show_table(*columns, rows=map(_row, scores.conditions))
     out().print()
     averages = ("Condition", "acc@evidence, % (95 %)#", "Macro, % (95 %)#")
-    show_table(*averages, rows=map(_averages, found.conditions))
+    show_table(*averages, rows=map(_averages, scores.conditions))
     out().print()
-    all_ = ((c.condition, percent(c.scores.over_all)) for c in found.conditions)
+    all_ = ((c.condition, percent(c.scores.over_all)) for c in scores.conditions)
     show_table("Condition", "Over all, % (95 %)#", rows=all_)
     for part, title in PARTS:
-        known = [c for c in found.conditions if getattr(c, part)]
+        known = [c for c in scores.conditions if getattr(c, part)]
         names = dict.fromkeys(k for c in known for k in getattr(c, part))
         for begin in range(0, len(known), BESIDE):
             some = known[begin : begin + BESIDE]
@@ -48,27 +48,27 @@ def show_summary(found: "Summary") -> None:
                 *(f"{c.condition}#" for c in some),
                 rows=((name, *_cells(some, part, name)) for name in names),
             )
-    _show_truth(found)
-    unknown = [role for role, sizes in found.parameters.items() if sizes is None]
+    _show_truth(scores)
+    unknown = [role for role, sizes in scores.parameters.items() if sizes is None]
     if unknown:
-        told = f"TFLOPs are not known: nor are the parameters of the {', '.join(unknown)}"
-        out().print(f"\n{told}", style="dim")
-    if peak := max((c.peak_mb or 0.0 for c in found.conditions), default=0.0):
+        text = f"TFLOPs are not known: nor are the parameters of the {', '.join(unknown)}"
+        out().print(f"\n{text}", style="dim")
+    if peak := max((c.peak_mb or 0.0 for c in scores.conditions), default=0.0):
         out().print(f"\npeak memory of the process {peak:,.0f} MB", style="dim")
-    missing = sum(c.missing for c in found.conditions)
+    missing = sum(c.missing for c in scores.conditions)
     if missing:
         say_warning(f"{missing:,} records are missing: the same command asks the rest")
-    _say_not_measured(found.not_measured)
-    say_detectable(found.conditions)
+    _say_not_measured(scores.not_measured)
+    say_detectable(scores.conditions)
 
 
-def _show_truth(found: "Summary") -> None:
+def _show_truth(scores: "Summary") -> None:
     """What the oracles gain, and where wrong answers first went wrong."""
-    if found.oracle_gap:
-        gaps = ((k, f"{gap.n:,}", percent(gap)) for k, gap in found.oracle_gap.items())
+    if scores.oracle_gap:
+        gaps = ((k, f"{gap.n:,}", percent(gap)) for k, gap in scores.oracle_gap.items())
         out().print()
         show_table("Gained over ours by", "n#", "Points (95 %)#", rows=gaps)
-    known = [c for c in found.conditions if c.faults]
+    known = [c for c in scores.conditions if c.faults]
     if known:
         out().print()
         show_table(
@@ -78,39 +78,39 @@ def _show_truth(found: "Summary") -> None:
         )
 
 
-def _say_not_measured(found: "Sequence[Unmeasured]") -> None:
-    if found:
-        say_warning(f"{len(found):,} not measured; wrong in `over all`")
-    for one in found[:SHOWN]:
+def _say_not_measured(items: "Sequence[Unmeasured]") -> None:
+    if items:
+        say_warning(f"{len(items):,} not measured; wrong in `over all`")
+    for one in items[:SHOWN]:
         say_warning(f"  {one.item} ({one.condition}): {one.why}")
 
 
-def show_ablation(found: "Ablation") -> None:
+def show_ablation(table: "Ablation") -> None:
     """A line a condition: accuracy, its difference to the first, and what a question took."""
-    note = f"; {found.note}" if found.note else ""
-    out().print(f"{one_line(found.benchmark)} over {found.over}, protocol {found.protocol}{note}\n")
+    note = f"; {table.note}" if table.note else ""
+    out().print(f"{one_line(table.benchmark)} over {table.over}, protocol {table.protocol}{note}\n")
     show_table(
         "Condition", "n#", "Videos#", "Accuracy, % (95 %)#", "To the first, points (95 %)#",
-        "Holm p#", rows=map(_ablated, found.rows),
+        "Holm p#", rows=map(_ablated, table.rows),
     )  # fmt: skip
-    names = dict.fromkeys(name for row in found.rows for name in row.means)
+    names = dict.fromkeys(name for row in table.rows for name in row.means)
     out().print()
     show_table(
         "A question",
         *(f"{name}#" for name in names),
         rows=(
             (r.condition, *(r.means[k].amount() if k in r.means else "-" for k in names))
-            for r in found.rows
+            for r in table.rows
         ),
     )
-    if found.area is not None:
+    if table.area is not None:
         out().print(
-            f"\narea under accuracy against frames, picked − even: {found.area.text()} points"
+            f"\narea under accuracy against frames, picked − even: {table.area.text()} points"
         )
-    missing = sum(row.missing for row in found.rows)
+    missing = sum(row.missing for row in table.rows)
     if missing:
         say_warning(f"{missing:,} records are missing: the same command asks the rest")
-    _say_not_measured(found.not_measured)
+    _say_not_measured(table.not_measured)
 
 
 def _ablated(row: "Row") -> tuple[str, ...]:
@@ -141,11 +141,11 @@ def _averages(c: "ConditionScores") -> tuple[str, ...]:
 
 def _cells(conditions: "Sequence[ConditionScores]", part: str, name: str) -> Iterator[str]:
     for c in conditions:
-        found: Estimate | None = getattr(c, part).get(name)
-        if found is None:
+        estimate: Estimate | None = getattr(c, part).get(name)
+        if estimate is None:
             yield "-"
         else:
-            yield found.amount() if part in AMOUNTS else found.text()
+            yield estimate.amount() if part in AMOUNTS else estimate.text()
 
 
 def say_detectable(conditions: "Sequence[ConditionScores]") -> None:
@@ -159,16 +159,16 @@ def say_detectable(conditions: "Sequence[ConditionScores]") -> None:
         )
 
 
-def show_compared(found: "Sequence[Compared]") -> None:
+def show_compared(pairs: "Sequence[Compared]") -> None:
     """A line a comparison, then the tasks of each."""
-    rows = [_compared(c) for c in found]
+    rows = [_compared(c) for c in pairs]
     show_table("First − second", "n#", "Videos#", "Points (95 %)#", rows=(r[:4] for r in rows))
     out().print()
     show_table(
         "First − second", "Only 1st#", "Only 2nd#", "McNemar p#", "Flips p#", "Shows#",
         rows=((r[0], *r[4:]) for r in rows),
     )  # fmt: skip
-    for c in found:
+    for c in pairs:
         if c.macro is not None:
             out().print(
                 f"{one_line(c.first)} − {one_line(c.second)}, macro: {c.macro.difference.text()} "

@@ -98,26 +98,26 @@ def score(
     _check(file, items, protocol, judge, to, target, costs=max_usd is not None or dry_run)
     embed = within_limits(encoder) if protocol == "open" else None
     replied = read_replies(file, items)
-    found = scored(
+    scores = scored(
         replied, protocol=protocol, official=official, unparsed=unparsed, tau=tau, encoder=embed
     )
     if judge is not None:
-        judged = ask_judge(replied, found.scores, judge, judge_sees, max_usd, dry_run=dry_run)
+        judged = ask_judge(replied, scores.scores, judge, judge_sees, max_usd, dry_run=dry_run)
         if judged is None:
             return
-        found = found.model_copy(update={"judged": judged})
+        scores = scores.model_copy(update={"judged": judged})
     if target is not None and to == "official":
-        write_official(official_records(replied, found.scores.verdicts), target, replace=force)
+        write_official(official_records(replied, scores.scores.verdicts), target, replace=force)
     elif target is not None:
-        _write(found, target, force)
+        _write(scores, target, force)
     if as_json:
-        write_json(found)
+        write_json(scores)
     else:
-        show_scored(found)
+        show_scored(scores)
         if target is not None:
             err().print(one_line(str(target)), style="dim")
-    _warn(found)
-    if not found.whole:
+    _warn(scores)
+    if not scores.whole:
         raise typer.Exit(Exit.NOT_ANSWERED)
 
 
@@ -143,25 +143,25 @@ def _check(
         raise UserError("nothing here costs anything", hint="--max-usd, --dry-run are for --judge.")
 
 
-def _write(found: "Scored", target: Path, force: bool) -> None:
+def _write(scores: "Scored", target: Path, force: bool) -> None:
     from videoespresso.dataset import records_io
 
     with records_io.writing(target, replace=force) as file:
-        file.write(records_io.dump(found.model_dump(mode="json"), indent=2) + b"\n")
+        file.write(records_io.dump(scores.model_dump(mode="json"), indent=2) + b"\n")
 
 
-def _warn(found: "Scored") -> None:
+def _warn(scores: "Scored") -> None:
     """What was not measured, on stderr."""
-    missing = found.scores.items - found.scores.measured
+    missing = scores.scores.items - scores.scores.measured
     for count, what in (
         (missing, "items have no reply: not measured, and wrong over all items"),
-        (found.strangers, "replies are to nothing in the benchmark"),
-        (found.not_text, "replies are no text and count as missing"),
-        (found.repeated, "items stand there before, and count each time"),
+        (scores.strangers, "replies are to nothing in the benchmark"),
+        (scores.not_text, "replies are no text and count as missing"),
+        (scores.repeated, "items stand there before, and count each time"),
     ):
         if count:
             say_warning(f"{count:,} {what}")
-    for left in found.left_out:
+    for left in scores.left_out:
         say_warning(
             f"{left.count} records are no items: {left.criterion}; the first: {left.first}, "
             f"{left.reason}"

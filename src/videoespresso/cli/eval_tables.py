@@ -14,9 +14,9 @@ LONGEST = 60
 """Signs of a reply that are shown."""
 
 
-def show_scored(found: Scored) -> None:
+def show_scored(result: Scored) -> None:
     """The averages, the tasks, and what the numbers depend on."""
-    scores = found.scores
+    scores = result.scores
     out().print(f"protocol {settings_of(scores)}")
     missing = scores.items - scores.measured
     counts = f"{scores.items:,} items, {scores.measured:,} measured, {scores.videos:,} videos"
@@ -38,9 +38,9 @@ def show_scored(found: Scored) -> None:
             "points or more (80 % power, 20 % disagreement)",
             style="dim",
         )
-    _show_official(found)
-    if found.judged is not None:
-        show_judged(found.judged)
+    _show_official(result)
+    if result.judged is not None:
+        show_judged(result.judged)
 
 
 def settings_of(scores: Scores) -> str:
@@ -101,27 +101,27 @@ def _show_open(scores: Scores) -> None:
         )
 
 
-def _show_official(found: Scored) -> None:
+def _show_official(scored: Scored) -> None:
     """The authors' rule, and each reply that it reads otherwise."""
-    if found.official is None:
+    if scored.official is None:
         return
-    ruled = found.official
+    ruled = scored.official
     out().print(
         f"\nofficial: {ruled.accuracy:.2f} % of {ruled.items:,} items (the first capital A to D, "
         "missing and unparsed wrong)"
     )
-    if not found.differences:
+    if not scored.differences:
         out().print("it reads every reply as we do")
         return
-    matter = sum(d.matters for d in found.differences)
+    matter = sum(d.matters for d in scored.differences)
     out().print(
-        f"it reads {len(found.differences):,} replies otherwise; of {matter:,} one of the two says "
-        "right\n"
+        f"it reads {len(scored.differences):,} replies otherwise; of {matter:,} one of the two "
+        "says right\n"
     )
     rows = (
         (d.id, d.right or "-", d.ours or "-", d.theirs or "-", one_line(d.reply)[:LONGEST])
-        for d in found.differences[:SHOWN]
+        for d in scored.differences[:SHOWN]
     )
     show_table("Item", "Right", "Ours", "Theirs", "Reply", rows=rows)
-    if len(found.differences) > SHOWN:
-        out().print(f"… and {len(found.differences) - SHOWN:,} more: --json has them", style="dim")
+    if len(scored.differences) > SHOWN:
+        out().print(f"… and {len(scored.differences) - SHOWN:,} more: --json has them", style="dim")

@@ -75,9 +75,9 @@ def init(
         err().print("\ninterrupted; nothing was written", style="yellow")
         raise typer.Exit(Exit.INTERRUPTED) from None
     err().print(f"written: {target}")
-    found = find_file()
-    if found != target:
-        say_warning(f"in this folder {found} is read instead of it")
+    existing = find_file()
+    if existing != target:
+        say_warning(f"in this folder {existing} is read instead of it")
     settings = Settings.load(file=target)
     if answer and _ready(settings):
         _answer(video, question, settings, ask=not yes)

@@ -126,8 +126,8 @@ def _hf(names: list[str], repos: list[str], *, given: bool, yes: bool, as_json: 
         err().print("interrupted; whole files are kept: the same command fetches the others")
         raise typer.Exit(Exit.INTERRUPTED) from None
     if as_json:
-        said = [{"spec": spec, "bytes": count} for spec, count in rows]
-        sys.stdout.write(json.dumps(said, indent=2) + "\n")
+        sizes = [{"spec": spec, "bytes": count} for spec, count in rows]
+        sys.stdout.write(json.dumps(sizes, indent=2) + "\n")
     else:
         show_table("Spec", "Size#", rows=[(spec, size(count)) for spec, count in rows])
 

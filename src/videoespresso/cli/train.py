@@ -237,7 +237,7 @@ def plan(
     """Counts, tokens, memory and time of a run; trains nothing."""
     from videoespresso.training.forecast import plan as planned
 
-    found = planned(
+    expected = planned(
         stage,
         data,
         base=base,
@@ -247,7 +247,7 @@ def plan(
         trial=trial,
         **recipe,
     )
-    (write_json if json else show_plan)(found)
+    (write_json if json else show_plan)(expected)
 
 
 @app.command("merge", epilog=examples("train merge out/answer --out out/merged", codes=True))

@@ -135,30 +135,30 @@ def show(done: "Trained") -> None:
         )
 
 
-def show_plan(found: "Plan") -> None:
-    for why, n in found.left_out.items():
+def show_plan(plan: "Plan") -> None:
+    for why, n in plan.left_out.items():
         say_warning(f"{n} records left out: {why}")
-    if found.too_long:
+    if plan.too_long:
         say_warning(
-            f"{found.too_long} rows are longer than the limit: `train` refuses them, or leaves "
+            f"{plan.too_long} rows are longer than the limit: `train` refuses them, or leaves "
             "them out with --too-long drop"
         )
     rows = [
-        *([("pairs", _counts(found.sources))] if found.sources else []),
-        ("rows", f"{found.rows}, and {found.validation} for validation ({found.split})"),
-        ("tokens", f"{found.tokens:,}, of which {found.learned:,} are learned"),
-        ("a picture", f"{found.image_tokens:.0f} tokens"),
-        ("longest", ", ".join(f"{x.id}: {x.tokens}" for x in found.longest)),
-        ("steps", str(found.steps)),
-        ("parameters", f"{found.parameters:,}"
-         + (f", {found.taught:,} are taught" if found.taught else "")),
-        ("device", f"{found.device}, {found.free / 1e9:.1f} GB free"),
+        *([("pairs", _counts(plan.sources))] if plan.sources else []),
+        ("rows", f"{plan.rows}, and {plan.validation} for validation ({plan.split})"),
+        ("tokens", f"{plan.tokens:,}, of which {plan.learned:,} are learned"),
+        ("a picture", f"{plan.image_tokens:.0f} tokens"),
+        ("longest", ", ".join(f"{x.id}: {x.tokens}" for x in plan.longest)),
+        ("steps", str(plan.steps)),
+        ("parameters", f"{plan.parameters:,}"
+         + (f", {plan.taught:,} are taught" if plan.taught else "")),
+        ("device", f"{plan.device}, {plan.free / 1e9:.1f} GB free"),
     ]  # fmt: skip
-    if found.memory is not None:
-        rows.append(("memory", f"{found.memory / 1e9:.2f} GB, measured on the longest rows"))
-    if found.learn_s is not None:
-        rows.append(("time", f"{_clock(found.learn_s)}, and {_clock(found.validate_s or 0)} for "
+    if plan.memory is not None:
+        rows.append(("memory", f"{plan.memory / 1e9:.2f} GB, measured on the longest rows"))
+    if plan.learn_s is not None:
+        rows.append(("time", f"{_clock(plan.learn_s)}, and {_clock(plan.validate_s or 0)} for "
                      "validations, from a few rows"))  # fmt: skip
     show_table("", "", rows=rows)
-    for line in _recipe(found.lines):
+    for line in _recipe(plan.lines):
         out().print(line, style="dim")

@@ -54,9 +54,9 @@ def trust_file(
         return
     values, sha = read(file)
     trust(file)
-    found = Trusted(path=str(file.absolute()), sha256=sha, keys=tuple(values))
+    trusted = Trusted(path=str(file.absolute()), sha256=sha, keys=tuple(values))
     if json:
-        write_json(found)
+        write_json(trusted)
         return
-    out().print(f"trusted: {one_line(found.path)} (sha256 {sha})")
-    out().print(f"it sets: {one_line(', '.join(found.keys)) or 'nothing'}", style="dim")
+    out().print(f"trusted: {one_line(trusted.path)} (sha256 {sha})")
+    out().print(f"it sets: {one_line(', '.join(trusted.keys)) or 'nothing'}", style="dim")

@@ -75,28 +75,28 @@ def summary(skipped: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
 
 def find(given: Iterable[str | Path], out: str | Path | None = None) -> Found:
     """As `find_videos`, with what was passed over, but for what lies in the folder `out`."""
-    found: dict[str, str] = {}
+    paths: dict[str, str] = {}
     skipped: dict[str, str] = {}
     for one in given:
         for path in _of(str(one), skipped):
-            found.setdefault(os.path.abspath(path), path)
-    if not found:
+            paths.setdefault(os.path.abspath(path), path)
+    if not paths:
         raise UserError(
             "there is no video in what was given",
             hint=f"Name files, or folders with {', '.join(sorted(SUFFIXES))} in them.",
         )
-    if not any(os.path.exists(path) for path in found):
-        first = next(iter(found.values()))
-        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    if not any(os.path.exists(path) for path in paths):
+        first = next(iter(paths.values()))
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         raise UserError(f"{first}{more}: no such file", hint="Check the path; folders work, too.")
-    named = {os.path.abspath(path) for path in found}
+    named = {os.path.abspath(path) for path in paths}
     own = "" if out is None else os.path.join(os.path.abspath(out), "")
     rest = {
         path: why
         for path, why in skipped.items()
         if (full := os.path.abspath(path)) not in named and not (own and full.startswith(own))
     }
-    return Found(list(found.values()), rest)
+    return Found(list(paths.values()), rest)
 
 
 def _of(given: str, skipped: dict[str, str]) -> Iterator[str]:
@@ -185,11 +185,11 @@ def first_paths(paths: Sequence[str]) -> dict[str, str]:
             continue
         if stat.S_ISREG(status.st_mode):
             sizes[status.st_size].append(path)
-    found: dict[str, list[str]] = defaultdict(list)
+    files: dict[str, list[str]] = defaultdict(list)
     for path in (path for same in sizes.values() if len(same) > 1 for path in same):
         try:
             with open(path, "rb") as file:
-                found[hashlib.file_digest(file, "sha256").hexdigest()].append(path)
+                files[hashlib.file_digest(file, "sha256").hexdigest()].append(path)
         except OSError:
             continue
-    return {digest: same[0] for digest, same in found.items() if len(same) > 1}
+    return {digest: same[0] for digest, same in files.items() if len(same) > 1}

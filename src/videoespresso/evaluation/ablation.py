@@ -136,8 +136,8 @@ def _row(
 ) -> Row:
     good = [r for r in one.records if r["item"] in right]
     videos = [r["video"] for r in good]
-    found = efficiency.costs(good, parameters(one.about))
-    means = {name: found[name] for name in _COSTS if name in found}
+    costs = efficiency.costs(good, parameters(one.about))
+    means = {name: costs[name] for name in _COSTS if name in costs}
     for name, value in _MEANS.items():
         known = [v for r in good if (v := value(r)) is not None]
         if known and len(known) == len(good):

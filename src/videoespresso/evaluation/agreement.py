@@ -55,8 +55,8 @@ def _alpha(sums: Floats) -> Floats:
     observed = within / n
     with np.errstate(invalid="ignore", divide="ignore"):
         expected = 2 * (n * squares - total * total) / (n * (n - 1))
-        found: Floats = np.where(expected > 1e-12, 1 - observed / expected, np.nan)
-    return found
+        alpha: Floats = np.where(expected > 1e-12, 1 - observed / expected, np.nan)
+    return alpha
 
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> Estimate | None:

@@ -66,8 +66,8 @@ def open_benchmark(spec: str, *, videos: Path | None = None, films: Path) -> Ben
     name, _, rest = spec.partition(":")
     opener = _opener(name)
     if opener is not None:
-        found: Benchmark = opener(Given(rest, videos, films))
-        return found
+        benchmark: Benchmark = opener(Given(rest, videos, films))
+        return benchmark
     if Path(spec).exists():
         return _records(Path(spec), videos)
     raise UserError(

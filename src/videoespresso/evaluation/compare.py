@@ -77,28 +77,28 @@ def pairs(runs: Sequence[Path]) -> list[tuple[Series, Series]]:
     every = [series(run) for run in runs]
     first = every[0]
     if len(every) == 1:
-        found = [(first[0], other) for other in first[1:]]
+        chosen = [(first[0], other) for other in first[1:]]
     else:
-        found = [
+        chosen = [
             (one, other)
             for others in every[1:]
             for other in others
             for one in first
             if one.condition == other.condition
         ]
-        if not found and all(len(conditions) == 1 for conditions in every):
-            found = [(first[0], others[0]) for others in every[1:]]
-    if not found:
+        if not chosen and all(len(conditions) == 1 for conditions in every):
+            chosen = [(first[0], others[0]) for others in every[1:]]
+    if not chosen:
         raise UserError(
             "there is nothing to compare: one condition, or none that the runs have in common",
             hint="Give a run of several conditions, or runs of the same.",
         )
-    return found
+    return chosen
 
 
 def differences(one: Series, other: Series) -> list[str]:
     """What two series differ in, by name."""
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     a, b = one.about["identity"], other.about["identity"]
     for key in dict.fromkeys([*a, *b]):
         if key == "select" and OURS not in (
@@ -108,33 +108,33 @@ def differences(one: Series, other: Series) -> list[str]:
             continue  # only `ours` asks the settings
         if a.get(key) != b.get(key):
             role = key.partition(" ")[0]
-            found[MODELS if role in CHAT_ROLES else _NAMES.get(key, key)] = None
+            names[MODELS if role in CHAT_ROLES else _NAMES.get(key, key)] = None
     if one.about["benchmark"] != other.about["benchmark"]:
-        found["benchmark"] = None
+        names["benchmark"] = None
     if one.condition != other.condition:
-        found[CONDITION] = None
-    if _asked(one) != _asked(other):
-        found["items"] = None
-    return list(found)
+        names[CONDITION] = None
+    if _items(one) != _items(other):
+        names["items"] = None
+    return list(names)
 
 
-def _asked(one: Series) -> Mapping[str, Any]:
-    asked: set[str] = set(one.about["keys"][one.condition])
+def _items(one: Series) -> Mapping[str, Any]:
+    items: set[str] = set(one.about["keys"][one.condition])
     texts = {r["item"]: (r["question"], tuple(r["options"]), r["letter"]) for r in one.records}
     return (
-        {item: texts.get(item) for item in sorted(asked)}
-        if len(texts) == len(asked)
-        else {item: None for item in sorted(asked)}
+        {item: texts.get(item) for item in sorted(items)}
+        if len(texts) == len(items)
+        else {item: None for item in sorted(items)}
     )
 
 
 def _check(one: Series, other: Series, allow: Sequence[str]) -> tuple[str, ...]:
     """What else differs and is allowed. Raises UserError for what is not."""
-    found = differences(one, other)
-    compared = next((name for name in (CONDITION, MODELS) if name in found), None)
+    names = differences(one, other)
+    compared = next((name for name in (CONDITION, MODELS) if name in names), None)
     if one.run == other.run or compared is None:
         compared = CONDITION if compared is None else compared
-    rest = [name for name in found if name != compared]
+    rest = [name for name in names if name != compared]
     refused = [name for name in rest if name not in allow]
     if refused:
         raise UserError(
@@ -192,16 +192,16 @@ def rights(one: Series, scores: Scores) -> dict[str, bool]:
 def _tasks(
     tasks: Sequence[str], first: Sequence[bool], second: Sequence[bool], videos: Sequence[str]
 ) -> tuple[TaskDifference, ...]:
-    found: dict[str, Paired] = {}
+    pairs: dict[str, Paired] = {}
     for task in dict.fromkeys(tasks):
         at = [k for k, name in enumerate(tasks) if name == task]
-        found[task] = comparison.paired(
+        pairs[task] = comparison.paired(
             [first[k] for k in at], [second[k] for k in at], [videos[k] for k in at]
         )
-    corrected = comparison.holm({task: pair.p_clustered for task, pair in found.items()})
+    corrected = comparison.holm({task: pair.p_clustered for task, pair in pairs.items()})
     return tuple(
         TaskDifference(task=task, n=pair.difference.n, paired=pair, holm=corrected[task])
-        for task, pair in found.items()
+        for task, pair in pairs.items()
     )
 
 

@@ -79,7 +79,9 @@ def needs_truth(conditions: Sequence[str]) -> list[str]:
     return [name for name in conditions if name in oracles]
 
 
-def asked(context: Context, case: Case, condition: str, options: Sequence[str], ours: Json) -> Json:
+def record_of(
+    context: Context, case: Case, condition: str, options: Sequence[str], ours: Json
+) -> Json:
     """The part of a record that a condition gives. options: empty for an open question. ours: the
     record of `ours`, for what is shown its core frames.
 
@@ -96,12 +98,12 @@ def asked(context: Context, case: Case, condition: str, options: Sequence[str], 
         answer = _oracle(context, case, condition, options, ours, took)
     else:
         answer = _selected(context, case, changed, options, took)
-    found, stress = _of(answer), changed.stress
+    record, stress = _of(answer), changed.stress
     captions = context.memory.captions(context.memory_key(answer.video.id))
     if condition not in UNCITED and (stress is None or stress.speed == 1):  # truth has one clock
-        found["lost"] = first_fault.lost(case.truth, answer, captions)
+        record["lost"] = first_fault.lost(case.truth, answer, captions)
     nodes = {"nodes": {name: round(s, 3) for name, s in took.items()}}
-    return (found if stress is None else stress.back(found)) | _shown(answer) | nodes
+    return (record if stress is None else stress.back(record)) | _shown(answer) | nodes
 
 
 def _shown(answer: Answer) -> Json:
@@ -136,22 +138,22 @@ def _selected(
 
 def _answer(updates: Iterator[Any], took: Seconds) -> Answer:
     """The answer at the end of a run of the graph. took: gets the seconds of each node."""
-    found = _finished(updates, took)
-    assert found is not None, "the graph always ends in `finish`"
-    return found
+    answer = _finished(updates, took)
+    assert answer is not None, "the graph always ends in `finish`"
+    return answer
 
 
 def _finished(updates: Iterator[Any], took: Seconds) -> Answer | None:
     """As `_answer`; None for a run that was held before its end."""
-    found, before = None, time.perf_counter()
+    answer, before = None, time.perf_counter()
     for update in updates:
         for node in update:
             if not node.startswith("__"):  # where it was held
                 took[node] = took.get(node, 0.0) + time.perf_counter() - before
         before = time.perf_counter()
         if "finish" in update:
-            found = Answer.model_validate(update["finish"]["answer"])
-    return found
+            answer = Answer.model_validate(update["finish"]["answer"])
+    return answer
 
 
 def _unchecked(context: Context, given: Any, took: Seconds) -> Answer:
@@ -196,13 +198,13 @@ def _at_once(
 ) -> Json:
     """One stage. guess: a letter counts even where the model says that it cannot answer, so that
     being modest does not make it look blind."""
-    said = reasoner.direct(
+    reply = reasoner.direct(
         context.agents["reasoner"], case.item.question, shown_to(context, core), options
     )
-    answered = said.answered and bool(said.answer.strip())
-    choice = reasoner.choice_of(said, options) if answered or guess else None
+    answered = reply.answered and bool(reply.answer.strip())
+    choice = reasoner.choice_of(reply, options) if answered or guess else None
     return {
-        "reply": options[choice] if choice is not None else said.answer.strip(),
+        "reply": options[choice] if choice is not None else reply.answer.strip(),
         "choice": choice,
         "answered": answered,
         "frames": len(core),
@@ -250,8 +252,8 @@ def _oracle(
         for t, text in sentences
     ]
     number = {f.id: k for k, f in enumerate(frames, 1)}
-    told = [{"text": s.text, "frame": number[s.frame_id], "items": []} for s in steps]
-    known |= {"steps": [dump(s) for s in steps], "evidence_text": json.dumps({"steps": told})}
+    written = [{"text": s.text, "frame": number[s.frame_id], "items": []} for s in steps]
+    known |= {"steps": [dump(s) for s in steps], "evidence_text": json.dumps({"steps": written})}
     return _from(ask_graph(InMemorySaver()), _thread(), context, known, "evidence", "answer", took)
 
 
@@ -262,9 +264,9 @@ def _ours(known: Any, ours: Json) -> list[FrameRef]:
     seen = {f["id"] for f in known["frames"]}
     for c in core:
         if c.frame.id not in seen:
-            told = Caption(frame_id=c.frame.id, time_s=c.frame.time_s, text=c.caption)
+            caption = Caption(frame_id=c.frame.id, time_s=c.frame.time_s, text=c.caption)
             known["frames"] = [*known["frames"], dump(c.frame)]
-            known["captions"] = [*known.get("captions", ()), dump(told)]
+            known["captions"] = [*known.get("captions", ()), dump(caption)]
     return [c.frame for c in core]
 
 
@@ -273,17 +275,17 @@ def _sentences(case: Case, condition: str, ours: Json) -> Sequence[tuple[float, 
     into its contrary is the first sentence of which a contrary is known, else the first. Raises
     UserError where there is none."""
     own = [(step["time_s"], step["text"]) for step in ours.get("steps", ())]
-    found = own if condition in AGAIN else case.truth.sentences
+    sentences = own if condition in AGAIN else case.truth.sentences
     turn = case.truth.contrary or (lambda *_: None)
     turned = [turn(text, t) for t, text in own] if condition in (REMOVED, CONTRARY) else []
     at = next((k for k, text in enumerate(turned) if text), 0)
-    if not found or (condition == CONTRARY and turned[at] is None):
+    if not sentences or (condition == CONTRARY and turned[at] is None):
         raise UserError(f"{case.item.id} has no evidence for {condition}")
     if condition == REMOVED:
         return [one for k, one in enumerate(own) if k != at]
     if condition == CONTRARY:
         return [(t, turned[k] or text) if k == at else (t, text) for k, (t, text) in enumerate(own)]
-    return found
+    return sentences
 
 
 def _nearest(frames: Sequence[FrameRef], time_s: float) -> FrameRef:

@@ -39,24 +39,24 @@ class Tflops(NamedTuple):
 
 def parameters_of(models: Mapping[str, object]) -> dict[str, Parameters | None]:
     """Role -> what its chat model says of itself (`sizes`); None where it says nothing."""
-    said = {role: getattr(model, "sizes", None) for role, model in models.items()}
-    return {role: None if one is None else Parameters(**one) for role, one in said.items()}
+    sizes = {role: getattr(model, "sizes", None) for role, model in models.items()}
+    return {role: None if one is None else Parameters(**one) for role, one in sizes.items()}
 
 
 def used(log: UsageLog, parameters: Mapping[str, Parameters | None]) -> Json:
     """Role -> what it needed, as a record keeps it. Replies from the cache count as if they had
     been asked for. image_tokens: as the processor counts them where it is known, else estimated."""
-    found = {}
+    needs = {}
     for role, (usage, estimated) in log.needed().items():
         sizes = parameters.get(role)
-        found[role] = {
+        needs[role] = {
             "calls": usage.calls,
             "input_tokens": usage.input_tokens,
             "output_tokens": usage.output_tokens,
             "images": usage.images,
             "image_tokens": estimated if sizes is None else usage.images * sizes.image_tokens,
         }
-    return found
+    return needs
 
 
 def tflops(
@@ -110,7 +110,7 @@ def costs(
     records: Sequence[Json], parameters: Mapping[str, Parameters | None]
 ) -> dict[str, Estimate]:
     """Means a question, videos vary; what is not known of every record is left out."""
-    found: dict[str, Estimate] = {}
+    means: dict[str, Estimate] = {}
     groups = (
         ("", records),
         (", first", [r for r in records if r["first"]]),
@@ -120,8 +120,8 @@ def costs(
         videos = [r["video"] for r in group]
         for name, values in _columns(group, parameters):
             if group and (not suffix or name in _APART) and all(v is not None for v in values):
-                found[name + suffix] = statistics.amounts(values, videos)
-    return found
+                means[name + suffix] = statistics.amounts(values, videos)
+    return means
 
 
 def _columns(
@@ -138,11 +138,11 @@ def _columns(
 def stages(records: Sequence[Json]) -> dict[str, Estimate]:
     """Seconds a question in each node of the graph, where the question came there at all."""
     names = dict.fromkeys(node for r in records for node in r.get("nodes", ()))
-    found = {}
+    means = {}
     for name in names:
         mine = [(r["nodes"][name], r["video"]) for r in records if name in r.get("nodes", ())]
-        found[name] = statistics.amounts([s for s, _ in mine], [v for _, v in mine])
-    return found
+        means[name] = statistics.amounts([s for s, _ in mine], [v for _, v in mine])
+    return means
 
 
 def peak_of(records: Sequence[Json]) -> float | None:

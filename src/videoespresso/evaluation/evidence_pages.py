@@ -29,8 +29,8 @@ class EvidencePages:
         film. Raises UserError where it cannot be written."""
         if "dropped" not in record:
             return ""
-        told = f"{run} {record['condition']} {record['item']}"
-        name = f"{hashlib.sha256(told.encode()).hexdigest()[:16]}.html"
+        identity = f"{run} {record['condition']} {record['item']}"
+        name = f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.html"
         try:
             self.folder.mkdir(exist_ok=True)
         except OSError as error:
@@ -62,8 +62,8 @@ def answer_of(record: Json) -> Answer:
         evidence=tuple(steps),
         core_frames=core,
         dropped=tuple(
-            DroppedFrame.model_validate(dict(zip(_DROPPED, told, strict=True)))
-            for told in record["dropped"]
+            DroppedFrame.model_validate(dict(zip(_DROPPED, row, strict=True)))
+            for row in record["dropped"]
         ),
         video=Video.model_validate(record["film"]),
     )

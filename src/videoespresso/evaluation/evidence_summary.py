@@ -36,17 +36,17 @@ def entailment(good: Scored) -> dict[str, Estimate]:
     decidable; and of the items, where the cited sentences say all that the proof needs."""
     read = [(v, f, r["video"]) for r, _ in good for v, f in r["truth"].get("sentences", ())]
     videos = [video for *_, video in read]
-    found = {
+    shares = {
         name: statistics.proportion([float(v == verdict) for v, *_ in read], videos)
         for verdict, name in (VERDICTS.items() if read else ())
     }
     for fault in FAULTS:
         if hits := [float(f == fault) for _, f, _ in read]:
-            found[f"sentences with a wrong {fault}"] = statistics.proportion(hits, videos)
+            shares[f"sentences with a wrong {fault}"] = statistics.proportion(hits, videos)
     proofs = [(all(r["truth"]["carried"]), r["video"]) for r, _ in good if "carried" in r["truth"]]
     if proofs:
-        found["evidence is sufficient"] = _share(proofs)
-    return found
+        shares["evidence is sufficient"] = _share(proofs)
+    return shares
 
 
 def _share(pairs: Sequence[tuple[bool, str]]) -> Estimate:
@@ -63,32 +63,32 @@ def chain(rows: Sequence[tuple[str, Numbers, float]]) -> dict[str, Estimate]:
         return {}
     videos, chains = [v for v, _ in full], [c for _, c in full]
     means = Chain(*(math.fsum(column) / len(full) for column in zip(*chains, strict=True)))
-    value, found = logarithmic_mean(means), {}
-    found["AM of V-STaR"] = statistics.proportion([arithmetic_mean(c) for c in chains], videos)
+    value, numbers = logarithmic_mean(means), {}
+    numbers["AM of V-STaR"] = statistics.proportion([arithmetic_mean(c) for c in chains], videos)
     if max(means) < 1:
         moved = [
             value + sum((x - m) / (1 - m) for x, m in zip(c, means, strict=True)) / len(means)
             for c in chains
         ]
-        found["LGM of V-STaR"] = statistics.mean(moved, videos)
-    return found
+        numbers["LGM of V-STaR"] = statistics.mean(moved, videos)
+    return numbers
 
 
 def checker(good: Scored) -> dict[str, Estimate]:
     """How far a checked answer is a right one. Its verdict is yes or no, so that the expected
     calibration error is the share of answers about which it is wrong."""
     rows = [(bool(r["checked"]), credit == 1.0, r["video"]) for r, credit in good if "checked" in r]
-    found = {
+    shares = {
         name: _share(mine)
         for name, wanted in (("right where checked", True), ("right where not confirmed", False))
-        if (mine := [(right, video) for said, right, video in rows if said == wanted])
+        if (mine := [(right, video) for verdict, right, video in rows if verdict == wanted])
     }
     if rows:
-        said, right, videos = ([*column] for column in zip(*rows, strict=True))
-        found["expected calibration error"] = _share([(s != r, v) for s, r, v in rows])
-        if (area := auc([float(s) for s in said], right, videos)) is not None:
-            found["AUC"] = area
-    return found
+        verdict, right, videos = ([*column] for column in zip(*rows, strict=True))
+        shares["expected calibration error"] = _share([(s != r, v) for s, r, v in rows])
+        if (area := auc([float(s) for s in verdict], right, videos)) is not None:
+            shares["AUC"] = area
+    return shares
 
 
 def groups(good: Scored) -> dict[str, Estimate]:
@@ -100,13 +100,13 @@ def groups(good: Scored) -> dict[str, Estimate]:
     videos = [four[0][0]["video"] for four in fours]
     plain = [sum(credit for _, credit in four) / GROUP for four in fours]
     grouped = [share**2 for share in plain]
-    found = {
+    shares = {
         "accuracy in groups of four": statistics.proportion(plain, videos),
         "grouped score": statistics.proportion(grouped, videos),
     }
     if any(plain):
-        found["grouped by plain"] = statistics.ratio(grouped, plain, videos)
-    return found
+        shares["grouped by plain"] = statistics.ratio(grouped, plain, videos)
+    return shares
 
 
 def _fours(good: Scored) -> Iterator[Scored]:
@@ -127,7 +127,7 @@ def _fours(good: Scored) -> Iterator[Scored]:
 def oracle_gap(by: Mapping[str, Scored]) -> dict[str, Estimate]:
     """What accuracy gains over `ours` by what is true, item by item; by: condition -> its
     records."""
-    found = {}
+    gaps = {}
     ours = {r["item"]: credit for r, credit in by.get(conditions.OURS, ())}
     for condition, name in GAPS.items():
         pairs = [
@@ -137,8 +137,8 @@ def oracle_gap(by: Mapping[str, Scored]) -> dict[str, Estimate]:
         ]
         if pairs:
             gold, own, videos = ([*column] for column in zip(*pairs, strict=True))
-            found[name] = comparison.paired(gold, own, videos).difference
-    return found
+            gaps[name] = comparison.paired(gold, own, videos).difference
+    return gaps
 
 
 def necessity(condition: str, by: Mapping[str, Scored]) -> dict[str, Estimate]:

@@ -34,7 +34,7 @@ def lost(truth: Truth, answer: Answer, captions: Sequence[Caption]) -> list[Stag
     all that is remembered of the film."""
     texts = {c.frame_id: c.text for c in captions}
     core = [c.frame.time_s for c in answer.core_frames]
-    found: list[Stage | None] = []
+    stages: list[Stage | None] = []
     for start, end in truth.intervals:
         seen = [d for d in answer.dropped if start <= d.time_s <= end]
         reached = {
@@ -44,8 +44,8 @@ def lost(truth: Truth, answer: Answer, captions: Sequence[Caption]) -> list[Stag
             or _says(truth, texts.get(d.frame_id, ""), d.time_s)
         }
         last = max(reached, key=STAGES.index, default="caption" if seen else "sampling")
-        found.append(None if any(start <= t <= end for t in core) else last)
-    return found
+        stages.append(None if any(start <= t <= end for t in core) else last)
+    return stages
 
 
 def _says(truth: Truth, caption: str, time_s: float) -> bool:
@@ -78,5 +78,5 @@ def _fits(record: Json) -> bool:
 
 def faults(wrong: Iterable[Json]) -> dict[Stage, int]:
     """How many wrong answers first went wrong where; empty where no record can tell."""
-    found = Counter(stage for record in wrong if (stage := first_fault(record)) is not None)
-    return {stage: found[stage] for stage in STAGES} if found else {}
+    counts = Counter(stage for record in wrong if (stage := first_fault(record)) is not None)
+    return {stage: counts[stage] for stage in STAGES} if counts else {}

@@ -120,20 +120,20 @@ Shown = tuple[DatasetItem, str]
 
 def answered(items: Sequence[DatasetItem], replies: Sequence[str | None]) -> list[Shown]:
     """What a judge can be shown. Raises UserError for items without a reference answer."""
-    found = [(i, r) for i, r in zip(items, replies, strict=True) if r is not None and r.strip()]
-    blank = [i for i, _ in found if not i.answer.strip()]
+    pairs = [(i, r) for i, r in zip(items, replies, strict=True) if r is not None and r.strip()]
+    blank = [i for i, _ in pairs if not i.answer.strip()]
     if blank:
         raise UserError(
             f"{len(blank)} items have no reference answer; the first: {blank[0].question!r}",
             hint="A judge compares with `answer`.",
         )
-    return found
+    return pairs
 
 
 def forecast(shown: Sequence[Shown], spec: ModelSpec, sees: Sees) -> JudgeForecast:
     """What asking about each answer twice takes: four signs a token, REPLY_TOKENS a reply."""
     prompt = role.prompt().text
-    texts = [part for turns in _asked(shown, sees) for t in turns for part in t.parts]
+    texts = [part for turns in _turns(shown, sees) for t in turns for part in t.parts]
     tokens = text_tokens([str(text) for text in texts]) + len(texts) * text_tokens([prompt])
     known = price(spec)
     replies = REPLY_TOKENS * len(texts)
@@ -146,7 +146,7 @@ def forecast(shown: Sequence[Shown], spec: ModelSpec, sees: Sees) -> JudgeForeca
     )
 
 
-def _asked(shown: Sequence[Shown], sees: Sees) -> list[tuple[Turn, ...]]:
+def _turns(shown: Sequence[Shown], sees: Sees) -> list[tuple[Turn, ...]]:
     """Each answer in both orders, one after the other."""
     return [
         role.turns(
@@ -177,7 +177,7 @@ def judge(
             raise error
         return Reply(_UNREADABLE, "", Usage(), ("unreadable",))
 
-    replies = agent.typed_batch(prompt, _asked(shown, sees), Opinion, role.bounds(), instead)
+    replies = agent.typed_batch(prompt, _turns(shown, sees), Opinion, role.bounds(), instead)
     pairs = list(zip(replies[::2], replies[1::2], strict=True))
     rated = [
         (item, reply, opinions)
@@ -235,11 +235,11 @@ def _mean(opinions: Sequence[Opinion], name: str) -> float:
 
 
 def _opinions(item: DatasetItem, pair: Sequence[Reply[Opinion]]) -> Opinions:
-    told = [r.value for r in pair if r.value.can_tell]
+    opinions = [r.value for r in pair if r.value.can_tell]
     first, second = (r.value for r in pair)
     return Opinions(
         id=item.id,
         overall=(first.overall, second.overall),
-        ratings={name: _mean(told, name) for name in CRITERIA} if told else {},
+        ratings={name: _mean(opinions, name) for name in CRITERIA} if opinions else {},
         reasons=(first.reason, second.reason),
     )

@@ -93,7 +93,7 @@ def kfs_bench(given: Given) -> Listed:
     what is measured is the selection."""
     folder = Path(given.rest)
     files = [sorted(folder.glob(f"*.{kind}")) for kind in ("csv", "json")]
-    if not all(len(found) == 1 for found in files):
+    if not all(len(group) == 1 for group in files):
         raise UserError(
             f"{given.rest!r} is no folder with one .csv and one .json",
             hint="Put KFS-Bench's lvb_anno.csv and LongVideoBench's lvb_val.json into one folder.",
@@ -120,8 +120,8 @@ def kfs_bench(given: Given) -> Listed:
             Truth(intervals=tuple(span for scene in mine for span in scene), scenes=mine),
         )
 
-    asked = [row for row in _rows(files[1][0]) if str(row.get("id")) in scenes]
-    return _listed("kfs-bench", files[1][0], asked, case)
+    questions = [row for row in _rows(files[1][0]) if str(row.get("id")) in scenes]
+    return _listed("kfs-bench", files[1][0], questions, case)
 
 
 # ---- parts
@@ -181,14 +181,14 @@ def _rows(file: Path) -> list[Row]:
     text = file.read_text(encoding="utf-8-sig")
     try:
         lines = text.splitlines() if file.suffix == ".jsonl" else []
-        found = [json.loads(line) for line in lines if line.strip()] if lines else json.loads(text)
+        rows = [json.loads(line) for line in lines if line.strip()] if lines else json.loads(text)
     except ValueError as error:
         raise UserError(
             f"{file} is not JSON: {error}", hint="Is it the annotation file?"
         ) from error
-    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise UserError(f"{file} is not a list of records", hint="Is it the annotation file?")
-    return found
+    return rows
 
 
 def _value(given: Any) -> list[Any]:

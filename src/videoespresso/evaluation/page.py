@@ -28,7 +28,7 @@ class Wrong(NamedTuple):
     task: str
     question: str
     options: tuple[str, ...]
-    said: str
+    reply: str
     true: str
     why: str
     steps: tuple[tuple[float, str], ...]
@@ -45,7 +45,7 @@ class Shown(NamedTuple):
 
 
 def write_page(
-    found: Sequence[Summary],
+    summaries: Sequence[Summary],
     path: Path,
     encoder: Embedder | None = None,
     pages: PageOf = lambda run, record: "",
@@ -53,25 +53,25 @@ def write_page(
     """Writes the page, whole or not at all; it holds all it needs. pages: writes an error's page of
     evidence and gives its address. Raises UserError where it cannot be written."""
     check_target(path)
-    write_text(render(found, encoder, pages), path, flag="--html")
+    write_text(render(summaries, encoder, pages), path, flag="--html")
 
 
 def render(
-    found: Sequence[Summary],
+    summaries: Sequence[Summary],
     encoder: Embedder | None = None,
     pages: PageOf = lambda run, record: "",
 ) -> str:
     """The page as text."""
-    runs = [Path(one.run) for one in found]
+    runs = [Path(one.run) for one in summaries]
     return template("eval_page.html").render(
-        runs=found,
+        runs=summaries,
         shown=[s for run in runs for s in _shown(run, encoder, pages, many=len(runs) > 1)],
         overview=charts.estimates(
             "Accuracy",
             "share with its 95 % interval",
             [
-                (_name(one, c.condition, found), c.scores.headline)
-                for one in found
+                (_name(one, c.condition, summaries), c.scores.headline)
+                for one in summaries
                 for c in one.conditions
             ],
         ),
@@ -79,19 +79,19 @@ def render(
             "Accuracy against core frames",
             "core frames a question, doublings the same distance; 95 % intervals",
             [
-                (_name(one, c.condition, found), c.cost["core frames"].value, c.scores.headline)
-                for one in found
+                (_name(one, c.condition, summaries), c.cost["core frames"].value, c.scores.headline)
+                for one in summaries
                 for c in one.conditions
                 if "core frames" in c.cost and c.scores.headline
             ],
         ),
         wrong_at=[
             charts.counts(
-                f"First went wrong at, {_name(one, c.condition, found)}",
+                f"First went wrong at, {_name(one, c.condition, summaries)}",
                 f"{sum(c.faults.values()):,} wrong answers, by the first stage that was at fault",
                 list(c.faults.items()),
             )
-            for one in found
+            for one in summaries
             for c in one.conditions
             if any(c.faults.values())
         ],
@@ -102,8 +102,8 @@ def render(
     )
 
 
-def _name(one: Summary, condition: str, found: Sequence[Summary]) -> str:
-    return condition if len(found) == 1 else f"{Path(one.run).name}: {condition}"
+def _name(one: Summary, condition: str, summaries: Sequence[Summary]) -> str:
+    return condition if len(summaries) == 1 else f"{Path(one.run).name}: {condition}"
 
 
 def _compared(runs: Sequence[Path], encoder: Embedder | None) -> tuple[list[Compared], str]:
@@ -143,7 +143,7 @@ def _wrong(record: Json, why: str, page: str) -> Wrong:
         task=record["task"],
         question=record["question"],
         options=tuple(record["options"]),
-        said=record["reply"],
+        reply=record["reply"],
         true=record["answer"],
         why=why,
         steps=tuple((step["time_s"], step["text"]) for step in record["steps"]),

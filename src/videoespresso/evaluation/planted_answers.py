@@ -75,17 +75,17 @@ def planted_answers(n: int = DEFAULT_N, seed: int = 0) -> list[PlantedAnswer]:
         raise ValueError(f"{n} answers are fewer than one of each of {len(KINDS)} kinds")
     need = Counter[Kind]({kind: n // len(KINDS) for kind in KINDS})
     need.update(dict.fromkeys(list(KINDS)[: n % len(KINDS)], 1))
-    found: list[PlantedAnswer] = []
+    planted: list[PlantedAnswer] = []
     rng, first = random.Random(seed), SPLITS["test"][0]
     for number in range(first, first + MOST_STORIES):
         story = make_story(number)
         for kind in KINDS:
             if need[kind] and (made := _planted(story, number, kind, rng)) is not None:
                 need[kind] -= 1
-                found.append(made)
+                planted.append(made)
         if not need.total():
             break
-    return found
+    return planted
 
 
 def _planted(story: Story, number: int, kind: Kind, rng: random.Random) -> PlantedAnswer | None:

@@ -83,13 +83,13 @@ def _letter_twice(item: DatasetItem) -> bool:
 def _chosen(item: DatasetItem, reply: str | None, unparsed: Unparsed) -> Verdict:
     if reply is None:
         return Verdict(id=item.id, credit=None, why="not measured")
-    found = letter_of(reply, item.options)
-    if found is None:
+    letter = letter_of(reply, item.options)
+    if letter is None:
         guess = 1 / len(item.options) if unparsed == "guess" else 0.0
         return Verdict(id=item.id, credit=guess, why="unparsed")
-    right = found == item.letter
+    right = letter == item.letter
     why: Why = "right" if right else "wrong"
-    return Verdict(id=item.id, credit=float(right), why=why, letter=found)
+    return Verdict(id=item.id, credit=float(right), why=why, letter=letter)
 
 
 def open_ended(
@@ -146,20 +146,20 @@ def _similarities(
 ) -> list[Near]:
     """Each text is encoded once, so that two of the same words are as near to a third one."""
     rows: dict[str, int] = {}
-    said: list[int] = []
+    replied: list[int] = []
     others: list[int] = []
     first: list[int] = []
     for item, wrong, reply in zip(items, false, replies, strict=True):
         if reply is not None:
             first.append(len(others))
             others += [rows.setdefault(t, len(rows)) for t in (item.answer, *wrong)]
-            said += [rows.setdefault(reply, len(rows))] * (len(others) - len(said))
+            replied += [rows.setdefault(reply, len(rows))] * (len(others) - len(replied))
     if not rows:
         return [None] * len(items)
     vectors = np.asarray(encoder(list(rows)))
     cosines: NDArray[np.float32] = np.concatenate(
         [
-            (vectors[others[k : k + AT_ONCE]] * vectors[said[k : k + AT_ONCE]]).sum(1)
+            (vectors[others[k : k + AT_ONCE]] * vectors[replied[k : k + AT_ONCE]]).sum(1)
             for k in range(0, len(others), AT_ONCE)
         ]
     )
@@ -215,15 +215,15 @@ class Official(Record):
 
 def official_letter(text: object) -> str | None:
     """Their reading: the first capital A to D anywhere; None without one, and for no text."""
-    found = _FIRST.search(text) if isinstance(text, str) else None
-    return found[0] if found is not None else None
+    match = _FIRST.search(text) if isinstance(text, str) else None
+    return match[0] if match is not None else None
 
 
 def official(outputs: Iterable[tuple[object, object]]) -> Official:
     """The accuracy of (model_output, correct_answer), as they stand in a file. An output without a
     letter is wrong, also where the answer has none (their script is described, not seen)."""
-    read = [(official_letter(said), official_letter(right)) for said, right in outputs]
-    hits = sum(said is not None and said == right for said, right in read)
+    read = [(official_letter(reply), official_letter(right)) for reply, right in outputs]
+    hits = sum(reply is not None and reply == right for reply, right in read)
     return Official(
         right=hits, items=len(read), accuracy=round(100 * hits / len(read), 2) if read else 0.0
     )

@@ -66,8 +66,8 @@ def read_replies(file: Path, bench: Path | None = None) -> Replied:
     """
     if bench is None:
         _alone(file)
-        found, raw = _bench(file)
-        return _own_outputs(file, found, raw)
+        records, raw = _bench(file)
+        return _own_outputs(file, records, raw)
     return _beside(file, _bench(bench)[0])
 
 
@@ -83,7 +83,7 @@ def _bench(source: Path, videos: Path | None = None) -> tuple[Bench, list[dict[s
         records = tuple(_released(item) for item in items)
         return Bench(str(source), items, records, report.left_out), [*records]
     reader = ReleasedReader(RELEASED, Timestamps(videos), report)
-    found: list[tuple[DatasetItem, dict[str, Any]]] = []
+    pairs: list[tuple[DatasetItem, dict[str, Any]]] = []
     raw: list[dict[str, Any]] = []
     for row in rows(source):
         if isinstance(row.value, dict):
@@ -91,10 +91,10 @@ def _bench(source: Path, videos: Path | None = None) -> tuple[Bench, list[dict[s
         try:
             if row.fault:
                 raise Unusable("cannot be read", row.fault)
-            found.append((reader.read(row.value), row.value))
+            pairs.append((reader.read(row.value), row.value))
         except Unusable as why:
             report.leave(row.where, why)
-    items, records = tuple(item for item, _ in found), tuple(record for _, record in found)
+    items, records = tuple(item for item, _ in pairs), tuple(record for _, record in pairs)
     return Bench(str(source), items, records, report.left_out), raw
 
 
@@ -120,12 +120,12 @@ def _own_outputs(file: Path, bench: Bench, raw: Sequence[dict[str, Any]]) -> Rep
             f"{file} has no `{OUTPUT}`: its records have {keys}",
             hint=f"Give the file that your model wrote, or --items BENCH beside one: {_LINES}",
         )
-    said = [record.get(OUTPUT) for record in bench.records]
+    outputs = [record.get(OUTPUT) for record in bench.records]
     return Replied(
         bench,
-        replies=tuple(reply if isinstance(reply, str) else None for reply in said),
+        replies=tuple(reply if isinstance(reply, str) else None for reply in outputs),
         outputs=tuple((record.get(OUTPUT), record.get("correct_answer")) for record in raw),
-        not_text=sum(reply is not None and not isinstance(reply, str) for reply in said),
+        not_text=sum(reply is not None and not isinstance(reply, str) for reply in outputs),
     )
 
 
@@ -153,18 +153,18 @@ def _beside(file: Path, bench: Bench) -> Replied:
     given: dict[int, object] = {}
     strangers = not_text = 0
     for where, record in _lines(file):
-        said = reply_of(record)
+        reply = reply_of(record)
         places = at.get(_text(record.get("id"))) or at.get(_about(record)) or []
         strangers += not places
-        not_text += said is not None and not isinstance(said, str)
+        not_text += reply is not None and not isinstance(reply, str)
         for k in places:
-            if k in given and given[k] != said:
+            if k in given and given[k] != reply:
                 raise UserError(
                     f"{file} {where}: a second reply to {bench.items[k].id}, another one",
                     hint="One reply an item. For several runs give a file each.",
                 )
-            given[k] = said
-            replies[k] = said if isinstance(said, str) else None
+            given[k] = reply
+            replies[k] = reply if isinstance(reply, str) else None
     if strangers and not given:
         raise UserError(
             f"{file} has {strangers} replies, and none is to an item of {bench.source}",
@@ -196,15 +196,15 @@ def _lines(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def reply_of(record: Mapping[str, Any]) -> object:
     """The reply of a line; of a result of `ask-many` its option and text, None of an error."""
-    said = next((record[key] for key in REPLIES if record.get(key) is not None), None)
-    if not isinstance(said, dict):
-        return said
-    text, choice = said.get("text"), said.get("choice")
+    reply = next((record[key] for key in REPLIES if record.get(key) is not None), None)
+    if not isinstance(reply, dict):
+        return reply
+    text, choice = reply.get("text"), reply.get("choice")
     if not isinstance(text, str):
-        return said
+        return reply
     if isinstance(choice, int) and 0 <= choice < len(LETTERS):
         return f"({LETTERS[choice]}) {text}"
-    return text if said.get("answered", True) else ""
+    return text if reply.get("answered", True) else ""
 
 
 def _about(record: Mapping[str, Any]) -> tuple[str, str]:

@@ -34,9 +34,9 @@ def mend(file: Path) -> None:
 def read(file: Path, *, errors: bool = True) -> dict[str, Json]:
     """Key -> its record; a good one takes the place of a failed one. errors: whether failed ones
     count at all (they do, as wrong answers, until they are tried again)."""
-    found: dict[str, Json] = {}
+    records: dict[str, Json] = {}
     if not file.exists():
-        return found
+        return records
     for line in file.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             record = json.loads(line)
@@ -44,10 +44,10 @@ def read(file: Path, *, errors: bool = True) -> dict[str, Json]:
             continue
         if not isinstance(record, dict) or "key" not in record:
             continue
-        old = found.get(record["key"])
+        old = records.get(record["key"])
         if old is None or old.get("error"):
-            found[record["key"]] = record
-    return {k: r for k, r in found.items() if errors or not r.get("error")}
+            records[record["key"]] = record
+    return {k: r for k, r in records.items() if errors or not r.get("error")}
 
 
 def write(file: Path, text: str) -> None:

@@ -134,8 +134,8 @@ class Run:
 
     def key(self, condition: str, case: Case) -> str:
         """Names a record."""
-        told = json.dumps([self.identity, condition, case.digest], sort_keys=True)
-        return hashlib.sha256(told.encode()).hexdigest()[:20]
+        text = json.dumps([self.identity, condition, case.digest], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
 
     @property
     def ordered(self) -> tuple[str, ...]:
@@ -298,16 +298,16 @@ class Run:
             context = self._context_of(settings, self.budget, log)
             context = replace(context, guarded=not case.made)  # what was made needs no check
             options = case.item.options if self.plan.protocol == "letter" else ()
-            found = conditions.asked(context, case, condition, options, ours)
-            _within(found)
+            result = conditions.record_of(context, case, condition, options, ours)
+            _within(result)
         except (BudgetExceeded, MemoryStoreError, SettingsError):
             raise
         except VideoEspressoError as error:
             if self._hopeless(error, done):
                 raise
-            found = {"error": f"{error}"[:SAID], "kind": type(error).__name__}
-        if found.get("first"):  # later ones may still caption what only they need
-            found["first"] = case.video not in self._seen
+            result = {"error": f"{error}"[:SAID], "kind": type(error).__name__}
+        if result.get("first"):  # later ones may still caption what only they need
+            result["first"] = case.video not in self._seen
             self._seen.add(case.video)
         item, usage = case.item, log.total()
         return {
@@ -319,9 +319,9 @@ class Run:
             "options": list(item.options),
             "letter": item.letter,
             "answer": item.answer,
-            **found,
-            **({"said": _letter(found)} if "error" not in found else {}),
-            "truth": _truth(case, found),
+            **result,
+            **({"said": _letter(result)} if "error" not in result else {}),
+            "truth": _truth(case, result),
             "seconds": round(time.perf_counter() - began, 3),
             "calls": usage.calls,
             "cached_calls": usage.cached_calls,
@@ -340,14 +340,14 @@ class Run:
         return not error.retryable and all("error" in record for record in done.values())
 
 
-def _truth(case: Case, found: Json) -> Json:
+def _truth(case: Case, result: Json) -> Json:
     """What is true, and the true boxes at the instants that were cited."""
     truth = case.truth
-    cited = dict.fromkeys(step["time_s"] for step in found.get("steps", ()))
+    cited = dict.fromkeys(step["time_s"] for step in result.get("steps", ()))
     boxes = [p for t in cited for p in truth.boxes(t)] if truth.boxes is not None else None
-    steps = found.get("steps", ())
-    told = {} if truth.read is None else truth.read([(s["text"], s["time_s"]) for s in steps])
-    return told | {
+    steps = result.get("steps", ())
+    verdicts = {} if truth.read is None else truth.read([(s["text"], s["time_s"]) for s in steps])
+    return verdicts | {
         "intervals": truth.intervals,
         "instants": truth.instants,
         "scenes": truth.scenes,
@@ -355,13 +355,13 @@ def _truth(case: Case, found: Json) -> Json:
     }
 
 
-def _letter(found: Json) -> str | None:
-    return None if found.get("choice") is None else LETTERS[found["choice"]]
+def _letter(result: Json) -> str | None:
+    return None if result.get("choice") is None else LETTERS[result["choice"]]
 
 
-def _within(found: Json) -> None:
+def _within(result: Json) -> None:
     """Raises BudgetExceeded for an answer that a limit cut short: it is none."""
-    if reached := next((g for g in found.get("gaps", ()) if g.startswith("budget:")), None):
+    if reached := next((g for g in result.get("gaps", ()) if g.startswith("budget:")), None):
         raise BudgetExceeded(
             reached.removeprefix("budget: "),
             hint="What is done is kept: the same command with a higher limit goes on.",
@@ -370,10 +370,10 @@ def _within(found: Json) -> None:
 
 def identity(context: Context, protocol: str) -> dict[str, str]:
     """Everything that a record depends on, the case and the condition apart."""
-    told = dict(context.described())
+    about = dict(context.described())
     for role, agent in context.agents.items():
-        told[f"{role} weights"] = str(getattr(agent.model, "identity", ""))
-        told[f"{role} max_tokens"] = str(getattr(agent.model, "max_tokens", ""))
+        about[f"{role} weights"] = str(getattr(agent.model, "identity", ""))
+        about[f"{role} max_tokens"] = str(getattr(agent.model, "max_tokens", ""))
     here = Path(__file__).parents[1]
     files = [f for name in CODE for f in [here / name, *(here / name).rglob("*.py")] if f.is_file()]
-    return told | {"protocol": protocol, "code": digest_of(files)}
+    return about | {"protocol": protocol, "code": digest_of(files)}

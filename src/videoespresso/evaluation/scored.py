@@ -98,11 +98,11 @@ def differences(
     items: Sequence[DatasetItem], replies: Sequence[str | None], verdicts: Sequence[Verdict]
 ) -> tuple[Difference, ...]:
     """Each reply of which the two readings differ."""
-    found = []
+    rows = []
     for item, reply, verdict in zip(items, replies, verdicts, strict=True):
         theirs = official_letter(reply)
         if reply is not None and theirs != verdict.letter:
-            found.append(
+            rows.append(
                 Difference(
                     id=item.id,
                     reply=reply,
@@ -112,7 +112,7 @@ def differences(
                     matters=item.letter in (theirs, verdict.letter),
                 )
             )
-    return tuple(found)
+    return tuple(rows)
 
 
 def official_records(replied: Replied, verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:

@@ -123,21 +123,21 @@ def averages(items: Sequence[DatasetItem], verdicts: Sequence[Verdict]) -> Avera
     """The averages of verdicts about items, in the same order. Raises ValueError for another
     number of them."""
     pairs = list(zip(items, verdicts, strict=True))
-    found = [(i, v.credit, v) for i, v in pairs if v.credit is not None]
-    credits, videos = [c for _, c, _ in found], [video_of(i) for i, _, _ in found]
+    measured = [(i, v.credit, v) for i, v in pairs if v.credit is not None]
+    credits, videos = [c for _, c, _ in measured], [video_of(i) for i, _, _ in measured]
     labels = Counter(task_label(i) for i in items if i.task is None)
     return Averages(
         items=len(items),
-        measured=len(found),
+        measured=len(measured),
         videos=len({*videos}),
-        micro=statistics.proportion(credits, videos) if found else None,
-        macro=macro([i for i, _, _ in found], credits),
+        micro=statistics.proportion(credits, videos) if measured else None,
+        macro=macro([i for i, _, _ in measured], credits),
         over_all=statistics.proportion([v.credit or 0.0 for v in verdicts], [*map(video_of, items)])
         if pairs
         else None,
-        detectable=comparison.detectable(DISAGREEMENT, len(found)) if found else None,
+        detectable=comparison.detectable(DISAGREEMENT, len(measured)) if measured else None,
         whys=dict(Counter(v.why for v in verdicts)),
-        tasks=tuple(_tasks([(i, c, v) for i, c, v in found])),
+        tasks=tuple(_tasks([(i, c, v) for i, c, v in measured])),
         unknown_tasks=dict(labels.most_common()),
         verdicts=tuple(verdicts),
     )
@@ -148,17 +148,17 @@ def macro(items: Sequence[DatasetItem], credits: Sequence[float]) -> Estimate | 
     known = [(c, i.task, video_of(i)) for i, c in zip(items, credits, strict=True) if i.task]
     if not known:
         return None
-    found = statistics.macro(*map(list, zip(*known, strict=True)))
+    estimate = statistics.macro(*map(list, zip(*known, strict=True)))
     low, high = (
-        None if end is None else min(1.0, max(0.0, end)) for end in (found.low, found.high)
+        None if end is None else min(1.0, max(0.0, end)) for end in (estimate.low, estimate.high)
     )
-    return replace(found, low=low, high=high)  # Student's t does not know that a share ends at 1
+    return replace(estimate, low=low, high=high)  # Student's t does not know that a share ends at 1
 
 
-def _tasks(found: Sequence[tuple[DatasetItem, float, Verdict]]) -> list[TaskScore]:
+def _tasks(measured: Sequence[tuple[DatasetItem, float, Verdict]]) -> list[TaskScore]:
     """The paper's tasks in their order, as far as they occur."""
     by: dict[str, list[tuple[float, str, Verdict]]] = {}
-    for item, credit, verdict in found:
+    for item, credit, verdict in measured:
         if item.task:
             by.setdefault(item.task, []).append((credit, video_of(item), verdict))
     return [

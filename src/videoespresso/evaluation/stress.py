@@ -84,7 +84,7 @@ class Stress:
         image = change(Image.fromarray(picture.rgb), self.amount, f"{video_id}{picture.time_s:.3f}")
         return picture._replace(rgb=np.asarray(image.convert("RGB")))
 
-    def back(self, found: dict[str, Any]) -> dict[str, Any]:
+    def back(self, record: dict[str, Any]) -> dict[str, Any]:
         """A record with the instants and boxes of the film as it is."""
         steps = [
             {
@@ -92,10 +92,10 @@ class Stress:
                 "time_s": round(step["time_s"] * self.speed, 3),
                 "boxes": [[self._uncropped(v) for v in box] for box in step["boxes"]],
             }
-            for step in found["steps"]
+            for step in record["steps"]
         ]
-        picked = [round(t * self.speed, 3) for t in found["picked_s"]]
-        return {**found, "steps": steps, "picked_s": picked}
+        picked = [round(t * self.speed, 3) for t in record["picked_s"]]
+        return {**record, "steps": steps, "picked_s": picked}
 
     def _uncropped(self, value: float) -> float:
         if self.kind != "crop":

@@ -115,14 +115,14 @@ def series(run: Path) -> list[Series]:
         raise UserError(
             f"{run} is no folder of a run", hint="videoespresso eval run BENCH --out RUN makes one."
         ) from error
-    found = results.read(run / "records.jsonl")
+    records = results.read(run / "records.jsonl")
     return [
         Series(
             run,
             condition,
             about,
-            tuple(found[key] for key in mine.values() if key in found),
-            sum(key not in found for key in mine.values()),
+            tuple(records[key] for key in mine.values() if key in records),
+            sum(key not in records for key in mine.values()),
         )
         for condition, mine in keys.items()
     ]
@@ -130,8 +130,8 @@ def series(run: Path) -> list[Series]:
 
 def parameters(about: Json) -> dict[str, Parameters | None]:
     """Of each role's model, as the run found them."""
-    said: dict[str, Json | None] = about.get("parameters", {})
-    return {role: None if p is None else Parameters.model_validate(p) for role, p in said.items()}
+    sizes: dict[str, Json | None] = about.get("parameters", {})
+    return {role: None if p is None else Parameters.model_validate(p) for role, p in sizes.items()}
 
 
 def scored(one: Series, encoder: Embedder | None = None, tau: float = protocols.TAU) -> Scores:
@@ -164,8 +164,8 @@ def reply_of(record: Json) -> str | None:
     """What is scored; None where it was not measured."""
     if "error" in record:
         return None
-    said: str = record["reply"]
-    return f"({record['said']}) {said}" if record.get("said") else said
+    reply: str = record["reply"]
+    return f"({record['said']}) {reply}" if record.get("said") else reply
 
 
 def summary(run: Path, encoder: Embedder | None = None, tau: float = protocols.TAU) -> Summary:
@@ -222,32 +222,32 @@ Numbers = dict[str, float]
 
 def evidence_of(record: Json, right: bool) -> Numbers:
     """The numbers of one record against its truth; none where nothing is true of it."""
-    truth, found = record["truth"], Numbers()
+    truth, numbers = record["truth"], Numbers()
     cited = [step["time_s"] for step in record["steps"]]
     spans = [tuple(span) for span in truth["intervals"]]
     instants = truth["instants"]
     if spans or instants:
         hit = evidence.inside(cited, spans) if spans else evidence.frames(cited, instants, WITHIN_S)
-        found["temporal hit rate"] = float(hit.recall > 0)
-        found["cited instants that are true"] = hit.precision
-        found["true parts that are cited"] = hit.recall
+        numbers["temporal hit rate"] = float(hit.recall > 0)
+        numbers["cited instants that are true"] = hit.precision
+        numbers["true parts that are cited"] = hit.recall
         around = spans or [(t - WITHIN_S, t + WITHIN_S) for t in instants]
         mine, true = _boxes(record)
-        found["acc@evidence"] = float(
+        numbers["acc@evidence"] = float(
             evidence.right_with_evidence(right, cited, around, mine, true)
         )
         if true:
-            found["mean best box IoU"] = evidence.boxes(mine, true, 0.05)
-            found["box F1"] = evidence.boxes_found(mine, true, 0.05).f1
+            numbers["mean best box IoU"] = evidence.boxes(mine, true, 0.05)
+            numbers["box F1"] = evidence.boxes_found(mine, true, 0.05).f1
     if spans:
         stretch = [(min(cited) - SPAN_S, max(cited) + SPAN_S)] if cited else []
         iou = evidence.temporal_iou(stretch, spans)
-        found |= {"temporal IoU": iou, "acc@IoU": evidence.acc_at_iou(right, iou)}
+        numbers |= {"temporal IoU": iou, "acc@IoU": evidence.acc_at_iou(right, iou)}
     if truth["scenes"]:
         picked = evidence.selection(record["picked_s"], truth["scenes"])
-        found |= {"key-frame rate": picked.kfr, "scene hit rate": picked.shr}
-        found |= {"balanced scene recall": picked.bsr, "balance of scenes": picked.bds}
-    return found
+        numbers |= {"key-frame rate": picked.kfr, "scene hit rate": picked.shr}
+        numbers |= {"balanced scene recall": picked.bsr, "balance of scenes": picked.bds}
+    return numbers
 
 
 def _boxes(record: Json) -> tuple[list[Placed], list[Placed]]:
@@ -261,11 +261,11 @@ def _evidence(condition: str, good: Sequence[tuple[Json, float]]) -> dict[str, E
     """Means over the items; a true answer of a reasoner that was shown nothing cites nothing."""
     if condition in conditions.UNCITED:
         return {}
-    told = [(r["video"], evidence_of(r, credit == 1.0), credit) for r, credit in good]
-    rows = [(video, row) for video, row, _ in told]
+    scored = [(r["video"], evidence_of(r, credit == 1.0), credit) for r, credit in good]
+    rows = [(video, row) for video, row, _ in scored]
     names = dict.fromkeys(name for _, row in rows for name in row)
-    found = {}
+    means = {}
     for name in names:
         mine = [(row[name], video) for video, row in rows if name in row]
-        found[name] = statistics.proportion([v for v, _ in mine], [w for _, w in mine])
-    return found | evidence_summary.chain(told) | evidence_summary.entailment(good)
+        means[name] = statistics.proportion([v for v, _ in mine], [w for _, w in mine])
+    return means | evidence_summary.chain(scored) | evidence_summary.entailment(good)

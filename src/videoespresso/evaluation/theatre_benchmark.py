@@ -66,8 +66,8 @@ def truth(story: Story, item: Item) -> Truth:
     spans = tuple((phases[k].t0, phases[k].t1) for k in q.core)
 
     def boxes(t: float) -> list[Placed]:
-        told = " ".join(text for k, text in q.evidence if phases[k].t0 <= t <= phases[k].t1)
-        return [Placed(t, o.xyxy) for o in story.scene(t).objects if o.phrase in told]
+        sentences = " ".join(text for k, text in q.evidence if phases[k].t0 <= t <= phases[k].t1)
+        return [Placed(t, o.xyxy) for o in story.scene(t).objects if o.phrase in sentences]
 
     def reading(cited: Sequence[tuple[str, float]]) -> dict[str, list[Any]]:
         texts = [text for text, _ in cited]

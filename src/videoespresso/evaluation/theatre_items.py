@@ -67,21 +67,21 @@ def draw(n: int, style: StyleFamily = "train", each: int = A_STORY) -> tuple[Ite
     return tuple(chosen)
 
 
-def _most_needed(asked: Sequence[Question], need: Counter[str], each: int) -> list[Question]:
+def _most_needed(pool: Sequence[Question], need: Counter[str], each: int) -> list[Question]:
     """`each` of a story's questions: those whose tasks lack most, in the order they came."""
-    left, rest = need.copy(), list(asked)
+    left, rest = need.copy(), list(pool)
     kept: list[Question] = []
     while rest and len(kept) < each:
         k = max(range(len(rest)), key=lambda i: (left[rest[i].task], -i))
         question = rest.pop(k)
         left[question.task] -= 1
         kept.append(question)
-    return sorted(kept, key=asked.index)
+    return sorted(kept, key=pool.index)
 
 
-def _worth(asked: Sequence[Question], need: Counter[str], each: int) -> int:
+def _worth(pool: Sequence[Question], need: Counter[str], each: int) -> int:
     """How much a story would fill: what its tasks lack, rare ones first."""
-    return sum(max(0, need[q.task]) for q in _most_needed(asked, need, each))
+    return sum(max(0, need[q.task]) for q in _most_needed(pool, need, each))
 
 
 def by_video(items: Sequence[Item]) -> Iterator[list[Item]]:
@@ -92,10 +92,10 @@ def by_video(items: Sequence[Item]) -> Iterator[list[Item]]:
 
 def digest_of(paths: Sequence[Path]) -> str:
     """Twelve digits that change when any of the files does."""
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in sorted(paths):
-        told.update(f"{path.name}\0".encode() + path.read_bytes())
-    return told.hexdigest()[:12]
+        digest.update(f"{path.name}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -105,12 +105,12 @@ def look_of(seed: int, style: StyleFamily) -> str:
     From a small picture of each phase, without grain, which is drawn anew each time.
     """
     story = make_story(seed, style)
-    told = hashlib.sha256(repr((story, QUALITY, KEY_EVERY_S)).encode())
+    digest = hashlib.sha256(repr((story, QUALITY, KEY_EVERY_S)).encode())
     for phase in story.phases:
         scene = story.scene((phase.t0 + phase.t1) / 2)
         still = replace(scene, style=replace(scene.style, grain=0.0))
-        told.update(still.render(SMALL).tobytes())
-    return told.hexdigest()[:12]
+        digest.update(still.render(SMALL).tobytes())
+    return digest.hexdigest()[:12]
 
 
 def filmed(item: Item, folder: Path) -> Path:

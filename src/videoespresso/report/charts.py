@@ -120,18 +120,16 @@ def shares(
 
 def estimates(title: str, note: str, figures: Sequence[tuple[str, Estimate | None]]) -> Rows | None:
     """Shares of 0 to 1 with their intervals, on a scale that ends at 100 %; None of nothing."""
-    known = [(name, found) for name, found in figures if found is not None]
+    known = [(name, estimate) for name, estimate in figures if estimate is not None]
     if not known:
         return None
     scale = WIDE - LABEL - 40
 
-    def row(k: int, name: str, found: Estimate) -> Row:
-        low, high = (
-            None if end is None else LABEL + end * scale for end in (found.low, found.high)
-        )
-        text = f"{100 * found.value:.0f} %"
-        title = f"{name}: {found.text(unit='%')}, n {found.n:,}"
-        return Row(_short(name), k * ROW, LABEL, found.value * scale, low, high, None, text, title)
+    def row(k: int, name: str, e: Estimate) -> Row:
+        low, high = (None if end is None else LABEL + end * scale for end in (e.low, e.high))
+        text = f"{100 * e.value:.0f} %"
+        title = f"{name}: {e.text(unit='%')}, n {e.n:,}"
+        return Row(_short(name), k * ROW, LABEL, e.value * scale, low, high, None, text, title)
 
     rows = tuple(row(k, *one) for k, one in enumerate(known))
     axis = ((LABEL, "0 %"), (LABEL + scale / 2, "50 %"), (LABEL + scale, "100 %"))
@@ -173,13 +171,13 @@ def against(title: str, note: str, figures: Sequence[tuple[str, float, Estimate]
         return 20 + (WIDE - 60) * math.log2(1 + at) / top
 
     points: list[Point] = []
-    for name, at, found in sorted(figures, key=lambda one: (one[1], one[0])):
-        y = HIGH * (1 - found.value)
-        ends = [None if end is None else HIGH * (1 - end) for end in (found.low, found.high)]
+    for name, at, estimate in sorted(figures, key=lambda one: (one[1], one[0])):
+        y = HIGH * (1 - estimate.value)
+        ends = [None if end is None else HIGH * (1 - end) for end in (estimate.low, estimate.high)]
         at_y = y + 4
         while any(abs(p.x - x(at)) < 90 and abs(p.y + p.shift - at_y) < 11 for p in points):
             at_y += 11
-        title_ = f"{name}: {number(at)}, {found.text(unit='%')}"
+        title_ = f"{name}: {number(at)}, {estimate.text(unit='%')}"
         left = x(at) > 0.7 * WIDE
         near = [x(other) for _, other, _ in figures if abs(x(other) - x(at)) < 14]
         text_x = min(near) - 7 if left else max(near) + 7  # beside all points that stand so near

@@ -122,14 +122,14 @@ def _short(step: EvidenceSentence) -> EvidenceSentence:
 
 def _drawn(item: DatasetItem, frame: int, hues: dict[str, int]) -> Iterable[DrawnBox]:
     """The boxes on a core frame, each once; one that names no frame is on its sentence's."""
-    found = {
+    boxes = {
         (thing.name, box.xyxy): box.score
         for step in item.evidence
         for thing in step.items
         for box in thing.boxes
         if frame == (step.frame if box.frame is None else box.frame)
     }
-    for (name, xyxy), score in list(found.items())[:SHOWN]:
+    for (name, xyxy), score in list(boxes.items())[:SHOWN]:
         yield draw_box(name, score, xyxy, hues[name])
 
 

@@ -66,8 +66,8 @@ def _boxes(text: str, scale: Scale) -> list[tuple[FrameBox, bool]] | None:
     numbers = _numbers(text)
     if numbers is None:
         return None
-    found = [box for box in (from_released(four, scale) for four in numbers) if box is not None]
-    return found if len(found) == len(numbers) else None
+    boxes = [box for box in (from_released(four, scale) for four in numbers) if box is not None]
+    return boxes if len(boxes) == len(numbers) else None
 
 
 def _numbers(text: str) -> list[Four] | None:

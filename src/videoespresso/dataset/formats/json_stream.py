@@ -33,9 +33,9 @@ def rows(file: Path) -> Iterator[Row]:
     elif start == "{":
         yield from _lined(file)
     else:
-        found = f"begins with {start!r}" if start else "is empty"
+        content = f"begins with {start!r}" if start else "is empty"
         raise UserError(
-            f"{file} {found}: it is no JSON list and no JSON lines",
+            f"{file} {content}: it is no JSON list and no JSON lines",
             hint="Give the .json or .jsonl file of annotations, not an archive of videos.",
         )
 

@@ -38,12 +38,12 @@ def detect(source: Path) -> Form:
     fault = ""
     for row in itertools.islice(rows(source), PEEKED):
         fault = fault or (row.fault and f"{row.where}: {row.fault}")
-        found = set(row.value) if isinstance(row.value, dict) else set()
-        if found >= {"schema_version", "question"}:
+        fields = set(row.value) if isinstance(row.value, dict) else set()
+        if fields >= {"schema_version", "question"}:
             return "ours"
-        if "question" in found:
-            return "videoespresso-test" if found & {"options", "correct_answer"} else FORMS[0]
-        keys |= found
+        if "question" in fields:
+            return "videoespresso-test" if fields & {"options", "correct_answer"} else FORMS[0]
+        keys |= fields
     if fault and not keys:
         raise UserError(f"{source} {fault}", hint="It may be cut off: download or write it again.")
     names = ", ".join(sorted(keys)[:8]) or "nothing with names"

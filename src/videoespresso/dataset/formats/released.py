@@ -89,26 +89,26 @@ class ReleasedReader:
         """A list of texts under any of the names; anything else stays where it is."""
         name, value = released_fields.taken(rest, names)
         self._count(what, name)
-        found = released_fields.texts(value)
-        if name and found is None:
+        values = released_fields.texts(value)
+        if name and values is None:
             rest[name] = value
             self._report.changed[f"{what} that are no texts, kept as extra"] += 1
-        return list(found or ())
+        return list(values or ())
 
     def _options(self, rest: dict[str, Any]) -> tuple[list[str], str | None]:
         if "options" not in rest:
             return [], None
-        found = released_fields.options(rest["options"])
-        if found is None:
+        options = released_fields.options(rest["options"])
+        if options is None:
             self._report.changed["options that are no options, kept as extra"] += 1
             return [], None
         del rest["options"]
-        letter = released_fields.letter(rest.get("correct_answer"), found)
+        letter = released_fields.letter(rest.get("correct_answer"), options)
         if letter is not None:
             del rest["correct_answer"]
         else:
             self._report.changed["options without a right letter"] += 1
-        return found, letter
+        return options, letter
 
     def _answer(self, rest: dict[str, Any], options: list[str], letter: str | None) -> str:
         """The answer; where there is none, the text of the right option."""
@@ -125,11 +125,11 @@ class ReleasedReader:
         del rest["evidence"]
         sentences = []
         for text in texts:
-            found = inline.read(text, self.scale)
-            self._report.changed["tags that cannot be read, kept as text"] += found.malformed
-            self._report.changed["boxes cut to the frame"] += found.cut
+            parsed = inline.read(text, self.scale)
+            self._report.changed["tags that cannot be read, kept as text"] += parsed.malformed
+            self._report.changed["boxes cut to the frame"] += parsed.cut
             if text.strip():
-                sentences.append(EvidenceSentence(text=found.text, items=found.items))
+                sentences.append(EvidenceSentence(text=parsed.text, items=parsed.items))
         _, listed = released_fields.taken(dict(rest), released_fields.KEY_ITEMS)
         self._count("key items", "" if listed is None else type(listed).__name__)
         if sentences and not any(sentence.items for sentence in sentences):

@@ -43,13 +43,13 @@ def options(value: Any) -> list[str] | None:
         value = [f"({label}): {text}" for label, text in value.items()]
     if isinstance(value, str):
         value = [line for line in value.splitlines() if line.strip()]
-    found = texts(value)
-    if found is None or not 2 <= len(found) <= len(LETTERS):
+    values = texts(value)
+    if values is None or not 2 <= len(values) <= len(LETTERS):
         return None
-    labelled = [match for text in found if (match := _LABEL.fullmatch(text))]
+    labelled = [match for text in values if (match := _LABEL.fullmatch(text))]
     letters = [match[1].upper() for match in labelled]
-    if sorted(letters) != list(LETTERS[: len(found)]):
-        return [text.strip() for text in found]
+    if sorted(letters) != list(LETTERS[: len(values)]):
+        return [text.strip() for text in values]
     return [match[2].strip() for match in sorted(labelled, key=lambda match: match[1].upper())]
 
 
@@ -61,8 +61,8 @@ def letter(value: Any, among: Sequence[str]) -> str | None:
     if len(same) == 1:
         return LETTERS[same[0]]
     match = _LETTER.fullmatch(value)
-    found = match[1].upper() if match else ""
-    return found if found and LETTERS.index(found) < len(among) else None
+    name = match[1].upper() if match else ""
+    return name if name and LETTERS.index(name) < len(among) else None
 
 
 def item_names(value: Any) -> list[str]:

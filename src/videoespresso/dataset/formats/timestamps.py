@@ -47,11 +47,11 @@ class Timestamps:
         if path in self._probed:
             self._probed.move_to_end(path)
             return self._probed[path]
-        found = self._probe(path)
-        self._probed[path] = found
+        times = self._probe(path)
+        self._probed[path] = times
         if len(self._probed) > KEPT:
             self._probed.popitem(last=False)
-        return found
+        return times
 
     def _probe(self, path: str) -> "Video | None":
         from videoespresso.tools.video import probe  # noqa: PLC0415 - decoders, when asked for

@@ -60,13 +60,13 @@ def guesses(read: Read) -> tuple[Guess, ...]:
 
 
 def _guess(guesser: str, sums: Sequence[Sequence[float]], chance: float) -> Guess:
-    found = clustered(sums)
+    estimate = clustered(sums)
     return Guess(
         guesser=guesser,
-        n=found.n,
-        value=found.value,
-        low=found.low,
-        high=found.high,
+        n=estimate.n,
+        value=estimate.value,
+        low=estimate.low,
+        high=estimate.high,
         chance=chance,
     )
 
@@ -76,13 +76,13 @@ def credits(read: Read) -> Iterator[tuple[DatasetItem, dict[str, float]]]:
     share of it where several look equally good to the baseline. Reads the records twice."""
     learned = _Counted(_with_letter(read))
     for item in _with_letter(read):
-        found = {
+        rated = {
             name: _credit(item, [score(item, option) for option in item.options])
             for name, score in _BASELINES.items()
         }
-        found[LETTER] = _credit(item, learned.letters(item))
-        found[BAYES] = _credit(item, learned.scores(item))
-        yield item, found
+        rated[LETTER] = _credit(item, learned.letters(item))
+        rated[BAYES] = _credit(item, learned.scores(item))
+        yield item, rated
 
 
 def _with_letter(read: Read) -> Iterator[DatasetItem]:

@@ -147,11 +147,11 @@ class Groups:
 
     def roots(self, rows: Rows) -> Rows:
         """The smallest number each one hangs together with."""
-        found = self._parent[rows]
-        while not np.array_equal(above := self._parent[found], found):
-            found = above
-        self._parent[rows] = found
-        return found
+        parents = self._parent[rows]
+        while not np.array_equal(above := self._parent[parents], parents):
+            parents = above
+        self._parent[rows] = parents
+        return parents
 
     def join(self, one: Rows, other: Rows) -> None:
         """Joins one[k] with other[k]. Each round joins every root that is left, so few rounds."""
@@ -286,8 +286,8 @@ def _questions(sets: Sets, embed: Embedder, threshold: float) -> list[Leak]:
         for (a, b), lists in pairs.items():
             leaked = int(((texts.side == b) & _has(reached, a)[texts.text]).sum())
             if leaked:
-                found = [pair for some in lists for pair in some][:EXAMPLES]
-                rows_of = [(_row(texts, i, a), _row(texts, j, b)) for i, j in found]
+                examples = [pair for some in lists for pair in some][:EXAMPLES]
+                rows_of = [(_row(texts, i, a), _row(texts, j, b)) for i, j in examples]
                 leaks.append((a, b, leaked, rows_of))
         every = (pair for *_, rows_of in leaks for pair in rows_of)
         questions = texts.questions_of(every, sets.values())

@@ -97,12 +97,12 @@ def spread(numbers: Sequence[float]) -> Spread | None:
         return None
     parts = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
     names = ("least", "p5", "p25", "median", "p75", "p95", "most")
-    found = np.quantile(values, parts, method="inverted_cdf").tolist()
+    quantiles = np.quantile(values, parts, method="inverted_cdf").tolist()
     return Spread(
         n=len(values),
         mean=math.fsum(values) / len(values),
         bars=_bars(values),
-        **dict(zip(names, found, strict=True)),
+        **dict(zip(names, quantiles, strict=True)),
     )
 
 
@@ -278,7 +278,7 @@ class _Counting:
         self.numbers: dict[str, array[float]] = defaultdict(lambda: array("d"))
         self.distances: dict[str, array[float]] = defaultdict(lambda: array("d"))
         self.words = {"question": Frequent(), "answer": Frequent()}
-        self.found = Counter[bool]()
+        self.boxed = Counter[bool]()
         self.verified = Counter[bool]()
         self.cost: dict[str, Usage] = {}
 
@@ -331,7 +331,7 @@ class _Counting:
         self.distances[item.task or NO_TASK].extend(distances(item))
         named = item.key_items
         self.numbers["items"].append(len(named))
-        self.found.update(bool(thing.boxes) for thing in named)
+        self.boxed.update(bool(thing.boxes) for thing in named)
         boxes = (box for thing in named for box in thing.boxes)
         self.numbers["boxes"].extend(box.score for box in boxes if box.score is not None)
 
@@ -355,14 +355,14 @@ class _Counting:
             other_sources=len(self.sources) - len(listed),
             groups=len(self.groups),
             group_captions=spreads["captions"],
-            lengths={name: found for name in LENGTHS if (found := spreads[name])},
+            lengths={name: length for name in LENGTHS if (length := spreads[name])},
             words={name: counted.most(FREQUENT) for name, counted in self.words.items()},
             words_lost=max(counted.lost for counted in self.words.values()),
             core_frames=spreads["frames"],
             distances=spread([d for known in self.distances.values() for d in known]),
             placement_scores=spreads["placed"],
             key_items=spreads["items"],
-            items_found=share(self.found[True], self.found.total()),
+            items_found=share(self.boxed[True], self.boxed.total()),
             box_scores=spreads["boxes"],
             letters={x: s for x in sorted(self.letters) if (s := share(self.letters[x], given))},
             longest_by=spreads["longest"],

@@ -109,14 +109,14 @@ def ask(story: Story, family: Family, task: str, rng: random.Random) -> Question
     draft = family(story, rng)
     if draft is None:
         return None
-    text, told, answer, proof, avoid, fixed, crossed = draft
+    text, context, answer, proof, avoid, fixed, crossed = draft
     false: Sequence[str] | None = fixed
     if crossed:
-        false = crossed_options(family.__name__, told, answer, rng)
+        false = crossed_options(family.__name__, context, answer, rng)
     elif not fixed:
         texts = [e.text for e in story.events]
         own, true = (texts, ()) if family in _WHEN else ((), texts)
-        false = false_options(family.__name__, told, answer, {*true, *avoid}, own, story, rng)
+        false = false_options(family.__name__, context, answer, {*true, *avoid}, own, story, rng)
     if not false:
         return None
     steps = tuple((p.phase, p.text) if isinstance(p, Event) else p for p in proof)

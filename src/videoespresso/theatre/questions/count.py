@@ -35,7 +35,7 @@ def count(seeds: Iterable[int]) -> Counts:
                 draft = family(story, random.Random(f"{family.__name__}{seed}"))
                 if draft is None or draft.false:
                     continue
-                keys, names = contexts(draft.told)
+                keys, names = contexts(draft.context)
                 answer = form(draft.answer, names)
                 for key in keys:
                     counts[family.__name__]["|".join(key)][answer] += 1
@@ -56,8 +56,8 @@ def write() -> None:
             for key, c in sorted(by_context.items())
             if c.total() >= ENOUGH and len(c) > 1
         }
-    told = {"stories": len(STORIES), "sample": fingerprint(count(SAMPLE)), "counts": kept}
-    TABLE.write_text(json.dumps(told, sort_keys=True, separators=(",", ":")) + "\n", "utf-8")
+    record = {"stories": len(STORIES), "sample": fingerprint(count(SAMPLE)), "counts": kept}
+    TABLE.write_text(json.dumps(record, sort_keys=True, separators=(",", ":")) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

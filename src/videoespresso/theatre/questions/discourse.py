@@ -47,16 +47,16 @@ def role_who(s: Story, rng: random.Random) -> Draft | None:
 
 
 def role_name(s: Story, rng: random.Random) -> Draft | None:
-    found = [
+    names = [
         e
         for e in s.events
         if e.subject.split()[0] in (*ROLES, "man", "woman", "boy", "girl")
         and not e.act.startswith("is ")
         and sum(x.act == e.act for x in s.events) == 1
     ]
-    if not found:
+    if not names:
         return None
-    e = rng.choice(found)
+    e = rng.choice(names)
     text = pick(
         rng, f"What is the role of the person who {e.act}?", f"What kind of person {e.act}?"
     )
@@ -121,17 +121,17 @@ def _telling(s: Story) -> list[Event]:
 
 
 def theme_scene(s: Story, rng: random.Random) -> Draft | None:
-    found = []
+    scenes = []
     for t in _telling(s):
         for p in {a.phrase for a in s.phases[t.phase].actors if a.kind == "person"}:
             episodes = {
                 e.episode for e in s.events if p in (x.phrase for x in s.phases[e.phase].actors)
             }
             if episodes == {t.episode}:
-                found.append((t, p))
-    if not found:
+                scenes.append((t, p))
+    if not scenes:
         return None
-    t, p = rng.choice(sorted(found, key=lambda f: (f[0].index, f[1])))
+    t, p = rng.choice(sorted(scenes, key=lambda f: (f[0].index, f[1])))
     text = pick(
         rng,
         f"What is the theme of the scene with the {p}?",
@@ -141,19 +141,19 @@ def theme_scene(s: Story, rng: random.Random) -> Draft | None:
 
 
 def theme_pair(s: Story, rng: random.Random) -> Draft | None:
-    found = [t for t in _telling(s) if t.episode != "everyday life"]
-    if len(found) != 2:
+    events = [t for t in _telling(s) if t.episode != "everyday life"]
+    if len(events) != 2:
         return None
-    a, b = found
+    a, b = events
     text = pick(rng, "Which themes does the video join?", "Which title fits the video?")
     return Draft(text, (), f"{a.episode} and {b.episode}", (a, b), crossed=True)
 
 
 def theme_event(s: Story, rng: random.Random) -> Draft | None:
-    found = [t for t in _telling(s) if is_person(s, t.key) or t.act in ("stops", "drives past")]
-    if not found:
+    events = [t for t in _telling(s) if is_person(s, t.key) or t.act in ("stops", "drives past")]
+    if not events:
         return None
-    e = rng.choice(found)
+    e = rng.choice(events)
     text = pick(
         rng, f"What carries the theme of {e.episode}?", f"Which event stands for {e.episode}?"
     )
@@ -206,16 +206,16 @@ def situation_state(s: Story, rng: random.Random) -> Draft | None:
 
 
 def situation_where(s: Story, rng: random.Random) -> Draft | None:
-    found = [
+    places = [
         e
         for e in s.events
         if unique(s, e)
         and e.act.startswith(("waves", "reads", "walks", "holds a", "gives", "is "))
         and is_person(s, e.key)
     ]
-    if not found:
+    if not places:
         return None
-    e = rng.choice(found)
+    e = rng.choice(places)
     text = pick(
         rng, f"Where are we when {e.text}?", f"In which place does it happen that {e.text}?"
     )

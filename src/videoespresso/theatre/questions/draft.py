@@ -11,7 +11,7 @@ class Draft(NamedTuple):
     """A question without its false options."""
 
     text: str
-    told: tuple[str, ...]
+    context: tuple[str, ...]
     """What the text tells, whichever way it is worded, and what all options have in common."""
     answer: str
     proof: Sequence[Event | tuple[int, str]]

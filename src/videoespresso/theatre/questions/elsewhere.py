@@ -39,7 +39,7 @@ def _here(story: Story) -> Iterator[tuple[str, str]]:
 
 def false_options(
     family: str,
-    told: Sequence[str],
+    context: Sequence[str],
     answer: str,
     avoid: Collection[str],
     own: Sequence[str],
@@ -48,12 +48,12 @@ def false_options(
 ) -> list[str] | None:
     """Three answers of other stories with this story's people, or None: then nothing is asked.
 
-    told: what the question tells, and what else its options shall have in common.
+    context: what the question tells, and what else its options shall have in common.
     avoid: what must not be an option because it is true here as well.
     own: what is to be preferred among the answers of a form, because it happens here as well.
     """
-    keys, known = contexts(told)
-    law = next((found for key in keys if (found := law_of(family, key))), None)
+    keys, known = contexts(context)
+    law = next((rule for key in keys if (rule := law_of(family, key))), None)
     x = form(answer, known)
     if law is None or x not in law.share or sum(law.names.values()) < 4:
         return None
@@ -75,13 +75,13 @@ def false_options(
 
 
 def crossed_options(
-    family: str, told: Sequence[str], answer: str, rng: random.Random
+    family: str, context: Sequence[str], answer: str, rng: random.Random
 ) -> list[str] | None:
     """To "a and b" the options "a and d", "c and b" and "c and d", so that each part comes twice.
 
     Drawn and kept as in `false_options`, but only among the answers that make such a square.
     """
-    law = law_of(family, tuple(told))
+    law = law_of(family, tuple(context))
     if law is None or answer not in law.share:
         return None
     squares = _squares(law, answer)
@@ -98,11 +98,11 @@ def _squares(law: Law, answer: str) -> list[tuple[tuple[str, str, str], float]]:
     if answer not in law.squares:
         a, b = answer.split(" and ")
         pairs = [f.split(" and ") for f in law.forms]
-        found = law.squares[answer] = []
+        squares = law.squares[answer] = []
         for c, d in pairs:
             corners = (f"{a} and {d}", f"{c} and {b}", f"{c} and {d}")
             if c != a and d != b and all(f in law.share for f in corners):
-                found.append((corners, math.prod(law.share[f] for f in corners)))
+                squares.append((corners, math.prod(law.share[f] for f in corners)))
     return law.squares[answer]
 
 

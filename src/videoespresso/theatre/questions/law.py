@@ -47,20 +47,20 @@ def _kind(name: re.Match[str]) -> str:
 
 @functools.cache
 def kind_of(phrase: str) -> str | None:
-    found = NAMES.fullmatch(phrase)
-    return _kind(found) if found else None
+    match = NAMES.fullmatch(phrase)
+    return _kind(match) if match else None
 
 
-def contexts(told: Sequence[str]) -> tuple[list[tuple[str, ...]], list[str]]:
+def contexts(texts: Sequence[str]) -> tuple[list[tuple[str, ...]], list[str]]:
     """What a question tells with places for names, finest first, and the names by place."""
     names: list[str] = []
 
-    def place(found: re.Match[str]) -> str:
-        if found[0] not in names:
-            names.append(found[0])
-        return f"<{_kind(found)} {names.index(found[0])}>"
+    def place(match: re.Match[str]) -> str:
+        if match[0] not in names:
+            names.append(match[0])
+        return f"<{_kind(match)} {names.index(match[0])}>"
 
-    full = tuple(NAMES.sub(place, text) for text in told)
+    full = tuple(NAMES.sub(place, text) for text in texts)
     grown = tuple(re.sub(rf"<(?:{'|'.join(ROLES)}) ", "<adult ", text) for text in full)
     plain = tuple(re.sub(r"<\w+ ", "<", text) for text in full)
     short, verbs = (tuple(" ".join(text.split()[:n]) for text in plain) for n in (4, 3))
@@ -71,12 +71,12 @@ def form(answer: str, names: Sequence[str]) -> str:
     """An answer with places for names: <0> is the first that the question tells, <adult a> new."""
     new: list[str] = []
 
-    def place(found: re.Match[str]) -> str:
-        if found[0] in names:
-            return f"<{names.index(found[0])}>"
-        if found[0] not in new:
-            new.append(found[0])
-        return f"<{_kind(found)} {chr(97 + new.index(found[0]))}>"
+    def place(match: re.Match[str]) -> str:
+        if match[0] in names:
+            return f"<{names.index(match[0])}>"
+        if match[0] not in new:
+            new.append(match[0])
+        return f"<{_kind(match)} {chr(97 + new.index(match[0]))}>"
 
     return NAMES.sub(place, answer)
 

@@ -89,15 +89,15 @@ def context_presence(s: Story, rng: random.Random) -> Draft | None:
 
 
 def context_doing(s: Story, rng: random.Random) -> Draft | None:
-    found = [
+    pairs = [
         (e, a)
         for e in s.events
         for a in s.phases[e.phase].actors
         if e.key != "rain" and unique(s, e) and a.key != e.key
     ]
-    if not found:
+    if not pairs:
         return None
-    e, a = rng.choice(found)
+    e, a = rng.choice(pairs)
     text = pick(
         rng, f"What is in the background when {e.text}?", f"What else can be seen when {e.text}?"
     )

@@ -59,12 +59,12 @@ def interaction_giver(s: Story, rng: random.Random) -> Draft | None:
 
 
 def interaction_how(s: Story, rng: random.Random) -> Draft | None:
-    found = [
+    pairs = [
         e for e in s.events if e.episode in ("help", "generosity") and e.obj and is_person(s, e.obj)
     ]
-    if not found:
+    if not pairs:
         return None
-    e = rng.choice(found)
+    e = rng.choice(pairs)
     text = pick(
         rng,
         f"How does the {e.subject} treat the {e.obj}?",
@@ -90,10 +90,10 @@ def _traited(s: Story, rng: random.Random) -> tuple[Event, str] | None:
 
 
 def behavior_trait(s: Story, rng: random.Random) -> Draft | None:
-    found = _traited(s, rng)
-    if not found:
+    traited = _traited(s, rng)
+    if not traited:
         return None
-    e, trait = found
+    e, trait = traited
     text = pick(
         rng,
         f"What does the behaviour of the {e.subject} show?",
@@ -103,19 +103,19 @@ def behavior_trait(s: Story, rng: random.Random) -> Draft | None:
 
 
 def behavior_who(s: Story, rng: random.Random) -> Draft | None:
-    found = _traited(s, rng)
-    if not found or sum(_trait(e) == found[1] for e in s.events) != 1:
+    traited = _traited(s, rng)
+    if not traited or sum(_trait(e) == traited[1] for e in s.events) != 1:
         return None
-    e, trait = found
+    e, trait = traited
     text = pick(rng, f"Who is {trait}?", f"Whose behaviour is {trait}?")
     return Draft(text, (trait,), f"the {e.subject}", (e,))
 
 
 def behavior_act(s: Story, rng: random.Random) -> Draft | None:
-    found = _traited(s, rng)
-    if not found:
+    traited = _traited(s, rng)
+    if not traited:
         return None
-    e, _ = found
+    e, _ = traited
     if sum(x.key == e.key and not x.act.startswith("is ") for x in s.events) != 1:
         return None
     text = pick(
@@ -131,10 +131,10 @@ def _mood_events(s: Story) -> list[Event]:
 
 
 def emotion_after(s: Story, rng: random.Random) -> Draft | None:
-    found = [e for e in _mood_events(s) if e.cause is not None and unique(s, s.events[e.cause])]
-    if not found:
+    events = [e for e in _mood_events(s) if e.cause is not None and unique(s, s.events[e.cause])]
+    if not events:
         return None
-    e = rng.choice(found)
+    e = rng.choice(events)
     c = s.events[e.cause or 0]
     text = pick(
         rng,
@@ -145,10 +145,10 @@ def emotion_after(s: Story, rng: random.Random) -> Draft | None:
 
 
 def emotion_who(s: Story, rng: random.Random) -> Draft | None:
-    found = _mood_events(s)
-    if not found:
+    events = _mood_events(s)
+    if not events:
         return None
-    e = rng.choice(found)
+    e = rng.choice(events)
     if sum(x.act == e.act for x in s.events) != 1:
         return None
     text = pick(rng, f"Who is {e.mood}?", f"Who becomes {e.mood} in the video?")
@@ -156,10 +156,10 @@ def emotion_who(s: Story, rng: random.Random) -> Draft | None:
 
 
 def emotion_why(s: Story, rng: random.Random) -> Draft | None:
-    found = [e for e in _mood_events(s) if e.cause is not None]
-    if not found:
+    events = [e for e in _mood_events(s) if e.cause is not None]
+    if not events:
         return None
-    e = rng.choice(found)
+    e = rng.choice(events)
     c = s.events[e.cause or 0]
     text = pick(
         rng, f"What makes the {e.subject} feel {e.mood}?", f"What turns the {e.subject} {e.mood}?"

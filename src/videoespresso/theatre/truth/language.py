@@ -123,18 +123,18 @@ class Statement(NamedTuple):
 def read(text: str) -> tuple[list[Statement], str]:
     """What a text says, in its order, and the text with all of that taken out."""
     plain = " ".join(text.casefold().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").split())
-    found: list[Statement] = []
+    statements: list[Statement] = []
     at = 0
     while at < len(plain):
         statement = _at(plain, at)
         if statement:
-            found.append(statement)
+            statements.append(statement)
         at = statement.end if statement else at + 1
     rest, last = "", 0
-    for statement in found:
+    for statement in statements:
         rest += plain[last : statement.start] + " * "
         last = statement.end
-    return found, rest + plain[last:]
+    return statements, rest + plain[last:]
 
 
 def _at(text: str, at: int) -> Statement | None:

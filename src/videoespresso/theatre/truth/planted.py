@@ -128,11 +128,11 @@ def _object(pair: Planted, story: Story, rng: random.Random) -> Planted | None:
 def _state(pair: Planted, story: Story, rng: random.Random) -> Planted | None:
     """Another mood than the one that is seen."""
     captions = " ".join(p.caption for p in story.phases)
-    found = re.search(rf"\bis ({'|'.join(MOODS)})\b", pair.answer)
+    match = re.search(rf"\bis ({'|'.join(MOODS)})\b", pair.answer)
     unseen = [m for m in MOODS if not re.search(rf"\b{m}\b", captions)]
-    if not found or not unseen:
+    if not match or not unseen:
         return None
-    answer = pair.answer[: found.start(1)] + rng.choice(unseen) + pair.answer[found.end(1) :]
+    answer = pair.answer[: match.start(1)] + rng.choice(unseen) + pair.answer[match.end(1) :]
     return replace(pair, answer=answer, criterion="hallucination", how="mood")
 
 

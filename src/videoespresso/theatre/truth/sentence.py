@@ -83,7 +83,7 @@ def _where(story: Story, word: str) -> frozenset[int]:
 
 def _sides(story: Story, statements: Sequence[Statement], left: str) -> list[_Part]:
     """Who is said to be on which side. left: the sentence, each statement a star in it."""
-    found = []
+    sides = []
     for match in _SIDE.finditer(left):
         who = statements[left.count("*", 0, match.start())].who
         end = min if match[1] == "left" else max
@@ -93,8 +93,8 @@ def _sides(story: Story, statements: Sequence[Statement], left: str) -> list[_Pa
             if (people := [a for a in phase.actors if a.kind == "person"])
             and is_called(end(people, key=lambda a: a.x0).phrase, who)
         )
-        found.append(_Part(None, phases))
-    return found
+        sides.append(_Part(None, phases))
+    return sides
 
 
 def _wrong(story: Story, part: _Part, at: int) -> Fault:
@@ -113,14 +113,15 @@ def carried(proof: str, sentences: Sequence[str]) -> bool:
     """Whether all that a sentence of a proof says stands in these sentences, of somebody who is
     named at least as closely."""
     wanted, left = read(proof)
-    told, words = [], set[str]()
+    given, words = [], set[str]()
     for sentence in sentences:
-        said, rest = read(sentence)
-        told += said
+        parsed, rest = read(sentence)
+        given += parsed
         words.update(re.findall(r"[a-z']+", rest))
     needed = set(re.findall(r"[a-z']+", _SEEN.sub(" ", left))) - _NEUTRAL
     return needed <= words and all(
-        any((not w.act or s.act == w.act) and is_called(s.who, w.who) for s in told) for w in wanted
+        any((not w.act or s.act == w.act) and is_called(s.who, w.who) for s in given)
+        for w in wanted
     )
 
 
