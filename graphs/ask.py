@@ -20,7 +20,7 @@ from langgraph.types import Command
 from videoespresso.agents import checker, reasoner
 from videoespresso.errors import BudgetExceeded, ModelError, ToolError
 from videoespresso.evidence_scores import overlap
-from videoespresso.graphs import progress, watch
+from videoespresso.graphs import watch
 from videoespresso.graphs.bound import bound
 from videoespresso.graphs.context import Context, needed
 from videoespresso.graphs.finish import finish
@@ -293,7 +293,7 @@ def limited(node: Node, onward: Onward) -> Callable[..., Command[str]]:
     @wraps(node)
     def run(state: State, runtime: Runtime[Context]) -> Command[str]:
         needed(runtime)
-        progress.begin(runtime.context, node.__name__)
+        runtime.context.begin(node.__name__)
         try:
             wrote = node(state, runtime)
         except BudgetExceeded as error:

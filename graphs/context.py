@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -14,8 +15,8 @@ from videoespresso.agents.base import Agent
 from videoespresso.agents.prompts import load
 from videoespresso.errors import SettingsError, UserError
 from videoespresso.memory.captions import CaptionMemory, Embedder
+from videoespresso.memory.disk import check_folder, mend
 from videoespresso.memory.frames import FrameStore
-from videoespresso.memory.private import check_folder, mend
 from videoespresso.memory.replies import ReplyCache
 from videoespresso.models import served
 from videoespresso.models.chat import chat_model
@@ -36,6 +37,22 @@ from videoespresso.tools.registry import load_tools
 from videoespresso.tools.sampling import SamplingPlan
 from videoespresso.tools.video import Alteration, VideoReader, open_video
 from videoespresso.types import Progress, Video
+
+UNDER_WAY = {
+    "probe": "opening",
+    "sample": "looking at frames",
+    "caption": "captioning",
+    "remember": "remembering",
+    "filter_": "comparing captions",
+    "select": "choosing core frames",
+    "ground": "looking for objects",
+    "use_tools": "using tools",
+    "evidence": "gathering evidence",
+    "answer": "answering",
+    "check": "checking",
+    "look_again": "looking closer",
+}
+"""Node -> what it is doing."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +106,29 @@ class Context:
         """A film, to be closed. Raises VideoError."""
         reader = open_video(path, backend=self.settings.decoder)
         return reader if self.altered is None else self.altered.reader(reader)
+
+    def begin(self, node: str) -> None:
+        """Says that a node begins."""
+        if self.on_progress is not None and node in UNDER_WAY:
+            self.on_progress(Progress(node.rstrip("_"), UNDER_WAY[node]))
+
+    def counting(self, node: str, total: int | None = None) -> Callable[[], None]:
+        """To be called as each of `total` parts is done; the time left is that at the rate so
+        far."""
+        listen = self.on_progress
+        if listen is None:
+            return lambda: None
+        begun, done = time.monotonic(), 0
+
+        def one() -> None:
+            nonlocal done
+            done += 1
+            left = None
+            if total is not None:
+                left = (time.monotonic() - begun) / done * (total - done)
+            listen(Progress(node, UNDER_WAY[node], done, total, left))
+
+        return one
 
     def check_models(self) -> None:
         """Raises SettingsError when a model of ours cannot answer: asked before a film is decoded,

@@ -27,8 +27,6 @@ CAPTION_TOKENS = 60
 """Of a caption, a selection or a verdict: two or three sentences. A guess, as are the others."""
 CORE_FRAMES = 3
 """Core frames where the selector or the captions choose: the paper's mean is 2.4."""
-SCORE_TOKENS = 12
-"""Of a picture's number and score as JSON."""
 REASONED_TOKENS = 400
 """Written by a reasoner in both stages: some sentences with their items, and an answer."""
 

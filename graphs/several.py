@@ -12,7 +12,7 @@ from typing import Any, cast, get_type_hints
 from langgraph.runtime import Runtime
 
 from videoespresso.errors import BudgetExceeded, UserError
-from videoespresso.graphs import ask, progress, watch
+from videoespresso.graphs import ask, watch
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.finish import finish
 from videoespresso.graphs.records import budget_gap
@@ -110,7 +110,7 @@ def _concluded(whole: Json, runtime: Runtime[Context]) -> Iterator[Update]:
 
 
 def _run(node: Node, into: Json, given: Json, runtime: Runtime[Context]) -> Update:
-    progress.begin(runtime.context, node.__name__)
+    runtime.context.begin(node.__name__)
     wrote = node(cast(State, given), runtime)
     into.update(merged(into, wrote))
     return node.__name__.rstrip("_"), wrote

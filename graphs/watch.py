@@ -14,7 +14,6 @@ from langgraph.runtime import Runtime
 
 from videoespresso.agents import captioner
 from videoespresso.errors import ModelError
-from videoespresso.graphs import progress
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.estimate import Looked, at_most, to_come
 from videoespresso.graphs.proposal import proposed, rated_by
@@ -265,7 +264,7 @@ def _within_budget(context: Context) -> SamplingPlan:
 def stored(context: Context, video: Video, seen: Iterable[Sampled]) -> list[FrameRef]:
     """Puts pictures into the store as they come; only their references are kept."""
     refs: list[FrameRef] = []
-    count = progress.counting(context, "sample")
+    count = context.counting("sample")
     try:
         for picture, rule in seen:
             refs.append(context.store.put(video, picture, rule))
@@ -348,7 +347,7 @@ def captioned(
     new = [f for f in frames if leader.get(f.id, f.id) == f.id and f.id not in texts]
     later: Deferred | None = None
     silent: list[ModelError] = []
-    count = progress.counting(context, "caption", len(new))
+    count = context.counting("caption", len(new))
     for start in range(0, len(new), CAPTIONED_AT_ONCE):
         part = new[start : start + CAPTIONED_AT_ONCE]
         try:

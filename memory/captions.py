@@ -29,9 +29,8 @@ from videoespresso.memory.caption_index import (
     IndexBroken,
     Version,
 )
+from videoespresso.memory.disk import private_file, private_folder, read_only, unusable
 from videoespresso.memory.locks import writer_lock
-from videoespresso.memory.private import private_file, private_folder
-from videoespresso.memory.storage import read_only, unusable
 from videoespresso.settings import cache_dir
 from videoespresso.types import Caption
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from videoespresso.errors import MemoryStoreError
-from videoespresso.memory.private import private_file, private_folder
+from videoespresso.memory.disk import private_file, private_folder
 from videoespresso.settings import cache_dir
 from videoespresso.types import Record
 

@@ -21,8 +21,7 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from videoespresso.errors import MemoryStoreError
-from videoespresso.memory.private import private_file, private_folder
-from videoespresso.memory.storage import unusable
+from videoespresso.memory.disk import private_file, private_folder, unusable
 from videoespresso.settings import cache_dir
 from videoespresso.types import FrameRef, Picture, Record, Video
 

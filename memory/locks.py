@@ -7,8 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from videoespresso.errors import MemoryStoreError
-from videoespresso.memory.private import private_folder
-from videoespresso.memory.storage import unusable
+from videoespresso.memory.disk import private_folder, unusable
 
 WAIT_S = 120.0
 """How long to wait for another writer; filling an index with 10,000 captions takes seconds."""

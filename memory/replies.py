@@ -20,8 +20,7 @@ from typing import Any
 from filelock import FileLock
 
 from videoespresso.errors import MemoryStoreError
-from videoespresso.memory.private import private_file, private_folder
-from videoespresso.memory.storage import read_only, unusable
+from videoespresso.memory.disk import private_file, private_folder, read_only, unusable
 from videoespresso.settings import cache_dir
 from videoespresso.types import Record, Usage
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from videoespresso.memory.private import private_folder
+from videoespresso.memory.disk import private_folder
 from videoespresso.tools.video import probe
 from videoespresso.types import Video
 

@@ -13,8 +13,8 @@ import pytest
 import videoespresso as ve
 from videoespresso.errors import MemoryStoreError
 from videoespresso.memory.captions import CaptionMemory
+from videoespresso.memory.disk import read_only, unusable
 from videoespresso.memory.replies import ReplyCache, StoredReply
-from videoespresso.memory.storage import read_only, unusable
 from videoespresso.models.embedders import embedder
 from videoespresso.types import Caption
 

@@ -12,7 +12,7 @@ from tests.helpers.scripted import text_of
 from videoespresso.errors import SettingsError, UserError
 from videoespresso.evaluation import conditions
 from videoespresso.evaluation.ablation import AXES, BUDGETS, Axis, ablation
-from videoespresso.evaluation.variants import variant
+from videoespresso.evaluation.conditions import variant
 from videoespresso.settings import Settings
 
 

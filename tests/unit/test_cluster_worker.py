@@ -18,8 +18,8 @@ from videoespresso.dataset.ray_engine import connected
 from videoespresso.dataset.videos import first_paths
 from videoespresso.errors import BudgetExceeded, SettingsError, UserError
 from videoespresso.graphs.dataset_context import open_dataset_context
+from videoespresso.memory.disk import file_system
 from videoespresso.memory.replies import ReplyCache, StoredReply
-from videoespresso.memory.storage import file_system
 from videoespresso.settings import Settings
 from videoespresso.types import Usage
 

@@ -12,8 +12,8 @@ from tests.helpers.web import Site, local, serve
 from videoespresso.errors import SettingsError
 from videoespresso.graphs.context import open_context
 from videoespresso.memory.captions import CaptionMemory
+from videoespresso.memory.disk import OURS, mend
 from videoespresso.memory.frames import FrameStore
-from videoespresso.memory.private import OURS, mend
 from videoespresso.memory.replies import ReplyCache
 from videoespresso.memory.threads import ThreadStore
 from videoespresso.models.embedders import embedder

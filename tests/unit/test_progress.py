@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from videoespresso.graphs import progress
+from videoespresso.graphs.context import Context
 from videoespresso.graphs.estimate import Looked, to_come
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.prices import image_tokens, price
@@ -64,12 +64,12 @@ def frames(count: int) -> list[FrameRef]:
 def test_the_time_left_is_that_at_the_rate_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[Progress] = []
     now = iter([100.0, 102.0, 104.0, 110.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
-    count = progress.counting(context(said.append), "caption", 3)
+    monkeypatch.setattr("videoespresso.graphs.context.time.monotonic", lambda: next(now))
+    count = Context.counting(context(said.append), "caption", 3)
     for _ in range(3):
         count()
     assert [(p.done, p.total, p.left_s) for p in said] == [(1, 3, 4.0), (2, 3, 2.0), (3, 3, 0.0)]
-    progress.counting(context(None), "caption", 3)()  # nobody listens
+    Context.counting(context(None), "caption", 3)()  # nobody listens
 
 
 def test_what_it_will_take_is_said_from_sizes_and_prices() -> None:

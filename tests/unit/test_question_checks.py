@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import videoespresso as ve
-from videoespresso.api.question_checks import check_question
+from videoespresso.api.ask import check_question
 from videoespresso.cli.app import main
 from videoespresso.cli.ask import code_of
 from videoespresso.cli.console import Exit

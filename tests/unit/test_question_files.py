@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from videoespresso.api.ask import check_question
 from videoespresso.api.ask_many_records import plan
-from videoespresso.api.question_checks import check_question
 from videoespresso.errors import UserError
 
 ROW = {"video": "a.mp4", "question": "Who wins?"}

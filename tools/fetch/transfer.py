@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import httpx
 
 from videoespresso.errors import DownloadError, MemoryStoreError
-from videoespresso.memory.private import private_file, private_folder
+from videoespresso.memory.disk import private_file, private_folder
 from videoespresso.tools.fetch.addresses import shown
 from videoespresso.tools.fetch.http import Client
 

@@ -10,7 +10,6 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from videoespresso.api.answer import Answer
-from videoespresso.api.question_checks import check_question
 from videoespresso.errors import UserError
 from videoespresso.settings import Settings, settings_of
 from videoespresso.types import Progress, Record
@@ -26,6 +25,12 @@ if TYPE_CHECKING:
 Videos = str | Path | Sequence[str | Path]
 """A path or an http(s) address, or several for one question."""
 OnProgress = Callable[[Progress], None]
+_OPTIONS = (
+    'Give each possible answer by itself: options=["Ann", "Bo"], or --option Ann --option Bo.'
+)
+
+MOST_OPTIONS = 26
+"""An option is a letter to the models."""
 
 
 class Step(Record):
@@ -288,3 +293,29 @@ def _numbers(wrote: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, list | dict) and key != "work":
             numbers[key] = len(value)
     return numbers
+
+
+def check_question(question: str, options: Sequence[str]) -> None:
+    """Raises UserError for an empty question, and for options between which nothing can be chosen:
+    a single one, equal ones, empty ones, or one text in the place of a list."""
+    if not question.strip():
+        raise UserError("the question is empty", hint="Say what you want to know of the video.")
+    if isinstance(options, str):
+        raise UserError(f"the options are one text: {options!r}", hint=_OPTIONS)
+    if wrong := next((option for option in options if not isinstance(option, str)), None):
+        raise UserError(f"an option is no text: {wrong!r}", hint=_OPTIONS)
+    if len(options) == 1:
+        raise UserError(
+            f"one option is no choice: {options[0]!r}",
+            hint="Give two or more, or none for a free answer.",
+        )
+    if len(options) > MOST_OPTIONS:
+        raise UserError(
+            f"{len(options)} options are more than there are letters",
+            hint=f"Give at most {MOST_OPTIONS}.",
+        )
+    names = [" ".join(option.split()).casefold() for option in options]
+    if not all(names):
+        raise UserError("an option is empty", hint=_OPTIONS)
+    if twice := next((o for k, o in enumerate(options) if names[k] in names[:k]), None):
+        raise UserError(f"the option {twice!r} is given twice", hint=_OPTIONS)

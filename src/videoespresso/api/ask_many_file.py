@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from videoespresso.api.ask_many_records import QuestionResult
 from videoespresso.errors import MemoryStoreError, UserError
-from videoespresso.memory.private import private_folder
+from videoespresso.memory.disk import private_folder
 
 _START = b'{"key":"'
 """How every result begins: a torn last line is cut off only if it begins so."""

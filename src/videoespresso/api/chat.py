@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from videoespresso.api.answer import Answer
-from videoespresso.api.ask import OnProgress, Step, ask, fetched_by, step_of
-from videoespresso.api.question_checks import check_question
+from videoespresso.api.ask import OnProgress, Step, ask, check_question, fetched_by, step_of
 from videoespresso.errors import UserError
 from videoespresso.graphs import watch
 from videoespresso.graphs.chat import ChatGraph, ChatQuestion, chat_graph, understand_message

@@ -15,7 +15,7 @@ from videoespresso.cli.console import Exit, examples
 from videoespresso.cli.models import Check, attempt, drawn_street, role_checks, show_checks
 from videoespresso.cli.options import MODELS, MaxUsd, takes_settings
 from videoespresso.errors import MemoryStoreError, VideoError, VideoEspressoError
-from videoespresso.memory.private import private_folder
+from videoespresso.memory.disk import private_folder
 from videoespresso.settings import Settings
 from videoespresso.settings_file import find_file
 

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from videoespresso.errors import MemoryStoreError, SettingsError
+from videoespresso.memory.disk import networked
 from videoespresso.memory.replies import ReplyCache, StoredReply
-from videoespresso.memory.storage import networked
 from videoespresso.models.client.budget import Budget
 from videoespresso.settings import PREFIX, Settings
 from videoespresso.types import Usage

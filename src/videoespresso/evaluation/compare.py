@@ -8,10 +8,9 @@ from videoespresso import comparison
 from videoespresso.comparison import Equivalence, MacroPaired, Paired
 from videoespresso.errors import UserError
 from videoespresso.evaluation import protocols
-from videoespresso.evaluation.conditions import OURS
+from videoespresso.evaluation.conditions import OURS, variant
 from videoespresso.evaluation.scores import Scores
 from videoespresso.evaluation.summary import Json, Series, scored, series
-from videoespresso.evaluation.variants import variant
 from videoespresso.memory.captions import Embedder
 from videoespresso.settings import CHAT_ROLES
 from videoespresso.types import Record

@@ -2,13 +2,16 @@
 
 A condition is a selection strategy, run through the whole ask graph ("ours" is that of the
 settings), or one of DIRECTLY. The oracles are given what is true: the gap to them is what the
-selection, or the evidence, loses.
+selection, or the evidence, loses. Behind an @ stands what is changed besides: `ours@tau=0.8`,
+`ours@boxes=off`, `ours@captions=off`, `uniform:8@checker=off`, `ours@blur=3`; several separated by commas.
 """
 
+import contextlib
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from langgraph.checkpoint.memory import InMemorySaver
@@ -18,12 +21,13 @@ from videoespresso.agents import reasoner
 from videoespresso.errors import SettingsError, UserError
 from videoespresso.evaluation import first_fault
 from videoespresso.evaluation.cases import Case
-from videoespresso.evaluation.variants import Variant, variant
+from videoespresso.evaluation.stress import STRENGTHS, Stress
 from videoespresso.graphs.ask import MOST_ROUNDS, AskGraph, ask_graph
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.records import candidate_captions, dump, frames_of, shown_to
 from videoespresso.graphs.selection import strategy
 from videoespresso.graphs.watch import watch
+from videoespresso.settings import Settings
 from videoespresso.types import Answer, Caption, CoreFrame, EvidenceStep, FrameRef
 
 OURS, BLIND, DIRECT = "ours", "blind", "direct"
@@ -48,6 +52,62 @@ UNCITED = (BLIND, DIRECT, GOLD_EVIDENCE, GOLD_SENTENCES, *AGAIN)
 """Conditions under which the reasoner cites nothing of its own."""
 Json = dict[str, Any]
 Seconds = dict[str, float]
+
+
+_CHANGES = (
+    "Write CONDITION@tau=0.8 (or off), @boxes=off, @captions=off, @checker=off, @blur=1 to 5; "
+    "several separated by commas."
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A condition taken apart. base: its selection or its own name. over: settings in the place of
+    the run's. checked: the checker is asked. captions: the reasoner reads them. stress: how the
+    film is seen."""
+
+    base: str
+    over: dict[str, Any] = field(default_factory=dict)
+    checked: bool = True
+    captions: bool = True
+    stress: Stress | None = None
+
+    def settings(self, settings: Settings) -> Settings:
+        """Those of the run with this condition's over them."""
+        return settings.model_copy(update=self.over)
+
+
+def variant(condition: str) -> Variant:
+    """Takes a condition's name apart. Raises SettingsError for a change that is none."""
+    base, at, changes = condition.partition("@")
+    over: dict[str, Any] = {}
+    checked, captions, stress = True, True, None
+    for change in changes.split(",") if at else ():
+        key, _, value = change.partition("=")
+        match key, value:
+            case "boxes", "off":
+                over["detector"] = "off"
+            case "checker", "off":
+                checked = False
+            case "captions", "off":
+                captions = False
+            case "tau", "off":
+                over["tau"] = math.inf
+            case "tau", _:
+                over["tau"] = _cosine(value)
+            case _, "1" | "2" | "3" | "4" | "5" if key in STRENGTHS and stress is None:
+                stress = Stress(key, int(value))
+            case _:
+                raise SettingsError(f"{condition}: {change!r} is no change", hint=_CHANGES)
+    return Variant(base, over, checked, captions, stress)
+
+
+def _cosine(value: str) -> float:
+    """Raises SettingsError for what is none."""
+    with contextlib.suppress(ValueError):
+        if -1 <= (tau := float(value)) <= 1:
+            return tau
+    raise SettingsError(f"tau {value!r} is no cosine from -1 to 1", hint=_CHANGES)
 
 
 def check(conditions: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from videoespresso.dataset.interrupt import interruptible
 from videoespresso.errors import MemoryStoreError, UserError
-from videoespresso.memory.private import private_folder
+from videoespresso.memory.disk import private_folder
 from videoespresso.models.hf_weights import ADAPTER
 from videoespresso.settings import Settings
 from videoespresso.training import card, recipes, rl

@@ -10,7 +10,6 @@ from typing import Final
 from PIL import Image
 from pydantic import ValidationError
 
-from videoespresso.dataset.inspect.embedded_parts import EmbeddedParts
 from videoespresso.dataset.inspect.record_checks import CHECKS, MEND, Check, Fault, faults
 from videoespresso.dataset.inspect.record_measures import right_and_wrong, words_in
 from videoespresso.dataset.records_io import (
@@ -21,6 +20,7 @@ from videoespresso.dataset.records_io import (
     value_of,
 )
 from videoespresso.dataset_record import LETTERS, DatasetItem, KeyFrame, Reject, SourceVideo
+from videoespresso.models.embedded.domain import is_theatre
 from videoespresso.statistics import at_least
 from videoespresso.types import Record
 
@@ -263,3 +263,35 @@ def _schema_faults(error: ValidationError) -> str:
     faults = error.errors(include_url=False, include_input=False)
     first = [": ".join((".".join(map(str, e["loc"])) or "line", e["msg"])) for e in faults[:3]]
     return "; ".join(first) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else "")
+
+
+class EmbeddedParts:
+    """Did embedded models speak of a film that is not the theatre's? Judges each video once, by the
+    core frames of its first record."""
+
+    def __init__(self) -> None:
+        self._theatre: dict[str, bool] = {}
+
+    def fault(self, item: DatasetItem, files: list[Path]) -> str:
+        """What embedded models should not have made; "" when nothing. files: the core frames'
+        images; without one that can be read nothing is said."""
+        if not item.embedded:
+            return ""
+        video = item.video.id or item.video.path
+        if video not in self._theatre:
+            pictures = [picture for file in files if (picture := _read(file)) is not None]
+            if not pictures:
+                return ""
+            self._theatre[video] = is_theatre(pictures)
+        if self._theatre[video]:
+            return ""
+        stages = ", ".join(item.embedded)
+        return f"embedded models made {stages}, and know the synthetic theatre only, not this film"
+
+
+def _read(file: Path) -> Image.Image | None:
+    try:
+        with Image.open(file) as picture:
+            return picture.convert("RGB")
+    except FAULTS:
+        return None
