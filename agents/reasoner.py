@@ -127,7 +127,7 @@ def at_once(
         **_letters(options, "Concluded"),
     }
     prompt = load("reasoner_once")
-    reply = _heard(agent, words, lambda a: a.typed(prompt, [turn], Concluded, bounds))
+    reply = _with_words(agent, words, lambda a: a.typed(prompt, [turn], Concluded, bounds))
     both = reply.value
     conclusion = Conclusion(answered=both.answered, answer=both.answer, choice=both.choice)
     return _shown(both.steps, frames), conclusion, reply.raw
@@ -152,10 +152,10 @@ def conclude(
         Turn("user", prompt_parts.answer_parts(options)),
     ]
     prompt, bounds = load("reasoner"), _letters(options)
-    return _heard(agent, words, lambda a: a.typed(prompt, turns, Conclusion, bounds)).value
+    return _with_words(agent, words, lambda a: a.typed(prompt, turns, Conclusion, bounds)).value
 
 
-def _heard(
+def _with_words(
     agent: Agent, words: Callable[[str], None] | None, ask: Callable[[Agent], Reply[C]]
 ) -> Reply[C]:
     """The reply; `words` gets the answer while it is written, and in the end as it was read."""

@@ -32,10 +32,9 @@ from videoespresso.settings import Settings
 from videoespresso.tools.base import Given, Tool
 from videoespresso.tools.detectors.base import Detector
 from videoespresso.tools.grounding import detector
-from videoespresso.tools.probe_cache import Probes
 from videoespresso.tools.registry import load_tools
 from videoespresso.tools.sampling import SamplingPlan
-from videoespresso.tools.video import Alteration, VideoReader, open_video
+from videoespresso.tools.video import Alteration, Probes, VideoReader, open_video
 from videoespresso.types import Progress, Video
 
 UNDER_WAY = {

@@ -19,8 +19,8 @@ from videoespresso.memory.journal import Journals, stage_key
 from videoespresso.models.client.errors import RefusedError
 from videoespresso.settings import DATASET_ROLES, Settings
 from videoespresso.tools.detectors.label_check import LabelCheck, Unchecked
-from videoespresso.tools.probe_cache import Probes
 from videoespresso.tools.semantic_filter import TAU
+from videoespresso.tools.video import Probes
 from videoespresso.types import Caption, Usage
 
 Stage = Literal[

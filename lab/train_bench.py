@@ -63,8 +63,8 @@ def bare(base: Base, recipe: Recipe, rows: list[Row], out: Path) -> Any:
 
 def measure(stage: Stage, base: Base, data: Path, count: int, rounds: int, rows: int) -> Json:
     """CPU seconds of both, a round each in turns."""
-    found = load(data, stage)
-    some = [*found.train, *found.validation][:count]
+    loaded = load(data, stage)
+    some = [*loaded.train, *loaded.validation][:count]
     recipe = Recipe(stage=stage, batch=rows, rows=rows, validation=0)
     spent: dict[str, list[float]] = {"ours": [], "bare": []}
     makers = {"ours": ours, "bare": bare}

@@ -171,8 +171,8 @@ class Tool(Protocol):
 
 def parameters(tool: Tool) -> dict[str, Any] | None:
     """What a tool may be called with; None for one that is not called."""
-    found: dict[str, Any] | None = getattr(tool, "parameters", None)
-    return found
+    schema: dict[str, Any] | None = getattr(tool, "parameters", None)
+    return schema
 
 
 Given: TypeAlias = "Tool | BaseTool | str"

@@ -83,12 +83,12 @@ class CaptionGuard:
 
 def clauses(text: str) -> list[tuple[str, ...]]:
     """The content words of each clause, lower case, in order; clauses without any are left out."""
-    found = []
+    parts = []
     for part in _CLAUSE_END.split(text):
         words = tuple(w for w in _WORD.findall(part.casefold()) if w not in STOP_WORDS)
         if words:
-            found.append(words)
-    return found
+            parts.append(words)
+    return parts
 
 
 def _translated(

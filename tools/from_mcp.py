@@ -270,10 +270,10 @@ async def _session(server: McpServer, stack: AsyncExitStack, log: IO[str]) -> An
 def _filled(values: Mapping[str, str]) -> dict[str, str]:
     """The values with ${VARIABLE} read from the environment. Raises ToolError for an unset one."""
 
-    def value(found: re.Match[str]) -> str:
-        if found[1] not in os.environ:
-            raise ToolError(f"the variable {found[1]} is not set")
-        return os.environ[found[1]]
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in os.environ:
+            raise ToolError(f"the variable {match[1]} is not set")
+        return os.environ[match[1]]
 
     return {name: _VARIABLE.sub(value, text) for name, text in values.items()}
 

@@ -98,12 +98,12 @@ def detector(spec: str) -> Detector:
         plugged,
     )
 
-    found = None if kind in _FORMS else plugged(spec)
-    if found is None:
+    plugin = None if kind in _FORMS else plugged(spec)
+    if plugin is None:
         installed = "".join(f"{name}, " for name in known_detectors())
         raise SettingsError(
             f"{spec!r} does not name a detector",
             hint="Known: embedded:, onnx:PATH, yolo:PATH.pt, "
             f"hf:IDEA-Research/grounding-dino-tiny (or a folder), {installed}off.",
         )
-    return found
+    return plugin

@@ -134,11 +134,11 @@ def singular(word: str) -> str:
 
 def name_words(phrase: str) -> list[str]:
     """Words of a name in lower case, without articles, possessive 's, a last number ("car 2")."""
-    found = re.findall(r"\w+", re.sub(r"['’]s?\b", "", phrase.casefold()).replace("_", " "))
-    while len(found) > 1 and (found[-1].isdigit() or len(found[-1]) == 1):
-        found.pop()
-    kept = [word for word in found if word not in _ARTICLES]
-    return kept or found
+    words = re.findall(r"\w+", re.sub(r"['’]s?\b", "", phrase.casefold()).replace("_", " "))
+    while len(words) > 1 and (words[-1].isdigit() or len(words[-1]) == 1):
+        words.pop()
+    kept = [word for word in words if word not in _ARTICLES]
+    return kept or words
 
 
 def head_noun(name: str) -> list[str]:

@@ -276,10 +276,10 @@ def _between(
     end, stop = (key.picture.time_s, key.stretch) if key else (duration_s, stretches)
     if last is None or end - begin > far_s:
         return [(i + 0.5) * duration_s / stretches for i in range(first, stop)]
-    found = [time_s for time_s in jumps if begin < time_s < end]
-    if not found and end - begin >= _NEAR_S and (key is None or _one_shot(last, key)):
+    between = [time_s for time_s in jumps if begin < time_s < end]
+    if not between and end - begin >= _NEAR_S and (key is None or _one_shot(last, key)):
         return [(begin + end) / 2]
-    return found
+    return between
 
 
 def _one_shot(a: _Key, b: _Key) -> bool:

@@ -151,16 +151,16 @@ def _cosines(
     """Of the different pairs, and of the same; -2 where a text is blank."""
     labelled = list(pairs)
     vectors = _vectors((text for a, b, _same in labelled for text in (a, b)), embed)
-    found: dict[bool, list[float]] = {False: [], True: []}
+    cosines: dict[bool, list[float]] = {False: [], True: []}
     for a, b, same in labelled:
         known = a in vectors and b in vectors
-        found[same].append(cosine(vectors[a], vectors[b]) if known else -2.0)
-    if not found[False] or not found[True]:
+        cosines[same].append(cosine(vectors[a], vectors[b]) if known else -2.0)
+    if not cosines[False] or not cosines[True]:
         raise ToolError(
-            f"{len(found[False])} different and {len(found[True])} equal pairs show no tau",
+            f"{len(cosines[False])} different and {len(cosines[True])} equal pairs show no tau",
             hint="Give pairs of both kinds; a few hundred of each make a figure to trust.",
         )
-    return np.array(found[False]), np.array(found[True])
+    return np.array(cosines[False]), np.array(cosines[True])
 
 
 def _vectors(texts: Iterable[str], embed: Embedder) -> dict[str, NDArray[np.float32]]:

@@ -58,11 +58,11 @@ def locate(
     cosines = np.round(embed(distinct_texts) @ embed(distinct_captions).T, DIGITS)
     column = {text: k for k, text in enumerate(distinct_captions)}
     row_of = dict(zip(distinct_texts, cosines, strict=True))
-    found: list[Located | None] = []
+    places: list[Located | None] = []
     after_s = -np.inf
     for text in texts:
         if text not in row_of:
-            found.append(None)
+            places.append(None)
             continue
         row = row_of[text]
         scores = row[[column[caption.text] for caption in captions]]
@@ -71,8 +71,8 @@ def locate(
         best = next(later, equal[0])
         after_s = best.time_s
         frame_id, time_s = _frame(best, frames)
-        found.append(Located(text, frame_id, time_s, float(scores.max())))
-    return found
+        places.append(Located(text, frame_id, time_s, float(scores.max())))
+    return places
 
 
 def nearest_frame(time_s: float, frames: Sequence[FrameRef]) -> FrameRef:

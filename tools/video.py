@@ -5,10 +5,14 @@ already reduced, so memory does not grow with the video's length, and a decoder 
 progress is ended, not waited for.
 """
 
+import contextlib
 import difflib
+import hashlib
 import itertools
+import json
 import os
 import stat
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -17,8 +21,10 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
 import numpy as np
+from pydantic import ValidationError
 
 from videoespresso.errors import VideoError
+from videoespresso.memory.disk import private_folder
 from videoespresso.tools.decode.process import DecodeProcess
 from videoespresso.types import Picture, Video
 
@@ -177,19 +183,19 @@ def declared_duration(path: str | Path) -> float | None:
     known yet."""
     process = DecodeProcess(Path(path).name, STALL_S)
     try:
-        found = process.ask(do="declared", path=os.path.abspath(path))["duration_s"]
+        seconds = process.ask(do="declared", path=os.path.abspath(path))["duration_s"]
     except VideoError:
         return None
     finally:
         process.end()
-    return None if found is None else float(found)
+    return None if seconds is None else float(seconds)
 
 
 def checked(path: str | Path) -> str:
     """The absolute path of a readable, non-empty, regular file, or a `VideoError` that says why."""
     try:
         file = Path(path).expanduser()
-        found = file.stat()
+        status = file.stat()
     except (ValueError, RuntimeError) as error:  # a NUL, half a character, ~ of nobody
         raise VideoError(f"{str(path)!r} is no path: {error}", hint="check the path") from error
     except FileNotFoundError:
@@ -198,11 +204,11 @@ def checked(path: str | Path) -> str:
         raise VideoError(
             f"{file} cannot be reached: {error.strerror}", hint="check the path and its permissions"
         ) from error
-    if stat.S_ISDIR(found.st_mode):
+    if stat.S_ISDIR(status.st_mode):
         raise VideoError(f"{file} is a folder", hint="give one video file in it")
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise VideoError(f"{file} is a pipe or a device", hint="save the video to a file first")
-    if not found.st_size:
+    if not status.st_size:
         raise VideoError(f"{file} is empty", hint="copy or download it again")
     return os.path.abspath(file)
 
@@ -221,8 +227,8 @@ def _near(file: Path) -> str:
 
 
 def _identity(path: str) -> tuple[str, int, int, int]:
-    found = os.stat(path)
-    return path, found.st_ino, found.st_size, found.st_mtime_ns
+    status = os.stat(path)
+    return path, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _video(path: str, sha: str, facts: dict[str, Any]) -> Video:
@@ -252,3 +258,49 @@ def _growing(times_s: Iterable[float]) -> Iterator[float]:
             raise ValueError(f"instants must be finite and grow: {time_s} after {last}")
         last = time_s
         yield float(time_s)
+
+
+# ---- what files are, remembered
+
+FORMAT = 1
+"""Of the entries of `Probes`: raised when `Video` changes its meaning."""
+
+
+class Probes:
+    """`probe` with a cache by path, inode, size and modification time, as probing starts a process:
+    one JSON file a video. A changed video has another one; one that cannot be read is made again.
+    Safe with threads and processes: entries are written in one piece."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, path: str) -> Video:
+        """What the file is. Raises VideoError. An entry that cannot be written is left out."""
+        try:
+            status = os.stat(path)
+        except OSError:
+            return probe(path)  # raises the error that says what is wrong
+        identity = [
+            FORMAT,
+            os.path.abspath(path),
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+        ]
+        name = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+        entry = self.folder / name[:2] / f"{name}.json"
+        with contextlib.suppress(OSError, ValidationError):
+            return Video.model_validate_json(entry.read_bytes())
+        video = probe(path)
+        with contextlib.suppress(OSError, ValueError):  # ValueError: a name that is no text
+            _write(entry, video.model_dump_json())
+        return video
+
+
+def _write(entry: Path, text: str) -> None:
+    data = text.encode()
+    private_folder(entry.parent)
+    handle, made = tempfile.mkstemp(dir=entry.parent, prefix=".")
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    os.replace(made, entry)

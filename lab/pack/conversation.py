@@ -29,7 +29,9 @@ class Lesson:
     images: tuple[int, ...]
 
 
-def lesson(role: str, shown: Sequence[Part], asked: Sequence[Turns], with_images: bool) -> Lesson:
+def lesson(
+    role: str, shown: Sequence[Part], conversations: Sequence[Turns], with_images: bool
+) -> Lesson:
     """A lesson from what is shown first and, a branch each, the turns that follow.
 
     The first turn of a branch goes on with the user's turn that `shown` began.
@@ -42,11 +44,11 @@ def lesson(role: str, shown: Sequence[Part], asked: Sequence[Turns], with_images
             shared += IMAGE_TEXT
             images.append(part)
     branches = []
-    for turns in asked:
+    for turns in conversations:
         pieces: list[tuple[str, bool]] = []
         for n, (parts, reply) in enumerate(turns):
-            said = "".join(p for p in parts if isinstance(p, str))
-            pieces += [((USER if n else "") + said + REPLY, False), (reply + END, True)]
+            text = "".join(p for p in parts if isinstance(p, str))
+            pieces += [((USER if n else "") + text + REPLY, False), (reply + END, True)]
         branches.append(tuple(pieces))
     return Lesson(shared, tuple(branches), tuple(images))
 

@@ -19,7 +19,7 @@ from lab.pack.patches import GRID, HEADS, patch_truth
 from videoespresso.theatre import SceneObject, Story, make_story
 from videoespresso.training.pack.shape import IMAGE_SIZE
 
-told = functools.lru_cache(maxsize=50_000)(make_story)
+story_of = functools.lru_cache(maxsize=50_000)(make_story)
 """`make_story`, remembered: every lesson on a story needs it again."""
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from lab.pack import pairs
 from lab.pack.conversation import Lesson, Turns, compact, lesson
-from lab.pack.frames import FrameSet, FrameTruth, told
+from lab.pack.frames import FrameSet, FrameTruth, story_of
 from videoespresso.agents import prompt_parts
 from videoespresso.theatre import SceneObject, Story
 from videoespresso.theatre.questions import FAMILIES, Question, ask
@@ -38,12 +38,12 @@ def visible_boxes(truth: FrameTruth, rng: random.Random) -> tuple[Box, ...]:
 
 def _named(text: str, objects: Sequence[SceneObject]) -> list[SceneObject]:
     """Objects a sentence names, in the order in which it names them, at most two."""
-    found = {}
+    names = {}
     for o in objects:
         at = text.find(o.phrase)
-        if at >= 0 and o.phrase not in found:
-            found[o.phrase] = (at, o)
-    return [o for _, o in sorted(found.values(), key=lambda f: f[0])][:2]
+        if at >= 0 and o.phrase not in names:
+            names[o.phrase] = (at, o)
+    return [o for _, o in sorted(names.values(), key=lambda f: f[0])][:2]
 
 
 def _item(o: SceneObject, truth: FrameTruth, boxes: Sequence[Box]) -> dict[str, object]:
@@ -77,7 +77,7 @@ class Teacher:
         self.with_images = with_images
 
     def story(self) -> Story:
-        return told(self.rng.choice(self.frames.seeds))
+        return story_of(self.rng.choice(self.frames.seeds))
 
     def question(self) -> tuple[Story, Question]:
         """A task at random, then a family, on a story that has material for it."""
@@ -108,12 +108,12 @@ class Teacher:
 
     def _clauses(self, count: int) -> list[str]:
         """Different things that happen somewhere in the theatre, as sentences."""
-        found: dict[str, None] = {}
-        while len(found) < count:
+        clauses: dict[str, None] = {}
+        while len(clauses) < count:
             events = self.story().events
             if events:
-                found[self.rng.choice(events).text] = None
-        return list(found)
+                clauses[self.rng.choice(events).text] = None
+        return list(clauses)
 
     def finding(self) -> Lesson:
         """A drill for the selector: which line says this? Retrieval, without the reasoning."""
@@ -123,16 +123,20 @@ class Teacher:
             (4.0 * k + self.rng.random(), f"{place}: {clause.removeprefix('the ')}")
             for k, (place, clause) in enumerate(zip(places, clauses, strict=True))
         ]
-        asked: list[Turns] = []
+        conversations: list[Turns] = []
         for k in self.rng.sample(range(len(rows)), min(8, len(rows))):
             text = self.rng.choice(("When does it happen that {}?", "Which frame shows that {}?"))
             kept = [{"why": clauses[k], "frame": k + 1}]
-            asked.append([([f"Question: {text.format(clauses[k])}"], compact({"core": kept}))])
-        return lesson("selector", [prompt_parts.caption_lines(rows)], asked, self.with_images)
+            conversations.append(
+                [([f"Question: {text.format(clauses[k])}"], compact({"core": kept}))]
+            )
+        return lesson(
+            "selector", [prompt_parts.caption_lines(rows)], conversations, self.with_images
+        )
 
     def matching(self) -> Lesson:
         """A drill for the reasoner: which option is what the caption says?"""
-        asked: list[Turns] = []
+        conversations: list[Turns] = []
         clauses = self._clauses(4)
         rows = [
             prompt_parts.Shown(0, 2.0 * k, f"{self.rng.choice(SETTINGS)}: {c.removeprefix('the ')}")
@@ -145,9 +149,9 @@ class Teacher:
                 letter = prompt_parts.LETTERS[options.index(clauses[k])]
                 reply = compact({"answered": True, "answer": clauses[k], "choice": letter})
                 parts = prompt_parts.direct_parts(f"What happens in frame {k + 1}?", options, [])
-                asked.append([(parts, reply)])
+                conversations.append([(parts, reply)])
         shown = [p for p in prompt_parts.frame_parts(rows) if isinstance(p, str)]
-        return lesson("reasoner", shown, asked, self.with_images)
+        return lesson("reasoner", shown, conversations, self.with_images)
 
     def selecting(self) -> Lesson:
         """All captions of a story, and what each of several questions needs of them."""
@@ -159,13 +163,13 @@ class Teacher:
                 rows.append((k, self.rng.uniform(p.t0, p.t1), caption))
         rows.sort(key=lambda r: r[1])
         first = {k: n for n, (k, _, _) in reversed(list(enumerate(rows, 1)))}
-        asked: list[Turns] = []
+        conversations: list[Turns] = []
         for q in self.questions(story, 9):
             why = dict(reversed(q.evidence))
             kept = [{"why": why[k], "frame": first[k]} for k in q.core if k in first]
-            asked.append([([f"Question: {q.text}"], compact({"core": kept}))])
+            conversations.append([([f"Question: {q.text}"], compact({"core": kept}))])
         shown = prompt_parts.caption_lines([(t, c) for _, t, c in rows])
-        return lesson("selector", [shown], asked, self.with_images)
+        return lesson("selector", [shown], conversations, self.with_images)
 
     def _shown(self, story: Story, phases: Sequence[int]) -> list[prompt_parts.Shown[int]]:
         shown = []
@@ -207,7 +211,7 @@ class Teacher:
         story, q0 = self.question()
         phases = self._phases(story, q0)
         shown = self._shown(story, phases)
-        asked: list[Turns] = []
+        conversations: list[Turns] = []
         spare = 1
         for q in [q0, *self.questions(story, 42)]:
             carried = set(q.core) <= set(phases)
@@ -215,10 +219,10 @@ class Teacher:
                 if spare == 0 or self.rng.random() < 0.85 or set(q.core) & set(phases):
                     continue
                 spare = 0
-            asked.append(self._turns(q, phases, shown, carried))
-            if len(asked) == 6:
+            conversations.append(self._turns(q, phases, shown, carried))
+            if len(conversations) == 6:
                 break
-        return lesson("reasoner", prompt_parts.frame_parts(shown), asked, self.with_images)
+        return lesson("reasoner", prompt_parts.frame_parts(shown), conversations, self.with_images)
 
     def _turns(
         self,
@@ -240,16 +244,16 @@ class Teacher:
 
     def blind(self) -> Lesson:
         """No frames: the best guess, so that the blind ablation is an honest one."""
-        asked: list[Turns] = []
+        conversations: list[Turns] = []
         for _ in range(4):
             _, q = self.question()
             parts = prompt_parts.direct_parts(q.text, q.options, [])
-            asked.append([(parts, self._reply(q, q.options, True))])
-        return lesson("reasoner", [], asked, self.with_images)
+            conversations.append([(parts, self._reply(q, q.options, True))])
+        return lesson("reasoner", [], conversations, self.with_images)
 
     def checking(self) -> Lesson:
         """Evidence that carries an answer, and evidence that does not."""
-        asked: list[Turns] = []
+        conversations: list[Turns] = []
         for _ in range(3):
             story, q = self.question()
             steps = [(story.phases[p].t0, text) for p, text in q.evidence]
@@ -265,8 +269,8 @@ class Teacher:
                 steps = [(other.phases[e.phase].t0, e.text) for e in other.events[:2]]
                 carried = False
             reply = compact({"carried": carried, "missing": "" if carried else NOT_CARRIED})
-            asked.append([(prompt_parts.check_parts(q.text, steps, answer), reply)])
-        return lesson("checker", [], asked, self.with_images)
+            conversations.append([(prompt_parts.check_parts(q.text, steps, answer), reply)])
+        return lesson("checker", [], conversations, self.with_images)
 
     def pairing(self) -> Lesson:
         """What one of dataset mode's roles says of a group of captions."""

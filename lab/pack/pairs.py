@@ -36,17 +36,21 @@ def dataset_lesson(story: Story, other: Story, rng: random.Random, with_images: 
     made: Any = generate(film, MOST_PAIRS, str(rng.random()))
     role = rng.choices(ROLES, SHARES)[0] if made["pairs"] else "generator"
     if role == "generator":
-        asked: list[Turns] = [[([prompt_parts.GENERATE_CUE], compact(made))]]
+        conversations: list[Turns] = [[([prompt_parts.GENERATE_CUE], compact(made))]]
     elif role == "verifier":
-        told = list(_judged(film, made["pairs"], other, rng))
-        asked = [_about(pair, prompt_parts.VERIFY_CUE, verify(film, *pair)) for pair in told]
+        posed = list(_judged(film, made["pairs"], other, rng))
+        conversations = [
+            _about(pair, prompt_parts.VERIFY_CUE, verify(film, *pair)) for pair in posed
+        ]
     elif role == "annotator":
-        told = [(p["question"], p["answer"]) for p in made["pairs"]]
-        asked = [_about(pair, prompt_parts.ANNOTATE_CUE, annotate(film, *pair)) for pair in told]
+        posed = [(p["question"], p["answer"]) for p in made["pairs"]]
+        conversations = [
+            _about(pair, prompt_parts.ANNOTATE_CUE, annotate(film, *pair)) for pair in posed
+        ]
     else:
         pair = rng.choice(made["pairs"])
         return _distracting(captions, (pair["question"], pair["answer"]), rng, with_images)
-    return lesson(role, shown, asked, with_images)
+    return lesson(role, shown, conversations, with_images)
 
 
 def _distracting(
@@ -56,8 +60,8 @@ def _distracting(
     core: Any = annotate(_film(captions), *pair)["core"]
     kept = [next(c for c in captions if c[1] == text) for text in core]
     wrong = distract(_film(kept), *pair, WRONG, str(rng.random()))
-    asked = [_about(pair, prompt_parts.DISTRACT_CUE.format(count=WRONG), wrong)]
-    return lesson("distractor", [prompt_parts.caption_lines(kept)], asked, with_images)
+    conversations = [_about(pair, prompt_parts.DISTRACT_CUE.format(count=WRONG), wrong)]
+    return lesson("distractor", [prompt_parts.caption_lines(kept)], conversations, with_images)
 
 
 def _group(story: Story, rng: random.Random) -> list[Caption]:
@@ -99,5 +103,5 @@ def _judged(
 def _about(pair: Pair, cue: str, reply: object) -> Turns:
     """A branch: the pair and the cue, which follow the captions (`wire.pair_parts`), and the
     reply."""
-    said = prompt_parts.pair_parts([], *pair, cue)[0].removeprefix(prompt_parts.caption_lines([]))
-    return [([said], compact(reply))]
+    text = prompt_parts.pair_parts([], *pair, cue)[0].removeprefix(prompt_parts.caption_lines([]))
+    return [([text], compact(reply))]

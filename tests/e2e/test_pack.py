@@ -48,7 +48,7 @@ def test_a_known_film_is_neither_opened_nor_judged_again(
     settings = ve.Settings.load({"cache_dir": tmp_path}, environ={})
     first = ve.ask(SAMPLES / "room.mp4", "Who is surprised?", settings=settings)
     for door in (
-        "videoespresso.tools.probe_cache.probe",
+        "videoespresso.tools.video.probe",
         "videoespresso.graphs.context.open_video",
         "videoespresso.models.embedded.domain.is_theatre",
     ):

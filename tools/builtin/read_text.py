@@ -34,17 +34,17 @@ class ReadText:
     def run(self, request: ToolRequest) -> list[Finding]:
         """One finding a frame with text, the boxes of its lines with it. Raises ToolError without
         the extra `ocr`."""
-        found = []
+        findings = []
         if request.arguments:
             span = window(request) or (0.0, request.video.duration_s)
             for sight in request.means.look(*span, FPS):
                 if lines := self._read(sight.image):
-                    found.append(Finding(text=_sentence(lines), time_s=sight.time_s))
-            return found
+                    findings.append(Finding(text=_sentence(lines), time_s=sight.time_s))
+            return findings
         for core in request.frames:
             if lines := self._read(request.image(core)):
                 boxes = tuple(box for _, box in lines)
-                found.append(
+                findings.append(
                     Finding(
                         text=_sentence(lines),
                         time_s=core.frame.time_s,
@@ -52,7 +52,7 @@ class ReadText:
                         boxes=boxes,
                     )
                 )
-        return found
+        return findings
 
     def _read(self, image: "Image") -> list[tuple[str, Box]]:
         """The lines of text, top to bottom as the engine orders them, each with its place."""

@@ -49,11 +49,11 @@ class SearchMemory:
             return inside and caption.frame_id not in core
 
         near = request.means.search(query, k, keep)
-        found = [Finding(text=caption.text, time_s=caption.time_s) for caption in near]
+        findings = [Finding(text=caption.text, time_s=caption.time_s) for caption in near]
         dark = _inside(request.means.uncaptioned(), span)
         if request.arguments.get("look") is True:
-            found += _captioned_now(request, dark)
-        ordered: list[Finding | Unknown] = [*sorted(found, key=lambda one: one.time_s)]
+            findings += _captioned_now(request, dark)
+        ordered: list[Finding | Unknown] = [*sorted(findings, key=lambda one: one.time_s)]
         return [*ordered, Unknown(_unknown(dark))] if dark else ordered
 
 

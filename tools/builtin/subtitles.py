@@ -42,13 +42,13 @@ def beside(path: str, spans: Sequence[Window]) -> list[Line]:
     for one that cannot be read, and without pysubs2."""
     lines: list[Line] = []
     for file in side_cars(Path(path)):
-        found = read_lines(file, spans, "beside")
-        if found is None:
+        read = read_lines(file, spans, "beside")
+        if read is None:
             raise ToolError(
                 f"{file.name} needs the package pysubs2: pip install 'videoespresso[subtitles]'",
                 hint="pip install 'videoespresso[subtitles]'",
             )
-        lines += found
+        lines += read
     return lines
 
 

@@ -59,11 +59,11 @@ def around(request: ToolRequest, reach_s: float) -> list[Window]:
     if span is not None:
         return [span]
     whole = (0.0, request.video.duration_s)
-    found: list[Window] = []
+    windows: list[Window] = []
     for core in request.frames:
         start = max(whole[0], core.frame.time_s - reach_s)
         end = min(whole[1], core.frame.time_s + reach_s)
-        if found and start <= found[-1][1]:  # in time order, so this one ends later
-            start, _ = found.pop()
-        found.append((start, end))
-    return found or [whole]
+        if windows and start <= windows[-1][1]:  # in time order, so this one ends later
+            start, _ = windows.pop()
+        windows.append((start, end))
+    return windows or [whole]

@@ -41,12 +41,12 @@ class Ahead:
 
     def next(self, time_s: float | None) -> Decoded | None:
         """The picture at the next of the known instants; `time_s` plays no part."""
-        found = self._ready.get()
-        if found is None or isinstance(found, Exception):
-            self._ready.put(found)  # the same to whoever asks again
-        if isinstance(found, Exception):
-            raise found
-        return found
+        item = self._ready.get()
+        if item is None or isinstance(item, Exception):
+            self._ready.put(item)  # the same to whoever asks again
+        if isinstance(item, Exception):
+            raise item
+        return item
 
     def close(self) -> None:
         """Ends the thread and closes the file."""

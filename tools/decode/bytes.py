@@ -90,8 +90,8 @@ def begins_late(path: str) -> tuple[int, str]:
     a lost block, stored with the file; (0, "") if none is seen."""
     with open(path, "rb") as file:
         head = file.read(_FAR)
-    for found in _BEGINNINGS.finditer(head):
-        at = found.start()
+    for match in _BEGINNINGS.finditer(head):
+        at = match.start()
         if at > 0 and (kind := _kind(head[at : at + 32])):
             return at, kind
     return 0, ""

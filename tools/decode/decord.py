@@ -33,15 +33,15 @@ class Table:
 
     def __init__(self, path: str, facts: Facts, beat: Beat) -> None:
         container, stream = open_stream(path)
-        found: list[tuple[int, bool]] = []
+        entries: list[tuple[int, bool]] = []
         with container:
             for packet in packets_of(path, container, stream):
                 beat()
                 if packet.size and packet.pts is not None:
-                    found.append((packet.pts, packet.is_keyframe))
-        found.sort()
-        self.instants = [(pts - facts.start) * facts.time_base for pts, _ in found]
-        self.keys = [i for i, (_, key) in enumerate(found) if key]
+                    entries.append((packet.pts, packet.is_keyframe))
+        entries.sort()
+        self.instants = [(pts - facts.start) * facts.time_base for pts, _ in entries]
+        self.keys = [i for i, (_, key) in enumerate(entries) if key]
 
     def index(self, time_s: float) -> int:
         """The frame on screen at `time_s`; the first one before that."""

@@ -24,17 +24,17 @@ def jumps(path: str, facts: Facts, beat: Beat) -> list[float]:
     if facts.counted:
         return []
     container, stream = open_stream(path)
-    found: list[float] = []
+    instants: list[float] = []
     with container:
         group: list[tuple[int, int]] = []
         for packet in packets_of(path, container, stream):
             beat()
             if packet.is_keyframe or not packet.size:  # the last one is empty
-                found += (float((pts - facts.start) * facts.time_base) for pts in _large(group))
+                instants += (float((pts - facts.start) * facts.time_base) for pts in _large(group))
                 group = []
             elif packet.pts is not None:
                 group.append((packet.pts, packet.size))
-    return list(_ends(sorted(found)))
+    return list(_ends(sorted(instants)))
 
 
 def _large(group: Sequence[tuple[int, int]]) -> list[int]:

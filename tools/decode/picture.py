@@ -60,12 +60,12 @@ def orientation(frame: VideoFrame) -> Orientation:
     neither a quarter turn nor a mirror counts as the nearest."""
     try:
         beside: Any = frame.side_data  # its stubs know names as keys only
-        found = beside.get(Type.DISPLAYMATRIX)
+        matrix = beside.get(Type.DISPLAYMATRIX)
     except ValueError:  # beside it is something that PyAV has no name for, such as EXIF
         return _TURNED.get(round(frame.rotation / 90) % 4, Orientation())
-    if found is None:
+    if matrix is None:
         return Orientation()
-    a, b, _, c, d = (int(v) for v in np.frombuffer(bytes(found), np.int32)[:5])
+    a, b, _, c, d = (int(v) for v in np.frombuffer(bytes(matrix), np.int32)[:5])
     if abs(b) + abs(c) > abs(a) + abs(d):
         return Orientation(True, b < 0, c < 0)
     return Orientation(False, d < 0, a < 0)

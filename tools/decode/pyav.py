@@ -238,8 +238,8 @@ class At:
         if not {"mov", "avi"} & set(self._facts.container.split(",")):
             return ahead_s > self._blind_jump_s
         entries = self._source.stream.index_entries
-        found = entries.search_timestamp(target, backward=True, any_frame=False)
-        return found >= 0 and entries[found].timestamp > self._ahead.pts
+        entry = entries.search_timestamp(target, backward=True, any_frame=False)
+        return entry >= 0 and entries[entry].timestamp > self._ahead.pts
 
     def _jump(self, target: int) -> None:
         """Seeks so that the next frame is at or before the target, from farther back if need be."""

@@ -69,10 +69,10 @@ def beside(path: str, spans: Sequence[Window], beat: Beat) -> list[Line]:
         )
     beat()
     try:
-        found = pysubs2.load(path, encoding="utf-8-sig", errors="replace")
+        subtitles = pysubs2.load(path, encoding="utf-8-sig", errors="replace")
         lines = [
             Line(event.start / 1000, event.end / 1000, event.plaintext)
-            for event in found
+            for event in subtitles
             if not event.is_comment
         ]
     except MemoryError:
@@ -141,17 +141,17 @@ def _put(samples: NDArray[np.float32], resampler: Any, frame: Any, begin: float)
 
 def _near(lines: Iterator[Line], spans: Sequence[Window]) -> list[Line]:
     """Those within the spans, each with its spaces in order, each once. Raises `VideoError`."""
-    found: dict[Line, None] = {}
+    ordered: dict[Line, None] = {}
     for line in lines:
         text = " ".join(line.text[: 4 * MOST_LETTERS].split())[:MOST_LETTERS]
         if text and any(line.start_s < end and line.end_s > start for start, end in spans):
-            found[line._replace(text=text)] = None
-        if len(found) > MOST_LINES:
+            ordered[line._replace(text=text)] = None
+        if len(ordered) > MOST_LINES:
             raise VideoError(
                 f"there are more than {MOST_LINES} subtitles in this stretch",
                 hint="ask about a shorter stretch",
             )
-    return list(found)
+    return list(ordered)
 
 
 def _video_start(container: InputContainer) -> float:

@@ -98,8 +98,8 @@ class Worker:
     def _open(self, path: str, backend: str, digest: bool) -> None:
         self._path, self._file = path, _identity(path)
         sha = self._sha256(path) if digest else ""
-        if (found := animation(path, self._beat)) is not None:
-            self._other, self._facts = found, found.facts
+        if (reader := animation(path, self._beat)) is not None:
+            self._other, self._facts = reader, reader.facts
             self._say(facts=self._facts.as_json(), sha=sha, backend="pillow")
             return
         self._facts = read_facts(path, self._beat)
@@ -213,10 +213,10 @@ class Worker:
 
 def _identity(path: str) -> tuple[int, int, int] | None:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except FileNotFoundError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _read(requests: "queue.SimpleQueue[str]") -> None:

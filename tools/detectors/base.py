@@ -61,14 +61,14 @@ class Raw(NamedTuple):
     score: float
 
 
-def tidy(found: Iterable[Raw]) -> list[Box]:
+def tidy(raw: Iterable[Raw]) -> list[Box]:
     """Boxes clipped to the picture, best score first, at most `MAX_BOXES`.
 
     Drops what is not a rectangle on the picture: not finite, empty, or wholly outside. Ties are
     broken by label and place, so that the order never depends on the model's.
     """
     boxes = []
-    for label, xyxy, score in found:
+    for label, xyxy, score in raw:
         if not all(math.isfinite(v) for v in (*xyxy, score)):
             continue
         x0, y0, x1, y1 = (min(1.0, max(0.0, float(v))) for v in xyxy)

@@ -98,8 +98,8 @@ class ClipCheck:
             images=crop, text=texts, return_tensors="pt", padding=True, truncation=True
         ).to(self._model.device)
         with torch.inference_mode():
-            found: Any = self._model(**inputs)
-        scores: list[float] = found.logits_per_image[0].tolist()
+            outputs: Any = self._model(**inputs)
+        scores: list[float] = outputs.logits_per_image[0].tolist()
         return scores
 
 

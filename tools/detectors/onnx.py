@@ -87,13 +87,13 @@ def graph_file(where: Path | str, name: str) -> Path:
     for usual in (path / "onnx/model.onnx", path / "model.onnx"):
         if usual.is_file():
             return usual
-    found = sorted([*path.glob("*.onnx"), *path.glob("onnx/*.onnx")])
-    if len(found) == 1:
-        return found[0]
-    what = f"{len(found)} ONNX files" if found else "no ONNX file"
+    files = sorted([*path.glob("*.onnx"), *path.glob("onnx/*.onnx")])
+    if len(files) == 1:
+        return files[0]
+    what = f"{len(files)} ONNX files" if files else "no ONNX file"
     raise SettingsError(
         f"{name}: the folder has {what}",
-        hint=f"Name one: onnx:{found[0]}" if found else PULL_HINT,
+        hint=f"Name one: onnx:{files[0]}" if files else PULL_HINT,
     )
 
 

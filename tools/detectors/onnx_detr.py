@@ -101,12 +101,12 @@ class DetrLayout:
             shape = (1, 2) if name == SIZES else _mask_shape(entry.shape, pixels.shape)
             # a picture of size 1 x 1: boxes come in 0-1, whichever side a graph takes for the first
             feed[name] = np.ones(shape, dtype=_TYPES.get(entry.type, np.int64))
-        found = dict(zip(self._order, run(feed), strict=True))
-        boxes = np.asarray(found[self._boxes][0], dtype=np.float32)
+        outputs = dict(zip(self._order, run(feed), strict=True))
+        boxes = np.asarray(outputs[self._boxes][0], dtype=np.float32)
         if self._scores is not None:
-            corners, scores, kinds = boxes, found[self._scores][0], found[self._classes][0]
+            corners, scores, kinds = boxes, outputs[self._scores][0], outputs[self._classes][0]
         else:
-            logits = np.asarray(found[self._classes][0], dtype=np.float32)
+            logits = np.asarray(outputs[self._classes][0], dtype=np.float32)
             which, kinds, scores = _best(logits, softmax=self._softmax)
             corners = _corners(boxes[which])
         for box, score, kind in zip(corners.tolist(), scores.tolist(), kinds.tolist(), strict=True):

@@ -67,7 +67,7 @@ class ZeroShotDetector:
         }
         phrases = sorted(by_phrase)  # the order of the names must not change the boxes
         picture = image.convert("RGB")
-        found: list[Raw] = []
+        boxes: list[Raw] = []
         for start in range(0, len(phrases), NAMES_AT_ONCE):
             some = phrases[start : start + NAMES_AT_ONCE]
             with self._turn:
@@ -77,8 +77,8 @@ class ZeroShotDetector:
                     raise ToolError(
                         f"{self.name} failed on a picture: {error}", hint="Try --detector off."
                     ) from error
-            found.extend(Raw(by_phrase[phrase], box, score) for phrase, box, score in result)
-        return tidy(found)
+            boxes.extend(Raw(by_phrase[phrase], box, score) for phrase, box, score in result)
+        return tidy(boxes)
 
     def _pass(self, picture: "Image", phrases: list[str]) -> list[Raw]:
         import torch  # noqa: PLC0415 - the extra `local`

@@ -40,8 +40,8 @@ def aks(score: Score, frames: Frames, k: int) -> list[Pick]:
             *halved(middle, end, count - left, depth - 1),
         ]
 
-    found = halved(0, len(scores), k, DEEPEST)
-    return [Pick(at, f"best of its part, score {raw[at]:.2f}") for at in found]
+    indices = halved(0, len(scores), k, DEEPEST)
+    return [Pick(at, f"best of its part, score {raw[at]:.2f}") for at in indices]
 
 
 def focus(score: Score, frames: Frames, k: int) -> list[Pick]:

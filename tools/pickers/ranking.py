@@ -29,10 +29,10 @@ def bolt(score: Score, frames: Frames, k: int) -> list[Pick]:
     if weights.sum() == 0:
         weights = np.ones_like(weights)
     steps = (np.arange(k) + 0.5) / k
-    found = np.searchsorted(np.cumsum(weights) / weights.sum(), steps)
+    indices = np.searchsorted(np.cumsum(weights) / weights.sum(), steps)
     free = np.ones(len(scores), dtype=bool)
     picks = []
-    for at in np.minimum(found, len(scores) - 1):
+    for at in np.minimum(indices, len(scores) - 1):
         nearest = int(np.argmin(np.where(free, np.abs(np.arange(len(scores)) - at), np.inf)))
         free[nearest] = False
         picks.append(Pick(nearest, f"sampled by relevance, score {scores[nearest]:.2f}"))

@@ -36,15 +36,15 @@ def words(question: str, film: Film) -> Score:
     near = _cosines(film, question, [text for _, _, text in lines])
 
     def score(positions: Sequence[int]) -> Floats:
-        found = []
+        scores = []
         for time_s in film.times[list(positions)]:
             there = [
                 value
                 for (start, end, _), value in zip(lines, near, strict=True)
                 if start - NEAR_S <= time_s <= end + NEAR_S
             ]
-            found.append(max(there, default=0.0))
-        return np.array(found, dtype=np.float64)
+            scores.append(max(there, default=0.0))
+        return np.array(scores, dtype=np.float64)
 
     return score
 

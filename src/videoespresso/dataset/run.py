@@ -15,7 +15,7 @@ from videoespresso.dataset.folder import Folder
 from videoespresso.dataset.interrupt import interruptible
 from videoespresso.dataset.manifest import write_manifest
 from videoespresso.dataset.video_worker import Outcome
-from videoespresso.dataset.videos import Found
+from videoespresso.dataset.videos import VideoFiles
 from videoespresso.dataset_record import path_text
 from videoespresso.errors import BudgetExceeded, ModelError, VideoEspressoError
 from videoespresso.types import Record, Usage
@@ -134,7 +134,7 @@ class Interrupted(KeyboardInterrupt):
 
 class Run:
     """One call of `build_dataset`, or a round of one. earlier: what its rounds before this used, by
-    role; the line in dataset.json is of this one alone. found: what was passed over in the folders
+    role; the line in dataset.json is of this one alone. files: what was passed over in the folders
     given. on_end: gets what the run came to, before it raises."""
 
     def __init__(
@@ -146,9 +146,9 @@ class Run:
         on_progress: Callable[[Progress], None],
         on_end: Callable[[Built], None],
         earlier: Mapping[str, Usage] | None = None,
-        found: Found | None = None,
+        files: VideoFiles | None = None,
     ) -> None:
-        self._found = found or Found()
+        self._files = files or VideoFiles()
         self._earlier = earlier or {}
         self._folder, self._engine, self._paths = folder, engine, paths
         self._progress = Progress(videos=len(paths))
@@ -284,8 +284,8 @@ class Run:
             seconds=round(self._progress.seconds, 3),
             ended=self._ended,
             deferred=len(collected.deferred),
-            skipped=len(self._found.skipped),
-            skipped_files=self._found.by_reason(),
+            skipped=len(self._files.skipped),
+            skipped_files=self._files.by_reason(),
         )
         apart = {"out", "failures", "reasons", "skipped_files"}
         line = built.model_dump(mode="json", exclude=apart)

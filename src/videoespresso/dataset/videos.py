@@ -46,7 +46,7 @@ def find_videos(given: Iterable[str | Path]) -> list[str]:
 
 
 @dataclass
-class Found:
+class VideoFiles:
     """Which videos a run is about, and which files in the folders named it is not about.
 
     paths: as `find_videos` gives them. skipped: file -> why, in the order of the walk.
@@ -73,7 +73,7 @@ def summary(skipped: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     )
 
 
-def find(given: Iterable[str | Path], out: str | Path | None = None) -> Found:
+def find(given: Iterable[str | Path], out: str | Path | None = None) -> VideoFiles:
     """As `find_videos`, with what was passed over, but for what lies in the folder `out`."""
     paths: dict[str, str] = {}
     skipped: dict[str, str] = {}
@@ -96,7 +96,7 @@ def find(given: Iterable[str | Path], out: str | Path | None = None) -> Found:
         for path, why in skipped.items()
         if (full := os.path.abspath(path)) not in named and not (own and full.startswith(own))
     }
-    return Found(list(paths.values()), rest)
+    return VideoFiles(list(paths.values()), rest)
 
 
 def _of(given: str, skipped: dict[str, str]) -> Iterator[str]:

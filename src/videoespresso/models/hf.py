@@ -81,13 +81,13 @@ class HfChatModel(BaseChatModel):
         hf_weights.located(self.path)
 
     @cached_property
-    def _asked(self) -> hf_weights.Shown:
+    def _recipe(self) -> hf_weights.Shown:
         return hf_weights.asked_as(self.path)
 
     @property
     def schema_in_prompt(self) -> bool:
         """Whether prompts hold the reply's schema (request.py)."""
-        return self._asked.schema
+        return self._recipe.schema
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
@@ -130,7 +130,7 @@ class HfChatModel(BaseChatModel):
         for block in blocks:
             if isinstance(block, dict) and block.get("type") == "image_url":
                 image = from_data_uri(block["image_url"]["url"])
-                image = hf_weights.shown(image, self._asked.side)
+                image = hf_weights.shown(image, self._recipe.side)
                 content.append({"type": "image", "image": _reduced(image, self.max_pixels)})
             else:
                 text = block if isinstance(block, str) else str(block.get("text", ""))

@@ -68,10 +68,10 @@ def asked_as(path: str) -> Shown:
     """How a model wants to be asked: as it was taught, where its folder says so."""
     folder = Path(parts(path)[1] or path).expanduser()
     try:
-        found = tomllib.loads((folder / RECIPE).read_text(encoding="utf-8"))
+        recipe = tomllib.loads((folder / RECIPE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return Shown()
-    side, schema = found.get("side"), found.get("schema_in_prompt", True)
+    side, schema = recipe.get("side"), recipe.get("schema_in_prompt", True)
     return Shown(side if isinstance(side, int) and side > 0 else None, schema is not False)
 
 
@@ -100,8 +100,8 @@ def control_tokens(processor: Any) -> tuple[str, ...]:
 def neutral(text: str, tokens: Sequence[str]) -> str:
     """Somebody's text in which nothing is a mark: a space is put behind each mark's first letter,
     so that it reads as it did."""
-    while found := next((token for token in tokens if token in text), None):
-        text = text.replace(found, f"{found[0]} {found[1:]}")
+    while mark := next((token for token in tokens if token in text), None):
+        text = text.replace(mark, f"{mark[0]} {mark[1:]}")
     return text
 
 

@@ -22,8 +22,8 @@ from videoespresso.errors import SettingsError
 from videoespresso.models.onnx.files import EXACT_FIRST, SUFFIXES
 from videoespresso.models.preprocessor import FILE, Preprocessor
 from videoespresso.models.pull.hub import in_cache
-from videoespresso.models.specs import ModelSpec
 from videoespresso.models.weights import weights_identity
+from videoespresso.models.specs import ModelSpec
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -111,13 +111,13 @@ class ImageText:
         """What a graph makes of images or of texts; the other half of a merged one gets a blank."""
         if self._vision == self._text:
             feed = {**self._blank(graph), **feed}
-        found = dict(zip(graph.outputs, graph.run(feed), strict=True))
-        values = found.get(name, found.get("pooler_output"))
-        flat = [value for value in found.values() if value.ndim == 2 and len(value) == count]
+        outputs = dict(zip(graph.outputs, graph.run(feed), strict=True))
+        values = outputs.get(name, outputs.get("pooler_output"))
+        flat = [value for value in outputs.values() if value.ndim == 2 and len(value) == count]
         if values is None and len(flat) == 1:  # some call it otherwise
             [values] = flat
         if values is None or values.ndim != 2:
-            raise self._other(graph, f"gives {', '.join(found)} and no {name}")
+            raise self._other(graph, f"gives {', '.join(outputs)} and no {name}")
         return np.asarray(values, dtype=np.float32)
 
     def _blank(self, graph: "Graph") -> dict[str, Any]:
@@ -169,18 +169,18 @@ class ImageText:
     @cached_property
     def _longest(self) -> int:
         """Tokens that a text may have."""
-        said = self._side("tokenizer_config.json").get("model_max_length", 0)
+        longest = self._side("tokenizer_config.json").get("model_max_length", 0)
         text = self._side("config.json").get("text_config", {})
         most = text.get("max_position_embeddings", 0) if isinstance(text, dict) else 0
-        return int(min((n for n in (said, most) if n), default=LONGEST))
+        return int(min((n for n in (longest, most) if n), default=LONGEST))
 
     def _side(self, name: str) -> dict[str, Any]:
         """A file beside the graphs, {} where there is none."""
         try:
-            said = json.loads((self._folder / name).read_bytes())
+            value = json.loads((self._folder / name).read_bytes())
         except (OSError, ValueError):
             return {}
-        return said if isinstance(said, dict) else {}
+        return value if isinstance(value, dict) else {}
 
     def _other(self, graph: "Graph", what: str) -> SettingsError:
         return SettingsError(

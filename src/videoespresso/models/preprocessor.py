@@ -48,8 +48,8 @@ class Preprocessor:
     def read(cls, folder: Path) -> Self | None:
         """What a folder's file says, None where there is none. Raises SettingsError."""
         try:
-            said = json.loads((folder / FILE).read_bytes())
-            return cls(**_fields(said))
+            values = json.loads((folder / FILE).read_bytes())
+            return cls(**_fields(values))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -96,12 +96,12 @@ class Preprocessor:
         return picture.crop((left, top, left + wide, top + high))  # beyond the picture it is black
 
 
-def _fields(said: dict[str, Any]) -> dict[str, Any]:
+def _fields(values: dict[str, Any]) -> dict[str, Any]:
     """The fields of a Preprocessor from a file's."""
-    size = said.get("size", {}) if said.get("do_resize", True) else {}
+    size = values.get("size", {}) if values.get("do_resize", True) else {}
     if isinstance(size, int):  # as files of before 2023 write it
-        size = {"shortest_edge": size, "longest_edge": said.get("max_size", 0)}
-    crop = said.get("crop_size", {}) if said.get("do_center_crop") else {}
+        size = {"shortest_edge": size, "longest_edge": values.get("max_size", 0)}
+    crop = values.get("crop_size", {}) if values.get("do_center_crop") else {}
     if isinstance(crop, int):
         crop = {"height": crop, "width": crop}
     fields = {
@@ -110,15 +110,15 @@ def _fields(said: dict[str, Any]) -> dict[str, Any]:
         "shortest": int(size.get("shortest_edge", 0)),
         "longest": int(size.get("longest_edge") or 0),
         "crop": (int(crop.get("height", 0)), int(crop.get("width", 0))),
-        "resample": int(said.get("resample", BILINEAR)),
-        "scale": float(said.get("rescale_factor", 1 / 255))
-        if said.get("do_rescale", True)
+        "resample": int(values.get("resample", BILINEAR)),
+        "scale": float(values.get("rescale_factor", 1 / 255))
+        if values.get("do_rescale", True)
         else 1.0,
     }
-    if said.get("do_normalize", "image_mean" in said):
+    if values.get("do_normalize", "image_mean" in values):
         fields |= {
-            "mean": _channels(said.get("image_mean", IMAGENET_MEAN)),
-            "std": _channels(said.get("image_std", IMAGENET_STD)),
+            "mean": _channels(values.get("image_mean", IMAGENET_MEAN)),
+            "std": _channels(values.get("image_std", IMAGENET_STD)),
         }
     return fields
 

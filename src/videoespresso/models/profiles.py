@@ -239,23 +239,23 @@ def destinations(settings: Settings) -> dict[str, bool]:
         for role in resolve(settings).values()
         if role.role in CHAT_ROLES or role.spec.startswith("openai:")
     ]
-    found: dict[str, bool] = {}
+    hosts: dict[str, bool] = {}
     for spec in specs:
         if host := host_of(spec):
             url = spec.base_url or (openai_base_url() or "" if spec.provider == "openai" else "")
             plain = url.startswith("http://") and not is_local(url)
-            found[host] = found.get(host, False) or plain
-    return found
+            hosts[host] = hosts.get(host, False) or plain
+    return hosts
 
 
 def _hosts_named(settings: Settings) -> set[str]:
     """The hosts that the environment, a flag or a caller names, and not a file alone."""
-    said = {
+    named = {
         getattr(settings, key).rpartition("@")[2] if key in ROLES else getattr(settings, key)
         for key in (*ROLES, "server_url")
         if not from_file(settings.source(key))
     }
-    return {_host(url) for url in (*said, openai_base_url() or "")} - {""}
+    return {_host(url) for url in (*named, openai_base_url() or "")} - {""}
 
 
 def _keyless(role: Role, named: set[str]) -> bool:
@@ -351,11 +351,11 @@ def notes(settings: Settings, *, dataset: bool = False) -> tuple[str, ...]:
     """What should be known of the models before anything is made with them. dataset: for records
     instead of answers. The teacher is two sets of rules and judges nothing of its own."""
     roles = resolve(settings)
-    said = [NO_BOXES] if roles["detector"].source == NOT_CHOSEN else []
+    texts = [NO_BOXES] if roles["detector"].source == NOT_CHOSEN else []
     spec = roles["generator"].spec
     if dataset and spec == roles["verifier"].spec != TEACHER:
-        said.append(ONE_JUDGE.format(spec=spec))
-    return tuple(said)
+        texts.append(ONE_JUDGE.format(spec=spec))
+    return tuple(texts)
 
 
 ONE_IMAGE = ("llava:", "llava-phi3", "llama3.2-vision", "bakllava", "moondream", "llava-1.5")

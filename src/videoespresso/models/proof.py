@@ -163,9 +163,9 @@ class Proof:
             yield from self._in_words()
             return
         yield self._schema(how)
-        found = list(_compared(CLIP[:1] if self._one else CLIP, seen.pictures if seen else []))
-        self._apart = any(f.name == "order" and f.result == "pass" for f in found)
-        yield from found
+        findings = list(_compared(CLIP[:1] if self._one else CLIP, seen.pictures if seen else []))
+        self._apart = any(f.name == "order" and f.result == "pass" for f in findings)
+        yield from findings
         self._sees = bool(seen and seen.pictures)
 
     def _in_words(self) -> Iterator[Finding]:
@@ -183,9 +183,9 @@ class Proof:
             reply = self._ask(turns, method, schema=schema)
             if isinstance(reply, UnsupportedError):
                 continue
-            found, _ = read(schema, reply.text)
-            if found is not None:
-                return method, found
+            value, _ = read(schema, reply.text)
+            if value is not None:
+                return method, value
         return "", None
 
     @staticmethod
@@ -223,8 +223,10 @@ class Proof:
                     yield Finding(name, "pass", f"{many}{more} small ones{self._sheets()}")
                     return
                 fault = reply
-            if told := _LIMIT.search(str(fault)):
-                yield Finding(name, "pass", f"{told[1]}, as the server says", _select(int(told[1])))
+            if match := _LIMIT.search(str(fault)):
+                yield Finding(
+                    name, "pass", f"{match[1]}, as the server says", _select(int(match[1]))
+                )
                 return
         yield Finding(name, "pass", f"{len(CLIP)}, but not {MANY // 2}", _select(len(CLIP)))
 
@@ -253,10 +255,10 @@ class Proof:
             yield Finding("tools", "unknown", detail, _NO_TOOLS)
 
     def _streaming(self) -> Iterator[Finding]:
-        heard: list[str] = []
+        parts: list[str] = []
         turn = Turn("user", ("Count from one to six in words, nothing else.",))
-        self._ask((turn,), "text", heard=heard)
-        pieces = len(set(heard))
+        self._ask((turn,), "text", parts=parts)
+        pieces = len(set(parts))
         if pieces > 1:
             yield Finding("streaming", "pass", f"the reply came in {pieces} pieces")
         else:
@@ -269,7 +271,7 @@ class Proof:
         method: Method,
         *,
         schema: type[BaseModel] | None = None,
-        heard: list[str] | None = None,
+        parts: list[str] | None = None,
     ) -> ModelReply | UnsupportedError:
         tools = (_WEATHER,) if method == "calls" else ()
         lacks = frozenset(self._lacks)
@@ -281,7 +283,7 @@ class Proof:
             budget=self._budget,
             rate_limit=RateLimit(),
             retries=Retries(tries=2),
-            listener=None if heard is None else heard.append,
+            listener=None if parts is None else parts.append,
             unable=self._lacks.add,
         ) as sender:
             return sender.attempt(Attempt(method))
@@ -314,11 +316,11 @@ def _compared(sent: Sequence[tuple[float, str]], seen: Sequence[Picture]) -> Ite
         yield Finding("sees", "fail", detail, "Choose a larger model.")
         return
     right = [colour for _, colour in sent]
-    said = [_colour(row.colour) for row in seen]
+    colours = [_colour(row.colour) for row in seen]
     words = ", ".join(f"{row.colour} {row.thing}"[:30] for row in seen[: len(sent) + 1])
-    hits = sum((Counter(right) & Counter(said)).values())
+    hits = sum((Counter(right) & Counter(colours)).values())
     first = seen[0]
-    if said[0] == "red" and _CARS.search(first.thing):
+    if colours[0] == "red" and _CARS.search(first.thing):
         yield Finding("sees", "pass", f"the red car it was shown first: “{first.thing}”")
     elif hits:
         detail = f"colours yes, but no red car first: {words}"
@@ -330,20 +332,20 @@ def _compared(sent: Sequence[tuple[float, str]], seen: Sequence[Picture]) -> Ite
     if len(sent) > 1:
         remedy = "" if whole else "Check the server's limit of images a request."
         yield Finding("pictures", "pass" if whole else "fail", arrived, remedy)
-        yield _ordered(right, said, words, whole=whole)
+        yield _ordered(right, colours, words, whole=whole)
     near = len(seen) == len(sent) and all(
         abs(row.at_s - at_s) <= _NEAR_S for row, (at_s, _) in zip(seen, sent, strict=True)
     )
-    told = ", ".join(f"{row.at_s:g}" for row in seen[: len(sent) + 1])
+    instants = ", ".join(f"{row.at_s:g}" for row in seen[: len(sent) + 1])
     remedy = "" if near else "Do not rely on instants that this model writes itself."
-    yield Finding("instants", "pass" if near else "fail", f"{told} s", remedy)
+    yield Finding("instants", "pass" if near else "fail", f"{instants} s", remedy)
 
 
-def _ordered(right: list[str], said: list[str], words: str, *, whole: bool) -> Finding:
+def _ordered(right: list[str], reply: list[str], words: str, *, whole: bool) -> Finding:
     if not whole:
         return Finding("order", "unknown", "not all were told apart", "See `pictures`.")
-    if right == said:
-        return Finding("order", "pass", ", ".join(said))
+    if right == reply:
+        return Finding("order", "pass", ", ".join(reply))
     return Finding(
         "order", "fail", words, "The server mixes pictures up: set one_image = true, or update it."
     )

@@ -49,20 +49,20 @@ def pulled(settings: Settings, part: Part) -> Pulled | None:
     size than it had: pulling again mends that."""
     where = folder(settings, part)
     try:
-        found = Pulled.model_validate_json((where / NOTE).read_bytes())
-        whole = all((where / name).stat().st_size == size for name, size in found.files.items())
+        note = Pulled.model_validate_json((where / NOTE).read_bytes())
+        whole = all((where / name).stat().st_size == size for name, size in note.files.items())
     except (OSError, ValidationError):
         return None
-    return found if whole else None
+    return note if whole else None
 
 
 def pulled_spec(settings: Settings, part: Part) -> str | None:
     """The spec of what was pulled for a part, e.g. `onnx:/…/models/detector`; None for nothing."""
-    found = pulled(settings, part)
-    if found is None:
+    weights = pulled(settings, part)
+    if weights is None:
         return None
-    path = folder(settings, part) / found.file
-    return f"{found.kind}:{path}" + (f"?{found.options}" if found.options else "")
+    path = folder(settings, part) / weights.file
+    return f"{weights.kind}:{path}" + (f"?{weights.options}" if weights.options else "")
 
 
 def pulled_detector(settings: Settings) -> str | None:

@@ -29,12 +29,12 @@ def content_identity(folder: str | Path) -> str:
     one of 15 GB would take half a minute to read). Raises OSError."""
     here = Path(folder).expanduser()
     files = [f for kind in ("config.json", "*.safetensors", "*.bin") for f in here.glob(kind)]
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in sorted(f for f in files if not f.name.startswith("adapter")):
         size = path.stat().st_size
-        told.update(f"{path.name} {size}\n".encode())
+        digest.update(f"{path.name} {size}\n".encode())
         with path.open("rb") as file:
             for start in sorted({0, max(0, size // 2 - _PIECE // 2), max(0, size - _PIECE)}):
                 file.seek(start)
-                told.update(file.read(_PIECE))
-    return CONTENT + told.hexdigest()[:16]
+                digest.update(file.read(_PIECE))
+    return CONTENT + digest.hexdigest()[:16]

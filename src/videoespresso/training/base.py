@@ -19,7 +19,7 @@ from videoespresso.models.hf_weights import (
 )
 from videoespresso.models.pull.hub import local
 from videoespresso.models.specs import ModelSpec
-from videoespresso.models.weights import content_identity
+from videoespresso.models.weights import content_identity, weights_identity
 from videoespresso.training.families import lora_targets, one_tile
 from videoespresso.training.recipes import Recipe
 
@@ -79,12 +79,12 @@ def find(text: str) -> Base:
 
 def _config(folder: Path) -> dict[str, Any]:
     try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"{folder} holds no model: config.json is missing", hint=_HINT
         ) from error
-    return found if isinstance(found, dict) else {}
+    return config if isinstance(config, dict) else {}
 
 
 def _check_kind(config: dict[str, Any], where: str) -> None:

@@ -76,7 +76,7 @@ def report(
         if done["score"] is None
         else f"{done['measure']}: {done['score']:.3f} ({interval(done)}, n = {done['n']})"
     )
-    told = [
+    text = [
         ("rows", done["rows"], "learned from"),
         *[
             (name, n, "pairs, by what is wrong in the worse reply")
@@ -97,7 +97,7 @@ def report(
         [score],
         log,
         [
-            ("What it came to", [(name, str(value), note) for name, value, note in told]),
+            ("What it came to", [(name, str(value), note) for name, value, note in text]),
             ("Recipe", [(line.name, line.value, line.source) for line in lines]),
         ],
     )

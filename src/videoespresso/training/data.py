@@ -94,10 +94,10 @@ def load(source: str | Path, stage: Stage, *, allow_leak: bool = False) -> Data:
         train, validation = _divided(rows)
         others, split = validation, f"by video, {SHARE:.0%} for validation"
     elif "train" in names:
-        found = {name: _ours(folder / name, stage, left_out) for name in names}
-        train, split = found.pop("train"), f"its parts: {', '.join(names)}"
-        others = [row for rows in found.values() for row in rows]
-        validation = next((found[name] for name in VALIDATION if name in found), [])
+        loaded = {name: _ours(folder / name, stage, left_out) for name in names}
+        train, split = loaded.pop("train"), f"its parts: {', '.join(names)}"
+        others = [row for rows in loaded.values() for row in rows]
+        validation = next((loaded[name] for name in VALIDATION if name in loaded), [])
     elif stage in TRL and (folder / TRL[stage]).is_file():
         train, validation = _divided(_trl(folder / TRL[stage], stage))
         others, split = validation, f"by pictures, {SHARE:.0%} for validation"

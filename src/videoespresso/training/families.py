@@ -119,10 +119,10 @@ class Chat:
 
 def ends_of(model: Any, tokenizer: Any) -> tuple[int, ...]:
     """The ids at which a model stops: of its generation's configuration, else the tokenizer's."""
-    found = model.generation_config.eos_token_id
-    if found is None:
-        found = tokenizer.eos_token_id
-    return tuple(found) if isinstance(found, list | tuple) else (int(found),)
+    ends = model.generation_config.eos_token_id
+    if ends is None:
+        ends = tokenizer.eos_token_id
+    return tuple(ends) if isinstance(ends, list | tuple) else (int(ends),)
 
 
 def lora_targets(model: Any, *, vision: bool) -> str:

@@ -103,14 +103,14 @@ def plan(
     order = sorted(range(len(counted)), key=lambda k: -counted[k].tokens)
     examined = min(chosen.validation, len(data.validation))
     device = device_of(start)
-    found = (
+    measured = (
         _Trial(chosen, start, processor, device, threads)
         if trial and fit and stage != "rl"
         else None
     )
-    if found is not None:
-        found.run([data.train[k] for k in fit], [counted[k] for k in fit], steps)
-        found.reply(data.validation[:1] or data.train[:1], examined, steps)
+    if measured is not None:
+        measured.run([data.train[k] for k in fit], [counted[k] for k in fit], steps)
+        measured.reply(data.validation[:1] or data.train[:1], examined, steps)
     return Plan(
         stage=stage,
         rows=len(data.train),
@@ -130,12 +130,12 @@ def plan(
         ),
         steps=steps,
         parameters=start.parameters,
-        taught=found.taught if found else None,
+        taught=measured.taught if measured else None,
         device=device,
-        memory=found.memory if found else None,
+        memory=measured.memory if measured else None,
         free=room(device),
-        learn_s=found.learn_s if found else None,
-        validate_s=found.validate_s if found else None,
+        learn_s=measured.learn_s if measured else None,
+        validate_s=measured.validate_s if measured else None,
         lines=tuple(recipes.table(chosen, given, start.parameters)),
         sources=sources_of(data.train),
     )

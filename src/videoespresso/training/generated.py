@@ -34,8 +34,8 @@ class Generated:
         if self._file.is_file():
             for line in self._file.read_text(encoding="utf-8").splitlines():
                 try:
-                    found = json.loads(line)
-                    self._known[found["key"]] = found["text"]
+                    record = json.loads(line)
+                    self._known[record["key"]] = record["text"]
                 except (ValueError, KeyError):
                     continue
 

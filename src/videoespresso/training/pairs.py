@@ -41,11 +41,11 @@ FALSE: Final = ("hallucination", "accuracy", "continuity")
 def rows_of(source: str | Path, stage: Stage, *, allow_leak: bool = False) -> Data:
     """The rows of a stage (`data.load`), for `prefer` as pairs; of it and `rl` those records whose
     evidence is in the form that is taught. Raises UserError as it does, and for none left."""
-    found = records.load(source, stage, allow_leak=allow_leak)
+    read = records.load(source, stage, allow_leak=allow_leak)
     if stage in SUPERVISED:
-        return found
-    left_out = dict(found.left_out)
-    train, validation = (_in_form(rows, left_out) for rows in (found.train, found.validation))
+        return read
+    left_out = dict(read.left_out)
+    train, validation = (_in_form(rows, left_out) for rows in (read.train, read.validation))
     if stage == "prefer":
         rejects = _rejects(Path(source))
         train, validation = (list(_pairs(rows, rejects)) for rows in (train, validation))
@@ -57,7 +57,7 @@ def rows_of(source: str | Path, stage: Stage, *, allow_leak: bool = False) -> Da
             else "docs/training.md says what each stage needs of a record.",
         )
     return replace(
-        found,
+        read,
         train=tuple(train),
         validation=tuple(validation),
         left_out=left_out,
@@ -79,13 +79,13 @@ def _in_form(rows: Sequence[Row], left_out: dict[str, int]) -> list[Row]:
 
 def _rejects(folder: Path) -> dict[tuple[bytes, int | None], list[Reject]]:
     """The pairs that the verifier found wrong, by video and group."""
-    found: dict[tuple[bytes, int | None], list[Reject]] = {}
+    rejects: dict[tuple[bytes, int | None], list[Reject]] = {}
     for place in (folder, *(folder / name for name in parts(folder))):
         for reject in records_io.read_rejects(place):
             if reject.criterion in FALSE and reject.answer.strip():
                 key = (digest(reject.video_id or reject.video), reject.group)
-                found.setdefault(key, []).append(reject)
-    return found
+                rejects.setdefault(key, []).append(reject)
+    return rejects
 
 
 def _pairs(
@@ -159,7 +159,7 @@ def wrong_frame(
         (k, j)
         for j in range(len(own))
         for k in range(j)
-        if own[k]["frame"] != own[j]["frame"] and _said(own[k]) != _said(own[j])
+        if own[k]["frame"] != own[j]["frame"] and _content(own[k]) != _content(own[j])
     ]
     if not choices:
         return None
@@ -242,7 +242,7 @@ def _ordered(steps: Steps) -> Steps:
     return sorted(steps, key=lambda step: int(step["frame"]))
 
 
-def _said(step: Step) -> tuple[str, str]:
+def _content(step: Step) -> tuple[str, str]:
     return step["text"], json.dumps(step["items"])
 
 
@@ -253,8 +253,8 @@ def _in(name: str, text: str) -> bool:
 def _renamed(text: str, old: str, new: str) -> str:
     """The sentence with the one for the other; its article and its capital follow."""
 
-    def name(found: re.Match[str]) -> str:
-        article, was = found.group(1) or "", found.group(2)
+    def name(match: re.Match[str]) -> str:
+        article, was = match.group(1) or "", match.group(2)
         if article.strip().casefold() in ("a", "an"):
             article = f"{article[0]}{'n' if new[0].casefold() in 'aeiou' else ''} "
         return article + (new[0].upper() + new[1:] if was[0].isupper() else new)

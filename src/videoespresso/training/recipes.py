@@ -182,12 +182,12 @@ def recipe_of(
 
 def _file(path: Path) -> dict[str, Any]:
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"{path} cannot be read: {error}", hint="Write TOML, e.g. learning_rate = 1e-4."
         ) from error
-    values = found.get("recipe", found)
+    values = content.get("recipe", content)
     return {k: v for k, v in values.items() if k != "stage"} if isinstance(values, dict) else {}
 
 

@@ -38,7 +38,7 @@ def weights_of(given: Sequence[str] = (), *, truth: bool = False) -> dict[str, f
     if not given:
         return {**DEFAULTS, **({"true": TRUE} if truth else {})}
     usual = {**DEFAULTS, "true": TRUE}
-    found: dict[str, float] = {}
+    weights: dict[str, float] = {}
     for text in given:
         name, equals, weight = (part.strip() for part in text.partition("="))
         if name not in NAMES and ":" not in name:
@@ -49,12 +49,12 @@ def weights_of(given: Sequence[str] = (), *, truth: bool = False) -> dict[str, f
                 if near
                 else f"There are {', '.join(NAMES)}, and functions of your own as module:function.",
             )
-        if name in found:
+        if name in weights:
             raise UserError(f"the reward {name} is named twice", hint="Name it once.")
-        found[name] = _number(name, weight) if equals else usual.get(name, 1.0)
-    if not any(found.values()):
+        weights[name] = _number(name, weight) if equals else usual.get(name, 1.0)
+    if not any(weights.values()):
         raise UserError("no reward counts", hint="Give one of them a weight above 0.")
-    return found
+    return weights
 
 
 def _number(name: str, text: str) -> float:
@@ -98,13 +98,13 @@ def _function(name: str, answerer: Answerer | None, truth: Truth | None) -> Rewa
                 hint="Give it that (films of the theatre have it), or leave it out.",
             )
         return rewards.true(truth)
-    found = plugin(GROUP, name)
-    if not callable(found):
+    function = plugin(GROUP, name)
+    if not callable(function):
         raise UserError(
             f"{name!r} is no function to reward with",
             hint="Name a function(prompts, completions, **columns) as module:function.",
         )
-    reward: Reward = found
+    reward: Reward = function
     return reward
 
 

@@ -51,10 +51,10 @@ class Cited(NamedTuple):
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    values = dict(pairs)
+    if len(values) < len(pairs):
         raise ValueError("a key is there twice")
-    return found
+    return values
 
 
 def _refused(constant: str) -> float:
@@ -76,10 +76,10 @@ def read(text: str) -> Cited | None:
     names: list[str] = []
     boxes: list[Placed] = []
     try:
-        found = _DECODER.decode(text)
-        if type(found) is not dict or len(found) != 1 or type(found["steps"]) is not list:
+        reply = _DECODER.decode(text)
+        if type(reply) is not dict or len(reply) != 1 or type(reply["steps"]) is not list:
             return None
-        for step in found["steps"]:
+        for step in reply["steps"]:
             sentence, frame, items = step["text"], step["frame"], step["items"]
             if len(step) != 3 or [type(sentence), type(frame), type(items)] != [str, int, list]:
                 return None
@@ -135,12 +135,12 @@ def text_of(completion: Any) -> str:
     """The words of a completion: a text, or messages whose content is a text or has parts."""
     if isinstance(completion, str):
         return completion
-    found = []
+    texts = []
     for message in completion:
         content = message.get("content") or ""
         parts = [content] if isinstance(content, str) else [p.get("text") or "" for p in content]
-        found += [str(part) for part in parts]
-    return "".join(found)
+        texts += [str(part) for part in parts]
+    return "".join(texts)
 
 
 def _rows(completions: Sequence[Any], given: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -162,14 +162,14 @@ def _each(
 ) -> list[float | None]:
     """score(reply, record, row) of each; 0 for a reply that cannot be read or has no step, None for
     a record that cannot be, or whose score is None."""
-    found: list[float | None] = []
+    scores: list[float | None] = []
     for completion, row in zip(completions, _rows(completions, given), strict=True):
         own = read(row["reply"])
         cited = read(text_of(completion))
         empty = cited or Cited((), (), (), 0)
         value = score(empty, own, row) if own is not None and own.steps else None
-        found.append(value if value is None or empty.steps else 0.0)
-    return found
+        scores.append(value if value is None or empty.steps else 0.0)
+    return scores
 
 
 # ---- the rewards
@@ -257,12 +257,12 @@ def useful(answerer: Answerer) -> Reward:
     def useful(prompts: Any, completions: Sequence[Any], **given: Any) -> list[float | None]:
         rows, texts = _rows(completions, given), [text_of(one) for one in completions]
         right = [row.get("letter") or row.get("answer") for row in rows]
-        asked = [k for k, text in enumerate(texts) if right[k] and (c := read(text)) and c.steps]
-        said = answerer([texts[k] for k in asked], [rows[k] for k in asked])
-        found = [None if true is None or true == "" else 0.0 for true in right]
-        for k, answer in zip(asked, said, strict=True):
-            found[k] = float(_plain(answer or "") == _plain(str(right[k])))
-        return found
+        chosen = [k for k, text in enumerate(texts) if right[k] and (c := read(text)) and c.steps]
+        replies = answerer([texts[k] for k in chosen], [rows[k] for k in chosen])
+        scores = [None if true is None or true == "" else 0.0 for true in right]
+        for k, answer in zip(chosen, replies, strict=True):
+            scores[k] = float(_plain(answer or "") == _plain(str(right[k])))
+        return scores
 
     return useful
 
@@ -314,5 +314,5 @@ def theatre_truth(story: str, sentence: str, time_s: float) -> bool | None:
     """Whether all that a sentence says is so at an instant of a film of the theatre; None where it
     is not in the theatre's language. story: "train-12", its style and seed. Raises UserError."""
     phases = _phases(story, sentence)
-    told = _story(story)
-    return None if phases is None else told.phase_at(drawn_at(told, time_s)) in phases
+    truth = _story(story)
+    return None if phases is None else truth.phase_at(drawn_at(truth, time_s)) in phases

@@ -99,10 +99,10 @@ def trainer_of(
 ) -> Any:
     """The trainer of a run of `rl`. rows: those to learn from, then those of validation."""
     frozen = Frozen(model, examiner, rows, add=recipe.beta == 0)
-    found = functions(weights_of(recipe.reward), frozen.answers, rewards.theatre_truth)
+    rewarded = functions(weights_of(recipe.reward), frozen.answers, rewards.theatre_truth)
     made = make(
         recipe, model, config, counts, chat.processor, watch, out,
-        kind=learner(), reward_funcs=found,
+        kind=learner(), reward_funcs=rewarded,
     )  # fmt: skip
     made.chat, made.rows, made.side = chat, rows, recipe.side
     return made
@@ -125,7 +125,7 @@ class Frozen:
     def answers(self, texts: Sequence[str], columns: Sequence[Mapping[str, Any]]) -> list[Any]:
         """What stage 2 answers with each evidence; None for what cannot be read. Of one row and
         text it is asked once."""
-        with self._asked():
+        with self._frozen_adapter():
             return [
                 self._answer(one["row"], text) for text, one in zip(texts, columns, strict=True)
             ]
@@ -140,7 +140,7 @@ class Frozen:
         return self._known.get(key)
 
     @contextmanager
-    def _asked(self) -> Iterator[None]:
+    def _frozen_adapter(self) -> Iterator[None]:
         was = self._model.training
         self._model.set_adapter(FROZEN)
         self._model.eval()

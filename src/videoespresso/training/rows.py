@@ -108,8 +108,8 @@ def _padded(rows: Sequence[Any], value: int) -> Any:
 
 
 def _image_token(chat: Chat) -> int | None:
-    found = getattr(chat.processor, "image_token_id", None)
-    return int(found) if found is not None else None
+    token = getattr(chat.processor, "image_token_id", None)
+    return int(token) if token is not None else None
 
 
 def lengths(collator: Collator, rows: Sequence[Row], made_with: str, cache: Path) -> list[Length]:
@@ -121,18 +121,18 @@ def lengths(collator: Collator, rows: Sequence[Row], made_with: str, cache: Path
         known = json.loads(file.read_text())
     except (OSError, ValueError):
         known = {}
-    found: list[Length] = []
+    measured: list[Length] = []
     new = 0
     try:
         for row in rows:
             key = _key(row)
             if key not in known:
                 known[key], new = list(collator.length(row)), new + 1
-            found.append(Length(*known[key]))
+            measured.append(Length(*known[key]))
     finally:  # what was counted until Ctrl-C is kept, too
         if new:
             _keep(file, known)
-    return found
+    return measured
 
 
 def _keep(file: Path, known: dict[str, list[int]]) -> None:

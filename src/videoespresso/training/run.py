@@ -79,18 +79,18 @@ def train(
     MemoryStoreError where the disk is full.
     """
     chosen, given = recipes.recipe_of(stage, recipe, config)
-    found = rows_of(source, stage, allow_leak=allow_leak)
+    rows = rows_of(source, stage, allow_leak=allow_leak)
     if stage == "rl":
-        chosen = rl.chosen_rewards(chosen, found.train)
+        chosen = rl.chosen_rewards(chosen, rows.train)
     needed()
     trackers = known_trackers(report_to)
     start = find(base)
     folder = Path(out)
-    kept = _kept(chosen, start, found)
-    if done := _opened(folder, kept, found):
+    kept = _kept(chosen, start, rows)
+    if done := _opened(folder, kept, rows):
         return done
     return _Run(
-        chosen, given, start, found, folder, kept, settings, threads, trackers, on_note
+        chosen, given, start, rows, folder, kept, settings, threads, trackers, on_note
     ).run(on_start, on_progress)
 
 
@@ -135,10 +135,10 @@ def _opened(folder: Path, kept: Kept, data: Data) -> Trained | None:
 def _last(file: Path) -> dict[str, Any]:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
-        found = json.loads(lines[-1])
+        record = json.loads(lines[-1])
     except (OSError, ValueError, IndexError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
 class _Run:

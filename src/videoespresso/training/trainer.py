@@ -249,12 +249,12 @@ def teacher(stage: Stage) -> type:
                 was = self.model.training
                 self.model.eval()
                 with torch.no_grad():
-                    found = self.examiner.scores(self.examined).metrics()
+                    scores = self.examiner.scores(self.examined).metrics()
                 self.model.train(was)
-                self.log(dict(found))
+                self.log(dict(scores))
                 # of steps that answer as many, the one of the lower loss is the best
                 loss = metrics.get("eval_loss", 0.0)
-                metrics |= {**found, BEST: found["eval_score"] - 1e-6 * loss}
+                metrics |= {**scores, BEST: scores["eval_score"] - 1e-6 * loss}
             return metrics
 
         def create_model_card(self, *given: Any, **more: Any) -> None:
@@ -332,12 +332,12 @@ def _forget_after(file: Path, step: int) -> float:
     kept, tokens = [], 0.0
     for line in file.read_text(encoding="utf-8").splitlines():
         try:
-            found = json.loads(line)
+            record = json.loads(line)
         except ValueError:
             continue  # torn by a power cut
-        if found.get("step", 0) <= step and step > 0:
+        if record.get("step", 0) <= step and step > 0:
             kept.append(line)
-            tokens = found.get("num_tokens", tokens)
+            tokens = record.get("num_tokens", tokens)
     file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
     return float(tokens)
 
@@ -345,8 +345,8 @@ def _forget_after(file: Path, step: int) -> float:
 def last_whole(folder: Path) -> Path | None:
     """The last checkpoint that was written to its end; those that a kill or a full disk has torn
     are removed."""
-    found = {int(p.name.rpartition("-")[2]): p for p in folder.glob("checkpoint-*")}
-    for _, place in sorted(found.items(), reverse=True):
+    checkpoints = {int(p.name.rpartition("-")[2]): p for p in folder.glob("checkpoint-*")}
+    for _, place in sorted(checkpoints.items(), reverse=True):
         try:  # the state is written last
             json.loads((place / "trainer_state.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):

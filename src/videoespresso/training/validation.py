@@ -45,10 +45,10 @@ class Scores:
 
     def metrics(self) -> dict[str, float]:
         """As the trainer logs it; a 95 % interval over videos where there are enough of them."""
-        found = proportion(self.values, self.videos)
-        ends = {"eval_low": found.low, "eval_high": found.high}
+        share = proportion(self.values, self.videos)
+        ends = {"eval_low": share.low, "eval_high": share.high}
         return {
-            "eval_score": found.value,
+            "eval_score": share.value,
             **{name: end for name, end in ends.items() if end is not None},
             "eval_n": len(self.values),
             "eval_unparsable": self.unparsable / len(self.values),
@@ -114,10 +114,12 @@ class Examiner:
         ]
 
     def _evidence(self, row: Row, item: DatasetItem) -> float:
-        found, _ = reasoner.evidence(self.agent("reasoner"), item.question, self._frames(row, item))
+        evidence, _ = reasoner.evidence(
+            self.agent("reasoner"), item.question, self._frames(row, item)
+        )
         gold = {e.frame for e in item.evidence if e.frame is not None}
         gold = gold or set(range(len(item.core_frames)))
-        return f1(Counter({step.frame - 1 for step in found.steps}), Counter(gold))
+        return f1(Counter({step.frame - 1 for step in evidence.steps}), Counter(gold))
 
     def _answer(self, row: Row, item: DatasetItem) -> float:
         first = next(m for m in row.conversation if m.role == "assistant")
@@ -131,24 +133,24 @@ class Examiner:
         letter; None for none of the options. Raises ModelOutputError."""
         options = item.options if item.letter else ()
         agent, frames = self.agent("reasoner"), self._frames(row, item)
-        found = reasoner.conclude(agent, item.question, frames, evidence, options)
+        reply = reasoner.conclude(agent, item.question, frames, evidence, options)
         if item.letter is None:
-            return found.answer
-        choice = reasoner.choice_of(found, options)
+            return reply.answer
+        choice = reasoner.choice_of(reply, options)
         return None if choice is None else LETTERS[choice]
 
     def _concluded(self, row: Row, item: DatasetItem, evidence: str) -> float:
-        found = self.answer(row, item, evidence)
+        reply = self.answer(row, item, evidence)
         if item.letter is None:
-            return float(_plain(found or "") == _plain(item.answer))
-        return float(found == item.letter)
+            return float(_plain(reply or "") == _plain(item.answer))
+        return float(reply == item.letter)
 
     def _selection(self, row: Row, item: DatasetItem) -> float:
         shown = [Caption(frame_id=c.frame_id, time_s=c.time_s or 0.0, text=c.text)
                  for c in item.captions]  # fmt: skip
-        found = {k for k, _ in selector.select(self.agent("selector"), item.question, shown)}
+        chosen = {k for k, _ in selector.select(self.agent("selector"), item.question, shown)}
         gold = conversations.core_places(item)
-        return f1(Counter(found), Counter(gold))
+        return f1(Counter(chosen), Counter(gold))
 
     def _caption(self, row: Row, item: DatasetItem) -> float:
         images = [picture(medium, self._side) for medium in media_in(row.conversation)]
@@ -157,12 +159,12 @@ class Examiner:
         return f1(Counter(_plain(text).split()), Counter(_plain(gold).split()))
 
 
-def f1(found: Counter[Any], gold: Counter[Any]) -> float:
+def f1(made: Counter[Any], gold: Counter[Any]) -> float:
     """Of two bags, 0-1; two empty ones agree."""
-    if not found and not gold:
+    if not made and not gold:
         return 1.0
-    same = (found & gold).total()
-    return 2 * same / (found.total() + gold.total())
+    same = (made & gold).total()
+    return 2 * same / (made.total() + gold.total())
 
 
 def _plain(text: str) -> str:

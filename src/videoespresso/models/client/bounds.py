@@ -74,15 +74,15 @@ def shortened(value: T, bounds: Bounds | None = None) -> T:
     """The value, each list of it no longer than allowed: the first items are kept."""
     changed: dict[str, Any] = {}
     for field in type(value).model_fields:
-        found = getattr(value, field)
-        if isinstance(found, BaseModel):
-            kept: Any = shortened(found, bounds)
-        elif isinstance(found, list):
+        part = getattr(value, field)
+        if isinstance(part, BaseModel):
+            kept: Any = shortened(part, bounds)
+        elif isinstance(part, list):
             most = _most(type(value).__name__, field, bounds)
-            kept = [shortened(p, bounds) if isinstance(p, BaseModel) else p for p in found[:most]]
+            kept = [shortened(p, bounds) if isinstance(p, BaseModel) else p for p in part[:most]]
         else:
             continue
-        if kept != found:
+        if kept != part:
             changed[field] = kept
     return value.model_copy(update=changed) if changed else value
 

@@ -138,10 +138,10 @@ def clients_in(model: object) -> list[Any]:
 
 def _addresses(host: str, port: int) -> list[str]:
     """Where to connect: the address counts, and not the name that leads to it."""
-    found = resolved(host, port)
-    if any(map(is_metadata, found)):
+    addresses = resolved(host, port)
+    if any(map(is_metadata, addresses)):
         raise _metadata(host)
-    return found
+    return addresses
 
 
 def _metadata(host: str) -> UnwantedError:

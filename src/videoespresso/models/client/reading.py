@@ -88,8 +88,8 @@ def read(schema: type[T], reply: str, *, cut: bool = False) -> tuple[T | None, s
     if not text.strip():
         return None, "the reply is empty"
     fault = ""
-    for found in _objects(text, cut=cut):
-        value, why = _fitted(schema, found)
+    for candidate in _objects(text, cut=cut):
+        value, why = _fitted(schema, candidate)
         if value is not None:
             return value, ""
         fault = fault or why
@@ -111,11 +111,11 @@ def _objects(text: str, *, cut: bool) -> Iterator[Any]:
     *_, last = text.rpartition("```")
     begun = cut and (text.count("```") % 2 == 1 or "{" in last or "[" in last)
     for part in (text, *(() if begun else reversed(_FENCE.findall(text)))):
-        found = _json(part)
-        if isinstance(found, str):  # JSON that was written as a string
-            found = _json(found)
-        if isinstance(found, dict | list):
-            yield found
+        value = _json(part)
+        if isinstance(value, str):  # JSON that was written as a string
+            value = _json(value)
+        if isinstance(value, dict | list):
+            yield value
 
 
 def _json(text: str) -> Any:
@@ -211,8 +211,8 @@ def _marks(text: str) -> Iterator[tuple[int, list[int]]]:
 
 def _unquoted(text: str) -> str:
     """The JSON that is written as a string in it, as far as that came; "" if none is."""
-    found = _IN_STRING.search(text)
-    return json.loads(f'"{found[1]}"', strict=False) if found else ""
+    match = _IN_STRING.search(text)
+    return json.loads(f'"{match[1]}"', strict=False) if match else ""
 
 
 def was_cut(how: Iterable[str]) -> bool:
@@ -224,15 +224,15 @@ def was_cut(how: Iterable[str]) -> bool:
 # ---- fitting to a schema
 
 
-def _fitted(schema: type[T], found: Any) -> tuple[T | None, str]:
+def _fitted(schema: type[T], value: Any) -> tuple[T | None, str]:
     """(the value, "") or (None, what does not fit), of JSON as it is, else read with good will.
 
     An object around the object is opened; a list stands for the field that holds the list; null is
     the default; "Frame 2" is 2; a name stands for an object that needs only a name. An object with
     none of the schema's fields is no reply, even where all of them have defaults.
     """
-    found = _sound(found)
-    opened = _opened(schema, found)
+    value = _sound(value)
+    opened = _opened(schema, value)
     if isinstance(opened, dict) and not opened.keys() & schema.model_fields.keys():
         return None, f"it has none of the fields {', '.join(schema.model_fields)}"
     try:
@@ -245,27 +245,27 @@ def _fitted(schema: type[T], found: Any) -> tuple[T | None, str]:
         return None, fault
 
 
-def _sound(found: Any) -> Any:
+def _sound(value: Any) -> Any:
     """Without halves of characters, which no file takes."""
-    if isinstance(found, str):
-        return found.encode("utf-8", "replace").decode()
-    if isinstance(found, list):
-        return [_sound(part) for part in found]
-    if isinstance(found, dict):
-        return {_sound(key): _sound(part) for key, part in found.items()}
-    return found
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [_sound(part) for part in value]
+    if isinstance(value, dict):
+        return {_sound(key): _sound(part) for key, part in value.items()}
+    return value
 
 
-def _opened(schema: type[BaseModel], found: Any) -> Any:
+def _opened(schema: type[BaseModel], value: Any) -> Any:
     """What lies in objects of one key, in lists of one object, in a call written as text (whose
     arguments may be a string), or in a bare list."""
-    layers = list(_layers(found))
+    layers = list(_layers(value))
     for layer in layers:
         if isinstance(layer, dict) and layer.keys() & schema.model_fields.keys():
             return layer
     whole = next((layer for layer in layers if layer and isinstance(layer, list)), None)
     lists = _lists(schema)
-    return {lists[0]: whole} if whole and len(lists) == 1 else found
+    return {lists[0]: whole} if whole and len(lists) == 1 else value
 
 
 def _lists(schema: type[BaseModel]) -> list[str]:
@@ -273,53 +273,53 @@ def _lists(schema: type[BaseModel]) -> list[str]:
     return [name for name, field in schema.model_fields.items() if _item(field.annotation)]
 
 
-def _layers(found: Any) -> Iterator[Any]:
+def _layers(value: Any) -> Iterator[Any]:
     """What was found, and what is in it, one in the other."""
     for _ in range(_WRAPPERS):
-        yield found
-        inner = found.values() if isinstance(found, dict) else found
+        yield value
+        inner = value.values() if isinstance(value, dict) else value
         if not isinstance(inner, Iterable) or isinstance(inner, str):
             return
         parts = [_json(part) if isinstance(part, str) else part for part in inner]
         parts = [part for part in parts if isinstance(part, dict | list)]
         if len(parts) != 1:
             return
-        found = parts[0]
+        value = parts[0]
 
 
-def _willing(schema: type[BaseModel], found: Any) -> Any:
+def _willing(schema: type[BaseModel], value: Any) -> Any:
     """The object with each of its fields read with good will."""
-    if not isinstance(found, dict):
-        return _named(schema, found)
+    if not isinstance(value, dict):
+        return _named(schema, value)
     fields: Mapping[str, FieldInfo] = schema.model_fields
     return {
         key: _value(fields[key].annotation, part) if key in fields else part
-        for key, part in found.items()
+        for key, part in value.items()
         if not (part is None and key in fields and not fields[key].is_required())
     }
 
 
-def _value(kind: Any, found: Any) -> Any:
+def _value(kind: Any, value: Any) -> Any:
     """A field's value, as its type would have it."""
     if item := _item(kind):
-        alone = isinstance(found, dict) or (item is str and isinstance(found, str))
-        parts = [found] if alone else found
+        alone = isinstance(value, dict) or (item is str and isinstance(value, str))
+        parts = [value] if alone else value
         if not isinstance(parts, list):
-            return [] if found is None else found
+            return [] if value is None else value
         return [_value(item, part) for part in parts if part is not None]
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return _willing(kind, found)
-    if kind is int and isinstance(found, str) and (number := _NUMBER.fullmatch(found)):
+        return _willing(kind, value)
+    if kind is int and isinstance(value, str) and (number := _NUMBER.fullmatch(value)):
         return int(number[1])
-    return found
+    return value
 
 
-def _named(schema: type[BaseModel], found: Any) -> Any:
+def _named(schema: type[BaseModel], value: Any) -> Any:
     """A bare value as the object's only required field."""
     needed = [name for name, field in schema.model_fields.items() if field.is_required()]
-    if len(needed) != 1 or not isinstance(found, str | int | float):
-        return found
-    return {needed[0]: _value(schema.model_fields[needed[0]].annotation, found)}
+    if len(needed) != 1 or not isinstance(value, str | int | float):
+        return value
+    return {needed[0]: _value(schema.model_fields[needed[0]].annotation, value)}
 
 
 def _item(kind: Any) -> Any:
@@ -332,9 +332,9 @@ def _item(kind: Any) -> Any:
 
 def faults(error: ValidationError) -> str:
     """What does not fit, short enough to send back; input values are left out."""
-    found = [
+    errors = [
         f"{'.'.join(str(part) for part in fault['loc']) or 'reply'}: {fault['msg']}"
         for fault in error.errors(include_url=False, include_input=False)
     ]
-    more = f" and {len(found) - _FAULTS_SHOWN} more" if len(found) > _FAULTS_SHOWN else ""
-    return "; ".join(found[:_FAULTS_SHOWN]) + more
+    more = f" and {len(errors) - _FAULTS_SHOWN} more" if len(errors) > _FAULTS_SHOWN else ""
+    return "; ".join(errors[:_FAULTS_SHOWN]) + more

@@ -134,8 +134,8 @@ class Request:
     def messages(self, attempt: Attempt) -> list[BaseMessage]:
         """What an attempt sends. Schema instructions go into the system message only."""
         system, turns = self.prompt.text, list(self.turns)
-        told = getattr(self.model, "schema_in_prompt", True)
-        if attempt.method == "prompt" and self.schema is not None and told:
+        shown = getattr(self.model, "schema_in_prompt", True)
+        if attempt.method == "prompt" and self.schema is not None and shown:
             system += instructions(self.schema)
         if attempt.again is not None:
             text, fault = attempt.again

@@ -118,5 +118,5 @@ def _count(colors: Floats, color: Floats) -> int:
 def _by_color(stage: Floats, among: Mask) -> list[Mask]:
     """Where each colour is that is not rare."""
     steps = np.round(stage / 10)
-    found = [among & (steps == color).all(-1) for color in np.unique(steps[among], axis=0)]
-    return [where for where in found if where.sum() >= LEAST_CELLS]
+    parts = [among & (steps == color).all(-1) for color in np.unique(steps[among], axis=0)]
+    return [where for where in parts if where.sum() >= LEAST_CELLS]

@@ -143,8 +143,8 @@ class PackRuntime:
         new = [i for i, name in enumerate(names) if name not in seen]
         for start in range(0, len(new), VISION_BATCH):
             part = new[start : start + VISION_BATCH]
-            (found,) = self._vision.run(None, {"pixels": pixels[part]})
-            seen |= {names[i]: f for i, f in zip(part, found, strict=True)}
+            (vectors,) = self._vision.run(None, {"pixels": pixels[part]})
+            seen |= {names[i]: f for i, f in zip(part, vectors, strict=True)}
         self._recent.update(seen)
         while len(self._recent) > RECENT:
             self._recent.popitem(last=False)
@@ -221,10 +221,10 @@ class PackRuntime:
             logits, cache = self._decoder.run(
                 None, {"embeds": step, "positions": positions, "seen": seen, "cache": cache}
             )
-            for i, found in enumerate(guides):
-                if found.at_choice(generated[i]):
+            for i, one in enumerate(guides):
+                if one.at_choice(generated[i]):
                     state = logits[i], cache[:, :, [i]], seen[[i]], int(positions[i, -1])
-                    forced[i].extend(self._likeliest(found.rests(), *state))
+                    forced[i].extend(self._likeliest(one.rests(), *state))
             for row, form in zip(logits, forms, strict=False):  # no forms without a schema
                 row[:] = form.masked(row)
             best = logits.argmax(-1)

@@ -46,8 +46,8 @@ class ExportFiles:
         graphs = [self.vision, self.embed, self.decoder, *filter(None, [self.later])]
         data = [file for graph in graphs for file in graph.parent.glob(f"{graph.name}_data*")]
         sides = [self.folder / name for name in SIDES]
-        found = [file for file in (*graphs, *sorted(data), *sides) if file.exists()]
-        state = [f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in found]
+        files = [file for file in (*graphs, *sorted(data), *sides) if file.exists()]
+        state = [f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in files]
         return hashlib.sha256("\n".join(state).encode()).hexdigest()[:16]
 
 

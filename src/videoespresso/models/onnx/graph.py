@@ -87,9 +87,9 @@ class Graph:
         if missing:
             raise self._error(f"wants {', '.join(missing)}, which this kind of model does not give")
         try:
-            found: list[Array] = self._session.run(
+            outputs: list[Array] = self._session.run(
                 None, {name: slot.cast(given[name]) for name, slot in self.inputs.items()}
             )
         except Exception as error:  # as above
             raise self._error("failed", error) from error
-        return found
+        return outputs

@@ -82,7 +82,7 @@ class OnnxVlm:
 
     def features(self, images: Sequence[Image.Image]) -> list[Array]:
         """(tokens, width) of each picture; one a run, since memory grows with their number."""
-        found = []
+        vectors = []
         for image in images:
             pixels = self._pixels(image)
             name = hashlib.sha256(pixels.tobytes()).digest()
@@ -91,10 +91,10 @@ class OnnxVlm:
                 out = self.vision.run({"pixel_values": pixels[None], "pixel_attention_mask": mask})
                 self._recent[name] = out[0].reshape(-1, out[0].shape[-1]).astype(np.float32)
             self._recent.move_to_end(name)
-            found.append(self._recent[name])
+            vectors.append(self._recent[name])
             while len(self._recent) > RECENT:
                 self._recent.popitem(last=False)
-        return found
+        return vectors
 
     def prompt(
         self, messages: Sequence[dict[str, Any]], images: Sequence[Image.Image]

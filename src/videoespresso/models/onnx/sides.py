@@ -126,11 +126,11 @@ class Sides:
 
     def _image_token(self) -> tuple[int, str]:
         given = self.config.get("image_token_id", self.config.get("image_token_index"))
-        found = self.tokenizer.token_to_id("<image>") if given is None else given
-        token = self.tokenizer.id_to_token(int(found)) if isinstance(found, int) else None
-        if token is None or found is None:
+        number = self.tokenizer.token_to_id("<image>") if given is None else given
+        token = self.tokenizer.id_to_token(int(number)) if isinstance(number, int) else None
+        if token is None or number is None:
             raise self._error("config.json", "names no image_token_id that the tokenizer has")
-        return int(found), token
+        return int(number), token
 
     def _ends(self) -> tuple[int, ...]:
         """What the generation's settings name, else the configuration, and the tokenizer's own end.

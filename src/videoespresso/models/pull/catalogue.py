@@ -77,7 +77,7 @@ BUNDLES: dict[str, tuple[str, ...]] = {"laptop": ("vlm", "detector", "clip")}
 def named(names: Sequence[str]) -> list[Weights]:
     """The weights of these names, each part once. Raises SettingsError for a name that there is
     not, and for two that would be in one place."""
-    found: dict[Part, Weights] = {}
+    chosen: dict[Part, Weights] = {}
     for name in dict.fromkeys(part for given in names for part in BUNDLES.get(given, (given,))):
         if name not in WEIGHTS:
             raise SettingsError(
@@ -86,13 +86,13 @@ def named(names: Sequence[str]) -> list[Weights]:
                 "another repository for one of them.",
             )
         weights = WEIGHTS[name]
-        other = found.setdefault(weights.part, weights)
+        other = chosen.setdefault(weights.part, weights)
         if other != weights:
             raise SettingsError(
                 f"{other.name} and {name} are for the same: the {weights.part}",
                 hint="Pull one of them; the other can take its place later.",
             )
-    return list(found.values())
+    return list(chosen.values())
 
 
 def needed(weights: Weights, files: Iterable[str], *, dtype: str = "", where: str) -> list[str]:

@@ -124,8 +124,8 @@ def _local(source: Path, weights: Weights) -> hub.Listing:
             f"there is no folder {source}",
             hint=f"Give the folder with the files of {weights.repo}, as its page lists them.",
         )
-    found = sorted(path for path in source.rglob("*") if path.is_file())
-    files = (hub.HubFile(p.relative_to(source).as_posix(), p.stat().st_size) for p in found)
+    paths = sorted(path for path in source.rglob("*") if path.is_file())
+    files = (hub.HubFile(p.relative_to(source).as_posix(), p.stat().st_size) for p in paths)
     return hub.Listing("", "", tuple(files))
 
 

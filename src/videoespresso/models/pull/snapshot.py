@@ -38,8 +38,8 @@ def planned(repo: str) -> Snapshot:
         raise SettingsError(f"{repo} has no weights that transformers loads")
 
     def there(file: hub.HubFile) -> bool:
-        found = try_to_load_from_cache(repo, file.name, revision=listed.revision)
-        return isinstance(found, str)
+        file_path = try_to_load_from_cache(repo, file.name, revision=listed.revision)
+        return isinstance(file_path, str)
 
     return Snapshot(repo, files, sum(file.size for file in files if there(file)))
 

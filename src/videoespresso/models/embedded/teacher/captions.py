@@ -91,8 +91,8 @@ def read_caption(text: str) -> Shot:
     place, _, weather = (part.strip() for part in head.partition(","))
     if place not in SETTINGS or (weather and weather not in WEATHERS):
         place, weather, body = "", "", plain
-    found = dict.fromkeys(c for part in body.split(";") for c in _clauses(part))
-    return Shot(text, place, weather, tuple(found))
+    clauses = dict.fromkeys(c for part in body.split(";") for c in _clauses(part))
+    return Shot(text, place, weather, tuple(clauses))
 
 
 def _clauses(part: str) -> Iterator[Clause]:
@@ -128,17 +128,17 @@ class Film:
     def _runs(self, clauses: Sequence[Sequence[Clause]]) -> tuple[Happening, ...]:
         """The runs of the clauses of each shot. What goes on after a cut to another place goes on
         as the same."""
-        found: list[Happening] = []
+        runs: list[Happening] = []
         holding: dict[Clause, tuple[int, int]] = {}
         for k, now in enumerate(clauses):
             for clause, (start, end) in list(holding.items()):
                 if clause not in now and self.shots[k].place == self.shots[end].place:
-                    found.append(Happening(start, end, clause))
+                    runs.append(Happening(start, end, clause))
                     del holding[clause]
             for clause in now:
                 holding[clause] = holding.get(clause, (k, k))[0], k
-        found += [Happening(start, end, clause) for clause, (start, end) in holding.items()]
-        return tuple(sorted(found))
+        runs += [Happening(start, end, clause) for clause, (start, end) in holding.items()]
+        return tuple(sorted(runs))
 
     def _with_rain(self) -> Iterator[tuple[Clause, ...]]:
         """The clauses of each shot, with the beginning of rain as one, place by place:

@@ -80,15 +80,15 @@ def _pools(film: Film, question: str, answer: str, rng: random.Random) -> list[l
     """Other orders of its steps, then candidates for each place where something else can stand:
     what the question does not say first."""
     orders = list(_orders(answer))
-    asked = question.casefold()
+    text = question.casefold()
     swapped: list[tuple[bool, list[Candidate]]] = []
-    for right, table in _swaps(film, asked, answer):
+    for right, table in _swaps(film, text, answer):
         for place in re.finditer(rf"\b{re.escape(right)}\b", answer, re.IGNORECASE):
             pool = [
                 (_with(answer, place, new), f"{new!r} instead of {right!r}")
                 for new in drawn(table, right, rng)
             ]
-            swapped.append((right in asked, pool))
+            swapped.append((right in text, pool))
     swapped = sorted(rng.sample(swapped, len(swapped)), key=lambda s: s[0])
     return [rng.sample(orders, len(orders)), *(pool for _, pool in swapped)]
 
@@ -107,7 +107,7 @@ def _orders(answer: str) -> Iterator[Candidate]:
                 yield f"First {order[0]}{rest}.", "the order is wrong"
 
 
-def _swaps(film: Film, asked: str, answer: str) -> Iterator[tuple[str, Weights]]:
+def _swaps(film: Film, question: str, answer: str) -> Iterator[tuple[str, Weights]]:
     """(what the answer says, what can stand there, itself included): whole names, whole deeds and
     events, and then words of a kind."""
     plain = answer.casefold()
@@ -116,9 +116,9 @@ def _swaps(film: Film, asked: str, answer: str) -> Iterator[tuple[str, Weights]]
     for name in names:
         # whom the question names is seldom asked for
         alike = _names_like(name, film).items()
-        yield name, {n: often for n, often in alike if n == name or not _says(asked, n)}
+        yield name, {n: often for n, often in alike if n == name or not _says(question, n)}
     deeds = [
-        found for s in read_pair("", answer).whole for found in _deeds_like(s.who, s.act, asked)
+        swap for s in read_pair("", answer).whole for swap in _deeds_like(s.who, s.act, question)
     ]
     yield from deeds
     rest = plain  # words of what was exchanged as a whole are not exchanged alone
@@ -144,12 +144,12 @@ def _names_like(name: str, film: Film) -> Weights:
     return dict.fromkeys(here, _ELSEWHERE) | table | {name: table.get(name, _ELSEWHERE)}
 
 
-def _deeds_like(who: str, act: str, asked: str) -> Iterator[tuple[str, Weights]]:
+def _deeds_like(who: str, act: str, question: str) -> Iterator[tuple[str, Weights]]:
     """(what a clause says, what can stand for it): the event as a whole, where the question does
     not name who it is about, or its deed."""
     event = f"{'it' if who == 'it' else f'the {who}'} {act}"
     events = _alternatives()["events"]
-    if event in events and not _says(asked, who):
+    if event in events and not _says(question, who):
         yield event, events
     for table in _alternatives()["deeds"].get(kind(who), ()):
         for deed in table:

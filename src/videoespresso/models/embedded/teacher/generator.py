@@ -127,12 +127,12 @@ def _narrative(film: Film, rng: random.Random) -> Iterator[Draft]:
 def _roles(film: Film, rng: random.Random) -> Iterator[Draft]:
     """Who does something before or after something else."""
     for a, b in neighbours(film):
-        asked, other, tie = (a, b, "before") if rng.random() < 0.5 else (b, a, "after")
-        doers = {h.clause.who for h in film.happenings if h.clause.act == asked.act}
-        given_away = asked.who == other.who or asked.who in other.act
-        if kind(asked.who) == "person" and not asked.mood and not given_away and len(doers) == 1:
-            question = f"{rng.choice(('Who', 'Which person'))} {asked.act} {tie} {other.text}?"
-            yield Draft("Role Identification", question, sentence(the(asked.who)), (a, b))
+        who, other, tie = (a, b, "before") if rng.random() < 0.5 else (b, a, "after")
+        doers = {h.clause.who for h in film.happenings if h.clause.act == who.act}
+        given_away = who.who == other.who or who.who in other.act
+        if kind(who.who) == "person" and not who.mood and not given_away and len(doers) == 1:
+            question = f"{rng.choice(('Who', 'Which person'))} {who.act} {tie} {other.text}?"
+            yield Draft("Role Identification", question, sentence(the(who.who)), (a, b))
 
 
 def _behavior(film: Film, rng: random.Random) -> Iterator[Draft]:
@@ -315,7 +315,7 @@ def generate(film: Film, most: int, seed: str) -> dict[str, object]:
     clauses are asked after only where there is nothing else. seed: decides the wording."""
     rng = random.Random(seed)
     families = rng.sample(FAMILIES, len(FAMILIES))
-    piles = [rng.sample(found, len(found)) for f in families if (found := list(f(film, rng)))]
+    piles = [rng.sample(pairs, len(pairs)) for f in families if (pairs := list(f(film, rng)))]
     chosen: list[Draft] = []
     while piles and len(chosen) < most:
         piles = [pile for pile in piles if pile]

@@ -57,12 +57,12 @@ _SEVERAL = re.compile(
 
 
 class Pair(NamedTuple):
-    """A pair, read. question, answer: casefolded; asked, stated: the statements of each, the
+    """A pair, read. question, answer: casefolded; posed, stated: the statements of each, the
     answer's completed from the question; left, rest: the words of each that are in no statement."""
 
     question: str
     answer: str
-    asked: tuple[Statement, ...]
+    posed: tuple[Statement, ...]
     stated: tuple[Statement, ...]
     left: tuple[str, ...]
     rest: tuple[str, ...]
@@ -70,7 +70,7 @@ class Pair(NamedTuple):
     @property
     def named(self) -> list[Statement]:
         """The question's whole statements."""
-        return [s for s in self.asked if s.who and s.act]
+        return [s for s in self.posed if s.who and s.act]
 
     @property
     def whole(self) -> list[Statement]:
@@ -82,10 +82,10 @@ def read_pair(question: str, answer: str) -> Pair:
     """Reads a pair. A pronoun of the answer is who is named last, or first in the question; a name
     alone does what the question asks of somebody; a mood alone is of whom it asks."""
     question, answer = question[:LONGEST].casefold(), answer[:LONGEST].casefold()
-    asked, left = read(question)
+    statements, left = read(question)
     stated, rest = read(answer)
-    deed = next((s.act for s in asked if s.act and not s.who), "")
-    who = next((s.who for s in asked if s.who), "")
+    deed = next((s.act for s in statements if s.act and not s.who), "")
+    who = next((s.who for s in statements if s.who), "")
     completed: list[Statement] = []
     for s in stated:
         who = s.who or who
@@ -96,7 +96,12 @@ def read_pair(question: str, answer: str) -> Pair:
         if not stated and len(turn := [x for x in words(rest) if x in known]) == 2:
             completed += [Statement(name, f"is {x}", 0, 0) for x in turn]
     return Pair(
-        question, answer, tuple(asked), tuple(completed), tuple(words(left)), tuple(words(rest))
+        question,
+        answer,
+        tuple(statements),
+        tuple(completed),
+        tuple(words(left)),
+        tuple(words(rest)),
     )
 
 
@@ -116,7 +121,7 @@ def verify(film: Film, question: str, answer: str) -> dict[str, object]:
 
 
 def _hallucination(film: Film, pair: Pair) -> str:
-    for s in (*pair.asked, *pair.stated):
+    for s in (*pair.posed, *pair.stated):
         named = [s.who, *(t for t in things(s.act) if kind(t) != "thing")]
         for name in named:
             if not any(is_called(x, name) for x in (*film.subjects, "it", "place", "weather")):
@@ -130,7 +135,7 @@ def _hallucination(film: Film, pair: Pair) -> str:
 
 
 def _accuracy(film: Film, pair: Pair) -> str:
-    for s in (*pair.asked, *pair.stated):
+    for s in (*pair.posed, *pair.stated):
         if s.act and not held(film, s):
             return f"No caption says that {s.who or 'anybody'} {s.act}."
     if not pair.answer.strip(" ."):
@@ -153,7 +158,7 @@ def _wrong_order(pair: Pair) -> str:
     stated, named = {s[:2] for s in pair.whole}, {s[:2] for s in pair.named}
     if len(named) > 1 and named != stated:
         return "The answer does not order just what the question names."
-    others = [s.who for s in pair.whole if pair.asked and not is_called(s.who, pair.asked[0].who)]
+    others = [s.who for s in pair.whole if pair.posed and not is_called(s.who, pair.posed[0].who)]
     if not named and others:
         return f"The question is not about {others[0]}."
     return "" if len(stated) > 1 else "The answer names no order."
@@ -163,7 +168,7 @@ def _wrong_things(film: Film, pair: Pair) -> str:
     """Things that are named alone: what links two is in the deeds of both, an ingredient in those
     of the cook, in that order."""
     items = re.findall(rf"\b({OBJECTS})\b", pair.answer)
-    people = list(dict.fromkeys(s.who for s in pair.asked if s.who))
+    people = list(dict.fromkeys(s.who for s in pair.posed if s.who))
     if pair.whole or not items or not people:
         return ""
     if "ingredient" in pair.question:
@@ -248,8 +253,8 @@ def _starts(film: Film, s: Statement) -> list[int]:
 
 
 def _subjective(film: Film, pair: Pair) -> str:
-    if found := [x for x in (*pair.left, *pair.rest) if x in _OPINION]:
-        return f"{found[0]!r} is a matter of opinion."
+    if opinions := [x for x in (*pair.left, *pair.rest) if x in _OPINION]:
+        return f"{opinions[0]!r} is a matter of opinion."
     return "It asks for an opinion." if _OPEN.match(pair.question) else ""
 
 
@@ -277,14 +282,14 @@ def annotate(film: Film, question: str, answer: str) -> dict[str, object]:
     """Core captions in time order and evidence on them; the answer's own sentence comes last."""
     pair = read_pair(question, answer)
     stated = _placed(film, pair.whole)
-    found = [*(p for p in _placed(film, pair.named) if p not in stated), *stated]
-    if len({at for at, _ in found}) < 2:
+    places = [*(p for p in _placed(film, pair.named) if p not in stated), *stated]
+    if len({at for at, _ in places}) < 2:
         nearest = _nearest(film, words(f"{question} {answer}"))
-        found += [(at, None) for at in nearest if at not in {a for a, _ in found}]
+        places += [(at, None) for at in nearest if at not in {a for a, _ in places}]
     core: list[int] = []
-    for at, _ in (*stated, *found):
+    for at, _ in (*stated, *places):
         core += [] if at in core or len(core) == MOST_CORE else [at]
-    kept = [p for p in found if p[0] in core]
+    kept = [p for p in places if p[0] in core]
     last = [p for p in kept if p in stated] or kept[-1:]
     ordered = sorted(p for p in kept if p not in last) + sorted(last)
     core.sort()
@@ -303,8 +308,8 @@ def annotate(film: Film, question: str, answer: str) -> dict[str, object]:
 
 def _placed(film: Film, statements: Sequence[Statement]) -> list[Place]:
     """Where each statement starts to hold, with the caption's own clause."""
-    found = [(h.start, h.clause) for s in statements for h in held(film, s)[:1]]
-    return list(dict.fromkeys(found))
+    places = [(h.start, h.clause) for s in statements for h in held(film, s)[:1]]
+    return list(dict.fromkeys(places))
 
 
 def _nearest(film: Film, wanted: Sequence[str]) -> list[int]:
