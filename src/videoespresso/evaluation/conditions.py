@@ -3,7 +3,8 @@
 A condition is a selection strategy, run through the whole ask graph ("ours" is that of the
 settings), or one of DIRECTLY. The oracles are given what is true: the gap to them is what the
 selection, or the evidence, loses. Behind an @ stands what is changed besides: `ours@tau=0.8`,
-`ours@boxes=off`, `ours@captions=off`, `uniform:8@checker=off`, `ours@blur=3`; several separated by commas.
+`ours@boxes=off`, `ours@captions=off`, `uniform:8@checker=off`, `ours@blur=3`; several
+separated by commas.
 """
 
 import contextlib

@@ -130,11 +130,11 @@ def _captions(story: Story, instants: dict[int, float], name: str) -> Iterator[G
 
 def _sentence(text: str, frame: int, objects: list[SceneObject]) -> EvidenceSentence:
     """A sentence with the boxes of whom and what it names, in its order."""
-    found: dict[str, tuple[int, SceneObject]] = {}
+    seen: dict[str, tuple[int, SceneObject]] = {}
     for o in objects:
-        if o.phrase in text and o.phrase not in found:
-            found[o.phrase] = (text.index(o.phrase), o)
-    named = sorted(found.values(), key=lambda one: one[0])[:MOST_ITEMS]
+        if o.phrase in text and o.phrase not in seen:
+            seen[o.phrase] = (text.index(o.phrase), o)
+    named = sorted(seen.values(), key=lambda one: one[0])[:MOST_ITEMS]
     return EvidenceSentence(
         text=text,
         frame=frame,

@@ -62,8 +62,8 @@ def story_of(item: DatasetItem) -> str | None:
     """The story of a record's film, as `rewards.theatre_truth` names it: as the record of `theatre
     build --records` says, or by the truth that `theatre build` has written beside the film; else
     None."""
-    if isinstance(told := item.extra.get("story"), str):
-        return told
+    if isinstance(story := item.extra.get("story"), str):
+        return story
     video = Path(item.video.path)
     try:
         facts = json.loads((video.parent.parent / f"truth/{video.stem}.json").read_text("utf-8"))

@@ -59,18 +59,18 @@ def refuse_others(source: Path) -> None:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        values = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(
             f"{file} cannot be read: {error}", hint="Give the --out of `train merge`."
         ) from error
-    return found if isinstance(found, dict) else {}
+    return values if isinstance(values, dict) else {}
 
 
 def _other(config: dict[str, Any], tokens: dict[str, Any]) -> str:
     """In what a model differs from the pack; "" where in nothing that the runtime relies on."""
     text, vision = config.get("text_config") or {}, config.get("vision_config") or {}
-    for name, found, wanted in (
+    for name, value, wanted in (
         ("model_type", config.get("model_type"), "idefics3"),
         ("text_config.model_type", text.get("model_type"), "llama"),
         ("rope_type", (text.get("rope_parameters") or {}).get("rope_type", "default"), "default"),
@@ -79,8 +79,8 @@ def _other(config: dict[str, Any], tokens: dict[str, Any]) -> str:
         ("patch_size", vision.get("patch_size"), PATCH),
         ("scale_factor", config.get("scale_factor"), SHUFFLE),
     ):
-        if found != wanted:
-            return f"{name} is {found}, not {wanted}"
+        if value != wanted:
+            return f"{name} is {value}, not {wanted}"
     known = {token.get("content") for token in tokens.get("added_tokens", ())}
     missing = [token for token in SPECIAL if token not in known]
     return f"its tokenizer has no {missing[0]}" if missing else ""
