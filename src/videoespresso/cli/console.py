@@ -94,10 +94,52 @@ def err() -> "Console":
 FINISHING = "finishing the calls under way, which are paid for; Ctrl-C again leaves at once"
 
 
-def say_finishing() -> None:
+def say_finishing(text: str = FINISHING) -> None:
     """What the first Ctrl-C says. A thread prints it: the main one may be in the middle of
     printing."""
-    threading.Thread(target=err().print, args=(FINISHING,), kwargs={"style": "yellow"}).start()
+    threading.Thread(target=err().print, args=(text,), kwargs={"style": "yellow"}).start()
+
+
+class CountBar:
+    """How many of all are done, and what is to be said beside it: on stderr a line that moves, on a
+    pipe a line whenever `every` more are done. quiet: only the line after Ctrl-C."""
+
+    def __init__(self, what: str, *, quiet: bool) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self._quiet, self._last, self._stopping = quiet, -1, False
+        self._bar = Progress(
+            TextColumn(what),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[about]}"),
+            console=err(),
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=None, about="")
+        if err().is_terminal and not quiet:
+            self._bar.start()
+
+    def stopping(self, text: str = FINISHING) -> None:
+        """Says once what is waited for."""
+        if not self._stopping:
+            self._stopping = True
+            say_finishing(text)
+
+    def update(self, done: int, total: int, about: str, *, every: int = 1) -> None:
+        """The state of the run."""
+        if self._quiet:
+            return
+        if err().is_terminal:
+            self._bar.update(self._task, total=total, completed=done, about=about)
+        elif done >= self._last + every:
+            self._last = done
+            err().print(f"[{done}/{total}] {about}", style="dim")
+
+    def close(self) -> None:
+        """Leaves the terminal as it was."""
+        if self._bar.live.is_started:
+            self._bar.stop()
 
 
 def stoppable() -> AbstractContextManager[None]:

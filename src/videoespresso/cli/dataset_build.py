@@ -198,7 +198,7 @@ def run(
         say_warning(warning)
     if not configured(settings) and not quiet:
         err().print(f"note: {UNCONFIGURED}", style="dim")
-    bar = Bar(quiet=quiet)
+    bar = Bar("videos", quiet=quiet)
     ended: list[Built] = []
     try:
         return build_dataset(

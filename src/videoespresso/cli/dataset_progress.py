@@ -1,8 +1,8 @@
 """Output of `videoespresso dataset build`: progress and problems on stderr, counts on stdout."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from videoespresso.cli.console import err, one_line, out, say_finishing, say_warning
+from videoespresso.cli.console import CountBar, err, one_line, out, say_warning
 from videoespresso.report.text import money, total
 
 if TYPE_CHECKING:
@@ -12,46 +12,14 @@ SHOWN = 10
 """At most so many failures, and so many videos that were left out, are listed one by one."""
 
 
-class Bar:
-    """Videos done, records, rate, what is left, what was spent. On a pipe a line a video.
-    quiet: only the line after Ctrl-C."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        self._quiet, self._lines, self._stopping = quiet, -1, False
-        self._bar: Any = Progress(
-            TextColumn("videos"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[about]}"),
-            console=err(),
-            transient=True,
-        )
-        self._task = self._bar.add_task("build", total=None, about="")
-        if err().is_terminal and not quiet:
-            self._bar.start()
+class Bar(CountBar):
+    """Videos done, records, rate, what is left, what was spent."""
 
     def show(self, progress: "Progress") -> None:
         """The state of the run."""
-        if progress.stopping and not self._stopping:
-            self._stopping = True
-            say_finishing()
-        if self._quiet:
-            return
-        about = about_of(progress)
-        if err().is_terminal:
-            self._bar.update(
-                self._task, total=progress.videos, completed=progress.done, about=about
-            )
-        elif progress.done > self._lines:
-            self._lines = progress.done
-            err().print(f"[{progress.done}/{progress.videos}] {about}", style="dim")
-
-    def close(self) -> None:
-        """Leaves the terminal as it was."""
-        if self._bar.live.is_started:
-            self._bar.stop()
+        if progress.stopping:
+            self.stopping()
+        self.update(progress.done, progress.videos, about_of(progress))
 
 
 def about_of(progress: "Progress") -> str:

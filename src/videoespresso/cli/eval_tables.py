@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from videoespresso.cli.console import one_line, out, say_warning, show_table
 from videoespresso.cli.eval_judge import show_judged
+from videoespresso.cli.eval_run_tables import percent
 from videoespresso.evaluation.scored import Scored
 from videoespresso.evaluation.scores import Scores
-from videoespresso.statistics import Estimate
 
 SHOWN = 20
 """Replies that are listed where the authors' rule differs; --json has all."""
@@ -60,12 +60,7 @@ def _averages(scores: Scores) -> Iterator[tuple[str, str, str]]:
         ("over all items, missing wrong", scores.over_all),
     )
     for name, estimate in rows:
-        yield name, f"{estimate.n:,}" if estimate else "0", accuracy(estimate)
-
-
-def accuracy(estimate: Estimate | None) -> str:
-    """'45.2 (42.6 to 47.8)'; '-' where nothing was measured."""
-    return "-" if estimate is None else estimate.text()
+        yield name, f"{estimate.n:,}" if estimate else "0", percent(estimate)
 
 
 def _task_columns(scores: Scores) -> tuple[str, ...]:

@@ -177,7 +177,7 @@ def _stage(stage: "Stage") -> Callable[..., None]:
     ) -> None:
         from videoespresso.training.run import train
 
-        bar = Bar(quiet=quiet)
+        bar = Bar("steps", quiet=quiet)
         try:
             done = train(
                 stage,

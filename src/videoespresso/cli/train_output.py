@@ -1,8 +1,8 @@
 """What `train` prints: the live line, the recipe, and what came of it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from videoespresso.cli.console import err, one_line, out, say_warning, show_table
+from videoespresso.cli.console import CountBar, err, one_line, out, say_warning, show_table
 
 if TYPE_CHECKING:
     from videoespresso.training.forecast import Plan
@@ -13,50 +13,16 @@ LINES = 100
 """Of a run, at most, where they are not on a terminal."""
 
 
-class Bar:
-    """Steps, loss, score, rate and what is left: a line that moves, on a pipe LINES lines."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        self._quiet, self._stopping, self._step = quiet, False, -1
-        self._bar: Any = Progress(
-            TextColumn("steps"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[about]}"),
-            console=err(),
-            transient=True,
-        )
-        self._task = self._bar.add_task("train", total=None, about="")
-        if err().is_terminal and not quiet:
-            self._bar.start()
+class Bar(CountBar):
+    """Steps, loss, score, rate and what is left; on a pipe LINES lines."""
 
     def show(self, progress: "Progress") -> None:
         """The state of the run."""
-        if progress.stopping and not self._stopping:
-            self._stopping = True
-            _say("finishing this step, then it is kept; Ctrl-C again leaves at once")
-        if self._quiet or (progress.loss is None and not err().is_terminal):
-            return
-        about = about_of(progress)
-        if err().is_terminal:
-            self._bar.update(self._task, total=progress.steps, completed=progress.step, about=about)
-        elif progress.step >= self._step + max(1, progress.steps // LINES):
-            self._step = progress.step
-            err().print(f"[{progress.step}/{progress.steps}] {about}", style="dim")
-
-    def close(self) -> None:
-        """Leaves the terminal as it was."""
-        if self._bar.live.is_started:
-            self._bar.stop()
-
-
-def _say(text: str) -> None:
-    """From a signal's handler: the main thread may be in the middle of printing."""
-    import threading
-
-    threading.Thread(target=err().print, args=(text,), kwargs={"style": "yellow"}).start()
+        if progress.stopping:
+            self.stopping("finishing this step, then it is kept; Ctrl-C again leaves at once")
+        if progress.loss is not None or err().is_terminal:
+            every = max(1, progress.steps // LINES)
+            self.update(progress.step, progress.steps, about_of(progress), every=every)
 
 
 def about_of(progress: "Progress") -> str:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from videoespresso.report.parts import DrawnBox, apart, data_uri, draw_box, hues_of, template
+from videoespresso.report.page import drawn
+from videoespresso.report.parts import DrawnBox, data_uri, hues_of, template
 from videoespresso.report.text import file_name, names_of, printable, total
 from videoespresso.types import Answer, Box, ChatTurn, EvidenceStep, Usage
 
@@ -68,17 +69,13 @@ def _card(one: Answer | ChatTurn, file: FileOf) -> Card:
         text, video, usage = one.answer, file_name(one.video), one.usage
     hues = hues_of(box.label for boxes in cited.values() for box in boxes)
     pictures = tuple(
-        Shown(time_s, caption, _src(file(video_id, sha)), _drawn(cited.get(id_, []), hues))
+        Shown(time_s, caption, _src(file(video_id, sha)), drawn(cited.get(id_, []), hues))
         for id_, video_id, sha, time_s, caption in frames
     )
     return Card(
         one.question, text, one.answered, one.checked, one.choice, printable(video),
         one.evidence, pictures, usage,
     )  # fmt: skip
-
-
-def _drawn(boxes: Sequence[Box], hues: dict[str, int]) -> tuple[DrawnBox, ...]:
-    return apart(draw_box(b.label, b.score, b.xyxy, hues[b.label]) for b in dict.fromkeys(boxes))
 
 
 def _src(file: Path) -> str | None:
