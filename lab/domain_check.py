@@ -81,8 +81,8 @@ def measured(theatre: int, each: int, clips: list[Path]) -> Json:
 
 
 def _share(wrong: list[str], n: int) -> Json:
-    found = wilson(len(wrong), n)
-    return {"n": n, "wrong": len(wrong), "interval": [found.low, found.high], "which": wrong}
+    share = wilson(len(wrong), n)
+    return {"n": n, "wrong": len(wrong), "interval": [share.low, share.high], "which": wrong}
 
 
 def real_clips() -> list[Path]:

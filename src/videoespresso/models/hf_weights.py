@@ -133,9 +133,9 @@ def check_base(base: str, adapter: str) -> None:
     """Raises SettingsError for a base whose weights are not those that an adapter was taught on,
     where its folder says which these are."""
     known = _taught_on(adapter)
-    if known.startswith(CONTENT) and (found := content_identity(base)) != known:
+    if known.startswith(CONTENT) and (now := content_identity(base)) != known:
         raise SettingsError(
-            f"{base} is not the base of {adapter}: its weights are {found}, not {known}",
+            f"{base} is not the base of {adapter}: its weights are {now}, not {known}",
             hint=f"Name the folder that has those: hf:BASE+{adapter}",
         )
 
@@ -143,10 +143,10 @@ def check_base(base: str, adapter: str) -> None:
 def _taught_on(adapter: str) -> str:
     """The weights of an adapter's base, as `train` wrote them beside its path; "" where not."""
     try:
-        found = tomllib.loads((Path(adapter).expanduser() / RECIPE).read_text(encoding="utf-8"))
+        recipe = tomllib.loads((Path(adapter).expanduser() / RECIPE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return ""
-    return str(found.get("base_weights", ""))
+    return str(recipe.get("base_weights", ""))
 
 
 def load(path: str, dtype: str, device: str) -> tuple[Any, Any]:

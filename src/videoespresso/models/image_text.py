@@ -22,8 +22,8 @@ from videoespresso.errors import SettingsError
 from videoespresso.models.onnx.files import EXACT_FIRST, SUFFIXES
 from videoespresso.models.preprocessor import FILE, Preprocessor
 from videoespresso.models.pull.hub import in_cache
-from videoespresso.models.weights import weights_identity
 from videoespresso.models.specs import ModelSpec
+from videoespresso.models.weights import weights_identity
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -19,7 +19,7 @@ from videoespresso.models.hf_weights import (
 )
 from videoespresso.models.pull.hub import local
 from videoespresso.models.specs import ModelSpec
-from videoespresso.models.weights import content_identity, weights_identity
+from videoespresso.models.weights import content_identity
 from videoespresso.training.families import lora_targets, one_tile
 from videoespresso.training.recipes import Recipe
 

@@ -89,9 +89,9 @@ def train(
     kept = _kept(chosen, start, rows)
     if done := _opened(folder, kept, rows):
         return done
-    return _Run(
-        chosen, given, start, rows, folder, kept, settings, threads, trackers, on_note
-    ).run(on_start, on_progress)
+    return _Run(chosen, given, start, rows, folder, kept, settings, threads, trackers, on_note).run(
+        on_start, on_progress
+    )
 
 
 def _kept(recipe: Recipe, start: Base, data: Data) -> Kept:
