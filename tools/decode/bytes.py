@@ -163,9 +163,9 @@ def _mkv_end(file: BinaryIO, size: int) -> int:
 def _beside(seek_head: bytes) -> Iterator[int]:
     """Where, from the segment's begin, a decoder can do without what is said to be there: a cut
     just before it looks like one between two clusters."""
-    for found in _SEEK.finditer(seek_head):
-        if found[1] in _BESIDE:
-            yield int.from_bytes(found[2][1:][: found[2][0] & 0x0F], "big")
+    for match in _SEEK.finditer(seek_head):
+        if match[1] in _BESIDE:
+            yield int.from_bytes(match[2][1:][: match[2][0] & 0x0F], "big")
 
 
 def _avi_end(file: BinaryIO, size: int) -> int:

@@ -237,8 +237,8 @@ def _hold(model: object, provider: str, package: str) -> None:
     """Gives the model's HTTP clients our limits: redirects, size, time, metadata services. Those of
     providers that are no extras of ours are found if they are of httpx."""
     if provider not in HELD:
-        for found in clients_in(model):
-            bound(found)
+        for client in clients_in(model):
+            bound(client)
         return
     try:
         bound(attrgetter(HELD[provider])(model))

@@ -117,7 +117,7 @@ def bound(made: C) -> C:
 
 def clients_in(model: object) -> list[Any]:
     """The clients of httpx and httpx 2 that a model holds, some steps down its attributes."""
-    found, seen = list[Any](), set[int]()
+    clients, seen = list[Any](), set[int]()
     waiting: list[tuple[object, int]] = [(model, 0)]
     while waiting and len(seen) < _MOST_PARTS:
         part, depth = waiting.pop(0)
@@ -127,13 +127,13 @@ def clients_in(model: object) -> list[Any]:
         if any(
             (k.__module__.partition(".")[0], k.__name__) in _CLIENTS for k in type(part).__mro__
         ):
-            found.append(part)
+            clients.append(part)
             continue
         inner = getattr(part, "__dict__", None)
         held = [*inner.values()] if isinstance(inner, dict) else []
         held += (getattr(part, "__pydantic_private__", None) or {}).values()
         waiting += [(p, depth + 1) for p in held if not isinstance(p, _PLAIN)]
-    return found
+    return clients
 
 
 def _addresses(host: str, port: int) -> list[str]:
