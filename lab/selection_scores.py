@@ -10,7 +10,13 @@ no model of its own, and `clip` where --clip names one that knows the theatre, w
 1, 2, 4 and 8 frames; `uniform` and `random` beside them.
 
 kfr, shr, bsr, ukss: key-frame rate, scene hit rate, balanced scene recall, and their geometric mean
-with the balance of distribution (`evidence_scores.selection`). Intervals resample whole films.
+with the balance of distribution (`evidence_scores.selection`). rated: the share of a film's frames
+that the scorer is asked about, each of which `captions` needs a caption for and `clip` a vector; of
+uniform and random it is none. Intervals resample whole films.
+
+What an answer gains from it stands beside it where --answers names runs of `eval run` that have
+conditions of these names, `clip+mmr:4` or `uniform:4`: the share of right letters; a variant, as
+`clip+mmr:4@checker=off`, counts as its pair.
 `vlm` needs a model that rates pictures of the theatre, `words` subtitles: they are not here.
 """
 
@@ -27,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from videoespresso.evaluation.summary import summary
 from videoespresso.evaluation.theatre_items import Item, by_video, draw
 from videoespresso.evidence_scores import Interval, Selection, selection, ukss, union
 from videoespresso.models.embedders import WordLlamaEmbedder
@@ -34,7 +41,7 @@ from videoespresso.models.image_text import ImageText
 from videoespresso.statistics import Estimate, mean
 from videoespresso.theatre import Story, make_story
 from videoespresso.tools.pickers import PICKERS, Frames, pick_frames
-from videoespresso.tools.pickers.base import evenly
+from videoespresso.tools.pickers.base import Floats, Score, evenly
 from videoespresso.tools.scorers import SCORERS, Film
 
 BUDGETS = (1, 2, 4, 8)
@@ -45,12 +52,14 @@ WIDTH = 320
 
 
 class Row(NamedTuple):
-    """What one pair picked for one question. way: "captions+focus", "uniform" ..."""
+    """What one pair picked for one question. way: "captions+focus", "uniform" ...; rated: share of
+    the frames that were scored for it, 0 to 1."""
 
     way: str
     k: int
     film: str
     selection: Selection
+    rated: float
 
 
 class Drawn:
@@ -100,28 +109,50 @@ def rows(items: Sequence[Item], model: ImageText | None = None) -> Iterator[Row]
         frames = Frames(film.times, embed(texts), film.cuts)
         for item in group:
             true = scenes(story, item)
-            for way, k, picked in picks(item, film, frames):
-                yield Row(way, k, item.video, selection([float(t) for t in picked], true))
+            for way, k, picked, rated in picks(item, film, frames):
+                scores = selection([float(t) for t in picked], true)
+                yield Row(way, k, item.video, scores, rated)
 
 
-def picks(item: Item, film: Film, frames: Frames) -> Iterator[tuple[str, int, list[float]]]:
-    """(way, budget, instants)."""
+def picks(item: Item, film: Film, frames: Frames) -> Iterator[tuple[str, int, list[float], float]]:
+    """(way, budget, instants, share of the frames that were scored)."""
     count, text = len(film.times), item.question.text
     for k in BUDGETS:
-        yield "uniform", k, [film.times[at] for at in evenly(count, k)]
+        yield "uniform", k, [film.times[at] for at in evenly(count, k)], 0.0
         chance = random.Random(f"{item.id} {k}").sample(range(count), min(k, count))
-        yield "random", k, [film.times[at] for at in chance]
+        yield "random", k, [film.times[at] for at in chance], 0.0
     for name in USED + (("clip",) if film.search else ()):
         score = SCORERS[name](text, film)
         if film.search and name == "clip":  # as the product does (graphs/proposal.py)
             frames = replace(frames, vectors=film.search.images(range(count)))
         for how, picker in PICKERS.items():
             for k in BUDGETS:
-                chosen = pick_frames(picker, score, frames, k)
-                yield f"{name}+{how}", k, [film.times[pick.at] for pick in chosen]
+                rated: set[int] = set()
+
+                def counted(
+                    at: Sequence[int], score: Score = score, rated: set[int] = rated
+                ) -> Floats | Sequence[float]:
+                    rated.update(at)
+                    return score(at)
+
+                chosen = pick_frames(picker, counted, frames, k)
+                instants = [film.times[pick.at] for pick in chosen]
+                yield f"{name}+{how}", k, instants, len(rated) / count
 
 
-def page(rows: Sequence[Row], n: int) -> str:
+def answers(runs: Sequence[Path]) -> dict[str, str]:
+    """Share of right letters in per cent, by condition without its variant, "clip+mmr:4".
+
+    Raises UserError for what is no run."""
+    conditions = [one for run in runs for one in summary(run).conditions]
+    return {
+        one.condition.partition("@")[0]: f"{one.scores.micro.text()}, n {one.scores.measured}"
+        for one in conditions
+        if one.scores.micro
+    }
+
+
+def page(rows: Sequence[Row], n: int, right: Mapping[str, str]) -> str:
     """The tables in Markdown, a budget each, the best of `ukss` first."""
     films = len({row.film for row in rows})
     lines = [
@@ -131,7 +162,9 @@ def page(rows: Sequence[Row], n: int) -> str:
     ]
     for k in BUDGETS:
         lines += ["", f"### {k} frame{'s' if k > 1 else ''}", ""]
-        lines += ["| pair | kfr | shr | bsr | ukss |", "|---|---|---|---|---|"]
+        more = any(way.endswith(f":{k}") for way in right)
+        heads = ["pair", "kfr", "shr", "bsr", "ukss", "rated"] + ["right"] * more
+        lines += [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
         by_way: dict[str, list[Row]] = {}
         for row in rows:
             if row.k == k:
@@ -139,7 +172,10 @@ def page(rows: Sequence[Row], n: int) -> str:
         whole = {way: ukss([r.selection.ukss for r in of]) for way, of in by_way.items()}
         for way in sorted(by_way, key=lambda way: -whole[way]):
             cells = [_mean(by_way[way], name).text() for name in ("kfr", "shr", "bsr")]
-            lines.append(f"| {way} | {' | '.join(cells)} | {whole[way]:.3f} |")
+            rated = float(np.mean([row.rated for row in by_way[way]]))
+            cells += [f"{whole[way]:.3f}", f"{rated:.0%}"]
+            cells += [right.get(f"{way}:{k}", "")] * more
+            lines.append(f"| {way} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -155,10 +191,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(name, None, __doc__, formatter_class=how)
     parser.add_argument("--n", type=int, default=700, help="questions (%(default)s)")
     parser.add_argument("--clip", type=Path, help="folder of an image-text model for `clip`")
+    parser.add_argument("--answers", type=Path, nargs="*", default=[], help="runs of `eval run`")
     given = parser.parse_args(argv)
     items = draw(given.n)
     model = ImageText(str(given.clip), threads=1) if given.clip else None
-    print(page(list(rows(items, model)), len(items)), end="")
+    print(page(list(rows(items, model)), len(items), answers(given.answers)), end="")
     return 0
 
 
