@@ -38,7 +38,7 @@ from videoespresso.evaluation.theatre_items import Item, by_video, draw
 from videoespresso.evidence_scores import Interval, Selection, selection, ukss, union
 from videoespresso.models.embedders import WordLlamaEmbedder
 from videoespresso.models.image_text import ImageText
-from videoespresso.statistics import Estimate, mean
+from videoespresso.statistics import Estimate, amounts
 from videoespresso.theatre import Story, make_story
 from videoespresso.tools.pickers import PICKERS, Frames, pick_frames
 from videoespresso.tools.pickers.base import Floats, Score, evenly
@@ -181,7 +181,8 @@ def page(rows: Sequence[Row], n: int, right: Mapping[str, str]) -> str:
 
 def _mean(of: Sequence[Row], name: str) -> Estimate:
     values: list[Mapping[str, float]] = [row.selection._asdict() for row in of]
-    return mean([value[name] for value in values], [row.film for row in of])
+    films = [row.film for row in of]
+    return amounts([value[name] for value in values], films, most=1.0)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

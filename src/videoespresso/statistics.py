@@ -139,11 +139,15 @@ def mean(
     return ratio(values, [1.0] * len(values), clusters, seed=seed)
 
 
-def amounts(values: Sequence[float], clusters: Sequence[Hashable] | None = None) -> Estimate:
-    """A mean of what cannot be less than nothing, which Student's t does not know. Raises
-    ValueError as `mean`."""
+def amounts(
+    values: Sequence[float], clusters: Sequence[Hashable] | None = None, *, most: float = math.inf
+) -> Estimate:
+    """A mean of what cannot be less than nothing or more than `most`, which Student's t does not
+    know. Raises ValueError as `mean`."""
     estimate = mean(values, clusters)
-    return estimate if estimate.low is None else replace(estimate, low=max(0.0, estimate.low))
+    if estimate.low is None or estimate.high is None:
+        return estimate
+    return replace(estimate, low=max(0.0, estimate.low), high=min(most, estimate.high))
 
 
 def ratio(
