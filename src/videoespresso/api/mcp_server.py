@@ -40,7 +40,7 @@ VideoPath = Annotated[
     str,
     Field(description="The path of a video file on the server's machine, or an http(s) address."),
 ]
-Asked = Annotated[str, Field(description="What you want to know.", min_length=1)]
+QuestionText = Annotated[str, Field(description="What you want to know.", min_length=1)]
 
 
 class Seen(Record):
@@ -107,7 +107,7 @@ class VideoTools:
     def ask(
         self,
         video: VideoPath,
-        question: Asked,
+        question: QuestionText,
         options: Annotated[
             list[str] | None, Field(description="Possible answers, for multiple choice.")
         ] = None,
@@ -165,7 +165,7 @@ class VideoTools:
             not_captioned_yet=tuple(not_captioned(frames_of(state), captioned, end)),
         )
 
-    def list_core_frames(self, video: VideoPath, question: Asked) -> list[Seen]:
+    def list_core_frames(self, video: VideoPath, question: QuestionText) -> list[Seen]:
         """List the few frames of a video that matter for a question, and why."""
         context = open_context(self.settings)
         state = watch(context, self._file(video), question)
