@@ -60,18 +60,63 @@ def may_abstain(schema: type[Schema]) -> type[Schema]:
     return schema
 
 
+class Preference(BaseModel):
+    """Which of two answers is better; None where the judge cannot tell."""
+
+    reason: str = ""
+    can_tell: bool
+    better: Literal["one", "two", "neither"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_where_it_cannot_tell(cls, found: Any) -> Any:
+        if isinstance(found, dict) and found.get(CAN_TELL) is False:
+            return {k: v for k, v in found.items() if k != "better"}
+        return found
+
+    @model_validator(mode="after")
+    def _one_where_it_can(self) -> "Preference":
+        if self.can_tell and self.better is None:
+            raise ValueError("no word on which is better")
+        return self
+
+
 def prompt() -> Prompt:
     """The judge's prompt, with its hash."""
     return load("judge")
 
 
 def turns(
-    question: str, reference: str, answer: str, evidence: Sequence[str], order: Order
+    question: str,
+    reference: str,
+    answer: str,
+    evidence: Sequence[str],
+    order: Order,
+    pictures: Sequence[Any] = (),
 ) -> tuple[Turn, ...]:
-    """What the judge is shown, in one of the two orders."""
-    reference_first = order == "reference first"
-    parts = prompt_parts.judge_parts(question, reference, answer, evidence, reference_first)
-    return (Turn("user", parts),)
+    """What the judge is shown, in one of the two orders. pictures: PIL images of the video."""
+    both = [("Reference answer", reference), ("Answer to be judged", answer)]
+    told = both if order == "reference first" else both[::-1]
+    cue = prompt_parts.JUDGE_CUE
+    return (Turn("user", prompt_parts.judge_parts(question, evidence, pictures, told, cue)),)
+
+
+def pair_prompt() -> Prompt:
+    """The prompt for two answers, with its hash."""
+    return load("judge_pair")
+
+
+def pair_turns(
+    question: str,
+    reference: str,
+    answers: tuple[str, str],
+    evidence: Sequence[str],
+    pictures: Sequence[Any] = (),
+) -> tuple[Turn, ...]:
+    """Two answers beside the reference, in the order given."""
+    told = [("Reference answer", reference), ("Answer one", answers[0]), ("Answer two", answers[1])]
+    cue = prompt_parts.PREFER_CUE
+    return (Turn("user", prompt_parts.judge_parts(question, evidence, pictures, told, cue)),)
 
 
 def bounds() -> Bounds:

@@ -28,6 +28,7 @@ VERIFY_CUE = "Please check this pair against the captions."
 ANNOTATE_CUE = "Please write down what the answer stands on."
 DISTRACT_CUE = "Please write {count} wrong answers."
 JUDGE_CUE = "Please rate the answer to be judged."
+PREFER_CUE = "Please say which of the two answers is better."
 Image = TypeVar("Image")
 Seen = TypeVar("Seen", covariant=True)
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -240,12 +241,17 @@ def distract_parts(
 
 
 def judge_parts(
-    question: str, reference: str, answer: str, evidence: Sequence[str], reference_first: bool
-) -> tuple[str]:
-    """A question, the right answer and the one to be judged, for the judge, in either order."""
+    question: str,
+    evidence: Sequence[str],
+    pictures: Sequence[Image],
+    answers: Sequence[tuple[str, str]],
+    cue: str,
+) -> tuple[str | Image, ...]:
+    """For the judge: pictures, a question, evidence, and answers, each behind what it is called, in
+    the order given."""
     lines = [f"Question: {one_line(question)}"]
     lines += ["Evidence:", *(f"{n} {one_line(e)}" for n, e in enumerate(evidence, 1))] * bool(
         evidence
     )
-    both = [f"Reference answer: {one_line(reference)}", f"Answer to be judged: {one_line(answer)}"]
-    return ("\n".join([*lines, *(both if reference_first else both[::-1]), JUDGE_CUE]),)
+    lines += [f"{name}: {one_line(answer)}" for name, answer in answers]
+    return (*pictures, "\n".join([*lines, cue]))

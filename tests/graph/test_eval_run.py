@@ -48,6 +48,8 @@ class Sly:
         if told.endswith("Please provide evidence to help answer the question."):
             return json.dumps({"steps": [{"frame": 1, "text": "something is seen", "items": []}]})
         gold = any("the gold sentence" in str(m.content) for m in messages)
+        if any("unknown" in str(m.content) for m in messages):
+            return json.dumps({"answered": False, "answer": "", "choice": None})
         choice = 0 if gold else 1
         if "(A)" not in told:
             return json.dumps({"answered": True, "answer": "it is red", "choice": None})
@@ -353,3 +355,25 @@ def test_a_limit_is_that_of_the_run_and_what_is_done_is_kept(bench: Bench) -> No
     assert not [r for r in known.values() if "error" in r], "a limit is no failure of an item"
     bench.given["budget_calls"] = 100
     assert len(go(bench.run(conditions=("blind",)))) == 4
+
+
+def test_what_nothing_answers_is_in_no_accuracy(tmp_path: Path, films: list[Path]) -> None:
+    cases = [case(k, films[k // 2]) for k in range(4)]
+    for k, question in ((2, "Who is unknown?"), (3, "Which colour has the ghost?")):
+        item = cases[k].item.model_copy(update={"question": question})
+        cases[k] = replace(cases[k], item=item, truth=Truth(), unanswerable=True)
+    run = Bench(tmp_path, cases).run(conditions=("ours", "oracle-frames"))
+    records = go(run)
+    assert not [r["error"] for r in records if "error" in r]
+    assert len(records) == 4 + 2, "what nobody knows has no oracle"
+    ours, oracle = summary(run.plan.out).conditions
+    assert (ours.scores.items, ours.missing, oracle.missing) == (2, 0, 0)
+    assert {name: e.value for name, e in ours.refusals.items()} == {
+        "refused where nothing answers": 0.5,
+        "a letter where nothing answers": 0.5,
+        "confirmed where nothing answers": 0.5,
+        "refused where the film answers": 0.0,
+    }
+    assert oracle.refusals == {}
+    assert [c.left_out for c in compare([run.plan.out])] == [0]
+    assert "refused where nothing answers" in render([summary(run.plan.out)])

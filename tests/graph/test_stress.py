@@ -10,8 +10,11 @@ from tests.graph.test_eval_run import Bench, case, films, go  # noqa: F401 - a f
 
 from videoespresso.errors import UserError
 from videoespresso.evaluation import conditions
-from videoespresso.evaluation.ablation import stressed
+from videoespresso.evaluation.ablation import ablation, stressed
 from videoespresso.evaluation.stress import STRENGTHS, Stress, StressedReader
+from videoespresso.evaluation.theatre_benchmark import Theatre
+from videoespresso.evaluation.theatre_items import draw, restaged, story_of
+from videoespresso.theatre.truth import sentence_truth
 from videoespresso.types import Picture, Video
 
 CLIP = Video(id="a" * 64, path="a.mp4", duration_s=20.0, fps=10, width=64, height=48)  # type: ignore[arg-type]
@@ -123,3 +126,44 @@ def test_a_stressed_film_is_looked_at_by_itself(tmp_path: Path, films: list[Path
     before = {p: p.read_bytes() for p in (tmp_path / "cache").rglob("*.jpg")}
     go(bench.run(conditions=names))
     assert {p: p.read_bytes() for p in (tmp_path / "cache").rglob("*.jpg")} == before
+
+
+@pytest.mark.parametrize("strength", [1, 2, 3, 4])
+def test_in_a_longer_film_the_same_is_true_at_the_same_events(strength: int) -> None:
+    for item in draw(28):
+        longer = restaged(item, "length", strength)
+        story, before = story_of(longer.seed, longer.style, longer.seconds), story_of(*_key(item))
+        assert story.duration_s == pytest.approx((30, 120, 600, 3600)[strength - 1])
+        assert [e.text for e in story.events] == [e.text for e in before.events]
+        assert [p.t0 for p in story.phases] == sorted(p.t0 for p in story.phases)
+        for phase, text in longer.question.evidence:
+            middle = (story.phases[phase].t0 + story.phases[phase].t1) / 2
+            assert sentence_truth(story, text, middle).verdict == "true"
+
+
+def _key(item: Any) -> tuple[Any, ...]:
+    return item.seed, item.style, item.seconds
+
+
+def test_styles_and_lengths_are_asked_of_films_that_are_made(tmp_path: Path) -> None:
+    cases = list(Theatre("theatre:test", "train", tmp_path / "films").cases(1))
+    names = ("ours", "ours@style=2", "ours@length=1")
+    run = Bench(tmp_path, cases).run(conditions=names)
+    records = go(run)
+    assert not [r["error"] for r in records if "error" in r]
+    assert {r["item"] for r in records} == {cases[0].item.id}
+    by = {r["condition"]: r for r in records}
+    assert by["ours@length=1"]["film"]["duration_s"] == pytest.approx(30, abs=0.2)
+    assert len({r["film"]["id"] for r in records}) == 3
+    assert by["ours@style=2"]["truth"]["intervals"] == by["ours"]["truth"]["intervals"]
+    assert by["ours@length=1"]["truth"]["intervals"] != by["ours"]["truth"]["intervals"]
+    first = ablation(run.plan.out, "style,length", names).rows[0]
+    assert {*first.truth} == {"sentences true at their instant", "acc@evidence"}
+
+
+def test_only_a_benchmark_that_makes_its_films_has_styles(
+    tmp_path: Path,
+    films: list[Path],  # noqa: F811
+) -> None:
+    with pytest.raises(UserError, match="cannot be made anew: no ours@style=1"):
+        Bench(tmp_path, [case(0, films[0])]).run(conditions=("ours", "ours@style=1"))

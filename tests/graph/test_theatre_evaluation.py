@@ -10,10 +10,12 @@ from tests.helpers.scripted import film, scripted_context
 
 from videoespresso.evaluation import theatre_items as items
 from videoespresso.evaluation.summary import Series
+from videoespresso.evaluation.theatre_benchmark import Theatre
 from videoespresso.graphs import watch
 from videoespresso.statistics import Estimate, wilson
 from videoespresso.tasks import TASKS
 from videoespresso.theatre import SPLITS, make_story
+from videoespresso.theatre.questions.law import NAMES
 from videoespresso.tools.video import probe
 from videoespresso.types import Caption
 
@@ -34,6 +36,22 @@ def test_items_are_even_over_tasks_and_never_an_audit() -> None:
     assert items.draw(140) == drawn
     letters = Counter(item.question.correct for item in drawn)
     assert max(letters.values()) < 0.4 * 140, "no letter may carry a blind guesser"
+
+
+def test_of_a_fifth_of_the_questions_nothing_in_the_film_tells(tmp_path: Path) -> None:
+    bench = Theatre("theatre:test+unanswerable", "train", tmp_path, unanswerable=0.2)
+    cases = bench.cases(50)
+    strange = [case for case in cases if case.unanswerable]
+    assert (len(cases), len(strange), len({c.item.id for c in cases})) == (50, 10, 50)
+    assert {c.video for c in strange} <= {c.video for c in cases if not c.unanswerable}
+    assert bench.cases(50)[-1].digest == cases[-1].digest
+    for case in strange:
+        story = make_story(int(case.video.rpartition("-")[2]))
+        there = {actor.phrase for phase in story.phases for actor in phase.actors}
+        named = {match[0] for match in NAMES.finditer(case.item.question)}
+        assert named - there, case.item.question
+        assert case.truth.sentences == ()
+        assert str(case.item.seed) not in case.video, "the question is another film's"
 
 
 def test_the_held_out_style_has_stories_of_its_own() -> None:

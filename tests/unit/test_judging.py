@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import BaseMessage
+from PIL import Image
 from pydantic import BaseModel
 from tests.helpers import chat_server as fake
 from tests.helpers.released import bench_record, item, write
@@ -17,7 +18,7 @@ from videoespresso.agents.base import Agent
 from videoespresso.agents.judge import CRITERIA, Opinion, may_abstain, prompt
 from videoespresso.cli.app import main
 from videoespresso.cli.console import Exit, err, out
-from videoespresso.dataset_record import DatasetItem, SourceVideo
+from videoespresso.dataset_record import DatasetItem, KeyFrame, SourceVideo
 from videoespresso.errors import BudgetExceeded, ModelError, SettingsError, UserError
 from videoespresso.evaluation import judging, protocols
 from videoespresso.memory.replies import ReplyCache
@@ -133,6 +134,36 @@ def test_it_sees_what_is_said(sees: Any) -> None:
     assert all(("The light turns red." in text) == (sees == "evidence") for text in texts)
     assert all(f"{ANSWER}it is: red\n" in text for text in texts), "an answer opens no section"
     assert not any(option in text for text in texts for option in ("a dog runs by", "parked"))
+
+
+def test_it_is_shown_the_pictures_of_a_benchmark_and_of_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "bench").mkdir()
+    Image.new("RGB", (64, 36), "red").save(tmp_path / "bench" / "a.png")
+    Image.new("RGB", (64, 36), "blue").save(tmp_path / "secret.png")
+    pictures = judging.pictures_of(tmp_path / "bench" / "bench.json")
+    framed = item(0, id="0", core_frames=(KeyFrame(image="a.png"),), evidence=())
+    assert [p.size for p in pictures(framed)] == [(64, 36)]
+    for names in ((), ("../secret.png",), ("none.png",)):
+        with pytest.raises(UserError, match=r"no picture|cannot be read"):
+            pictures(
+                item(0, id="0", core_frames=tuple(KeyFrame(image=n) for n in names), evidence=())
+            )
+    seen: list[Any] = []
+
+    def said(messages: list[BaseMessage]) -> str:
+        seen.append(messages[1].content)
+        return opinion(5)
+
+    agent = judge_of(lambda *_: "")
+    agent.model = ScriptedModel(script={"judge": said}, asked={})
+    judging.judge([(framed, "red")], agent, sees="frames", pictures=pictures)
+    assert [[block["type"] for block in blocks] for blocks in seen] == [["image_url", "text"]] * 2
+    paid = ModelSpec.parse("openai:gpt-4o")
+    without = judging.forecast([(framed, "red")], paid, "nothing")
+    with_ = judging.forecast([(framed, "red")], paid, "frames", pictures)
+    assert with_.input_tokens > without.input_tokens + 100
+    with pytest.raises(UserError, match="no pictures to show"):
+        judging.judge([(framed, "red")], agent, sees="frames")
 
 
 @pytest.mark.parametrize(

@@ -5,19 +5,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from videoespresso.errors import UserError
 from videoespresso.evaluation import compare as comparing
+from videoespresso.evaluation import judging
 from videoespresso.evaluation.benchmarks import open_benchmark
 from videoespresso.evaluation.cases import Benchmark
 from videoespresso.evaluation.compare import Compared
+from videoespresso.evaluation.judged_runs import judge_series
+from videoespresso.evaluation.judging import Sees
 from videoespresso.evaluation.protocols import TAU
 from videoespresso.evaluation.run import Plan, Protocol, Run
-from videoespresso.evaluation.summary import Summary, series, summary
+from videoespresso.evaluation.summary import Summary, keep_judged, series, summary
+from videoespresso.memory.frames import FrameStore
 from videoespresso.models.embedders import DEFAULT
 from videoespresso.models.paid_embedder import within_limits
 from videoespresso.settings import Settings, settings_of
 from videoespresso.types import Progress
 
 if TYPE_CHECKING:
+    from videoespresso.agents.base import Agent
     from videoespresso.api.ask import OnProgress
     from videoespresso.memory.captions import Embedder
 
@@ -41,6 +47,8 @@ def evaluate(
     retry_errors: bool = False,
     tau: float = TAU,
     encoder: str = DEFAULT,
+    judge: str | None = None,
+    judge_sees: Sees = "nothing",
     stop: threading.Event | None = None,
     on_progress: "OnProgress | None" = None,
 ) -> Summary:
@@ -51,6 +59,10 @@ def evaluate(
     the settings), other strategies ("uniform:16"), "blind", "direct", "oracle-frames",
     "oracle-evidence", "oracle-sentences". n: how many questions, even over the tasks. videos: the
     folder that its paths are relative to. retry_errors: ask again what was not measured.
+
+    judge: the spec of a language model that rates the answers when all are there, and by which
+    protocol="judge" scores; it shares the limits of the settings. judge_sees: of the video, the
+    core frames of each answer, the true sentences, or nothing.
 
     The same call goes on where an earlier one was stopped and asks nothing twice. Raises
     UserError, SettingsError, BudgetExceeded at the limits of the settings (those of the whole run)
@@ -71,9 +83,30 @@ def evaluate(
             retry_errors,
         )
     )
-    embed = encoder_of(protocol, encoder)
+    embed, agent = encoder_of(protocol, encoder), judge_of(run, judge)
     run.go(on_progress or _nobody, stop or threading.Event())
+    if agent is not None:
+        judge_answers(Path(out), agent, judge_sees, chosen)
     return summary(Path(out), embed, tau)
+
+
+def judge_of(run: Run, judge: str | None) -> "Agent | None":
+    """The judge of a run, which answers and shares its limits. Raises UserError for
+    protocol="judge" without one, SettingsError and ModelError for one that cannot be."""
+    if judge is None:
+        if run.plan.protocol == "judge":
+            raise UserError("protocol judge needs a judge", hint="--judge SPEC, a language model.")
+        return None
+    agent = judging.open_judge(judge, run.plan.settings, budget=run.budget)
+    judging.check(agent)
+    return agent
+
+
+def judge_answers(out: Path, agent: "Agent", sees: Sees, settings: Settings) -> None:
+    """Has a run's answers rated, and keeps what the judge said beside them. What was asked before
+    comes from the cache. Raises as `judging.judge`."""
+    store = FrameStore(settings.cache_dir / "frames")
+    keep_judged([(one, judge_series(one, agent, sees, store)) for one in series(out)])
 
 
 def opened(

@@ -39,7 +39,8 @@ def score(
     the given encoder and tau. unparsed: what a reply without a letter counts. official: the
     authors' rule beside ours, and every reply that the two read otherwise.
     judge: the spec of a language model that rates each answer twice; it costs money, of which
-    max_usd is the limit. judge_sees: the benchmark's evidence, or nothing of the video.
+    max_usd is the limit. judge_sees: of the video the benchmark's core frames or its evidence, or
+    nothing.
 
     Raises UserError for files that are none, and for items that the protocol cannot score;
     SettingsError and ModelError for an encoder or a judge that is none or does not answer;
@@ -55,7 +56,8 @@ def score(
     agent = judging.open_judge(judge, settings_of(settings), max_usd=max_usd)
     letters = scores.scores.verdicts if protocol == "letter" else ()
     shown = judging.answered(replied.bench.items, replied.replies)
-    judged = judging.judge(shown, agent, sees=judge_sees, letters=letters)
+    pictures = judging.pictures_of(Path(replied.bench.source))
+    judged = judging.judge(shown, agent, sees=judge_sees, letters=letters, pictures=pictures)
     return scores.model_copy(update={"judged": judged})
 
 

@@ -102,7 +102,8 @@ def stress(
         typer.Option(
             "--with",
             metavar="KINDS",
-            help="blur, noise, dark, jpeg, crop, drop, fps, speed; several separated by commas.",
+            help="blur, noise, dark, jpeg, crop, drop, fps, speed; of the theatre also style, "
+            "length; several separated by commas.",
             show_default=False,
         ),
     ],
@@ -120,7 +121,7 @@ def stress(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make the films worse, five strengths a kind; each is compared with the films as they are.
+    """Make the films worse, in strengths; each is compared with the films as they are.
 
     --out is a run: stopped, the same command goes on; `eval report` and `eval compare` read it."""
     from videoespresso.api.evaluate import opened

@@ -6,6 +6,13 @@ from typing import Annotated
 import typer
 
 from videoespresso.cli.console import err, examples, one_line, write_json
+from videoespresso.cli.eval_judge import (
+    DryRunOption,
+    JudgeOption,
+    MaxUsdOption,
+    SeesOption,
+    refuse_costs,
+)
 from videoespresso.cli.eval_run import EncoderOption, TauOption
 from videoespresso.errors import UserError
 from videoespresso.types import Record
@@ -17,6 +24,7 @@ COMPARE = (
     "eval compare runs/theatre                         # its first condition against the others",
     "eval compare runs/a runs/b                        # two models on the same items",
     "eval compare runs/a runs/b --allow pixels         # the table says so",
+    "eval compare runs/a runs/b --judge openai:gpt-4o --max-usd 5",
     "eval compare runs/a runs/b --margin 2             # is a no worse than b by 2 points?",
 )
 REPORT = ("eval report runs/theatre", "eval report runs/a runs/b --html page.html")
@@ -38,6 +46,7 @@ class Comparisons(Record):
     """What `compare --json` gives."""
 
     comparisons: tuple[object, ...]
+    judged: tuple[object, ...] = ()
 
 
 def compare(
@@ -52,22 +61,35 @@ def compare(
     ] = None,
     encoder: EncoderOption = "wordllama",
     tau: TauOption = 0.8,
+    judge: JudgeOption = None,
+    judge_sees: SeesOption = "nothing",
+    max_usd: MaxUsdOption = None,
+    dry_run: DryRunOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="All numbers as JSON on stdout.")] = False,
 ) -> None:
-    """Compare runs in pairs of items; refused where they differ in more than what is compared."""
+    """Compare runs in pairs of items; refused where they differ in more than what is compared.
+
+    --judge: a language model also says which of two answers is better, in both orders."""
     from pydantic import TypeAdapter
 
     from videoespresso.api.evaluate import compare as comparing
+    from videoespresso.cli.eval_judge import ask_pairs, show_pairs
     from videoespresso.cli.eval_run_tables import show_compared
     from videoespresso.evaluation.compare import Compared
 
     share = None if margin is None else margin / 100
+    refuse_costs(judge, costs=max_usd is not None or dry_run)
     pairs = comparing(*runs, allow=allow or (), margin=share, encoder=encoder, tau=tau)
+    judged = ask_pairs(runs, judge, judge_sees, max_usd, dry_run=dry_run) if judge else []
+    if dry_run:
+        return
     if as_json:
         dumped = TypeAdapter(list[Compared]).dump_python(pairs, mode="json")
-        write_json(Comparisons(comparisons=tuple(dumped)))
+        write_json(Comparisons(comparisons=tuple(dumped), judged=tuple(judged)))
     else:
         show_compared(pairs)
+        for opinions in judged:
+            show_pairs(opinions)
 
 
 def report(

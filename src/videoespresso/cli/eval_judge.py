@@ -1,6 +1,6 @@
 """`eval judge`, and `eval score --judge`: what a judge takes, what it said, what it is worth."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,9 +15,11 @@ from videoespresso.cli.console import (
     show_table,
     write_json,
 )
+from videoespresso.errors import UserError
 from videoespresso.report.text import money
 
 if TYPE_CHECKING:
+    from videoespresso.evaluation.judged_runs import JudgedPairs
     from videoespresso.evaluation.judging import Judged, JudgeForecast, Sees
     from videoespresso.evaluation.planted_answers import JudgeWorth
     from videoespresso.evaluation.reply_files import Replied
@@ -25,8 +27,12 @@ if TYPE_CHECKING:
     from videoespresso.statistics import Estimate
 
 SeesOption = Annotated[
-    Literal["evidence", "nothing"],
-    typer.Option(help="What the judge gets of the video: the benchmark's evidence, or nothing."),
+    Literal["frames", "evidence", "nothing"],
+    typer.Option(help="What the judge gets of the video: core frames, true sentences, or nothing."),
+]
+JudgeOption = Annotated[
+    str | None,
+    typer.Option(metavar="SPEC", help="A language model that rates the answers; it costs money."),
 ]
 MaxUsdOption = Annotated[
     float | None, typer.Option(min=0, help="The judge may cost no more dollars.")
@@ -69,6 +75,8 @@ def judge_the_judge(
     from videoespresso.evaluation import judging, planted_answers
     from videoespresso.settings import Settings
 
+    if judge_sees == "frames":
+        raise UserError("written stories have no frames", hint="--judge-sees evidence, or nothing.")
     agent = judging.open_judge(spec, Settings.load(), max_usd=max_usd)
     planted = planted_answers.planted_answers(n, seed)
     shown = [(one.item, one.reply) for one in planted]
@@ -76,7 +84,7 @@ def judge_the_judge(
     if dry_run:
         write_json(forecast)
         return
-    _say(forecast)
+    say_forecast(forecast)
     with err().status("judging"):
         worth = planted_answers.worth(planted, judging.judge(shown, agent, sees=judge_sees))
     if target is not None:
@@ -101,6 +109,12 @@ def _show_worth(worth: "JudgeWorth") -> None:
     )
 
 
+def refuse_costs(judge: str | None, *, costs: bool) -> None:
+    """Raises UserError for limits of a judge that nobody named."""
+    if judge is None and costs:
+        raise UserError("nothing here costs anything", hint="--max-usd, --dry-run are for --judge.")
+
+
 def ask_judge(
     replied: "Replied",
     scores: "Scores",
@@ -116,17 +130,57 @@ def ask_judge(
 
     agent = judging.open_judge(spec, Settings.load(), max_usd=max_usd)
     shown = judging.answered(replied.bench.items, replied.replies)
-    forecast = judging.forecast(shown, agent.spec, sees)
+    pictures = judging.pictures_of(Path(replied.bench.source))
+    forecast = judging.forecast(shown, agent.spec, sees, pictures)
     if dry_run:
         write_json(forecast)
         return None
-    _say(forecast)
+    say_forecast(forecast)
     letters = scores.verdicts if scores.protocol == "letter" else ()
     with err().status("judging"):
-        return judging.judge(shown, agent, sees=sees, letters=letters)
+        return judging.judge(shown, agent, sees=sees, letters=letters, pictures=pictures)
 
 
-def _say(forecast: "JudgeForecast") -> None:
+def ask_pairs(
+    runs: "Sequence[Path]", spec: str, sees: "Sees", max_usd: float | None, *, dry_run: bool
+) -> "list[JudgedPairs]":
+    """Says what judging the runs' pairs will take, then asks; of a dry run the forecast goes to
+    stdout, and nothing is asked."""
+    from videoespresso.agents import judge as role
+    from videoespresso.evaluation import judged_runs, judging
+    from videoespresso.evaluation.compare import pairs
+    from videoespresso.memory.frames import FrameStore
+    from videoespresso.settings import Settings
+
+    settings = Settings.load()
+    agent = judging.open_judge(spec, settings, max_usd=max_usd)
+    store, every = FrameStore(settings.cache_dir / "frames"), pairs(runs)
+    asked = (turns for pair in every for turns in judged_runs.asked(*pair, sees, store))
+    forecast = judging.forecast_of(asked, role.pair_prompt(), agent.spec)
+    if dry_run:
+        write_json(forecast)
+        return []
+    say_forecast(forecast)
+    with err().status("judging"):
+        return [judged_runs.judge_pairs(*pair, agent, sees, store) for pair in every]
+
+
+def show_pairs(found: "JudgedPairs") -> None:
+    """Which answers are better, and beside it what the judge is worth."""
+    _show_judge(found)
+    out().print(
+        f"{found.n:,} pairs in both orders, {found.rated:,} rated, {found.ties:,} ties; "
+        f"{found.cannot_tell:,} replies cannot tell, {found.unreadable:,} cannot be read\n"
+    )
+    if (p := found.paired) is not None:
+        rows = [(f"{found.first} − {found.second}", str(p.first_only), str(p.second_only),
+                 p.difference.text(), f"{p.p_clustered:.2g}")]  # fmt: skip
+        show_table("Better answers", "1st#", "2nd#", "Points (95 %)#", "Flips p#", rows=rows)
+        out().print()
+    show_table("The judge itself", "n#", "(95 %)#", rows=_worth(found))
+
+
+def say_forecast(forecast: "JudgeForecast") -> None:
     usd = "at a price nobody knows" if forecast.usd is None else f"about {money(forecast.usd)}"
     err().print(
         one_line(
@@ -139,11 +193,7 @@ def _say(forecast: "JudgeForecast") -> None:
 
 def show_judged(judged: "Judged") -> None:
     """The means, and beside them what the judge is worth."""
-    named = one_line(f"{judged.judge} {judged.snapshot}".strip())
-    heat = "its own" if judged.temperature is None else f"{judged.temperature:g}"
-    out().print(
-        f"\njudge {named}, temperature {heat}, sees {judged.sees}, prompt {judged.prompt[:12]}"
-    )
+    _show_judge(judged)
     out().print(
         f"{judged.n:,} answers in both orders, {judged.rated:,} rated; {judged.cannot_tell:,} "
         f"replies cannot tell, {judged.unreadable:,} cannot be read\n"
@@ -154,7 +204,15 @@ def show_judged(judged: "Judged") -> None:
     show_table("The judge itself", "n#", "(95 %)#", rows=_worth(judged))
 
 
-def _worth(judged: "Judged") -> Iterator[tuple[str, str, str]]:
+def _show_judge(judged: "Judged | JudgedPairs") -> None:
+    named = one_line(f"{judged.judge} {judged.snapshot}".strip())
+    heat = "its own" if judged.temperature is None else f"{judged.temperature:g}"
+    out().print(
+        f"\njudge {named}, temperature {heat}, sees {judged.sees}, prompt {judged.prompt[:12]}"
+    )
+
+
+def _worth(judged: "Judged | JudgedPairs") -> Iterator[tuple[str, str, str]]:
     for name, estimate in (
         ("Krippendorff's alpha between the orders", judged.alpha),
         ("verdicts that turn with the order", judged.turned),

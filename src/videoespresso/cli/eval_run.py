@@ -19,6 +19,7 @@ from videoespresso.cli.console import (
     say_finishing,
     write_json,
 )
+from videoespresso.cli.eval_judge import JudgeOption, SeesOption
 from videoespresso.cli.options import (
     QUESTION,
     Quiet,
@@ -34,6 +35,7 @@ from videoespresso.types import Progress, Record
 
 if TYPE_CHECKING:
     from videoespresso.evaluation.ablation import Ablation
+    from videoespresso.evaluation.judging import Sees
     from videoespresso.evaluation.run import Plan, Run
     from videoespresso.evaluation.summary import Summary
 
@@ -46,6 +48,8 @@ EPILOG = examples(
     "eval run bench_hard.json --videos videos/ --out runs/hard -m openai:gpt-4o --max-usd 20",
     "eval run bench_hard.json --videos videos/ --out runs/hard --dry-run",
     "eval run theatre:test --out runs/t --condition ours --condition uniform:16 --condition blind",
+    "eval run bench_hard.json --videos videos/ --out runs/judged -m openai:gpt-4o --protocol judge "
+    "--judge openai:gpt-4o --max-usd 20",
     "eval run minerva:minerva.json --videos videos/ --out runs/minerva -m server",
     codes=True,
 )
@@ -119,7 +123,10 @@ def run(
             show_default="ours",
         ),
     ] = None,
-    protocol: ProtocolOption = "letter",
+    protocol: Annotated[
+        Literal["letter", "open", "judge"],
+        typer.Option(help="letter: options are shown; open (Algorithm 1), judge: they are not."),
+    ] = "letter",
     n: Many = None,
     videos: Videos = None,
     jobs: Jobs = 2,
@@ -127,6 +134,8 @@ def run(
     retry_errors: RetryErrors = False,
     encoder: EncoderOption = "wordllama",
     tau: TauOption = 0.8,
+    judge: JudgeOption = None,
+    judge_sees: SeesOption = "nothing",
     *,
     settings: Settings,
     as_json: AsJson = False,
@@ -149,7 +158,7 @@ def run(
     embed = None if dry_run else encoder_of(protocol, encoder)
     execute(
         plan, lambda: summary(target, embed, tau), show_summary,
-        dry_run=dry_run, as_json=as_json, quiet=quiet,
+        dry_run=dry_run, as_json=as_json, quiet=quiet, judge=judge, judge_sees=judge_sees,
     )  # fmt: skip
 
 
@@ -161,8 +170,11 @@ def execute(
     dry_run: bool,
     as_json: bool,
     quiet: bool,
+    judge: str | None = None,
+    judge_sees: "Sees" = "nothing",
 ) -> None:
     """Carries a plan out and shows its table, or says what it would take; exits by how it ended."""
+    from videoespresso.api.evaluate import judge_answers, judge_of
     from videoespresso.evaluation.run import Run
 
     run = Run(plan)
@@ -170,7 +182,13 @@ def execute(
         expected = forecast(run)
         write_json(expected) if as_json else show_forecast(expected)
         return
+    agent = judge_of(run, judge)
     ended = carry_out(run, quiet)
+    if ended is not None and plan.protocol == "judge":
+        raise typer.Exit(ended)
+    if ended is None and agent is not None:
+        with nullcontext() if quiet else err().status("judging"):
+            judge_answers(plan.out, agent, judge_sees, plan.settings)
     scores = table()
     write_json(scores) if as_json else show(scores)
     if ended is None:
@@ -241,7 +259,7 @@ def forecast(made: "Run") -> Forecast:
         videos=videos,
         conditions=made.ordered,
         records=records,
-        known=len(made.cases) * len(made.ordered) - records,
+        known=sum(map(len, made.keys().values())) - records,
         absent=len(absent),
         first_absent=absent[0] if absent else "",
         usd=usd,

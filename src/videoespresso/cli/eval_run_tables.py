@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from videoespresso.cli.console import one_line, out, say_warning, show_table
+from videoespresso.cli.eval_judge import show_judged
 from videoespresso.evaluation.first_fault import STAGES
 from videoespresso.evaluation.summary import AMOUNTS, PARTS
 from videoespresso.statistics import Estimate
@@ -48,6 +49,10 @@ def show_summary(scores: "Summary") -> None:
                 *(f"{c.condition}#" for c in some),
                 rows=((name, *_cells(some, part, name)) for name in names),
             )
+    for c in scores.conditions:
+        if c.judged is not None:
+            out().print(f"\n{one_line(c.condition)}:")
+            show_judged(c.judged)
     _show_truth(scores)
     unknown = [role for role, sizes in scores.parameters.items() if sizes is None]
     if unknown:
@@ -103,6 +108,16 @@ def show_ablation(table: "Ablation") -> None:
             for r in table.rows
         ),
     )
+    shares = dict.fromkeys(name for row in table.rows for name in row.truth)
+    if shares:
+        rows = ((r.condition, *(percent(r.truth.get(k)) for k in shares)) for r in table.rows)
+        out().print()
+        show_table("Of what was cited, % (95 %)", *(f"{name}#" for name in shares), rows=rows)
+    if (follows := table.confidence) is not None:
+        out().print(
+            "\nrank correlation of what the checker confirms with accuracy, over conditions: "
+            f"{follows.text(scale=1, digits=2)}"
+        )
     if table.area is not None:
         out().print(
             f"\narea under accuracy against frames, picked − even: {table.area.text()} points"

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from videoespresso.cli.console import Exit, err, examples, one_line, say_warning, write_json
-from videoespresso.cli.eval_judge import DryRunOption, MaxUsdOption, SeesOption
+from videoespresso.cli.eval_judge import (
+    DryRunOption,
+    JudgeOption,
+    MaxUsdOption,
+    SeesOption,
+    refuse_costs,
+)
 from videoespresso.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,10 +54,6 @@ EncoderOption = Annotated[
         metavar="SPEC",
         help="open: wordllama (offline), hf:BAAI/bge-m3 (the paper's), openai:MODEL.",
     ),
-]
-JudgeOption = Annotated[
-    str | None,
-    typer.Option(metavar="SPEC", help="A language model that rates the answers; it costs money."),
 ]
 
 
@@ -139,8 +141,7 @@ def _check(
     for source in (file, items):
         if target is not None and source is not None:
             refuse_own(source, target)
-    if judge is None and costs:
-        raise UserError("nothing here costs anything", hint="--max-usd, --dry-run are for --judge.")
+    refuse_costs(judge, costs=costs)
 
 
 def _write(scores: "Scored", target: Path, force: bool) -> None:

@@ -8,11 +8,20 @@ from videoespresso import comparison, statistics
 from videoespresso.comparison import Paired
 from videoespresso.errors import UserError
 from videoespresso.evaluation import efficiency, protocols
+from videoespresso.evaluation.agreement import spearman
 from videoespresso.evaluation.compare import compared, rights
 from videoespresso.evaluation.conditions import DIRECT, GOLD_SENTENCES, OURS
 from videoespresso.evaluation.scores import Scores
-from videoespresso.evaluation.stress import STRENGTHS
-from videoespresso.evaluation.summary import Json, Series, Unmeasured, parameters, scored, series
+from videoespresso.evaluation.stress import STAGED, STRENGTHS, strengths
+from videoespresso.evaluation.summary import (
+    Json,
+    Series,
+    Unmeasured,
+    evidence_means,
+    parameters,
+    scored,
+    series,
+)
 from videoespresso.memory.captions import Embedder
 from videoespresso.statistics import Estimate
 from videoespresso.types import Record
@@ -36,25 +45,28 @@ _MEANS: dict[str, Callable[[Json], float | None]] = {
     "frames kept": lambda r: r.get("kept"),
     "checked": lambda r: None if r.get("checked") is None else float(r["checked"]),
 }
+CITED = ("sentences true at their instant", "acc@evidence")
 _COSTS = ("core frames", "captions paid", "model calls", "seconds", "dollars", "TFLOPs")
 
 
 def stressed(kinds: Sequence[str]) -> tuple[str, ...]:
     """The conditions of a stress, the films as they are first. Raises UserError for a kind that is
     none."""
-    if unknown := [kind for kind in kinds if kind not in STRENGTHS]:
-        raise UserError(f"no stress {unknown[0]!r}", hint=f"Known: {', '.join(STRENGTHS)}.")
+    if unknown := [kind for kind in kinds if not strengths(kind)]:
+        known = ", ".join((*STRENGTHS, *STAGED))
+        raise UserError(f"no stress {unknown[0]!r}", hint=f"Known: {known}.")
     return OURS, *(
         f"{OURS}@{kind}={strength}"
         for kind in dict.fromkeys(kinds)
-        for strength in range(1, len(STRENGTHS[kind]) + 1)
+        for strength in range(1, strengths(kind) + 1)
     )
 
 
 class Row(Record):
     """One condition. accuracy: what the protocol reports. paired: this condition minus the first;
-    holm: its p by sign flips of whole videos, corrected for the number of conditions. means: a
-    question; what the cache had is among calls and TFLOPs, and took no seconds and no dollars."""
+    holm: its p by sign flips of whole videos, corrected for the number of conditions. truth: shares
+    of what was cited, where that is known (CITED). means: a question; what the cache had is among
+    calls and TFLOPs, and took no seconds and no dollars."""
 
     condition: str
     n: int
@@ -63,12 +75,15 @@ class Row(Record):
     accuracy: Estimate | None
     paired: Paired | None
     holm: float | None
+    truth: dict[str, Estimate]
     means: dict[str, Estimate]
 
 
 class Ablation(Record):
     """A table. area: area under accuracy against core frames, picked frames minus even ones, in
-    pairs of questions; only of the axis `budget`."""
+    pairs of questions; only of the axis `budget`. confidence: Spearman's correlation, over the
+    conditions, of the share that the checker confirms with accuracy: 1 where its confidence falls
+    as accuracy does."""
 
     run: str
     benchmark: str
@@ -78,6 +93,7 @@ class Ablation(Record):
     identity: dict[str, str]
     rows: tuple[Row, ...]
     area: Estimate | None
+    confidence: Estimate | None
     not_measured: tuple[Unmeasured, ...]
 
     @property
@@ -106,6 +122,10 @@ def ablation(
         if right[one.condition].keys() & right[first.condition].keys()
     }
     holm = comparison.holm({name: pair.p_clustered for name, pair in pairs.items()})
+    rows = tuple(
+        _row(one, scores[name], right[name], pairs.get(name), holm.get(name))
+        for name, one in zip(conditions, mine, strict=True)
+    )
     return Ablation(
         run=str(run),
         benchmark=about["benchmark"],
@@ -113,11 +133,9 @@ def ablation(
         protocol=about["protocol"],
         over=over,
         identity=about["identity"],
-        rows=tuple(
-            _row(one, scores[name], right[name], pairs.get(name), holm.get(name))
-            for name, one in zip(conditions, mine, strict=True)
-        ),
+        rows=rows,
         area=_area(mine, right),
+        confidence=_confidence(rows),
         not_measured=tuple(
             Unmeasured(item=r["item"], condition=one.condition, why=r["error"])
             for one in mine
@@ -136,6 +154,7 @@ def _row(
 ) -> Row:
     good = [r for r in one.records if r["item"] in right]
     videos = [r["video"] for r in good]
+    truth = evidence_means(one.condition, [(r, float(right[r["item"]])) for r in good])
     costs = efficiency.costs(good, parameters(one.about))
     means = {name: costs[name] for name in _COSTS if name in costs}
     for name, value in _MEANS.items():
@@ -150,8 +169,19 @@ def _row(
         accuracy=scores.headline,
         paired=paired,
         holm=holm,
+        truth={name: truth[name] for name in CITED if name in truth},
         means=means,
     )
+
+
+def _confidence(rows: Sequence[Row]) -> Estimate | None:
+    """Over the conditions of which both are known."""
+    both = [
+        (row.accuracy.value, row.means["checked"].value)
+        for row in rows
+        if row.accuracy is not None and "checked" in row.means
+    ]
+    return spearman(*map(list, zip(*both, strict=True))) if both else None
 
 
 def _area(mine: Sequence[Series], right: dict[str, dict[str, bool]]) -> Estimate | None:

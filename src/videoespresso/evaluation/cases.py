@@ -48,6 +48,9 @@ class Truth:
 class Case:
     """An item, its video and its truth. video: names the video, for intervals over videos. find:
     its file; raises VideoError. made: the benchmark makes it. about: what else a result depends on.
+    staged: the same case about a film of another style or length (stress.STAGED), of a kind and
+    strength; None where nobody can make one. unanswerable: nothing in the video answers it, so that
+    it counts among refusals and in no accuracy.
     """
 
     item: DatasetItem
@@ -56,6 +59,8 @@ class Case:
     truth: Truth = Truth()
     about: str = ""
     made: bool = False
+    staged: Callable[[str, int], "Case"] | None = None
+    unanswerable: bool = False
 
     @property
     def task(self) -> str:

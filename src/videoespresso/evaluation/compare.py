@@ -9,8 +9,9 @@ from videoespresso.comparison import Equivalence, MacroPaired, Paired
 from videoespresso.errors import UserError
 from videoespresso.evaluation import protocols
 from videoespresso.evaluation.conditions import OURS, variant
+from videoespresso.evaluation.judging import Judged
 from videoespresso.evaluation.scores import Scores
-from videoespresso.evaluation.summary import Json, Series, scored, series
+from videoespresso.evaluation.summary import Json, Series, judged_of, scored, series
 from videoespresso.memory.captions import Embedder
 from videoespresso.settings import CHAT_ROLES
 from videoespresso.types import Record
@@ -112,9 +113,16 @@ def differences(one: Series, other: Series) -> list[str]:
         names["benchmark"] = None
     if one.condition != other.condition:
         names[CONDITION] = None
+    judges = {_judge(judged) for judged in map(judged_of, (one, other)) if judged is not None}
+    if len(judges) > 1:
+        names["judge"] = None
     if _items(one) != _items(other):
         names["items"] = None
     return list(names)
+
+
+def _judge(judged: Judged) -> tuple[str, ...]:
+    return judged.judge, judged.snapshot, judged.prompt, judged.sees
 
 
 def _items(one: Series) -> Mapping[str, Any]:
@@ -135,6 +143,12 @@ def _check(one: Series, other: Series, allow: Sequence[str]) -> tuple[str, ...]:
         compared = CONDITION if compared is None else compared
     rest = [name for name in names if name != compared]
     refused = [name for name in rest if name not in allow]
+    if "protocol" in rest:
+        raise UserError(
+            f"{one.name} is by {one.about['protocol']}, {other.name} by {other.about['protocol']}: "
+            "numbers of two protocols are never set beside each other",
+            hint="Repeat one of the runs with the other's --protocol.",
+        )
     if refused:
         raise UserError(
             f"{one.name} and {other.name} differ in {', '.join(refused)}, not only in what is "

@@ -22,7 +22,7 @@ from videoespresso.agents import reasoner
 from videoespresso.errors import SettingsError, UserError
 from videoespresso.evaluation import first_fault
 from videoespresso.evaluation.cases import Case
-from videoespresso.evaluation.stress import STRENGTHS, Stress
+from videoespresso.evaluation.stress import STAGED, Stress, strengths
 from videoespresso.graphs.ask import MOST_ROUNDS, AskGraph, ask_graph
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.records import candidate_captions, dump, frames_of, shown_to
@@ -49,6 +49,8 @@ AGAIN = (OWN_SENTENCES, REMOVED, CONTRARY)
 """
 AFTER_OURS = (DIRECT, GOLD_SENTENCES, *AGAIN)
 """Conditions that are shown the core frames of `ours`, which comes before them."""
+GIVEN = (GOLD_FRAMES, GOLD_EVIDENCE, GOLD_SENTENCES, REMOVED, CONTRARY)
+"""Conditions that need something true, which an unanswerable question does not have."""
 UNCITED = (BLIND, DIRECT, GOLD_EVIDENCE, GOLD_SENTENCES, *AGAIN)
 """Conditions under which the reasoner cites nothing of its own."""
 Json = dict[str, Any]
@@ -56,8 +58,8 @@ Seconds = dict[str, float]
 
 
 _CHANGES = (
-    "Write CONDITION@tau=0.8 (or off), @boxes=off, @captions=off, @checker=off, @blur=1 to 5; "
-    "several separated by commas."
+    "Write CONDITION@tau=0.8 (or off), @boxes=off, @captions=off, @checker=off, @blur=1 to 5, "
+    "@length=1 to 4; several separated by commas."
 )
 
 
@@ -65,13 +67,14 @@ _CHANGES = (
 class Variant:
     """A condition taken apart. base: its selection or its own name. over: settings in the place of
     the run's. checked: the checker is asked. captions: the reasoner reads them. stress: how the
-    film is seen."""
+    film is seen. staged: as which it is made, a kind and a strength."""
 
     base: str
     over: dict[str, Any] = field(default_factory=dict)
     checked: bool = True
     captions: bool = True
     stress: Stress | None = None
+    staged: tuple[str, int] | None = None
 
     def settings(self, settings: Settings) -> Settings:
         """Those of the run with this condition's over them."""
@@ -82,7 +85,7 @@ def variant(condition: str) -> Variant:
     """Takes a condition's name apart. Raises SettingsError for a change that is none."""
     base, at, changes = condition.partition("@")
     over: dict[str, Any] = {}
-    checked, captions, stress = True, True, None
+    checked, captions, stress, staged = True, True, None, None
     for change in changes.split(",") if at else ():
         key, _, value = change.partition("=")
         match key, value:
@@ -96,11 +99,14 @@ def variant(condition: str) -> Variant:
                 over["tau"] = math.inf
             case "tau", _:
                 over["tau"] = _cosine(value)
-            case _, "1" | "2" | "3" | "4" | "5" if key in STRENGTHS and stress is None:
-                stress = Stress(key, int(value))
+            case _ if value in map(str, range(1, strengths(key) + 1)) and not (stress or staged):
+                if key in STAGED:
+                    staged = key, int(value)
+                else:
+                    stress = Stress(key, int(value))
             case _:
                 raise SettingsError(f"{condition}: {change!r} is no change", hint=_CHANGES)
-    return Variant(base, over, checked, captions, stress)
+    return Variant(base, over, checked, captions, stress, staged)
 
 
 def _cosine(value: str) -> float:

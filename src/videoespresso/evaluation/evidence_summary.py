@@ -91,6 +91,19 @@ def checker(good: Scored) -> dict[str, Estimate]:
     return shares
 
 
+def refusals(unanswerable: Sequence[Json], good: Scored) -> dict[str, Estimate]:
+    """Of questions that nothing answers: refused, answered with a letter all the same, confirmed by
+    the checker; and how many of the others were refused. Empty where none was asked."""
+    asked = [r for r in unanswerable if "error" not in r]
+    told = {
+        "refused where nothing answers": [(not r["answered"], r["video"]) for r in asked],
+        "a letter where nothing answers": [(r["said"] is not None, r["video"]) for r in asked],
+        "confirmed where nothing answers": [(bool(r.get("checked")), r["video"]) for r in asked],
+        "refused where the film answers": [(not r["answered"], r["video"]) for r, _ in good],
+    }
+    return {name: _share(rows) for name, rows in told.items() if rows and asked}
+
+
 def groups(good: Scored) -> dict[str, Estimate]:
     """Fours of questions of a film that stand on the same stretches: accuracy, the grouped score
     (right of four, squared), and its ratio to accuracy, which guessing makes small."""

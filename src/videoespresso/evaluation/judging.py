@@ -2,27 +2,34 @@
 
 No judge is taken at its word: how far its two ratings of an answer agree, how often its verdict
 turns with the order, whether it likes length, and how it agrees with the letters stand beside its
-means. What it is shown of the video is `sees`: the evidence of the benchmark, or nothing.
+means. What it is shown of the video is `sees`: pictures of core frames, the evidence of the
+benchmark, or nothing.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
+from PIL import Image
 from pydantic import Field
 
 from videoespresso import statistics
 from videoespresso.agents import judge as role
-from videoespresso.agents.base import Agent, Reply, Turn
-from videoespresso.agents.judge import CRITERIA, ORDERS, Opinion
+from videoespresso.agents.base import Agent, Prompt, Reply, Turn
+from videoespresso.agents.judge import CRITERIA, ORDERS, Opinion, Preference
+from videoespresso.dataset.formats.timestamps import below
+from videoespresso.dataset.inspect.validate import FAULTS
 from videoespresso.dataset_record import DatasetItem
 from videoespresso.errors import ModelError, ModelOutputError, SettingsError, UserError
 from videoespresso.evaluation.agreement import krippendorff, spearman
+from videoespresso.evaluation.protocols import PASSES
 from videoespresso.evaluation.scores import Verdict, video_of
 from videoespresso.memory.replies import ReplyCache
 from videoespresso.models.chat import chat_model
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.errors import redact
-from videoespresso.models.client.prices import price, text_tokens
+from videoespresso.models.client.prices import image_tokens, price, text_tokens
 from videoespresso.models.client.rate_limit import RateLimits
 from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.specs import ModelSpec
@@ -30,9 +37,9 @@ from videoespresso.settings import Settings
 from videoespresso.statistics import Estimate
 from videoespresso.types import Record, Usage
 
-Sees = Literal["evidence", "nothing"]
-PASSES = 5.5
-"""A verdict: an overall rating above the middle of 1 to 10 is "good"."""
+Sees = Literal["frames", "evidence", "nothing"]
+Pictures = Callable[[DatasetItem], Sequence[Image.Image]]
+"""The core frames that a judge is shown of an item, in time order."""
 REPLY_TOKENS = 90
 """Tokens of a judge's reply, for the forecast: the JSON and a short sentence."""
 _UNREADABLE = Opinion(can_tell=False, reason="the reply could not be read")
@@ -88,17 +95,20 @@ class Judged(Record):
     opinions: tuple[Opinions, ...] = Field(repr=False)
 
 
-def open_judge(spec: str, settings: Settings, *, max_usd: float | None = None) -> Agent:
+def open_judge(
+    spec: str, settings: Settings, *, max_usd: float | None = None, budget: Budget | None = None
+) -> Agent:
     """The judge a spec names, at temperature 0. max_usd: for all its calls, beside the settings'
-    limits. Raises SettingsError for a spec that cannot be, and for the embedded models, which know
-    the theatre's words only."""
-    role.may_abstain(Opinion)
+    limits; budget: what it shares with others in their place. Raises SettingsError for a spec that
+    cannot be, and for the embedded models, which know the theatre's words only."""
+    for schema in (Opinion, Preference):
+        role.may_abstain(schema)
     parsed = ModelSpec.parse(spec)
     if parsed.provider == "embedded":
         raise SettingsError(
             f"{spec} cannot judge", hint="Name a language model, e.g. --judge openai:gpt-4o."
         )
-    budget = Budget.of(settings)
+    budget = Budget.of(settings) if budget is None else budget
     if max_usd is not None:
         budget.max_usd = max_usd
     return Agent(
@@ -112,6 +122,14 @@ def open_judge(spec: str, settings: Settings, *, max_usd: float | None = None) -
         rate_limit=RateLimits.of(settings).limit(parsed),
         timeout_s=settings.timeout_s,
     )
+
+
+def check(agent: Agent) -> None:
+    """Asks about an answer to see that the judge is there, before anything else is paid for. Raises
+    ModelError where it is not; what it says is its own matter."""
+    turns = role.turns("Which colour has snow?", "It is white.", "White.", [], ORDERS[0])
+    with contextlib.suppress(ModelOutputError):
+        agent.typed(role.prompt(), turns, Opinion, role.bounds())
 
 
 Shown = tuple[DatasetItem, str]
@@ -130,43 +148,88 @@ def answered(items: Sequence[DatasetItem], replies: Sequence[str | None]) -> lis
     return pairs
 
 
-def forecast(shown: Sequence[Shown], spec: ModelSpec, sees: Sees) -> JudgeForecast:
-    """What asking about each answer twice takes: four signs a token, REPLY_TOKENS a reply."""
-    prompt = role.prompt().text
-    texts = [part for turns in _turns(shown, sees) for t in turns for part in t.parts]
-    tokens = text_tokens([str(text) for text in texts]) + len(texts) * text_tokens([prompt])
+def pictures_of(source: Path) -> Pictures:
+    """Those that a benchmark's records name, below its folder. Its result raises UserError for an
+    item without any, and for one that cannot be read."""
+    folder = source if source.is_dir() else source.parent
+
+    def pictures(item: DatasetItem) -> list[Image.Image]:
+        names = [frame.image for frame in item.core_frames if frame.image]
+        try:
+            found = [Image.open(path) for n in names if (path := below(folder, n)) is not None]
+            for picture in found:
+                picture.load()
+        except FAULTS as error:
+            raise UserError(f"{item.id}: a core frame cannot be read: {error}") from error
+        if not found:
+            raise UserError(
+                f"{item.id} has no picture of a core frame",
+                hint="--judge-sees frames needs them below the benchmark's folder.",
+            )
+        return [picture.convert("RGB") for picture in found]
+
+    return pictures
+
+
+def seen(item: DatasetItem, sees: Sees, pictures: Pictures | None) -> tuple[list[str], Any]:
+    """The evidence and the pictures that the judge is shown. Raises UserError for frames that
+    nobody has."""
+    if sees != "frames":
+        return [e.text for e in item.evidence] if sees == "evidence" else [], ()
+    if pictures is None:
+        raise UserError("there are no pictures to show", hint="--judge-sees evidence, or nothing.")
+    return [], pictures(item)
+
+
+def forecast(
+    shown: Sequence[Shown], spec: ModelSpec, sees: Sees, pictures: Pictures | None = None
+) -> JudgeForecast:
+    """What asking about each answer twice takes, as `forecast_of`."""
+    return forecast_of(_asked(shown, sees, pictures), role.prompt(), spec)
+
+
+def forecast_of(asked: Iterable[Sequence[Turn]], prompt: Prompt, spec: ModelSpec) -> JudgeForecast:
+    """What calls take: four signs a token, REPLY_TOKENS a reply, pictures as `image_tokens`."""
+    calls = tokens = 0
+    for turns in asked:
+        parts = [part for turn in turns for part in turn.parts]
+        images = [part for part in parts if isinstance(part, Image.Image)]
+        calls += 1
+        tokens += text_tokens([prompt.text, *(part for part in parts if isinstance(part, str))])
+        tokens += sum(image_tokens(spec, *image.size) for image in images)
     known = price(spec)
-    replies = REPLY_TOKENS * len(texts)
+    replies = REPLY_TOKENS * calls
     return JudgeForecast(
         judge=str(spec),
-        calls=len(texts),
+        calls=calls,
         input_tokens=tokens,
         output_tokens=replies,
         usd=None if known is None else known.usd(tokens, replies),
     )
 
 
-def _turns(shown: Sequence[Shown], sees: Sees) -> list[tuple[Turn, ...]]:
-    """Each answer in both orders, one after the other."""
-    return [
-        role.turns(
-            item.question,
-            item.answer,
-            reply,
-            [e.text for e in item.evidence] if sees == "evidence" else [],
-            order,
-        )
-        for item, reply in shown
-        for order in ORDERS
-    ]
+def _asked(
+    shown: Sequence[Shown], sees: Sees, pictures: Pictures | None
+) -> Iterator[tuple[Turn, ...]]:
+    """Each answer in both orders, one after the other; pictures are read when it is their turn."""
+    for item, reply in shown:
+        evidence, images = seen(item, sees, pictures)
+        for order in ORDERS:
+            yield role.turns(item.question, item.answer, reply, evidence, order, images)
 
 
 def judge(
-    shown: Sequence[Shown], agent: Agent, *, sees: Sees, letters: Sequence[Verdict] = ()
+    shown: Sequence[Shown],
+    agent: Agent,
+    *,
+    sees: Sees,
+    letters: Sequence[Verdict] = (),
+    pictures: Pictures | None = None,
 ) -> Judged:
     """Asks the judge about each answer in both orders, and judges the judge.
 
-    letters: verdicts of the letter protocol, by their items' ids. A reply that cannot be read is
+    letters: verdicts of the letter protocol, by their items' ids. pictures: for sees="frames". A
+    reply that cannot be read is
     counted and rates nothing. Raises ModelError where the judge cannot be reached, and
     BudgetExceeded; what was asked until then is in the cache, and the same call goes on from it.
     """
@@ -177,7 +240,8 @@ def judge(
             raise error
         return Reply(_UNREADABLE, "", Usage(), ("unreadable",))
 
-    replies = agent.typed_batch(prompt, _turns(shown, sees), Opinion, role.bounds(), instead)
+    asked = _asked(shown, sees, pictures)
+    replies = agent.typed_batch(prompt, asked, Opinion, role.bounds(), instead)
     pairs = list(zip(replies[::2], replies[1::2], strict=True))
     rated = [
         (item, reply, opinions)

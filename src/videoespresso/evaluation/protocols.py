@@ -3,6 +3,7 @@
     letter    which option the reply chooses (letters.py); micro average
     open      the paper's Algorithm 1: as near to the reference as tau asks, and no distractor
               nearer; macro average
+    judge     an overall rating above the middle by a language model (judging.py); micro average
     official  the authors' `score.py`, rebuilt from its description, for numbers to be set beside
               theirs: the first capital A to D anywhere
 
@@ -11,7 +12,7 @@ nothing is wrong), or None: there was none, so that the item was not measured.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,8 @@ PAPER_ENCODER = "bge-m3"
 """In the name of the encoder whose numbers may be set beside the paper's."""
 TAUS = tuple(k / 20 for k in range(21))
 """Where the curve of the open protocol is drawn."""
+PASSES = 5.5
+"""A judge's overall rating above the middle of 1 to 10 is "good"."""
 FEWEST_DISTRACTORS = 2
 AT_ONCE = 4096
 """Pairs of texts whose vectors are multiplied at a time: 32 MB of bge-m3's."""
@@ -122,6 +125,32 @@ def open_ended(
         beside_paper=PAPER_ENCODER in encoder.name.lower() and tau == TAU,
         curve=tuple(_curve(items, near)),
         **dict(averages(items, verdicts)),
+    )
+
+
+def by_judge(
+    items: Sequence[DatasetItem],
+    replies: Sequence[str | None],
+    ratings: Mapping[str, float],
+    judge: str,
+) -> Scores:
+    """What a judge calls good: an overall rating above PASSES. ratings: item -> its overall rating,
+    the mean of both orders. A reply without words is wrong, one without a rating not measured."""
+    _as_many(items, replies)
+
+    def verdict(item: DatasetItem, reply: str | None) -> Verdict:
+        if reply is None:
+            return Verdict(id=item.id, credit=None, why="not measured")
+        if not reply.strip():
+            return Verdict(id=item.id, credit=0.0, why="wrong")
+        if item.id not in ratings:
+            return Verdict(id=item.id, credit=None, why="no rating")
+        good = ratings[item.id] > PASSES
+        return Verdict(id=item.id, credit=float(good), why="right" if good else "wrong")
+
+    verdicts = [verdict(i, r) for i, r in zip(items, replies, strict=True)]
+    return Scores(
+        protocol="judge", judge=judge, beside_paper=False, **dict(averages(items, verdicts))
     )
 
 

@@ -38,7 +38,7 @@ from videoespresso.models.client.usage import UsageLog
 from videoespresso.settings import Settings
 from videoespresso.types import Progress
 
-Protocol = Literal["letter", "open"]
+Protocol = Literal["letter", "open", "judge"]
 Json = dict[str, Any]
 ContextOf = Callable[[Settings, Budget, UsageLog], Context]
 CODE = (
@@ -50,6 +50,7 @@ CODE = (
     "letters.py",
     "evaluation/conditions.py",
     "evaluation/stress.py",
+    "theatre/restaged.py",
 )
 """Where the code is on which a record depends."""
 SAID = 300
@@ -118,11 +119,17 @@ class Run:
                 hint=f"Try --protocol {'open' if letters else 'letter'}.",
             )
         few = [c for c in self.cases if len(distractors(c.item)) < FEWEST_DISTRACTORS]
-        if few and not letters:
+        if few and self.plan.protocol == "open":
             raise UserError(
                 f"{len(few)} of {len(self.cases)} questions have fewer than {FEWEST_DISTRACTORS} "
                 f"distractors, which open needs; the first is {few[0].item.id}",
                 hint="Nothing was asked. Its replies could not be scored by Algorithm 1.",
+            )
+        made_anew = [c for c in self.plan.conditions if variant(c).staged]
+        if made_anew and not all(case.staged for case in self.cases):
+            raise UserError(
+                f"{self.plan.benchmark.name} cannot be made anew: no {made_anew[0]}",
+                hint="Styles and lengths are the theatre's: theatre:test.",
             )
         oracles = conditions.needs_truth(self.plan.conditions)
         if oracles and not any(case.truth.middles for case in self.cases):
@@ -143,7 +150,11 @@ class Run:
 
     def keys(self) -> dict[str, dict[str, str]]:
         """Condition -> item -> key."""
-        return {c: {k.item.id: self.key(c, k) for k in self.cases} for c in self.ordered}
+        return {c: self._keys(c) for c in self.ordered}
+
+    def _keys(self, condition: str) -> dict[str, str]:
+        asked = (case for case in self.cases if _asks(condition, case))
+        return {case.item.id: self.key(condition, case) for case in asked}
 
     def missing(self, done: dict[str, Json]) -> int:
         """How many records are to be made."""
@@ -189,6 +200,7 @@ class Run:
             "videos": len({case.video for case in self.cases}),
             "identity": self.identity,
             "parameters": {r: p and p.model_dump() for r, p in self.parameters.items()},
+            "unanswerable": [case.item.id for case in self.cases if case.unanswerable],
             "keys": self._also() | self.keys(),
         }
         try:
@@ -205,7 +217,7 @@ class Run:
         if not self.plan.about.exists():
             return {}
         before = json.loads(self.plan.about.read_text(encoding="utf-8")).get("keys", {})
-        now = {name: {case.item.id: self.key(name, case) for case in self.cases} for name in before}
+        now = {name: self._keys(name) for name in before}
         return {name: keys for name, keys in before.items() if keys == now[name]}
 
     # ---- doing
@@ -244,7 +256,9 @@ class Run:
             listen(Progress("done", "done"))
 
     def _open(self, cases: Sequence[Case], done: dict[str, Json]) -> bool:
-        return any(self.key(c, case) not in done for c in self.ordered for case in cases)
+        return any(
+            _asks(c, case) and self.key(c, case) not in done for c in self.ordered for case in cases
+        )
 
     def _spread(
         self,
@@ -281,7 +295,7 @@ class Run:
                 if stop.is_set():
                     return
                 key = self.key(condition, case)
-                if key not in done:
+                if key not in done and _asks(condition, case):
                     add({"key": key, **self._record(condition, case, done)})
 
     def _record(self, condition: str, case: Case, done: dict[str, Json]) -> Json:
@@ -293,7 +307,10 @@ class Run:
                 ours = done[self.key(conditions.OURS, case)]
                 if "error" in ours:
                     raise VideoError(f"ours failed: {ours['error']}")
-            settings = variant(condition).settings(self.plan.settings)
+            changed = variant(condition)
+            if changed.staged and case.staged:
+                case = case.staged(*changed.staged)
+            settings = changed.settings(self.plan.settings)
             context = self._context_of(settings, self.budget, log)
             context = replace(context, guarded=not case.made)  # what was made needs no check
             options = case.item.options if self.plan.protocol == "letter" else ()
@@ -339,6 +356,10 @@ class Run:
         return not error.retryable and all("error" in record for record in done.values())
 
 
+def _asks(condition: str, case: Case) -> bool:
+    return not (case.unanswerable and condition in conditions.GIVEN)
+
+
 def _truth(case: Case, result: Json) -> Json:
     """What is true, and the true boxes at the instants that were cited."""
     truth = case.truth
@@ -350,6 +371,7 @@ def _truth(case: Case, result: Json) -> Json:
         "intervals": truth.intervals,
         "instants": truth.instants,
         "scenes": truth.scenes,
+        "proof": [text for _, text in truth.sentences],
         "boxes": boxes,
     }
 

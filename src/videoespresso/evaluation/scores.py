@@ -15,8 +15,9 @@ from videoespresso.types import Record
 
 Protocol = Literal["letter", "open"]
 Unparsed = Literal["wrong", "guess"]
-Why = Literal["right", "wrong", "unparsed", "threshold", "distractor", "not measured"]
-"""threshold, distractor: why the open protocol calls a reply wrong."""
+Why = Literal["right", "wrong", "unparsed", "threshold", "distractor", "not measured", "no rating"]
+"""threshold, distractor: why the open protocol calls a reply wrong. no rating: the judge could not
+tell, so that the reply was not measured."""
 
 DISAGREEMENT = 0.2
 """Share of items on which two models are taken to disagree, where a detectable difference is said
@@ -68,7 +69,8 @@ class Scores(Record):
     beside_paper: whether the numbers were made as the paper's were.
     """
 
-    protocol: Protocol
+    protocol: Protocol | Literal["judge"]
+    judge: str | None = None
     unparsed_counts: Unparsed | None = None
     tau: float | None = None
     encoder: str | None = None
@@ -89,7 +91,7 @@ class Scores(Record):
     @property
     def headline(self) -> Estimate | None:
         """The average that the protocol is reported by; None where nothing was measured."""
-        return self.micro if self.protocol == "letter" else self.macro
+        return self.macro if self.protocol == "open" else self.micro
 
 
 def video_of(item: DatasetItem) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image, ImageFilter
 
+from videoespresso.theatre.style import StyleFamily
 from videoespresso.tools.video import VideoReader
 from videoespresso.types import Picture, Video
 
@@ -34,7 +35,18 @@ STRENGTHS: dict[str, tuple[float, ...]] = {
 a factor. jpeg: quality. crop: the share of each side that is left, from the middle. drop: the share
 of half seconds without a picture, the last one stays. fps: pictures a second. speed: times as fast.
 Ours: from hardly seen to hardly anything left."""
+STAGED: dict[str, tuple[StyleFamily, ...] | tuple[float, ...]] = {
+    "style": ("held_out", "winter"),
+    "length": (30.0, 120.0, 600.0, 3600.0),
+}
+"""Of films that are made anew, which the theatre's can be. style: as which nobody was taught.
+length: seconds, between whose events nothing happens."""
 SLOT_S = 0.5
+
+
+def strengths(kind: str) -> int:
+    """How many a kind has; 0 for what is none."""
+    return len(STRENGTHS.get(kind, STAGED.get(kind, ())))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """A run's records -> numbers: accuracy by its protocol, what its evidence is worth, its cost."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from videoespresso.evaluation import conditions, efficiency, evidence_summary, p
 from videoespresso.evaluation.efficiency import Parameters
 from videoespresso.evaluation.evidence_summary import Scored
 from videoespresso.evaluation.first_fault import Stage, faults
+from videoespresso.evaluation.judging import Judged
 from videoespresso.evaluation.scores import Scores
 from videoespresso.evidence_scores import Placed
 from videoespresso.memory.captions import Embedder
@@ -25,6 +27,7 @@ Json = dict[str, Any]
 PARTS = (
     ("evidence", "Evidence, % (95 %)"),
     ("checker", "The checker, % (95 %)"),
+    ("refusals", "Refusals, % (95 %)"),
     ("groups", "Fours of linked questions, % (95 %)"),
     ("cost", "What a question takes"),
     ("stages", "Seconds of a question in each node"),
@@ -32,6 +35,8 @@ PARTS = (
 """Tables of a report: a field of ConditionScores, and its title."""
 AMOUNTS = ("cost", "stages")
 """Those that are no shares."""
+JUDGED = "judged.json"
+"""Beside a run's records: what a judge said of its answers."""
 WITHIN_S = 1.0
 """How far a cited instant may lie from a true one, where a benchmark knows instants only."""
 SPAN_S = 0.5
@@ -42,13 +47,14 @@ our evidence cites instants, and CG-Bench asks for a stretch."""
 @dataclass(frozen=True)
 class Series:
     """The records of one condition of a run, in the order of its items. missing: items without a
-    record yet."""
+    record yet. unanswerable: those of items that nothing answers; the keys of `about` have none."""
 
     run: Path
     condition: str
     about: Json
     records: tuple[Json, ...]
     missing: int
+    unanswerable: tuple[Json, ...] = ()
 
     @property
     def name(self) -> str:
@@ -65,18 +71,21 @@ class Unmeasured(Record):
 
 class ConditionScores(Record):
     """One condition. missing: items that were not asked yet; with any, `over_all` of the scores is
-    None. evidence: shares of 0 to 1 against what is true, empty where nothing is known or nothing
-    was cited. checker: how far what it confirms is right; groups: fours of linked questions;
-    faults: wrong answers by the first stage that went wrong, empty where nobody can tell. cost:
-    means a question; `first` is the first question on a video, `later` one on a video that was seen
-    before. stages: seconds a question in each node of the graph. peak_mb: the most memory of the
-    process until then, which conditions before it may have taken."""
+    None. judged: what a judge said of its answers, if one was asked. evidence: shares of 0 to 1
+    against what is true, empty where nothing is known or nothing was cited. checker: how far what
+    it confirms is right; groups: fours of linked questions; refusals: where nothing answers, and
+    where the film does; faults: wrong answers by the first stage that went wrong, empty where
+    nobody can tell. cost: means a question; `first` is the first question on a video, `later` one
+    on a video that was seen before. stages: seconds a question in each node of the graph. peak_mb:
+    the most memory of the process until then, which conditions before it may have taken."""
 
     condition: str
     scores: Scores
     missing: int
+    judged: Judged | None
     evidence: dict[str, Estimate]
     checker: dict[str, Estimate]
+    refusals: dict[str, Estimate]
     groups: dict[str, Estimate]
     faults: dict[Stage, int]
     cost: dict[str, Estimate]
@@ -116,13 +125,16 @@ def series(run: Path) -> list[Series]:
             f"{run} is no folder of a run", hint="videoespresso eval run BENCH --out RUN makes one."
         ) from error
     records = results.read(run / "records.jsonl")
+    none = {*about.get("unanswerable", ())}
+    answerable = {c: {i: k for i, k in mine.items() if i not in none} for c, mine in keys.items()}
     return [
         Series(
             run,
             condition,
-            about,
-            tuple(records[key] for key in mine.values() if key in records),
+            about | {"keys": answerable},
+            tuple(records[key] for key in answerable[condition].values() if key in records),
             sum(key not in records for key in mine.values()),
+            tuple(records[k] for i, k in mine.items() if i in none and k in records),
         )
         for condition, mine in keys.items()
     ]
@@ -140,9 +152,44 @@ def scored(one: Series, encoder: Embedder | None = None, tau: float = protocols.
     replies = [reply_of(record) for record in one.records]
     if one.about["protocol"] == "letter":
         return protocols.letter(items, replies)
+    if one.about["protocol"] == "judge":
+        if (judged := judged_of(one)) is None:
+            raise UserError(
+                f"{one.name} was not judged, or answers changed since",
+                hint="The command of the run with --judge SPEC asks the judge.",
+            )
+        told = {o.id: o.ratings["overall"] for o in judged.opinions if o.ratings}
+        return protocols.by_judge(items, replies, told, judged.judge)
     if encoder is None:
         raise UserError(f"{one.name} is open-ended", hint="Give an encoder: --encoder wordllama.")
     return protocols.open_ended(items, replies, encoder=encoder, tau=tau)
+
+
+def judged_of(one: Series) -> Judged | None:
+    """What a judge said of the answers as they stand; None where none was asked of these."""
+    try:
+        kept = json.loads((one.run / JUDGED).read_text(encoding="utf-8"))[one.condition]
+        return Judged.model_validate(kept["judged"]) if kept["of"] == _answers(one) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def keep_judged(found: Sequence[tuple[Series, Judged]]) -> None:
+    """Writes what a judge said beside the run's records. Raises UserError where it cannot be."""
+    file = found[0][0].run / JUDGED
+    kept = {
+        one.condition: {"of": _answers(one), "judged": judged.model_dump(mode="json")}
+        for one, judged in found
+    }
+    try:
+        results.write(file, json.dumps(kept, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror}") from error
+
+
+def _answers(one: Series) -> str:
+    told = json.dumps([[r["key"], r.get("reply")] for r in one.records])
+    return hashlib.sha256(told.encode()).hexdigest()[:20]
 
 
 def item_of(record: Json) -> DatasetItem:
@@ -186,7 +233,7 @@ def summary(run: Path, encoder: Embedder | None = None, tau: float = protocols.T
         not_measured=tuple(
             Unmeasured(item=r["item"], condition=one.condition, why=r["error"])
             for one in every
-            for r in one.records
+            for r in (*one.records, *one.unanswerable)
             if "error" in r
         ),
     )
@@ -205,8 +252,11 @@ def _condition(one: Series, scores: Scores, by: Mapping[str, Scored]) -> Conditi
         # of items that were not asked, nobody knows whether they are right
         scores=scores.model_copy(update={"over_all": None}) if one.missing else scores,
         missing=one.missing,
-        evidence=_evidence(one.condition, good) | evidence_summary.necessity(one.condition, by),
+        judged=judged_of(one),
+        evidence=evidence_means(one.condition, good)
+        | evidence_summary.necessity(one.condition, by),
         checker=evidence_summary.checker(good),
+        refusals=evidence_summary.refusals(one.unanswerable, good),
         groups=evidence_summary.groups(good),
         faults=faults(r for r, credit in good if credit < 1),
         cost=efficiency.costs([r for r, _ in good], parameters(one.about)),
@@ -257,7 +307,7 @@ def _boxes(record: Json) -> tuple[list[Placed], list[Placed]]:
     return mine, list(dict.fromkeys(true))
 
 
-def _evidence(condition: str, good: Sequence[tuple[Json, float]]) -> dict[str, Estimate]:
+def evidence_means(condition: str, good: Sequence[tuple[Json, float]]) -> dict[str, Estimate]:
     """Means over the items; a true answer of a reasoner that was shown nothing cites nothing."""
     if condition in conditions.UNCITED:
         return {}

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from videoespresso.evaluation.stress import STAGED
 from videoespresso.tasks import TASKS
-from videoespresso.theatre import SPLITS, make_story
+from videoespresso.theatre import SPLITS, Story, make_story
 from videoespresso.theatre.film import KEY_EVERY_S, QUALITY, film
 from videoespresso.theatre.questions import Question, questions
+from videoespresso.theatre.restaged import longer, moved
 from videoespresso.theatre.style import StyleFamily
 
 A_STORY = 10
@@ -28,11 +30,12 @@ SMALL = 64
 
 @dataclass(frozen=True)
 class Item:
-    """One question about one story."""
+    """One question about one story. seconds: of a film that is made so long, 0 for its own."""
 
     seed: int
     style: StyleFamily
     question: Question
+    seconds: float = 0.0
 
     @property
     def id(self) -> str:
@@ -41,6 +44,22 @@ class Item:
     @property
     def video(self) -> str:
         return f"{self.style}-{self.seed}"
+
+
+def restaged(item: Item, kind: str, strength: int) -> Item:
+    """The same question about a film in another style, or of another length (STAGED)."""
+    amount = STAGED[kind][strength - 1]
+    if isinstance(amount, str):
+        return replace(item, style=amount)
+    _, at = longer(make_story(item.seed, item.style), amount)
+    return replace(item, seconds=amount, question=moved(item.question, at))
+
+
+@functools.lru_cache(maxsize=8)
+def story_of(seed: int, style: StyleFamily, seconds: float = 0.0) -> Story:
+    """The story of an item."""
+    story = make_story(seed, style)
+    return longer(story, seconds)[0] if seconds else story
 
 
 @functools.lru_cache(maxsize=8)
@@ -99,12 +118,12 @@ def digest_of(paths: Sequence[Path]) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
-def look_of(seed: int, style: StyleFamily) -> str:
+def look_of(seed: int, style: StyleFamily, seconds: float = 0.0) -> str:
     """Twelve digits that change when the story or the way it is drawn does.
 
     From a small picture of each phase, without grain, which is drawn anew each time.
     """
-    story = make_story(seed, style)
+    story = story_of(seed, style, seconds)
     digest = hashlib.sha256(repr((story, QUALITY, KEY_EVERY_S)).encode())
     for phase in story.phases:
         scene = story.scene((phase.t0 + phase.t1) / 2)
@@ -119,12 +138,12 @@ def filmed(item: Item, folder: Path) -> Path:
     Its name says how the story looks: films of another theatre are not taken. Raises UserError
     when it cannot be written.
     """
-    return filmed_story(item.seed, item.style, folder)
+    return filmed_story(item.seed, item.style, folder, item.seconds)
 
 
-def filmed_story(seed: int, style: StyleFamily, folder: Path) -> Path:
+def filmed_story(seed: int, style: StyleFamily, folder: Path, seconds: float = 0.0) -> Path:
     """The film of a story, as `filmed`."""
-    path = folder / f"{style}-{seed}-{look_of(seed, style)}.mp4"
+    path = folder / f"{style}-{seed}-{look_of(seed, style, seconds)}.mp4"
     if not path.exists():
-        film(make_story(seed, style), path)
+        film(story_of(seed, style, seconds), path)
     return path
