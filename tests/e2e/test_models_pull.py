@@ -238,3 +238,25 @@ def test_what_transformers_loads_comes_into_the_hubs_cache(hub: Hub, models: Pat
     assert not models.exists(), "the folder of `onnx:` weights has none of it"
     mixed = run(hub, models, "hf:owner/seer", "vlm", "--yes")
     assert (mixed.returncode, "by itself" in mixed.stderr) == (2, True)
+
+
+def test_a_cut_file_for_transformers_is_gone_on_with(hub: Hub, models: Path) -> None:
+    hub.add("owner/seer", {"config.json": b"{}", "model.safetensors": GRAPH})
+    path = hub.path("owner/seer", "model.safetensors")
+    hub.pages[path] = cut_page(GRAPH, missing(500))
+    cut = run(hub, models, "hf:owner/seer", "--yes")
+    assert (cut.returncode, "goes on from there" in cut.stderr) == (4, True), cut.stderr
+    look = "from videoespresso.models.pull.hub import in_cache; print(in_cache('owner/seer'))"
+    env = environment(hub.url(""), models)
+    half = subprocess.run([sys.executable, "-c", look], env=env, capture_output=True, text=True)
+    assert half.stdout.strip() == "None", "half a model is no model"
+    hub.pages[path] = file_page(GRAPH)
+    hub.requests.clear()
+    done = run(hub, models, "hf:owner/seer", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "512.0 kB there" in done.stderr
+    assert ranges(hub, path) == [f"bytes={len(GRAPH) // 2}-"]
+    where = subprocess.run([sys.executable, "-c", look], env=env, capture_output=True, text=True)
+    folder = Path(where.stdout.strip())
+    assert {f.name for f in folder.iterdir()} == {"config.json", "model.safetensors"}
+    assert (folder / "model.safetensors").read_bytes() == GRAPH

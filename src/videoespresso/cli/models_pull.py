@@ -25,6 +25,8 @@ AGPL = (
     "the source"
 )
 
+CUT = "interrupted; what came is kept: the same command goes on from there"
+
 Names = Annotated[
     list[str],
     typer.Argument(
@@ -121,9 +123,12 @@ def _hf(names: list[str], repos: list[str], *, given: bool, yes: bool, as_json: 
     err().print(f"to come: {size(left)}, into the cache of Hugging Face")
     _agree(left, yes=yes)
     try:
-        rows = [(snapshot.fetch(plan), plan.bytes) for plan in plans]
+        rows = []
+        for plan in plans:
+            with _counting(plan.repo, plan.bytes) as count:
+                rows.append((snapshot.fetch(plan, count), plan.bytes))
     except KeyboardInterrupt:
-        err().print("interrupted; whole files are kept: the same command fetches the others")
+        err().print(CUT)
         raise typer.Exit(Exit.INTERRUPTED) from None
     if as_json:
         sizes = [{"spec": spec, "bytes": count} for spec, count in rows]
@@ -187,7 +192,7 @@ def _pull(settings: Settings, plans: "list[Plan]") -> None:
             with _counting(plan.weights.name, plan.note.bytes) as count:
                 pull_plan(settings, plan, count)
     except KeyboardInterrupt:
-        err().print("interrupted; what came is kept: the same command goes on from there")
+        err().print(CUT)
         raise typer.Exit(Exit.INTERRUPTED) from None
 
 

@@ -2,7 +2,7 @@
 
 huggingface_hub knows where the hub is, who asks and what is there (HF_ENDPOINT, HF_HOME, HF_TOKEN,
 HF_HUB_OFFLINE). Its own downloads do not go on after a killed process (2.x writes a file of its own
-each time and removes it) and compare sizes only, so the transfer is ours.
+each time and removes it) and compare sizes only, so the transfer is ours, for `hf:` too.
 """
 
 import hashlib
@@ -112,7 +112,7 @@ def fetch(where: Listing, file: HubFile, target: Path, on_bytes: OnBytes) -> Non
     """
     from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - as above
 
-    part = target.with_name(target.name + ".part")
+    part = part_of(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     cached = try_to_load_from_cache(where.repo, file.name, revision=where.revision)
     if isinstance(cached, str) and not part.exists():
@@ -129,6 +129,11 @@ def fetch(where: Listing, file: HubFile, target: Path, on_bytes: OnBytes) -> Non
             retryable=True,
         )
     part.replace(target)
+
+
+def part_of(target: Path) -> Path:
+    """Where what came of a file lies until it is whole."""
+    return target.with_name(target.name + ".part")
 
 
 def _transfer(where: Listing, file: HubFile, part: Path, on_bytes: OnBytes) -> None:

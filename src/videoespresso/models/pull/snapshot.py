@@ -1,10 +1,18 @@
 """`models pull hf:OWNER/NAME`: what transformers loads of a repository, into the hub's own cache
-(HF_HOME), where `hf:OWNER/NAME` looks for it and other programs find it, too."""
+(HF_HOME), where `hf:OWNER/NAME` looks for it and other programs find it, too.
 
-from pathlib import PurePosixPath
+huggingface_hub goes on with a cut file only within one process, so the transfer is that of
+`hub.fetch`. Files lie in the cache as it keeps them where it cannot make links: themselves under
+`snapshots/COMMIT`, and the commit's name in `refs/main`.
+"""
+
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from videoespresso.errors import SettingsError
+from filelock import FileLock, Timeout
+
+from videoespresso.errors import SettingsError, UserError
 from videoespresso.models.pull import hub
 
 FOLDERS = ("", "1_Pooling", "additional_chat_templates")
@@ -15,11 +23,17 @@ OTHERS = (".bin", ".pt", ".pth", ".h5", ".msgpack", ".ot", ".gguf", ".onnx", ".o
 
 
 class Snapshot(NamedTuple):
-    """What would be fetched. have: bytes of it that are in the cache."""
+    """What would be fetched. files: those of `listed` that are needed. have: bytes of them that
+    are in the cache, parts of files too."""
 
-    repo: str
+    listed: hub.Listing
     files: tuple[hub.HubFile, ...]
     have: int
+
+    @property
+    def repo(self) -> str:
+        """The repository's name."""
+        return self.listed.repo
 
     @property
     def bytes(self) -> int:
@@ -30,31 +44,62 @@ class Snapshot(NamedTuple):
 def planned(repo: str) -> Snapshot:
     """What `hf:repo` needs. Raises SettingsError (no such repository, no weights), ModelError (no
     hub)."""
-    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - only pulling needs it
-
     listed = hub.listing(repo)
     files = _needed(listed.files)
     if not any(file.name.endswith((*BEST, *OTHERS)) for file in files):
         raise SettingsError(f"{repo} has no weights that transformers loads")
 
-    def there(file: hub.HubFile) -> bool:
-        file_path = try_to_load_from_cache(repo, file.name, revision=listed.revision)
-        return isinstance(file_path, str)
+    def have(file: hub.HubFile) -> int:
+        if _there(listed, file):
+            return file.size
+        part = hub.part_of(_folder(listed) / file.name)
+        return min(part.stat().st_size, file.size) if part.is_file() else 0
 
-    return Snapshot(repo, files, sum(file.size for file in files if there(file)))
+    return Snapshot(listed, files, sum(map(have, files)))
 
 
-def fetch(plan: Snapshot) -> str:
-    """Fetches what is missing, with huggingface_hub's own progress; returns the spec. Files that
-    are whole are not fetched again. Raises as `planned`, UserError for a full disk."""
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415 - only pulling needs it
+def fetch(plan: Snapshot, on_bytes: Callable[[int], None]) -> str:
+    """Fetches what is missing and returns the spec. Of a file that was cut only the rest is asked
+    for; on_bytes is called with what was there, too.
 
+    Raises as `planned`, UserError for a full disk and while another process fetches it.
+    """
+    folder = _folder(plan.listed)
     try:
-        for file in plan.files:
-            hf_hub_download(plan.repo, file.name)
-    except Exception as error:  # its HTTP library differs between releases
-        raise hub.hub_error(error, plan.repo) from error
+        folder.mkdir(parents=True, exist_ok=True)
+        # beside the repositories, where huggingface_hub has its own locks
+        lock = folder.parents[2] / ".locks" / folder.parents[1].name / "pull.lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock, timeout=0):
+            # what says that there is a model comes when all else is there
+            for file in sorted(plan.files, key=lambda file: file.name == "config.json"):
+                if _there(plan.listed, file):
+                    on_bytes(file.size)
+                else:
+                    hub.fetch(plan.listed, file, folder / file.name, on_bytes)
+            refs = folder.parents[1] / "refs" / "main"
+            refs.parent.mkdir(exist_ok=True)
+            refs.write_text(plan.listed.revision, encoding="utf-8")
+    except Timeout as error:
+        raise UserError(f"another process fetches {plan.repo}", hint="Wait for it.") from error
+    except OSError as error:
+        raise hub.no_room(error) from error
     return f"hf:{plan.repo}"
+
+
+def _folder(listed: hub.Listing) -> Path:
+    """Where the cache keeps the files of a commit."""
+    from huggingface_hub import constants  # noqa: PLC0415 - only pulling needs it
+
+    repo = f"models--{listed.repo.replace('/', '--')}"
+    return Path(constants.HF_HUB_CACHE) / repo / "snapshots" / listed.revision
+
+
+def _there(listed: hub.Listing, file: hub.HubFile) -> bool:
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - as above
+
+    found = try_to_load_from_cache(listed.repo, file.name, revision=listed.revision)
+    return isinstance(found, str)
 
 
 def _needed(files: tuple[hub.HubFile, ...]) -> tuple[hub.HubFile, ...]:
