@@ -411,7 +411,10 @@ def test_a_picture_of_half_blocks(tmp_path: Path) -> None:
     text = blocks(file, 40)
     assert text is not None
     rows = text.plain.splitlines()
-    assert rows == ["▀" * 40] * 10
-    assert str(text.spans[0].style) == "rgb(255,0,0) on rgb(255,0,0)"
-    assert str(text.spans[-1].style) == "rgb(0,0,255) on rgb(0,0,255)"
+    assert rows == ["▄" * 40] * 10
+    assert str(text.spans[0].style) == "#ff0000 on #ff0000"
+    assert str(text.spans[-1].style) == "#0000ff on #0000ff"
+    shown = io.StringIO()
+    Console(file=shown, force_terminal=True, color_system="256").print(text)
+    assert "38;5;196" in shown.getvalue(), "in the colours that the terminal has"
     assert blocks(tmp_path / "gone.png", 40) is None

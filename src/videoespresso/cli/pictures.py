@@ -1,8 +1,8 @@
 """Pictures in the terminal: kitty's protocol, iTerm2's, sixels, and on all others half blocks.
 
-No library yet does this for us: textual-image asks the terminal when it is imported and sends
-kitty's pictures to stdout, where answers may be; term-image needs Pillow below 11; rich-pixels has
-none of the three protocols; blocks are a dozen lines on rich, which knows a terminal's colours.
+timg makes the blocks, and rich turns them into the colours that a terminal has. The protocols are
+ours: textual-image asks the terminal when it is imported and sends kitty's pictures to stdout,
+where answers may be; term-image needs Pillow below 11; timg's sixels do not say their shape.
 """
 
 import base64
@@ -114,10 +114,11 @@ COLUMNS = 72
 
 
 def blocks(file: Path, width: int) -> "Text | None":
-    """A picture in letters: each is two pixels, the upper its colour, the lower its background.
-    rich has the colours that the terminal has. None where the file is gone or is no picture."""
+    """A picture in letters, each of them two pixels, at most `width` and COLUMNS wide. None where
+    the file is gone or is no picture."""
     from PIL import Image
     from rich.text import Text
+    from timg.methods import Ansi24HblockMethod
 
     try:
         with Image.open(file) as picture:
@@ -126,19 +127,8 @@ def blocks(file: Path, width: int) -> "Text | None":
         return None
     columns = min(COLUMNS, width)
     rows = max(2, round(columns * small.height / small.width / 2) * 2)
-    small = small.resize((columns, rows))
-    text = Text(no_wrap=True)
-    for y in range(0, rows, 2):
-        for x in range(columns):
-            upper, lower = (small.getpixel((x, row)) for row in (y, y + 1))
-            text.append("▀", f"rgb({_rgb(upper)}) on rgb({_rgb(lower)})")
-        text.append("\n" if y + 2 < rows else "")
-    return text
-
-
-def _rgb(pixel: object) -> str:
-    assert isinstance(pixel, tuple), "the picture is RGB"
-    return ",".join(map(str, pixel))
+    ansi = Ansi24HblockMethod(small.resize((columns, rows))).to_string()
+    return Text.from_ansi(ansi.rstrip("\n"))
 
 
 _SIXEL_COLOURS = 255
