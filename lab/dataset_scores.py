@@ -16,16 +16,18 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import videoespresso
 from lab.dataset_script import plain_context, plain_run, watched
 from lab.dataset_summary import Block, write_summary
 from lab.dataset_verifier import verifier_rows
-from videoespresso.api.build_dataset import build_dataset
+from videoespresso.dataset.engine import JOBS, LocalEngine
+from videoespresso.dataset.folder import Folder
 from videoespresso.dataset.manifest import made_with
 from videoespresso.dataset.records_io import read_items, writing_lines
+from videoespresso.dataset.run import Run
 from videoespresso.errors import VideoEspressoError
 from videoespresso.evaluation import results
 from videoespresso.evaluation.theatre_items import digest_of, filmed_story, look_of
@@ -151,11 +153,21 @@ def _with_cache(plan: Plan, folder: Path, **more: object) -> Settings:
     return plan.settings.model_copy(update={"cache_dir": folder, **more})
 
 
+def _context(settings: Settings) -> Context:
+    """That of the shipped command, without the check whose films these are: they were made."""
+    return replace(open_dataset_context(settings), guarded=False)
+
+
 def _engine(plan: Plan, films: list[Path], folder: Path) -> results.Json:
-    """The shipped command's own function, with fresh caches."""
+    """The run of the shipped command, with fresh caches."""
     began = time.perf_counter()
-    settings = _with_cache(plan, folder / "cache-engine")
-    built = build_dataset(films, folder / "dataset", settings=settings, seed=plan.seed)
+    context = _context(_with_cache(plan, folder / "cache-engine"))
+    dataset = Folder(folder / "dataset")
+    dataset.open()
+    jobs = max(JOBS, context.settings.concurrency)
+    engine = LocalEngine(dataset, context, seed=plan.seed, group=GROUP, jobs=jobs)
+    made, paths = made_with(context, plan.seed, GROUP), [str(film) for film in films]
+    built = Run(dataset, engine, paths, made, lambda _: None, lambda _: None).run()
     return {
         "seconds": round(time.perf_counter() - began, 3),
         "records": built.records,
@@ -168,7 +180,7 @@ def _plain(plan: Plan, films: list[Path], folder: Path) -> results.Json:
     """The sequential script, with fresh caches and one call at a time."""
     began = time.perf_counter()
     settings = _with_cache(plan, folder / "cache-plain", concurrency=1)
-    plain = plain_context(open_dataset_context(settings), folder / "plain", seed=plan.seed)
+    plain = plain_context(_context(settings), folder / "plain", seed=plan.seed)
     records = plain_run(plain, films)
     with writing_lines(folder / "plain.jsonl") as lines:
         for record in records:
@@ -180,7 +192,7 @@ def _verifier(
     plan: Plan, seeds: Sequence[int], films: Sequence[Path], folder: Path
 ) -> list[results.Json]:
     """What the verifier says of planted pairs, with the captions that the engine left."""
-    context = open_dataset_context(_with_cache(plan, folder / "cache-engine"))
+    context = _context(_with_cache(plan, folder / "cache-engine"))
     plain = plain_context(context, folder / "plain", seed=plan.seed)
     return [
         {"video": seed, **row}

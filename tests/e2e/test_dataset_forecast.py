@@ -38,7 +38,7 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builds]:
 
 
 def test_a_forecast_from_a_third_of_the_theatre_is_close(
-    builds: Builds, monkeypatch: pytest.MonkeyPatch
+    builds: Builds, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("videoespresso.models.client.usage.price", lambda _spec: PRICE)
     out, settings = builds.folder / "set", builds.settings("set")
@@ -71,6 +71,10 @@ def test_a_forecast_from_a_third_of_the_theatre_is_close(
     again = forecast_dataset(builds.videos, out, settings=builds.settings("set"), sample=SAMPLE)
     assert (again.left, again.spent.calls, again.calls.mean) == (0, 0, 0.0)
     assert len(json.loads((out / "dataset.json").read_text())["runs"]) == 2, "nothing was done"
+    for key, value in builds.env("set").items():
+        monkeypatch.setenv(key, value)
+    assert main([*builds.argv("set"), "--dry-run"]) == 0
+    assert f"Nothing is left to do: all {VIDEOS} videos" in capsys.readouterr().out
 
 
 def look_again(builds: Builds, name: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,8 +101,13 @@ def _write_page(folder: Path) -> None:
 
 def show(forecast: "Forecast") -> None:
     """The forecast for a person."""
-    out().print(f"{forecast.left} of {forecast.videos} videos are left to do.")
-    if forecast.left:
+    if not forecast.left:
+        out().print(
+            f"Nothing is left to do: all {forecast.videos} videos are in this dataset, an earlier "
+            "sample's too. `dataset build` will call no model for them and cost nothing."
+        )
+    else:
+        out().print(f"{forecast.left} of {forecast.videos} videos are left to do.")
         show_table("", "mean#", "range#", rows=_rows(forecast))
         out().print(
             f"Scaled by minutes of video, of which {forecast.minutes:.1f} are left, from a sample "
