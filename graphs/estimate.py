@@ -79,7 +79,8 @@ class Estimate(Record):
         if self.usd is not None:
             cost = f"${self.usd:.{3 if self.usd else 2}f}"
         known = "" if self.captions else ", all known from before"
-        return f"{self.frames} frames{known}, about {self.calls} calls, {cost}"
+        calls = f"{self.calls} call{'s' * (self.calls != 1)}"
+        return f"{self.frames} frame{'s' * (self.frames != 1)}{known}, about {calls}, {cost}"
 
 
 @dataclass(frozen=True)

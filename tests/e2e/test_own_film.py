@@ -75,7 +75,7 @@ def test_nothing_configured(film: Path, tmp_path: Path) -> None:
         ve.ask(film, QUESTION, settings=loaded(tmp_path))
     _, key, server, here = caught.value.hint.splitlines()
     assert f"{film} '{QUESTION}' --profile openai" in key
-    assert "-m openai:NAME@http://localhost:8000/v1" in server
+    assert "-m openai:@http://localhost:8000/v1" in server
     assert "videoespresso models pull laptop" in here
 
 
@@ -160,7 +160,7 @@ def test_three_whole_commands_before_any_caption(
     whole = "videoespresso " + shlex.join(names.get(word, word) for word in kept)
     key, server, here = (line.strip() for line in shown.splitlines() if f"{whole} -" in line)
     assert key == f"a key: OPENAI_API_KEY=YOUR_KEY {whole} --profile openai"
-    assert server == f"a server: {whole} -m openai:NAME@http://localhost:8000/v1"
+    assert server == f"a server: {whole} -m openai:@http://localhost:8000/v1"
     assert here == (f"this machine: videoespresso models pull laptop && {whole} --profile laptop")
     assert "captioning" not in shown
 

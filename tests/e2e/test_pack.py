@@ -19,17 +19,19 @@ SAMPLES = ROOT / "examples/videos"
 
 
 @pytest.mark.parametrize(
-    ("video", "question"),
+    ("video", "question", "right"),
     [
-        ("street.mp4", "Why does the white car stop?"),
-        ("kitchen.mp4", "Which ingredient is there when somebody boils something?"),
-        ("room.mp4", "Who is surprised?"),
+        ("street.mp4", "Why does the white car stop?", ""),  # its answer is wrong
+        ("kitchen.mp4", "Which ingredient is there when somebody boils something?", "the egg"),
+        ("room.mp4", "Who is surprised?", "the man in purple"),
     ],
 )
-def test_a_question_about_a_sample(video: str, question: str, tmp_path: Path) -> None:
+def test_a_question_about_a_sample(video: str, question: str, right: str, tmp_path: Path) -> None:
     settings = ve.Settings.load({"cache_dir": tmp_path}, environ={})
     answer = ve.ask(SAMPLES / video, question, settings=settings)
     assert not answer.gaps
+    if right:
+        assert (answer.text, answer.checked) == (right, True), "the README shows these"
     assert 1 <= len(answer.core_frames) <= 4
     assert all(core.boxes for core in answer.core_frames), "the detector saw what is there"
     assert all(0 <= c.frame.time_s <= answer.video.duration_s for c in answer.core_frames)

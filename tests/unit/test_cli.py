@@ -267,6 +267,38 @@ def test_every_help_has_examples(command: list[str], capsys: Any) -> None:
     assert "$ videoespresso" in shown
 
 
+@pytest.mark.parametrize(
+    "command", [[], ["dataset"], ["models"], ["eval"], ["train"]], ids=" ".join
+)
+def test_what_a_command_is_for_is_said_in_full(command: list[str], capsys: Any) -> None:
+    assert main([*command, "--help"]) == 0
+    told = capsys.readouterr().out.partition("Commands:")[2].partition("Examples:")[0]
+    assert told.strip()
+    assert "..." not in told
+
+
+def test_a_question_without_quotes_is_said_to_want_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("clip.mp4").write_bytes(b"x")
+    assert main(["ask", "clip.mp4", "Who", "wins", "it?"]) == Exit.USER
+    said = capsys.readouterr().err
+    assert "Who: no such file" in said
+    assert "videoespresso ask clip.mp4 'Who wins it?'" in said
+
+
+def test_all_files_are_looked_for_before_one_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("clip.mp4").write_bytes(b"it would not be decoded")
+    assert main(["ask", "clip.mp4", "clop.mp4", "Who wins?"]) == Exit.USER
+    said = capsys.readouterr().err
+    assert "clop.mp4: no such file" in said
+    assert "did you mean clip.mp4?" in said
+
+
 def test_the_help_documents_every_exit_code(capsys: Any) -> None:
     main(["ask", "--help"])
     told = capsys.readouterr().out.partition("Exit codes:")[2]

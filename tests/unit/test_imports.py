@@ -271,7 +271,7 @@ def test_help_loads_nothing_slow(argv: list[str]) -> None:
     assert "typer" in (
         modules := loaded(f"sys.argv = {argv}; import videoespresso.cli.app as app; app.main()")
     )
-    assert modules & (SLOW | {"prompt_toolkit", "httpx"}) == set()
+    assert modules & (SLOW | {"prompt_toolkit", "httpx", "rich"}) == set()
 
 
 def test_what_a_cached_reply_needs_of_the_pack_loads_no_runtime() -> None:

@@ -21,7 +21,7 @@ from videoespresso.tools.fetch.addresses import Resolve, is_address, shown
 from videoespresso.tools.fetch.http import Client, parse
 from videoespresso.tools.fetch.transfer import OnProgress, Progress, Transfer, Version
 from videoespresso.tools.fetch.web_pages import PageReader
-from videoespresso.tools.video import declared_duration, probe
+from videoespresso.tools.video import checked, declared_duration, probe
 
 FRESH_S = 300.0
 """A chat or a batch asks a server for changes once in this time, not once a question."""
@@ -39,8 +39,10 @@ class Local(NamedTuple):
 
 
 def local(video: str | Path, settings: Settings, on_progress: OnProgress | None = None) -> Local:
-    """The file of a video that is given by path or by address. Raises as `fetch`."""
+    """The file of a video that is given by path or by address. Raises as `fetch`, and VideoError
+    where there is no such file."""
     if not isinstance(video, str) or not is_address(video):
+        checked(video)
         return Local(str(video))
     size = "known from before"
     raised: list[str] = []

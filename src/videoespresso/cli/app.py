@@ -36,7 +36,25 @@ INTERRUPTED = (
 )
 
 
-class _Commands(TyperGroup):
+class _Group(TyperGroup):
+    """Says what each command is for in full, where click cuts it to a line."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        named = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        rows = [
+            (name, command.get_short_help_str(_LONGEST))
+            for name, command in named
+            if command is not None and not command.hidden
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+_LONGEST = 200
+"""Letters of what a command is for: several lines."""
+
+
+class _Commands(_Group):
     """Turns known errors into a line, a hint and an exit code; unknown ones keep their traceback.
 
     The contexts are not typed: their class differs between typer's releases.
@@ -76,7 +94,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # its panels are two thirds of what `--help` takes
 )
 ask.add_to(app)
 ask_many.add_to(app)
@@ -86,8 +104,10 @@ init.add_to(app)
 mcp.add_to(app)
 trust.add_to(app)
 for part in (models, tools, cache, memory, theatre, dataset, eval, train):
-    app.add_typer(part.app)
-app.add_typer(theatre.app, name="synthetic", hidden=True)  # what it was called; until 1.0
+    app.add_typer(part.app, cls=_Group)
+app.add_typer(
+    theatre.app, name="synthetic", hidden=True, cls=_Group
+)  # what it was called; until 1.0
 
 
 def _version(wanted: bool) -> None:

@@ -115,7 +115,23 @@ def split(words: Sequence[str]) -> tuple[list[str], str]:
             f"{missing} is missing: {one_line(question)!r} is all, or the last, that was given",
             hint='videoespresso ask clip.mp4 "Why does the red car stop?"',
         )
+    _check_quotes(words)
     return videos, question
+
+
+def _check_quotes(words: Sequence[str]) -> None:
+    """Raises UserError for a question whose words were given one by one: what is between a file
+    and the last word is none, and has no name of one."""
+    files = next((k for k, word in enumerate(words) if not Path(word).exists()), 0)
+    rest = words[files:]
+    if files and len(rest) > 1 and not any(mark in word for word in rest for mark in "./\\"):
+        from videoespresso.models.unknown_film import AskCommand
+
+        whole = AskCommand(words[:files], " ".join(rest))
+        raise UserError(
+            f"{one_line(rest[0])}: no such file; is it a word of the question?",
+            hint=f"Put the question in quotes: {whole}",
+        )
 
 
 def run(

@@ -44,6 +44,7 @@ class Exit(IntEnum):
 
 _CODES_HELP = """
 
+\b
 Exit codes:
   0  answered, or done
   1  unexpected error; its traceback is shown
@@ -65,9 +66,10 @@ _CODES: tuple[tuple[type[VideoEspressoError], Exit], ...] = (
 
 
 def examples(*commands: str, codes: bool = False) -> str:
-    """The end of a --help: commands to copy, and the exit codes where they matter."""
-    lines = "\n".join(f"[dim]$[/] videoespresso {command}" for command in commands)
-    return f"Examples:\n{lines}{_CODES_HELP if codes else ''}"
+    """The end of a --help: commands to copy, and the exit codes where they matter. What follows
+    \\b keeps its lines."""
+    lines = "\n".join(f"  $ videoespresso {command}" for command in commands)
+    return f"\b\nExamples:\n{lines}{_CODES_HELP if codes else ''}"
 
 
 def exit_code(error: VideoEspressoError) -> Exit:

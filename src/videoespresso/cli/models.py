@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -79,18 +80,28 @@ def list_models(
     rows = [(r.role, r.spec + _until(r), r.source) for r in resolved.values()]
     show_table("Role", "Model", "Set by", rows=rows)
     out().print()
-    show_table(
-        *("Profile", "Needs", "Downloads", "A frame", "A question*", "What it is"),
-        rows=[
-            (p["name"], p["needs"], p["downloads"], *_usd(p), f"{p['about']} {p['note']}".strip())
-            for p in profiles
-        ],
-    )
+    for p in profiles:
+        _show_profile(p)
     counted = "; ".join(f"{p['name']} {p['frame_formula']}" for p in profiles if p["frame_usd"])
     out().print(f"\n* estimate for {formula()}.", style="dim")
     out().print(f"Tokens of an image: {counted}. Prices: {_as_of()}.", style="dim")
     if not configured(settings):
         say_warning(UNCONFIGURED)
+
+
+def _show_profile(described: dict[str, Any]) -> None:
+    """Some lines: a table of sentences has no room in a terminal."""
+    frame, question = _usd(described)
+    costs = "free" if frame == question == "free" else f"{frame} a frame, {question} a question*"
+    name, about, note = (described[key] for key in ("name", "about", "note"))
+    out().print(f"{name:<10} {costs}", style="bold")
+    takes = f"needs {described['needs']}; downloads {described['downloads']}"
+    for text in (takes, f"{about} {note}".strip()):
+        out().print(fill(one_line(text), out().width, initial_indent=IN, subsequent_indent=IN))
+
+
+IN = " " * 11
+"""Before the lines about a profile: the width of its name."""
 
 
 class Listed(BaseModel):

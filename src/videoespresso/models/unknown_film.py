@@ -62,7 +62,7 @@ def three_ways(command: object) -> str:
     return (
         "Choose one of these:\n"
         f"a key:        OPENAI_API_KEY=YOUR_KEY {command} --profile openai\n"
-        f"a server:     {command} -m openai:NAME@http://localhost:8000/v1\n"
+        f"a server:     {command} -m openai:@http://localhost:8000/v1\n"
         f"this machine: videoespresso models pull laptop && {command} --profile laptop"
     )
 
