@@ -94,7 +94,7 @@ def test_startup_prints_each_command(
 
     monkeypatch.setattr(startup, "timed", timed)
     assert startup.main(["--rounds", "2"]) == 0
-    assert "| cached question | 7.50 (5.00 to 10.00) | 0.50 (0.50 to 0.50) | 2 |" in (
+    assert "| cached question | 12.50 (10.00 to 15.00) | 0.50 (0.50 to 0.50) | 2 |" in (
         capsys.readouterr().out
     )
     folders = [folder for is_question, folder in asked if is_question]
