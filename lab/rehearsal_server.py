@@ -12,6 +12,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,7 +77,9 @@ class RehearsalServer:
     ) -> None:
         self.latency_s, self.pairs, self.hook, self.answered = latency_s, pairs, hook, answered
         self.counts = Counts()
+        self.together = 0
         self._waiting = 0
+        self._came = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._server: asyncio.Server | None = None
@@ -88,9 +91,11 @@ class RehearsalServer:
         assert self._server is not None, "the server is not running"
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
 
-    def forget(self) -> None:
-        """Counts from zero."""
-        self.counts = Counts()
+    def forget(self, *, together: int = 0) -> None:
+        """Counts from zero. together: no request is answered before as many wait at one moment, but
+        for those that waited a minute."""
+        self.counts, self.together = Counts(), together
+        self._came.clear()
 
     def __enter__(self) -> "RehearsalServer":
         self._thread.start()
@@ -144,6 +149,11 @@ class RehearsalServer:
         counts.most = max(counts.most, self._waiting)
         try:
             instead = self.hook(call)
+            if self._waiting >= self.together:
+                self._came.set()
+            elif not self._came.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._came.wait(), 60)
             await asyncio.sleep(self.latency_s)
         finally:
             self._waiting -= 1

@@ -4,7 +4,6 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Annotated, Any
 
 import typer
@@ -129,13 +128,20 @@ def _root(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code; `argv` without the program's name."""
-    program = argv is None
-    try:
-        with stoppable() if program else nullcontext():
-            app(args=None if argv is None else list(argv), prog_name="videoespresso")
-    except SystemExit as done:
-        if program and done.code == Exit.INTERRUPTED:
+    if argv is not None:
+        return _run(list(argv))
+    with stoppable():
+        code = _run(None)
+        if code == Exit.INTERRUPTED:
             leave()  # threads may still wait for a server that hangs, and Python would for them
+    return code
+
+
+def _run(arguments: list[str] | None) -> int:
+    """The exit code; None: what the program was given."""
+    try:
+        app(args=arguments, prog_name="videoespresso")
+    except SystemExit as done:
         return done.code if isinstance(done.code, int) else int(done.code is not None)
     except OSError as error:
         if error.errno != errno.EPIPE:

@@ -4,10 +4,13 @@ import functools
 import json
 import os
 import re
+import select
+import signal
+import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING, NoReturn
 
@@ -96,6 +99,10 @@ def err() -> "Console":
 FINISHING = "finishing the calls under way, which are paid for; Ctrl-C again leaves at once"
 
 
+MOMENT_S = 0.3
+"""Seconds; what ends sooner is not said to be waited for."""
+
+
 def say_finishing(text: str = FINISHING) -> None:
     """What the first Ctrl-C says. A thread prints it: the main one may be in the middle of
     printing."""
@@ -144,25 +151,50 @@ class CountBar:
             self._bar.stop()
 
 
-def stoppable() -> AbstractContextManager[None]:
-    """Within it the first Ctrl-C says what is waited for and raises KeyboardInterrupt, a second one
-    leaves at once. What can count what is done has `interruptible` of its own inside."""
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Within it the first Ctrl-C raises KeyboardInterrupt, and says what is waited for where that
+    takes a moment; a second one leaves at once. What can count what is done has `interruptible` of
+    its own inside."""
+    waiting = threading.Timer(MOMENT_S, lambda: err().print(FINISHING, style="yellow"))
 
     def stop() -> NoReturn:
-        say_finishing()
+        waiting.start()
+        # the main thread may be in the middle of printing, and its console not print again
+        err.cache_clear()
         raise KeyboardInterrupt
 
-    return interruptible(stop, leave)
+    with interruptible(stop, leave):
+        try:
+            yield
+        finally:
+            waiting.cancel()
 
 
 def leave() -> NoReturn:
     """Ends the program at once with the code of an interruption. Finished work is on the disk;
     locks and decoders end with the process."""
-    if err().is_terminal:
-        err().show_cursor(True)  # a line that moves hides it
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(OSError, RuntimeError):  # nobody reads; or a signal came while it was flushed
+        if err().is_terminal:
+            err().show_cursor(True)  # a line that moves hides it
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(Exit.INTERRUPTED)
+
+
+def typed_line() -> str:
+    """`input()`. A Ctrl-C that came just before it waits would be held back until a line comes, so
+    on a terminal it is called when there is one. Raises EOFError."""
+    if os.name == "posix" and sys.stdin.isatty():
+        ready, wake = socket.socketpair()
+        with ready, wake:
+            wake.setblocking(False)
+            before = signal.set_wakeup_fd(wake.fileno())
+            try:
+                select.select([sys.stdin, ready], [], [])
+            finally:
+                signal.set_wakeup_fd(before)
+    return input()
 
 
 def say_error(error: VideoEspressoError) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from videoespresso.cli.console import Exit, err, examples, one_line, say_warning
+from videoespresso.cli.console import Exit, err, examples, one_line, say_warning, typed_line
 from videoespresso.errors import SettingsError, UserError
 from videoespresso.settings import Settings
 from videoespresso.settings_file import FILE_NAME, find_file, user_file
@@ -226,7 +226,7 @@ def _line(prompt: str) -> str:
     """A line that was typed. Raises UserError at the end of the input."""
     err().print(prompt, end="")
     try:
-        return input().strip()
+        return typed_line().strip()
     except EOFError:
         raise UserError(
             "there was no answer", hint="In a script give --profile or --server, and --yes."
