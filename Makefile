@@ -2,9 +2,10 @@
 PYTHON ?= python3
 SAMPLE ?= examples/videos/room.mp4
 QUESTION ?= Who is surprised?
-# Processes that run tests, each a whole file: what a file sets up is set up once.
+# Processes that run tests, each a whole file: what a file sets up is set up once. In the order of
+# the folders, so that the files of whole commands, few tests of many seconds, do not come last.
 JOBS ?= auto
-PYTEST = -m pytest --numprocesses $(JOBS) --dist loadfile
+PYTEST = -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 PIP = -m pip --disable-pip-version-check
 
 .PHONY: demo paper test test-all test-integrations lint pack constraints audit release clean

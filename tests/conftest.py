@@ -73,6 +73,8 @@ def pytest_configure() -> None:
             _environment.delenv(name)
     for name, value in OFFLINE.items():
         _environment.setenv(name, value)
+    if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: a thread each
+        _environment.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
     # ultralytics keeps its settings in the home folder otherwise
     _environment.setenv("YOLO_CONFIG_DIR", _scratch.name)
     if not _watching:

@@ -39,6 +39,9 @@ DAMAGE = ["sqlite garbage", "sqlite middle", "sqlite cut", "sqlite empty", "data
           "header.bin", "length.bin", "index_metadata.pickle", "link_lists.bin gone",
           "index_metadata.pickle gone"]  # fmt: skip
 
+DAMAGE_OF_EACH_KIND = ("sqlite garbage", "sqlite cut", "data_level0.bin", "link_lists.bin gone")
+"""Of the database and of the graph, garbage and what is missing."""
+
 
 def damage(root: Path, how: str) -> None:
     (index,) = root.glob("index-*")
@@ -58,8 +61,10 @@ def damage(root: Path, how: str) -> None:
         path.write_bytes(np.random.default_rng(0).bytes(len(data)))
 
 
-@pytest.mark.parametrize("opened_before", [False, True])
-@pytest.mark.parametrize("how", DAMAGE)
+@pytest.mark.parametrize(
+    ("how", "opened_before"),
+    [*((how, False) for how in DAMAGE), *((how, True) for how in DAMAGE_OF_EACH_KIND)],
+)
 def test_a_damaged_index_is_made_again_and_says_so(
     how: str, opened_before: bool, root: Path
 ) -> None:

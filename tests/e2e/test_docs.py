@@ -19,6 +19,7 @@ RUN = [
 pytestmark = pytest.mark.timeout(600)
 
 
+@pytest.mark.usefixtures("as_a_reader")
 @pytest.mark.parametrize("block", RUN)
 def test_it_does_what_it_says(block: Block) -> None:
     run_block(block)

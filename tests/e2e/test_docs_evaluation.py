@@ -12,6 +12,7 @@ BLOCKS = [block for block in blocks(TEXT) if not block.excuse]
 pytestmark = pytest.mark.timeout(600)
 
 
+@pytest.mark.usefixtures("as_a_reader")
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"line {block.line}")
 def test_it_does_what_it_says(block: Block) -> None:
     run_block(block)

@@ -16,6 +16,7 @@ RUN = [b for b in blocks(TEXT) if b.language in ("bash", "python") and not b.exc
 pytestmark = pytest.mark.timeout(1200)
 
 
+@pytest.mark.usefixtures("as_a_reader")
 @pytest.mark.parametrize("block", RUN, ids=lambda b: f"line {b.line}")
 def test_it_does_what_it_says(block: Block) -> None:
     if block.language == "bash":

@@ -91,7 +91,7 @@ def test_it_is_tried_on_frames_and_on_a_stretch(capsys: Any) -> None:
     assert capsys.readouterr().out.count(" of 255.") == 2
 
 
-@pytest.mark.usefixtures("installed")
+@pytest.mark.usefixtures("installed", "as_a_reader")
 def test_it_is_used_in_an_answer_and_cited() -> None:
     settings = Settings.load({"tools": ["brightness"]}, environ={})
     answer = ve.ask(STREET, "Why does the white car stop?", settings=settings)
@@ -102,7 +102,7 @@ def test_it_is_used_in_an_answer_and_cited() -> None:
     assert answer.settings["tools"] == "brightness"
 
 
-@pytest.mark.usefixtures("installed")
+@pytest.mark.usefixtures("installed", "as_a_reader")
 def test_its_detector_is_used_in_an_answer_and_its_boxes_are_counted() -> None:
     settings = Settings.load({"detector": "blobs:red,blue", "tools": ["count"]}, environ={})
     answer = ve.ask(STREET, "Why does the white car stop?", settings=settings)

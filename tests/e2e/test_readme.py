@@ -75,6 +75,7 @@ def run_block(block: Block) -> None:
         execute(sys.executable, "-W", "error", "-c", block.text)
 
 
+@pytest.mark.usefixtures("as_a_reader")
 @pytest.mark.parametrize("block", runnable(), ids=lambda b: f"line {b.line}")
 def test_it_does_what_it_says(block: Block) -> None:
     run_block(block)

@@ -9,7 +9,6 @@ import sys
 import venv
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -20,15 +19,9 @@ ROOMS = ("agents", "graphs", "memory", "tools")
 NOT_SHIPPED = shutil.ignore_patterns(
     ".git", ".venv*", "*.egg-info", "build", "dist", "runs", "tests", "__pycache__", ".*_cache"
 )
+PIP = ("-m", "pip", "--disable-pip-version-check")
 
 pytestmark = pytest.mark.timeout(900)  # an installation of the whole core, maybe on a slow line
-
-
-class Installed(NamedTuple):
-    """A wheel, and an environment which holds it and what it requires, nothing else."""
-
-    wheel: Path
-    bin: Path
 
 
 def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -42,22 +35,28 @@ def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """Builds from a copy: a build folder left behind in the checkout would hide a missing file."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy: a build folder left behind in the checkout would hide a missing file."""
     folder = tmp_path_factory.mktemp("wheel")
     shutil.copytree(ROOT, folder / "source", symlinks=True, ignore=NOT_SHIPPED)
-    pip = ("-m", "pip", "--disable-pip-version-check")
-    run(sys.executable, *pip, "wheel", "--no-deps", "-w", folder, folder / "source", cwd=folder)
-    (wheel,) = folder.glob("*.whl")
+    run(sys.executable, *PIP, "wheel", "--no-deps", "-w", folder, folder / "source", cwd=folder)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path) -> Path:
+    """The commands of an environment which holds the wheel and what it requires, nothing else."""
+    folder = wheel.parent
     venv.create(folder / "env", with_pip=True)
     bin_ = folder / "env" / ("Scripts" if os.name == "nt" else "bin")
     constraints = ROOT / "constraints.txt"
-    run(bin_ / "python", *pip, "install", "--no-compile", "-c", constraints, wheel, cwd=folder)
-    return Installed(wheel, bin_)
+    run(bin_ / "python", *PIP, "install", "--no-compile", "-c", constraints, wheel, cwd=folder)
+    return bin_
 
 
-def test_every_file_of_the_package_is_in_the_wheel(installed: Installed) -> None:
-    with zipfile.ZipFile(installed.wheel) as archive:
+def test_every_file_of_the_package_is_in_the_wheel(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
     here = {
         f"videoespresso/{path.relative_to(PACKAGE)}"
@@ -70,10 +69,10 @@ def test_every_file_of_the_package_is_in_the_wheel(installed: Installed) -> None
     assert inside == here
 
 
-def test_no_file_of_the_wheel_runs_code_when_it_is_loaded(installed: Installed) -> None:
+def test_no_file_of_the_wheel_runs_code_when_it_is_loaded(wheel: Path) -> None:
     """Weights are ONNX, safetensors or plain arrays: what is a pickle, or a zip with one, is not
     shipped (a pickle of protocol 2 and later begins with 0x80 and its number)."""
-    with zipfile.ZipFile(installed.wheel) as archive:
+    with zipfile.ZipFile(wheel) as archive:
         for name in archive.namelist():
             assert not name.endswith((".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".joblib"))
             content = archive.read(name)
@@ -85,17 +84,19 @@ def test_no_file_of_the_wheel_runs_code_when_it_is_loaded(installed: Installed) 
                     loaded[part]
 
 
-def test_nothing_heavy_comes_along(installed: Installed, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_nothing_heavy_comes_along(installed: Path, tmp_path: Path) -> None:
     code = (
         "from importlib.util import find_spec as f; "
         "print([n for n in ('torch', 'torchvision', 'transformers', 'ultralytics') if f(n)])"
     )
-    assert run(installed.bin / "python", "-c", code, cwd=tmp_path).stdout.strip() == "[]"
+    assert run(installed / "python", "-c", code, cwd=tmp_path).stdout.strip() == "[]"
 
 
-def test_an_installed_wheel_answers(installed: Installed, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_an_installed_wheel_answers(installed: Path, tmp_path: Path) -> None:
     shutil.copy(ROOT / "examples/videos/street.mp4", tmp_path / "clip.mp4")
-    command = installed.bin / "videoespresso"
+    command = installed / "videoespresso"
     question = "Why does the white car stop?"
     asked = run(command, "ask", "clip.mp4", question, "--json", cwd=tmp_path)
     answer = json.loads(asked.stdout)
@@ -104,8 +105,8 @@ def test_an_installed_wheel_answers(installed: Installed, tmp_path: Path) -> Non
     assert answer["evidence"]
 
 
-def test_nothing_of_the_lab_is_in_the_wheel(installed: Installed) -> None:
-    with zipfile.ZipFile(installed.wheel) as archive:
+def test_nothing_of_the_lab_is_in_the_wheel(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert [name for name in names if name.startswith(("lab/", "tests/"))] == []
 

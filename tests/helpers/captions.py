@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from videoespresso.memory.captions import CaptionMemory
 from videoespresso.types import Caption
 
 
@@ -40,6 +41,19 @@ class Words:
 def caption(time_s: float, text: str, shared_from: str | None = None) -> Caption:
     frame_id = f"v@{round(time_s * 1000)}"
     return Caption(frame_id=frame_id, time_s=time_s, text=text, shared_from=shared_from)
+
+
+STREET = [
+    caption(0.0, "red car drives"),
+    caption(1.0, "red car stops"),
+    caption(2.0, "dog crosses the road"),
+    caption(3.0, "dog crosses the road", shared_from="v@2000"),
+    caption(4.0, "red car drives"),
+]
+
+
+def texts(memory: CaptionMemory, query: str, videos: Sequence[str], k: int) -> list[str]:
+    return [found.caption.text for found in memory.search(query, videos, k)]
 
 
 def free_port() -> int:
