@@ -51,11 +51,11 @@ class Exchange:
     def send_json(self, status: int, content: object, **more: str) -> None:
         self.send(status, json.dumps(content).encode(), **more)
 
-    def start_stream(self) -> None:
-        """Headers of an event stream which ends when the connection does."""
+    def start_stream(self, header: str = "Connection", value: str = "close") -> None:
+        """Headers of an event stream, which ends when the connection does."""
         self.handler.send_response(200)
         self.handler.send_header("Content-Type", "text/event-stream")
-        self.handler.send_header("Connection", "close")
+        self.handler.send_header(header, value)
         self.handler.end_headers()
 
     def event(self, content: object) -> None:
@@ -238,14 +238,16 @@ def drop() -> Behaviour:
 
 
 def cut(text: str = "The beginning of") -> Behaviour:
-    """Sends half an answer, or two pieces of a stream, and closes the connection."""
+    """Sends half an answer, or two pieces of a stream, and ends the connection before it said that
+    it would. Not hard: a reset may overtake what was sent."""
 
     def behave(exchange: Exchange) -> None:
         model = exchange.body.get("model", "")
         if exchange.body.get("stream"):
-            exchange.start_stream()
+            exchange.start_stream("Transfer-Encoding", "chunked")
             for chunk in _chunks(text, model, "stop")[:2]:
-                exchange.event(chunk)
+                data = f"data: {json.dumps(chunk)}\n\n".encode()
+                exchange.handler.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
         else:
             whole = json.dumps(completion({"role": "assistant", "content": text}, model)).encode()
             exchange.handler.send_response(200)
@@ -253,8 +255,7 @@ def cut(text: str = "The beginning of") -> Behaviour:
             exchange.handler.send_header("Content-Length", str(len(whole)))
             exchange.handler.end_headers()
             exchange.handler.wfile.write(whole[: len(whole) // 2])
-            exchange.handler.wfile.flush()
-        exchange.hang_up()
+        exchange.handler.close_connection = True
 
     return behave
 

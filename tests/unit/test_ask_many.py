@@ -99,6 +99,15 @@ def test_every_question_is_answered_once_and_written(asker: Asker, tmp_path: Pat
 
 
 def test_jobs_are_at_a_time_and_one_video_is_looked_at_once(asker: Asker) -> None:
+    two, reply = threading.Event(), asker.reply
+
+    def together(video: str, question: str, on_step: Any, budget: Budget) -> Answer:
+        if asker.together > 1:
+            two.set()
+        assert two.wait(60)
+        return reply(video, question, on_step, budget)
+
+    asker.reply = together  # type: ignore[method-assign]
     questions = [q for k in range(6) for q in some(1, f"{k}.mp4")]
     list(ve.ask_many(questions, jobs=3))
     assert 1 < asker.most <= 3
