@@ -18,7 +18,7 @@ Part = Callable[[Path, int, set[str]], Iterator[Json]]
 PARTS: dict[str, tuple[Part, int, str]] = {
     "settings": (settings_files.trials, 1000, "hostile settings files, at most"),
     "faults": (faults.trials, 1000, "server faults, at most"),
-    "dialects": (dialects.trials, 1000, "dialects through every role, at most"),
+    "dialects": (dialects.trials, 10_000, "dialects through every role and wire, at most"),
     "planted": (suites.planted, 1, "planted instructions; 0 for none"),
     "planted_films": (suites.planted_films, 80, "whole films with instructions in all of them"),
     "kills": (suites.kills, 200, "kills of dataset build, twenty at a time"),

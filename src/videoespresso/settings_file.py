@@ -50,7 +50,8 @@ def read(path: Path) -> tuple[dict[str, Any], str]:
                 hint="Fix the file.",
             )
         data = tomllib.loads(content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        repr(data)  # as an error will say it; a number of 5,000 hexadecimal digits cannot be said
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of 5,000 digits
         raise SettingsError(f"{path} is not valid TOML: {error}", hint="Fix the file.") from error
     except OSError as error:
         raise SettingsError(

@@ -261,9 +261,18 @@ DIALECTS: tuple[str, ...] = (*SAID, *WRITTEN, *SERVED)
 
 def spoken(dialect: str, good: Reply) -> fake.Behaviour | None:
     """A server that gives the good reply in a dialect; None where words have no such form."""
-    text = good if isinstance(good, str) else json.dumps(good)
     if dialect in SERVED:
-        return SERVED[dialect](text)
+        return SERVED[dialect](_plain(good))
+    said = wording(dialect, good)
+    return None if said is None else fake.say(said)
+
+
+def wording(dialect: str, good: Reply) -> str | None:
+    """What a model writes that says it so; None where there is no such form of it."""
     if dialect in SAID:
-        return fake.say(SAID[dialect](text))
-    return None if isinstance(good, str) else fake.say(WRITTEN[dialect](good))
+        return SAID[dialect](_plain(good))
+    return None if isinstance(good, str) or dialect in SERVED else WRITTEN[dialect](good)
+
+
+def _plain(good: Reply) -> str:
+    return good if isinstance(good, str) else json.dumps(good)

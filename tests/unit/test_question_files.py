@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -205,6 +206,27 @@ def test_a_folder_is_the_files_in_it(tmp_path: Path) -> None:
     empty.mkdir()
     with pytest.raises(UserError, match="no file of questions"):
         plan(empty)
+
+
+def test_of_a_folder_neither_pipes_nor_links_to_folders_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps(ROW))
+    (tmp_path / "b.csv").symlink_to(".")
+    os.mkfifo(tmp_path / "c.jsonl")
+    assert len(planned(tmp_path)) == 1
+
+
+@pytest.mark.extras
+def test_parquet_with_two_columns_of_one_name_is_said_in_one_line(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    column = pa.array(["a.mp4"])
+    parquet.write_table(
+        pa.table([column, column, column], names=["video", "video", "question"]),
+        tmp_path / "q.parquet",
+    )
+    with pytest.raises(UserError, match="Multiple matches") as caught:
+        planned(tmp_path / "q.parquet")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.extras

@@ -167,6 +167,14 @@ def test_a_file_that_is_too_large_is_no_settings_file(file: Path) -> None:
         Settings.load(environ={})
 
 
+@pytest.mark.parametrize("digits", ["1" * 5000, "0x" + "f" * 5000])
+def test_a_number_that_python_does_not_read_is_no_settings_file(file: Path, digits: str) -> None:
+    file.write_text(f"fps = {digits}")
+    with pytest.raises(SettingsError, match="4300 digits") as caught:
+        Settings.load(environ={})
+    assert caught.value.hint
+
+
 def test_a_damaged_record_trusts_nothing(file: Path) -> None:
     file.write_text('captioner = "openai:a"')
     settings_file.trust(file)

@@ -24,7 +24,7 @@ def read(path: Path) -> Iterator[tuple[int, Any]]:
     between the options. Raises UserError for a file that cannot be read at all.
     """
     if path.is_dir():
-        files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in KINDS]
+        files = [file for file in _listed(path) if file.suffix.lower() in KINDS]
         if not files:
             raise UserError(
                 f"{path} holds no file of questions", hint=f"Those end in {', '.join(KINDS)}."
@@ -48,6 +48,16 @@ def read(path: Path) -> Iterator[tuple[int, Any]]:
         yield from _json(data)
     else:
         yield from _lines(data)
+
+
+def _listed(folder: Path) -> list[Path]:
+    """Its files by name. A pipe would be waited for, a link to a folder may lead in a circle."""
+    try:
+        return [file for file in sorted(folder.iterdir()) if file.is_file()]
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be read: {error.strerror}", hint="Check the folder's permissions."
+        ) from error
 
 
 def _utf8(data: bytes) -> bytes:
@@ -178,7 +188,8 @@ def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
     try:
         table = pyarrow.parquet.read_table(path)
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path} is not Parquet: {error}", hint="Check the file.") from error
+        text = " ".join(str(error).split())
+        raise UserError(f"{path} cannot be read as Parquet: {text}", hint="Check it.") from error
     for number in range(table.num_rows):
         try:
             row = table.slice(number, 1).to_pylist()[0]
