@@ -10,7 +10,7 @@ from tests.helpers import web
 from tests.helpers.small import square_video
 from tests.helpers.web import Site
 
-from videoespresso.errors import AddressError, DownloadError, MemoryStoreError
+from videoespresso.errors import AddressError, DownloadError, MemoryStoreError, VideoError
 from videoespresso.memory import downloads
 from videoespresso.memory.downloads import Downloads
 from videoespresso.settings import Settings
@@ -247,8 +247,11 @@ def test_a_store_that_cannot_be_written_says_so(url: str, settings: Settings, fo
 def test_a_path_stays_a_path_and_an_address_becomes_a_file(
     url: str, settings: Settings, folder: Path
 ) -> None:
-    assert local(Path("clip.mp4"), settings) == ("clip.mp4", "", ())
-    assert local("C:/clip.mp4", settings).path == "C:/clip.mp4"
+    clip = folder.with_name("clip.mp4")
+    clip.write_bytes(b"a film")
+    assert local(clip, settings) == (str(clip), "", ())
+    with pytest.raises(VideoError, match=r"C:/clip\.mp4: no such file"):
+        local("C:/clip.mp4", settings)
     first = local(url, settings)
     assert Path(first.path).is_relative_to(folder / "files")
     assert first.fetched == f"{url}: 0.0 MB"
