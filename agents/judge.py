@@ -69,10 +69,10 @@ class Preference(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _nothing_where_it_cannot_tell(cls, found: Any) -> Any:
-        if isinstance(found, dict) and found.get(CAN_TELL) is False:
-            return {k: v for k, v in found.items() if k != "better"}
-        return found
+    def _nothing_where_it_cannot_tell(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get(CAN_TELL) is False:
+            return {k: v for k, v in value.items() if k != "better"}
+        return value
 
     @model_validator(mode="after")
     def _one_where_it_can(self) -> "Preference":
@@ -96,9 +96,9 @@ def turns(
 ) -> tuple[Turn, ...]:
     """What the judge is shown, in one of the two orders. pictures: PIL images of the video."""
     both = [("Reference answer", reference), ("Answer to be judged", answer)]
-    told = both if order == "reference first" else both[::-1]
+    answers = both if order == "reference first" else both[::-1]
     cue = prompt_parts.JUDGE_CUE
-    return (Turn("user", prompt_parts.judge_parts(question, evidence, pictures, told, cue)),)
+    return (Turn("user", prompt_parts.judge_parts(question, evidence, pictures, answers, cue)),)
 
 
 def pair_prompt() -> Prompt:

@@ -165,19 +165,19 @@ def ask_pairs(
         return [judged_runs.judge_pairs(*pair, agent, sees, store) for pair in every]
 
 
-def show_pairs(found: "JudgedPairs") -> None:
+def show_pairs(pairs: "JudgedPairs") -> None:
     """Which answers are better, and beside it what the judge is worth."""
-    _show_judge(found)
+    _show_judge(pairs)
     out().print(
-        f"{found.n:,} pairs in both orders, {found.rated:,} rated, {found.ties:,} ties; "
-        f"{found.cannot_tell:,} replies cannot tell, {found.unreadable:,} cannot be read\n"
+        f"{pairs.n:,} pairs in both orders, {pairs.rated:,} rated, {pairs.ties:,} ties; "
+        f"{pairs.cannot_tell:,} replies cannot tell, {pairs.unreadable:,} cannot be read\n"
     )
-    if (p := found.paired) is not None:
-        rows = [(f"{found.first} − {found.second}", str(p.first_only), str(p.second_only),
+    if (p := pairs.paired) is not None:
+        rows = [(f"{pairs.first} − {pairs.second}", str(p.first_only), str(p.second_only),
                  p.difference.text(), f"{p.p_clustered:.2g}")]  # fmt: skip
         show_table("Better answers", "1st#", "2nd#", "Points (95 %)#", "Flips p#", rows=rows)
         out().print()
-    show_table("The judge itself", "n#", "(95 %)#", rows=_worth(found))
+    show_table("The judge itself", "n#", "(95 %)#", rows=_worth(pairs))
 
 
 def say_forecast(forecast: "JudgeForecast") -> None:

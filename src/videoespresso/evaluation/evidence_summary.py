@@ -94,14 +94,14 @@ def checker(good: Scored) -> dict[str, Estimate]:
 def refusals(unanswerable: Sequence[Json], good: Scored) -> dict[str, Estimate]:
     """Of questions that nothing answers: refused, answered with a letter all the same, confirmed by
     the checker; and how many of the others were refused. Empty where none was asked."""
-    asked = [r for r in unanswerable if "error" not in r]
-    told = {
-        "refused where nothing answers": [(not r["answered"], r["video"]) for r in asked],
-        "a letter where nothing answers": [(r["said"] is not None, r["video"]) for r in asked],
-        "confirmed where nothing answers": [(bool(r.get("checked")), r["video"]) for r in asked],
+    measured = [r for r in unanswerable if "error" not in r]
+    shares = {
+        "refused where nothing answers": [(not r["answered"], r["video"]) for r in measured],
+        "a letter where nothing answers": [(r["said"] is not None, r["video"]) for r in measured],
+        "confirmed where nothing answers": [(bool(r.get("checked")), r["video"]) for r in measured],
         "refused where the film answers": [(not r["answered"], r["video"]) for r, _ in good],
     }
-    return {name: _share(rows) for name, rows in told.items() if rows and asked}
+    return {name: _share(rows) for name, rows in shares.items() if rows and measured}
 
 
 def groups(good: Scored) -> dict[str, Estimate]:

@@ -80,8 +80,8 @@ def _said(record: Json) -> str | None:
 
 
 def _item(record: Json) -> DatasetItem:
-    told = tuple(EvidenceSentence(text=text) for text in record["truth"].get("proof", ()))
-    return item_of(record).model_copy(update={"evidence": told})
+    sentences = tuple(EvidenceSentence(text=text) for text in record["truth"].get("proof", ()))
+    return item_of(record).model_copy(update={"evidence": sentences})
 
 
 def pictures(records: Mapping[str, Sequence[Json]], store: FrameStore) -> Pictures:
@@ -116,12 +116,12 @@ def judge_series(one: Series, agent: Agent, sees: Sees, store: FrameStore) -> Ju
 
 def _pairs(one: Series, other: Series) -> list[_Pair]:
     theirs = {r["item"]: r for r in other.records if _said(r)}
-    found = [_Pair(_item(r), r, theirs[r["item"]]) for r in one.records
+    pairs = [_Pair(_item(r), r, theirs[r["item"]]) for r in one.records
              if _said(r) and r["item"] in theirs]  # fmt: skip
-    if not found:
+    if not pairs:
         raise UserError(f"no item was answered in both of {one.name} and {other.name}")
-    judging.answered([p.item for p in found], [p.one["reply"] for p in found])
-    return found
+    judging.answered([p.item for p in pairs], [p.one["reply"] for p in pairs])
+    return pairs
 
 
 def asked(one: Series, other: Series, sees: Sees, store: FrameStore) -> Iterator[tuple[Turn, ...]]:
@@ -148,7 +148,7 @@ def judge_pairs(
         return Reply(_UNREADABLE, "", Usage(), ("unreadable",))
 
     replies = agent.typed_batch(prompt, asked(one, other, sees, store), Preference, None, instead)
-    told = [
+    rated = [
         (pair, (_for_first(a.value), -_for_first(b.value)))
         for pair, a, b in zip(_pairs(one, other), replies[::2], replies[1::2], strict=True)
         if a.value.can_tell and b.value.can_tell
@@ -163,11 +163,11 @@ def judge_pairs(
         temperature=getattr(agent.model, "temperature", None),
         sees=sees,
         n=len(replies) // 2,
-        rated=len(told),
+        rated=len(rated),
         cannot_tell=sum(not p.can_tell and p is not _UNREADABLE for p in every),
         unreadable=sum(p is _UNREADABLE for p in every),
         usage=sum((r.usage for r in replies), Usage()),
-        **_worth(told, letters=one.about["protocol"] == "letter"),
+        **_worth(rated, letters=one.about["protocol"] == "letter"),
     )
 
 

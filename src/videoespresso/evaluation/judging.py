@@ -156,17 +156,17 @@ def pictures_of(source: Path) -> Pictures:
     def pictures(item: DatasetItem) -> list[Image.Image]:
         names = [frame.image for frame in item.core_frames if frame.image]
         try:
-            found = [Image.open(path) for n in names if (path := below(folder, n)) is not None]
-            for picture in found:
+            opened = [Image.open(path) for n in names if (path := below(folder, n)) is not None]
+            for picture in opened:
                 picture.load()
         except FAULTS as error:
             raise UserError(f"{item.id}: a core frame cannot be read: {error}") from error
-        if not found:
+        if not opened:
             raise UserError(
                 f"{item.id} has no picture of a core frame",
                 hint="--judge-sees frames needs them below the benchmark's folder.",
             )
-        return [picture.convert("RGB") for picture in found]
+        return [picture.convert("RGB") for picture in opened]
 
     return pictures
 

@@ -158,8 +158,8 @@ def scored(one: Series, encoder: Embedder | None = None, tau: float = protocols.
                 f"{one.name} was not judged, or answers changed since",
                 hint="The command of the run with --judge SPEC asks the judge.",
             )
-        told = {o.id: o.ratings["overall"] for o in judged.opinions if o.ratings}
-        return protocols.by_judge(items, replies, told, judged.judge)
+        ratings = {o.id: o.ratings["overall"] for o in judged.opinions if o.ratings}
+        return protocols.by_judge(items, replies, ratings, judged.judge)
     if encoder is None:
         raise UserError(f"{one.name} is open-ended", hint="Give an encoder: --encoder wordllama.")
     return protocols.open_ended(items, replies, encoder=encoder, tau=tau)
@@ -188,8 +188,8 @@ def keep_judged(found: Sequence[tuple[Series, Judged]]) -> None:
 
 
 def _answers(one: Series) -> str:
-    told = json.dumps([[r["key"], r.get("reply")] for r in one.records])
-    return hashlib.sha256(told.encode()).hexdigest()[:20]
+    text = json.dumps([[r["key"], r.get("reply")] for r in one.records])
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def item_of(record: Json) -> DatasetItem:

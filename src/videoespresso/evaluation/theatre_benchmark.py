@@ -109,10 +109,10 @@ def strangers(items: Sequence[Item]) -> Iterator[tuple[Item, Item]]:
         before = len(left)
         for here in films:
             story = story_of(here.seed, here.style)
-            found = next((i for i in left if _foreign(story, i.question)), None)
-            if found is not None:
-                left.remove(found)
-                yield here, found
+            stranger = next((i for i in left if _foreign(story, i.question)), None)
+            if stranger is not None:
+                left.remove(stranger)
+                yield here, stranger
         if len(left) == before:
             return
 
