@@ -179,7 +179,7 @@ def test_a_session_on_a_terminal(tmp_path: Path) -> None:
         terminal.wait("/frames|mes")
         terminal.type("\r")
         shown = terminal.wait(rf"0:\d\d\.\d  .*{READY}")
-        assert "▀" in shown, "this terminal has no protocol for pictures: they are of half blocks"
+        assert "▄" in shown, "this terminal has no protocol for pictures: they are of half blocks"
         assert ".jpg" not in shown
         terminal.type("not sent\x03")
         terminal.wait(READY)

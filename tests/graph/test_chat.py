@@ -141,6 +141,7 @@ def context(settings: Settings, _tools: Any = ()) -> Context:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chat_graph, "ask_graph", small_ask_graph)
     monkeypatch.setattr(api_chat, "open_context", context)
+    monkeypatch.setattr("videoespresso.tools.fetch.download.checked", str)  # no film is there
     monkeypatch.setattr(api_chat, "probe", lambda path: VIDEO.model_copy(update={"path": path}))
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -206,6 +207,27 @@ def test_a_folder_is_the_files_in_it(tmp_path: Path) -> None:
     empty.mkdir()
     with pytest.raises(UserError, match="no file of questions"):
         plan(empty)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("a.jsonl", "", "holds no question"),
+        ("a.jsonl", "\n \n", "holds no question"),
+        ("a.json", "[]", "holds no question"),
+        ("a.csv", "", "holds no question"),
+        ("a.csv", "video,question\n", "holds no question"),
+        ("a.csv", "a.mp4,Who runs?\n", "no column `question`: a.mp4, Who runs"),
+        ("a.csv", "video,question,question\na.mp4,Who?,Why?\n", "the column question twice"),
+    ],
+)
+def test_a_file_without_questions_is_refused(
+    tmp_path: Path, name: str, text: str, why: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=re.escape(why)) as caught:
+        plan(tmp_path / name)
+    assert caught.value.hint
 
 
 def test_of_a_folder_neither_pipes_nor_links_to_folders_are_read(tmp_path: Path) -> None:

@@ -21,8 +21,21 @@ def read(path: Path) -> Iterator[tuple[int, Any]]:
     """(line or row, from 1; bytes of a JSON line or the fields of a row) of each question.
 
     Blank lines are skipped. In tables the column `options` is a JSON list, or text with "|"
-    between the options. Raises UserError for a file that cannot be read at all.
+    between the options. Raises UserError for a file that cannot be read at all, or has no question.
     """
+    any_question = False
+    for row in _read(path):
+        any_question = True
+        yield row
+    if not any_question:
+        raise UserError(
+            f"{path} holds no question",
+            hint='One a line: {"video": "clip.mp4", "question": "Who runs?"}; or a table with a '
+            "first row of names, video and question among them.",
+        )
+
+
+def _read(path: Path) -> Iterator[tuple[int, Any]]:
     if path.is_dir():
         files = [file for file in _listed(path) if file.suffix.lower() in KINDS]
         if not files:
@@ -30,7 +43,7 @@ def read(path: Path) -> Iterator[tuple[int, Any]]:
                 f"{path} holds no file of questions", hint=f"Those end in {', '.join(KINDS)}."
             )
         for file in files:
-            yield from read(file)
+            yield from _read(file)
         return
     try:
         data = path.read_bytes()
@@ -135,6 +148,17 @@ def _table(data: bytes, path: Path) -> Iterator[tuple[int, Any]]:
             yield number, row if isinstance(row, csv.Error) else _fields(names, row)
         else:
             names = [name.strip() for name in row]
+            _check(names, path)
+
+
+def _check(names: list[str], path: Path) -> None:
+    twice = sorted({name for name in names if name and names.count(name) > 1})
+    if twice or "question" not in names:
+        wrong = f"the column {twice[0]} twice" if twice else "no column `question`"
+        raise UserError(
+            f"{path}: the first row has {wrong}: {', '.join(names)[:200]}",
+            hint="It names the columns: video, question, and options, id or what else you keep.",
+        )
 
 
 def _delimiter(header: list[str], usual: str) -> str:
