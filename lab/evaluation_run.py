@@ -123,8 +123,8 @@ def kills(folder: Path, count: int, seed: int = 0) -> Json:
                            "--out", str(folder / name), "-q", "--json")  # fmt: skip
 
         def report(name: str) -> Json:
-            told, _ = command(name, "report", str(folder / name), "--json").communicate()
-            return found_only(json.loads(told)["runs"][0])
+            printed, _ = command(name, "report", str(folder / name), "--json").communicate()
+            return found_only(json.loads(printed)["runs"][0])
 
         run("whole").communicate()
         whole, requests = report("whole"), server.counts.bodies.total()
@@ -209,8 +209,8 @@ def callers(folder: Path, many: int, latency_s: float) -> Json:
             begun = time.monotonic()
             _looped(bench, folder / name, settings_of(url, folder / f"{name}-cache"), jobs)
             rates[name] = n / (time.monotonic() - begun)
-    told = {f"{name}_per_s": round(rate, 3) for name, rate in rates.items()}
-    return {"callers": many, "latency_s": latency_s, **told,
+    by_name = {f"{name}_per_s": round(rate, 3) for name, rate in rates.items()}
+    return {"callers": many, "latency_s": latency_s, **by_name,
             "ratio": round(rates["many"] / rates["one"], 2)}  # fmt: skip
 
 
