@@ -195,16 +195,21 @@ def hanging(server: fake.Server, folder: Path, role: str) -> "subprocess.Popen[s
 
 
 def test_a_second_interruption_leaves_at_once(tmp_path: Path) -> None:
-    """Captions are asked for by threads, which the first waits for."""
-    with fake.Server([fake.hang()]) as server:
-        process = hanging(server, tmp_path, "captioner")
-        process.send_signal(signal.SIGINT)
-        assert process.stderr
-        assert any("Ctrl-C again leaves at once" in shown for shown in process.stderr)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
-    assert "Traceback" not in err
+    """Captions are asked for by threads, which the first waits for; one that comes while they are
+    being started may have nothing to wait for, and leaves: then another run is interrupted."""
+    for _ in range(5):
+        with fake.Server([fake.hang()]) as server:
+            process = hanging(server, tmp_path, "captioner")
+            process.send_signal(signal.SIGINT)
+            assert process.stderr
+            waits = any("Ctrl-C again leaves at once" in shown for shown in process.stderr)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=120)
+        assert process.returncode == 130, err
+        assert "Traceback" not in err
+        if waits:
+            return
+    pytest.fail("no run was waited for")
 
 
 def test_an_interruption_keeps_finished_work(tmp_path: Path) -> None:
