@@ -168,15 +168,18 @@ def broadcast(path: Path, begin: float, seconds: int, sound: bool) -> bytes:
 
 
 def test_a_stream_that_appears_late_does_not_end_the_decode(tmp_path: Path) -> None:
-    """As in a broadcast whose second programme has sound: PyAV counts the streams once."""
+    """As in a broadcast whose second programme has sound, which PyAV does not know at opening."""
     path, part = tmp_path / "late.ts", tmp_path / "part.ts"
-    programmes = [(0, 8, False), (8, 4, True), (12, 8, False)]
-    path.write_bytes(b"".join(broadcast(part, *given) for given in programmes))
-    with av.open(str(path)) as container:
-        assert not container.streams.audio, "the sound is not late"
-        with pytest.raises(IndexError):  # else this test shows nothing
-            for _ in container.demux(container.streams.video[0]):
-                pass
+    parts = [broadcast(part, *given) for given in ((0, 8, False), (8, 4, True), (12, 8, False))]
+    path.write_bytes(b"".join(parts))
+    part.write_bytes(b"".join(parts[1:]))
+    with av.open(str(path)) as opening, av.open(str(part)) as later:
+        assert not opening.streams.audio, "the sound is not late"
+        assert later.streams.audio
+    container, stream = probing.open_stream(str(path))
+    with container:
+        sizes = [packet.size for packet in probing.packets_of(str(path), container, stream)]
+    assert (len(sizes), sizes.count(0)) == (501, 1), "each once, one flush"
     with open_video(path) as reader:
         times = [p.time_s for p in reader.at([1.0, 10.0, 19.0], 64)]
         keys = [p.time_s for p in reader.keyframes(64)]

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -177,16 +178,13 @@ def packets_of(path: str, container: InputContainer, stream: Any) -> "Iterator[P
     `VideoError`; also at the end of a stream whose last pictures were refused for their size, for
     a stream may grow on its way.
 
-    Streams may appear in mid-file, as when a broadcast's next programme has sound: PyAV's own list
-    is that of the opening, and it stumbles over a packet of another. That packet is left out.
+    Streams may appear in mid-file, as when a broadcast's next programme has sound. PyAV leaves
+    their packets out, for its list of streams is that of the opening; at the end, when all decoders
+    of that list have been flushed, it may look for one of them and stumble: by then all is read.
     """
     try:
-        while True:
-            try:
-                yield from container.demux(stream)
-                break
-            except IndexError:
-                continue
+        with suppress(IndexError):
+            yield from container.demux(stream)
     except av.error.FFmpegError as error:
         raise VideoError(
             f"{Path(path).name} cannot be read to its end: {error.strerror}", hint=_again()
