@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Reply, Turn
-from videoespresso.agents.frame_numbers import placed
+from videoespresso.agents.prompt_parts import placed
 from videoespresso.agents.prompts import load
 from videoespresso.letters import letter_of, spelt_out
 from videoespresso.models.client.bounds import MOST_LETTERS, Bounds, numbers, one_of

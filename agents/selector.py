@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Turn
-from videoespresso.agents.frame_numbers import placed
+from videoespresso.agents.prompt_parts import placed
 from videoespresso.agents.prompts import load
 from videoespresso.models.client.bounds import numbers
 from videoespresso.models.client.errors import UnsupportedError
@@ -34,8 +34,8 @@ def select(
     """(position in `captions`, why) of each core frame, in time order, each once.
 
     Numbers that no caption has are left out, unless the reason is a caption's own words; a number
-    that its reason contradicts gives way to it (frame_numbers.py). `limit` caps the result: first
-    come, first kept.
+    that its reason contradicts gives way to it (`prompt_parts.placed`). `limit` caps the result:
+    first come, first kept.
     Raises ModelError, ModelOutputError and BudgetExceeded as the agent does.
     """
     parts = prompt_parts.select_parts(question, [(c.time_s, c.text) for c in captions], limit)

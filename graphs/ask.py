@@ -21,10 +21,14 @@ from videoespresso.agents import checker, reasoner
 from videoespresso.errors import BudgetExceeded, ModelError, ToolError
 from videoespresso.evidence_scores import overlap
 from videoespresso.graphs import watch
-from videoespresso.graphs.bound import bound
-from videoespresso.graphs.context import Context, needed
+from videoespresso.graphs.context import Context, bound, needed
 from videoespresso.graphs.finish import finish
-from videoespresso.graphs.records import (
+from videoespresso.graphs.selection import Candidates, proposed_ones, strategy
+from videoespresso.graphs.state import (
+    Answered,
+    Ask,
+    Json,
+    State,
     budget_gap,
     candidate_captions,
     candidates_of,
@@ -33,13 +37,10 @@ from videoespresso.graphs.records import (
     finding_lines,
     shown_to,
 )
-from videoespresso.graphs.selection import Candidates, proposed_ones, strategy
-from videoespresso.graphs.state import Answered, Ask, Json, State
 from videoespresso.graphs.tool_use import call_tools, perceive, tool_request
 from videoespresso.graphs.watch import Node, new_or_known
 from videoespresso.tools.base import Given
-from videoespresso.tools.detectors.color_check import ColorCheck
-from videoespresso.tools.detectors.label_check import agreed
+from videoespresso.tools.detectors.label_check import ColorCheck, agreed
 from videoespresso.tools.grounding import match_items
 from videoespresso.types import Box, EvidenceStep, FrameRef, Gap, KeyItem, Video
 

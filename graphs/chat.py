@@ -14,12 +14,11 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
-from videoespresso.agents import follow_rules
+from videoespresso.agents import follower
 from videoespresso.agents.follower import follow
 from videoespresso.errors import BudgetExceeded, ModelError
 from videoespresso.graphs.ask import ask_graph
-from videoespresso.graphs.bound import bound
-from videoespresso.graphs.context import Context, needed
+from videoespresso.graphs.context import Context, bound, needed
 from videoespresso.graphs.state import Ask, Json
 from videoespresso.types import Answer, ChatTurn, SeenFrame, Usage
 
@@ -61,7 +60,7 @@ def understand(state: ChatState, runtime: Runtime[Context]) -> dict[str, Any]:
     needed(runtime)
     context, typed, videos = runtime.context, state["said"], state["videos"]
     turns = [ChatTurn.model_validate(t) for t in state.get("turns", [])]
-    question, video = follow_rules.resolve(typed, turns, videos)
+    question, video = follower.resolve(typed, turns, videos)
     why = ""
     embedded = context.agents["reasoner"].spec.provider == "embedded"
     if not embedded and (turns or len(videos) > 1):

@@ -4,10 +4,10 @@ import copy
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from langgraph.runtime import Runtime
 
@@ -323,3 +323,23 @@ def _ended(specs: Iterable[ModelSpec]) -> list[str]:
         for spec, day in sorted(days.items())
         if day and day <= date.today().isoformat()
     ]
+
+
+GraphT = TypeVar("GraphT")
+
+
+def bound(graph: GraphT, context: Any) -> GraphT:
+    """The compiled graph, every run of which has this context."""
+    kind: Any = type(graph)
+
+    class Bound(kind):  # type: ignore[misc]
+        # a class and not attributes, as LangGraph copies graphs by class and attributes
+        def stream(self, *given: Any, **more: Any) -> Iterator[Any]:
+            yield from super().stream(*given, **{**more, "context": context})
+
+        async def astream(self, *given: Any, **more: Any) -> AsyncIterator[Any]:
+            async for part in super().astream(*given, **{**more, "context": context}):
+                yield part
+
+    # no schema: a server would ask its users for the context
+    return cast(GraphT, Bound(**{**vars(graph), "context_schema": None}))

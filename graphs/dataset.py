@@ -22,17 +22,20 @@ from videoespresso.agents import generator
 from videoespresso.dataset_record import REFUSED, UNKNOWN, UNUSABLE, path_text
 from videoespresso.errors import ModelError, ModelOutputError, UnknownFilmError
 from videoespresso.graphs import watch
-from videoespresso.graphs.bound import bound
-from videoespresso.graphs.context import Context, needed
+from videoespresso.graphs.context import Context, bound, needed
 from videoespresso.graphs.dataset_context import (
     SHORTEST,
     DatasetContext,
+    DatasetState,
+    Filmed,
+    GroupState,
+    Outcome,
+    PairState,
     failure_of,
     reject,
     signed,
 )
 from videoespresso.graphs.dataset_pair import PAIR_CHAIN, PairNode
-from videoespresso.graphs.dataset_state import DatasetState, Filmed, GroupState, Outcome, PairState
 from videoespresso.graphs.state import Json, State
 from videoespresso.models.batch_api.collector import Deferred
 from videoespresso.models.client.errors import AccountError, RefusedError

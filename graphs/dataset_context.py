@@ -6,15 +6,16 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
+
+from typing_extensions import TypedDict
 
 from videoespresso.agents.base import Agent, Reply
 from videoespresso.agents.prompts import load
 from videoespresso.dataset_record import Reject
 from videoespresso.errors import ModelOutputError, VideoEspressoError
 from videoespresso.graphs.context import Context, open_context
-from videoespresso.graphs.dataset_state import PairState
-from videoespresso.graphs.state import Json
+from videoespresso.graphs.state import Json, State, merge_by, union
 from videoespresso.memory.journal import Journals, stage_key
 from videoespresso.models.client.errors import RefusedError
 from videoespresso.settings import DATASET_ROLES, Settings
@@ -22,6 +23,64 @@ from videoespresso.tools.detectors.label_check import LabelCheck, Unchecked
 from videoespresso.tools.semantic_filter import TAU
 from videoespresso.tools.video import Probes
 from videoespresso.types import Caption, Usage
+
+
+class Filmed(TypedDict):
+    """What the caller gives."""
+
+    path: str
+
+
+class Outcome(TypedDict, total=False):
+    """What becomes of pairs; each pair ends in one of these."""
+
+    items: Annotated[list[Json], merge_by("id")]
+    """`DatasetItem`s."""
+    rejects: Annotated[list[Json], union]
+    """`Reject`s."""
+    failures: Annotated[list[Json], union]
+    """{"stage", "reason", ...}: what another run may mend (a server that was down)."""
+    deferred: Annotated[list[Json], union]
+    """{"key"}: replies that will come in a batch (models/batch_api)."""
+
+
+class DatasetState(State, Outcome, total=False):
+    """A video's way: the watch is the ask graph's, then its groups."""
+
+    groups: list[Json]
+    """{"number", "captions"}: `Caption`s of consecutive surviving frames."""
+
+
+class GroupState(Outcome, total=False):
+    """A group of captions on its way to pairs."""
+
+    video: Json
+    number: int
+    captions: list[Json]
+    frames: list[Json]
+    """`FrameRef`s of the captions."""
+
+
+class PairState(GroupState, total=False):
+    """A question-answer pair on its way to a record."""
+
+    question: str
+    answer: str
+    task: str | None
+    made: dict[str, Any]
+    """Stage -> who made it (`Made`); part of every later stage's key."""
+    cost: dict[str, Any]
+    verification: Json
+    annotation: Json
+    core: list[Json]
+    """Core frames in time order: {"frame", "caption", "captioned", "score"}."""
+    sentences: list[Json]
+    """`EvidenceSentence`s."""
+    options: list[str]
+    letter: str | None
+    over: bool
+    """The pair has ended: it was rejected, or it failed."""
+
 
 Stage = Literal[
     "generate", "verify", "annotate", "ground_time", "ground_space", "distract", "write"

@@ -9,12 +9,12 @@ from videoespresso.errors import ToolError
 from videoespresso.graphs.dataset_context import (
     FEWEST_CORE,
     DatasetContext,
+    PairState,
     captions_of,
     failure_of,
     payload_of,
     refused,
 )
-from videoespresso.graphs.dataset_state import PairState
 from videoespresso.graphs.state import Json
 from videoespresso.tools.detectors.base import Detector
 from videoespresso.tools.detectors.label_check import LabelCheck, agreed

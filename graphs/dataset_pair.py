@@ -13,13 +13,13 @@ from videoespresso.dataset_record import LETTERS, DatasetItem, KeyFrame, item_id
 from videoespresso.graphs.dataset_context import (
     FEWEST_CORE,
     DatasetContext,
+    PairState,
     captions_of,
     payload_of,
     refused,
     reply_of,
 )
 from videoespresso.graphs.dataset_ground import ground_space, ground_time
-from videoespresso.graphs.dataset_state import PairState
 from videoespresso.graphs.state import Json
 
 

@@ -17,7 +17,7 @@ from videoespresso.graphs.selection import Pair, core_count, sees, selects
 from videoespresso.models.client.prices import image_tokens, price, text_tokens
 from videoespresso.models.profiles import look_side
 from videoespresso.tools.base import parameters
-from videoespresso.tools.scorers.pictures import SHEET as SCORED_AT_ONCE
+from videoespresso.tools.scorers import SHEET as SCORED_AT_ONCE
 from videoespresso.types import FrameRef, Progress, Record
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ from langgraph.runtime import Runtime
 
 from videoespresso.agents.reasoner import Conclusion, choice_of
 from videoespresso.graphs.context import Context
-from videoespresso.graphs.records import core_frames
-from videoespresso.graphs.state import Json, State
+from videoespresso.graphs.state import Json, State, core_frames
 from videoespresso.types import NOT_CAPTIONED, Answer, DroppedFrame, EvidenceStep, Gap, Video, Work
 
 NOT_CARRIED = "The frames that were looked at do not carry an answer to this question."

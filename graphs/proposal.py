@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 from videoespresso.agents import scorer as rater
 from videoespresso.errors import ModelError, SettingsError, ToolError
 from videoespresso.graphs.context import Context
-from videoespresso.graphs.records import dump
 from videoespresso.graphs.selection import PROPOSED, Candidates, Pair, pair_of, sees, strategy
+from videoespresso.graphs.state import dump
 from videoespresso.memory.image_vectors import ImageVectors
 from videoespresso.models.image_text import image_text
-from videoespresso.models.pulled import pulled_spec
 from videoespresso.models.specs import EMBEDDED
+from videoespresso.models.weights import pulled_spec
 from videoespresso.tools.builtin.subtitles import beside, embedded
-from videoespresso.tools.pickers import Frames, pick_frames, picker
-from videoespresso.tools.pickers.base import evenly
+from videoespresso.tools.pickers import Frames, evenly, pick_frames, picker
 from videoespresso.tools.scorers import Film, scorer
 from videoespresso.types import FrameRef, Gap, Video
 

@@ -17,11 +17,11 @@ from videoespresso.agents.base import Agent
 from videoespresso.agents.prompt_parts import Shown
 from videoespresso.errors import ModelError, SettingsError
 from videoespresso.graphs.context import Context
-from videoespresso.graphs.records import within
+from videoespresso.graphs.state import within
 from videoespresso.models.profiles import look_side
 from videoespresso.settings import Settings
 from videoespresso.tools import pickers, scorers
-from videoespresso.tools.pickers.base import evenly
+from videoespresso.tools.pickers import evenly
 from videoespresso.types import Caption, FrameRef
 
 READS = 20

@@ -15,8 +15,7 @@ from videoespresso.errors import BudgetExceeded, UserError
 from videoespresso.graphs import ask, watch
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.finish import finish
-from videoespresso.graphs.records import budget_gap
-from videoespresso.graphs.state import Json, State
+from videoespresso.graphs.state import Json, State, budget_gap
 from videoespresso.graphs.watch import Node
 
 Update = tuple[str, Json]

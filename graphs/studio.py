@@ -9,9 +9,8 @@ nodes themselves are plain functions, which LangGraph runs in threads when the g
 import asyncio
 
 from videoespresso.graphs.ask import AskGraph, ask_graph
-from videoespresso.graphs.bound import bound
 from videoespresso.graphs.chat import ChatGraph, chat_graph
-from videoespresso.graphs.context import open_context
+from videoespresso.graphs.context import bound, open_context
 from videoespresso.graphs.dataset import DatasetGraph, dataset_graph
 from videoespresso.graphs.dataset_context import DatasetContext, open_dataset
 from videoespresso.settings import Settings

@@ -13,8 +13,7 @@ from videoespresso.agents import caller, captioner, prompt_parts
 from videoespresso.errors import BudgetExceeded, ModelError
 from videoespresso.graphs import watch
 from videoespresso.graphs.context import Context
-from videoespresso.graphs.records import budget_gap, dump, finding_lines, not_captioned
-from videoespresso.graphs.state import Json
+from videoespresso.graphs.state import Json, budget_gap, dump, finding_lines, not_captioned
 from videoespresso.models.client.errors import UnsupportedError
 from videoespresso.models.client.messages import Call, Turn
 from videoespresso.tools.base import Finding, Means, Sight, Tool, ToolRequest, parameters

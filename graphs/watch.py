@@ -17,7 +17,9 @@ from videoespresso.errors import ModelError
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.estimate import Looked, at_most, to_come
 from videoespresso.graphs.proposal import proposed, rated_by
-from videoespresso.graphs.records import (
+from videoespresso.graphs.state import (
+    Json,
+    State,
     candidate_captions,
     candidates_of,
     captions_of,
@@ -25,14 +27,12 @@ from videoespresso.graphs.records import (
     dump,
     frames_of,
 )
-from videoespresso.graphs.state import Json, State
 from videoespresso.memory.downloads import Downloads
 from videoespresso.models.batch_api.collector import Deferred
 from videoespresso.models.embedded import DOMAIN_VERSION
 from videoespresso.models.unknown_film import AskCommand, unknown_film
-from videoespresso.tools.frame_similarity import first_of_similar
-from videoespresso.tools.pickers.base import evenly
-from videoespresso.tools.sampling import Sampled, SamplingPlan, refine
+from videoespresso.tools.pickers import evenly
+from videoespresso.tools.sampling import Sampled, SamplingPlan, first_of_similar, refine
 from videoespresso.tools.sampling import sample as sampled
 from videoespresso.tools.semantic_filter import semantic_filter
 from videoespresso.tools.video import VideoReader

@@ -30,7 +30,7 @@ from videoespresso.dataset.records_io import read_items, writing_lines
 from videoespresso.dataset.run import Run
 from videoespresso.errors import VideoEspressoError
 from videoespresso.evaluation import results
-from videoespresso.evaluation.theatre_items import digest_of, filmed_story, look_of
+from videoespresso.evaluation.theatre_benchmark import digest_of, filmed_story, look_of
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.dataset_context import GROUP, open_dataset_context
 from videoespresso.settings import Settings

@@ -13,9 +13,16 @@ from videoespresso.agents import generator
 from videoespresso.graphs import watch
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.dataset import group, sifted
-from videoespresso.graphs.dataset_context import GROUP, DatasetContext, Stage, reject, signed
+from videoespresso.graphs.dataset_context import (
+    GROUP,
+    DatasetContext,
+    DatasetState,
+    PairState,
+    Stage,
+    reject,
+    signed,
+)
 from videoespresso.graphs.dataset_pair import PAIR_CHAIN
-from videoespresso.graphs.dataset_state import DatasetState, PairState
 from videoespresso.graphs.state import Json
 from videoespresso.memory.journal import Journals
 from videoespresso.types import Caption

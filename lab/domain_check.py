@@ -26,7 +26,7 @@ from videoespresso.statistics import wilson
 from videoespresso.theatre import make_story
 from videoespresso.theatre.stories import SPLITS
 from videoespresso.theatre.style import StyleFamily
-from videoespresso.tools.pickers.base import evenly
+from videoespresso.tools.pickers import evenly
 from videoespresso.tools.sampling import SamplingPlan, sample
 from videoespresso.tools.video import open_video
 

@@ -33,7 +33,7 @@ from torch.nn import functional
 
 from lab.image_text_data import PACK, Seen, batch_of, pack, pixels_of, stories
 from videoespresso.models.preprocessor import FILE
-from videoespresso.models.pulled import NOTE, Pulled
+from videoespresso.models.weights import NOTE, Pulled
 from videoespresso.training.pack.export import Vision, halved
 from videoespresso.training.pack.shape import IMAGE_SIZE, IMAGE_TOKENS
 

@@ -34,14 +34,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from videoespresso.evaluation.summary import summary
-from videoespresso.evaluation.theatre_items import Item, by_video, draw
+from videoespresso.evaluation.theatre_benchmark import Item, by_video, draw
 from videoespresso.evidence_scores import Interval, Selection, selection, ukss, union
 from videoespresso.models.embedders import WordLlamaEmbedder
 from videoespresso.models.image_text import ImageText
 from videoespresso.statistics import Estimate, amounts
 from videoespresso.theatre import Story, make_story
-from videoespresso.tools.pickers import PICKERS, Frames, pick_frames
-from videoespresso.tools.pickers.base import Floats, Score, evenly
+from videoespresso.tools.pickers import PICKERS, Floats, Frames, Score, evenly, pick_frames
 from videoespresso.tools.scorers import SCORERS, Film
 
 BUDGETS = (1, 2, 4, 8)

@@ -25,8 +25,7 @@ from videoespresso.evaluation import results
 from videoespresso.evaluation.compare import Compared, compare
 from videoespresso.evaluation.run import Plan, Run
 from videoespresso.evaluation.summary import Series, Summary, series, summary
-from videoespresso.evaluation.theatre_benchmark import Theatre
-from videoespresso.evaluation.theatre_items import draw, filmed
+from videoespresso.evaluation.theatre_benchmark import Theatre, draw, filmed
 from videoespresso.graphs import watch
 from videoespresso.graphs.context import Context, open_context
 from videoespresso.settings import Settings

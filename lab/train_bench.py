@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from videoespresso.dataset.formats.trainers import trl
+from videoespresso.dataset.formats.conversations import trl
 from videoespresso.training.base import Base, find, model_of, needed, processor_of
 from videoespresso.training.data import Row, load
 from videoespresso.training.families import Chat, ends_of

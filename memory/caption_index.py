@@ -22,8 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from videoespresso.errors import MemoryStoreError, SettingsError
-from videoespresso.memory.disk import close_tree, unusable
-from videoespresso.memory.locks import writer_lock
+from videoespresso.memory.disk import close_tree, unusable, writer_lock
 
 CONNECT_S = 5.0
 REQUEST_S = 120.0

@@ -29,8 +29,7 @@ from videoespresso.memory.caption_index import (
     IndexBroken,
     Version,
 )
-from videoespresso.memory.disk import private_file, private_folder, read_only, unusable
-from videoespresso.memory.locks import writer_lock
+from videoespresso.memory.disk import private_file, private_folder, read_only, unusable, writer_lock
 from videoespresso.settings import cache_dir
 from videoespresso.types import Caption
 

@@ -18,8 +18,7 @@ from filelock import FileLock, Timeout
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from videoespresso.errors import MemoryStoreError, UserError
-from videoespresso.memory.disk import private_file, private_folder
-from videoespresso.memory.locks import writer_lock
+from videoespresso.memory.disk import private_file, private_folder, writer_lock
 from videoespresso.types import Record
 
 MOST_THREADS = 100

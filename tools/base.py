@@ -23,6 +23,8 @@ A tool that also has `parameters` (the JSON Schema of an object) is offered to a
 call tools; what it is called with is in `request.arguments`.
 """
 
+import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
@@ -35,6 +37,7 @@ from videoespresso.types import Box, Caption, CoreFrame, FrameRef, Record, Video
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
     from PIL.Image import Image
+
 
 Needs = Literal["frames", "span", "text", "call"]
 """frames: core frames and their pixels. span: the video file and an interval. text: the question
@@ -177,3 +180,64 @@ def parameters(tool: Tool) -> dict[str, Any] | None:
 
 Given: TypeAlias = "Tool | BaseTool | str"
 """What a tool may be given as: an object, a tool of LangChain's, or a name."""
+
+
+Window = tuple[float, float]
+
+_PROPERTIES = {
+    "start_s": {"type": "number", "description": "From this second of the video."},
+    "end_s": {"type": "number", "description": "Up to this second of the video."},
+}
+
+
+def stretch_parameters(**own: dict[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of a tool that works on a stretch, with arguments of its own."""
+    return {"type": "object", "properties": {**_PROPERTIES, **own}}
+
+
+def number(arguments: Mapping[str, Any], key: str, default: float) -> float:
+    """A number among the arguments. Raises ToolError for a value that is none."""
+    value = arguments.get(key)
+    if value is None:  # models write null for what they leave out
+        return default
+    with contextlib.suppress(OverflowError):  # an integer of hundreds of digits
+        known = isinstance(value, int | float) and not isinstance(value, bool)
+        if known and math.isfinite(value):
+            return float(value)
+    raise ToolError(f"{key} is not a number: {value!r:.40}")
+
+
+def window(request: ToolRequest) -> Window | None:
+    """The stretch of the question in seconds, within the video; None where there is none.
+
+    Raises ToolError for a stretch that is empty or outside the video.
+    """
+    if all(request.arguments.get(key) is None for key in _PROPERTIES):
+        return request.span
+    start = max(0.0, number(request.arguments, "start_s", 0.0))
+    end = min(request.video.duration_s, number(request.arguments, "end_s", math.inf))
+    if end <= start:
+        raise ToolError(
+            f"there is nothing between {start:g} and {end:g} s of a video of "
+            f"{request.video.duration_s:g} s"
+        )
+    return start, end
+
+
+def around(request: ToolRequest, reach_s: float) -> list[Window]:
+    """The stretch of the question; without one, `reach_s` to either side of each core frame.
+
+    Those that overlap are one; without core frames it is the whole video.
+    """
+    span = window(request)
+    if span is not None:
+        return [span]
+    whole = (0.0, request.video.duration_s)
+    windows: list[Window] = []
+    for core in request.frames:
+        start = max(whole[0], core.frame.time_s - reach_s)
+        end = min(whole[1], core.frame.time_s + reach_s)
+        if windows and start <= windows[-1][1]:  # in time order, so this one ends later
+            start, _ = windows.pop()
+        windows.append((start, end))
+    return windows or [whole]

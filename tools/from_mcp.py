@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 from videoespresso.errors import SettingsError, ToolError, UserError
 from videoespresso.models.client.errors import redact
-from videoespresso.models.client.network import leads_to_metadata
+from videoespresso.models.client.http import leads_to_metadata
 from videoespresso.settings import McpServer
 from videoespresso.tools.from_langchain import LangChainTool
 

@@ -8,7 +8,7 @@ Knows no graph, no model that talks, no file but a detector's weights. A spec na
     yolo:PATH.pt     any ultralytics checkpoint (extra `yolo`; ultralytics is AGPL-3.0)
     hf:ID_OR_PATH    zero-shot by name: GroundingDINO, OWLv2 ... (extra `local`)
     off              finds nothing
-    NAME, NAME:X     a detector that an installed package brings (detectors/plugin.py)
+    NAME, NAME:X     a detector that an installed package brings (detectors/base.py)
     package.module:name
 """
 
@@ -28,7 +28,7 @@ def match_items(names: Sequence[str], boxes: Sequence[Box]) -> list[KeyItem]:
     `object_names.py`). Of several labels that fit, the best wins: the very words, then the
     longest label, then kinds ("man" is a "person"). A name that nothing fits keeps an empty
     tuple, as failed items do in the paper's data (appendix, step 8). Colour and other
-    adjectives are not looked at here: "red car" gets every "car", and color_check.py sorts them
+    adjectives are not looked at here: "red car" gets every "car", and label_check.py sorts them
     out.
     """
     items = []
@@ -93,7 +93,7 @@ def detector(spec: str) -> Detector:
     kind, _, where = spec.partition(":")
     if kind in _FORMS and (where or kind == "embedded"):
         return _FORMS[kind](where)
-    from videoespresso.tools.detectors.plugin import (  # noqa: PLC0415 - others' packages
+    from videoespresso.tools.detectors.base import (  # noqa: PLC0415 - others' packages
         known_detectors,
         plugged,
     )

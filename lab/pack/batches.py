@@ -18,7 +18,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from lab.pack.conversation import Lesson
 from lab.pack.frames import FrameSet
-from videoespresso.training.pack import vocabulary
+from videoespresso.training.pack import shape
 
 MULTIPLE = 32
 """Rows are padded to a multiple of this."""
@@ -61,7 +61,7 @@ class Batch:
 
 def encode(tokenizer: Any, one: Lesson, prompt: float) -> Row:
     """Each branch continues the positions of the shared beginning; images weigh nothing."""
-    image = tokenizer.token_to_id(vocabulary.IMAGE)
+    image = tokenizer.token_to_id(shape.IMAGE)
     shared = tokenizer.encode(one.shared, add_special_tokens=False).ids
     pieces = [(0, [(shared, False)])]
     for branch in one.branches:

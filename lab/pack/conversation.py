@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from videoespresso.training.pack.vocabulary import END, IMAGE_TEXT, REPLY, USER
+from videoespresso.training.pack.shape import END, IMAGE_TEXT, REPLY, USER
 
 Part = str | int
 """Text, or the number of a frame."""

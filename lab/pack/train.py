@@ -32,7 +32,7 @@ from lab.pack.batches import (
 from lab.pack.frames import FrameSet
 from lab.pack.lessons import Teacher
 from lab.pack.patches import HEADS, PatchHeads
-from videoespresso.training.pack import vocabulary
+from videoespresso.training.pack import shape
 from videoespresso.training.pack.shape import Shape, build_model
 
 STAGES = ("vision", "language", "joint")
@@ -152,15 +152,15 @@ class Run:
             diet = {**DIETS["language"][0][0], "caption": 0.2}
             lessons = itertools.islice(teacher.stream(diet), 1500)
             texts = (one.shared + t for one in lessons for b in one.branches for t, _ in b)
-            vocabulary.save(vocabulary.learn(texts), path.parent)
+            shape.save(shape.learn(texts), path.parent)
         return Tokenizer.from_file(str(path))
 
     def model(self, tokenizer: Any) -> Any:
         torch.manual_seed(self.seed)
         ids = {
-            "pad": tokenizer.token_to_id(vocabulary.PAD),
-            "end": tokenizer.token_to_id(vocabulary.END),
-            "image": tokenizer.token_to_id(vocabulary.IMAGE),
+            "pad": tokenizer.token_to_id(shape.PAD),
+            "end": tokenizer.token_to_id(shape.END),
+            "image": tokenizer.token_to_id(shape.IMAGE),
         }
         return build_model(self.shape, ids).to(self.device)
 

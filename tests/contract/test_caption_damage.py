@@ -14,7 +14,7 @@ from tests.helpers.captions import Words, caption
 from videoespresso.errors import MemoryStoreError
 from videoespresso.memory.caption_index import ChromaFolder
 from videoespresso.memory.captions import CaptionMemory, CaptionMemoryWarning
-from videoespresso.memory.locks import writer_lock
+from videoespresso.memory.disk import writer_lock
 
 SOURCES = Path(__file__).resolve().parents[2] / "src"
 
@@ -112,7 +112,7 @@ def test_the_lock_says_who_waits_for_whom(tmp_path: Path) -> None:
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from videoespresso.memory.locks import writer_lock\n"
+        "import sys; from pathlib import Path; from videoespresso.memory.disk import writer_lock\n"
         "with writer_lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     path = tmp_path / "x.lock"

@@ -30,8 +30,7 @@ from tests.helpers.tiny_detectors import (
 from videoespresso.errors import SettingsError, ToolError, UserError
 from videoespresso.models.embedded import PACK
 from videoespresso.theatre import LABELS
-from videoespresso.tools.detectors.base import MAX_BOXES, Detector
-from videoespresso.tools.detectors.plugin import PluginDetector
+from videoespresso.tools.detectors.base import MAX_BOXES, Detector, PluginDetector
 from videoespresso.tools.grounding import detector, match_items
 from videoespresso.types import Box
 

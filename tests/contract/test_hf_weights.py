@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Prompt, Turn
 from videoespresso.errors import ModelError
-from videoespresso.models import hf_sizes, hf_weights
+from videoespresso.models import hf, hf_weights
 from videoespresso.models.chat import chat_model
 from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.hf import HfChatModel
@@ -158,7 +158,7 @@ def test_of_a_mixture_of_experts_those_of_one_token_count() -> None:
                     ("model.layers.0.self_attn.q_proj", Weight(10)),
                     ("model.visual.blocks.0.attn", Weight(5))]  # fmt: skip
 
-    assert hf_sizes.parameters(Mixed()) == {"language": 210, "vision": 5}
+    assert hf.parameters(Mixed()) == {"language": 210, "vision": 5}
 
 
 def test_a_torchvision_of_another_torch_is_told_in_one_line(

@@ -14,8 +14,8 @@ from videoespresso.models import chat
 from videoespresso.models.chat import chat_model
 from videoespresso.models.client import http
 from videoespresso.models.client.budget import Budget
-from videoespresso.models.client.deadline import in_time
 from videoespresso.models.client.errors import LateError
+from videoespresso.models.client.retry import in_time
 from videoespresso.models.client.usage import UsageLog
 from videoespresso.models.specs import ModelSpec
 

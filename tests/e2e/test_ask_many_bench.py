@@ -12,7 +12,7 @@ import pytest
 from tests.helpers.released import bench_record, write
 
 from videoespresso.api.ask_many_records import plan
-from videoespresso.api.bench_questions import is_bench
+from videoespresso.api.question_files import is_bench
 from videoespresso.errors import UserError
 from videoespresso.evaluation.protocols import official
 

@@ -14,7 +14,7 @@ from videoespresso.errors import SettingsError
 from videoespresso.models import plugins
 from videoespresso.models.embedders import embedder
 from videoespresso.tools import pickers, registry, scorers
-from videoespresso.tools.detectors import plugin as detector_plugin
+from videoespresso.tools.detectors import base as detector_plugin
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs/extend.md").read_text()

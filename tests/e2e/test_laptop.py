@@ -14,7 +14,7 @@ from videoespresso.errors import SettingsError
 from videoespresso.models.profiles import LAPTOP_VLM, resolve
 from videoespresso.models.pull.catalogue import WEIGHTS
 from videoespresso.models.pull.plan import planned, pull
-from videoespresso.models.pulled import folder
+from videoespresso.models.weights import folder
 from videoespresso.settings import MODEL_ROLES, Settings
 
 

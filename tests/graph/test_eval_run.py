@@ -17,8 +17,7 @@ from videoespresso.errors import BudgetExceeded, ModelError, UserError, VideoErr
 from videoespresso.evaluation import results
 from videoespresso.evaluation.cases import Case, Listed, Truth
 from videoespresso.evaluation.compare import compare
-from videoespresso.evaluation.evidence_pages import EvidencePages
-from videoespresso.evaluation.page import render
+from videoespresso.evaluation.page import EvidencePages, render
 from videoespresso.evaluation.run import Plan, Run
 from videoespresso.evaluation.summary import summary
 from videoespresso.memory.frames import FrameStore

@@ -7,7 +7,7 @@ from tests.graph.test_candidates import Counting, asked, film
 from tests.helpers.scripted import scripted_context
 
 from videoespresso.api import mcp_server
-from videoespresso.graphs.records import not_captioned
+from videoespresso.graphs.state import not_captioned
 from videoespresso.graphs.tool_use import tool_request
 from videoespresso.settings import Settings
 from videoespresso.tools.base import Finding, Unknown

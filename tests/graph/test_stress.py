@@ -12,8 +12,7 @@ from videoespresso.errors import UserError
 from videoespresso.evaluation import conditions
 from videoespresso.evaluation.ablation import ablation, stressed
 from videoespresso.evaluation.stress import STRENGTHS, Stress, StressedReader
-from videoespresso.evaluation.theatre_benchmark import Theatre
-from videoespresso.evaluation.theatre_items import draw, restaged, story_of
+from videoespresso.evaluation.theatre_benchmark import Theatre, draw, restaged, story_of
 from videoespresso.theatre.truth import sentence_truth
 from videoespresso.types import Picture, Video
 

@@ -8,7 +8,7 @@ from lab import theatre_scores
 from lab.theatre_scores import Target, exact_captions, token_share
 from tests.helpers.scripted import film, scripted_context
 
-from videoespresso.evaluation import theatre_items as items
+from videoespresso.evaluation import theatre_benchmark as items
 from videoespresso.evaluation.summary import Series
 from videoespresso.evaluation.theatre_benchmark import Theatre
 from videoespresso.graphs import watch

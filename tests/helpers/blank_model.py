@@ -7,16 +7,16 @@ def blank_hf_model(folder: Path) -> Path:
     """An untrained model of the pack's architecture and format: words out, no sense in them."""
     import torch  # noqa: PLC0415 - an extra
 
-    from videoespresso.training.pack import shape, vocabulary  # noqa: PLC0415 - imports torch
+    from videoespresso.training.pack import shape  # noqa: PLC0415 - imports torch
 
-    tokenizer = vocabulary.learn(["a red car stops at the light", "the dog waits in the park"])
-    vocabulary.save(tokenizer, folder)
+    tokenizer = shape.learn(["a red car stops at the light", "the dog waits in the park"])
+    shape.save(tokenizer, folder)
     tokens = {
         name: tokenizer.token_to_id(token)
         for name, token in (
-            ("pad", vocabulary.PAD),
-            ("end", vocabulary.END),
-            ("image", vocabulary.IMAGE),
+            ("pad", shape.PAD),
+            ("end", shape.END),
+            ("image", shape.IMAGE),
         )
     }
     torch.manual_seed(0)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from videoespresso.errors import AddressError, SettingsError
-from videoespresso.models.client import network
+from videoespresso.models.client import http
 from videoespresso.models.client.http import UnwantedError, client
 from videoespresso.models.specs import ModelSpec
 from videoespresso.settings import WEB_PORTS, Settings
@@ -185,8 +185,8 @@ def test_ports_are_a_setting_that_a_strangers_file_has_not(
 def test_an_mcp_server_is_no_clouds_metadata_by_name_or_by_address(
     host: str, address: str, refused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network, "resolved", lambda *_: [address])
-    assert network.leads_to_metadata(host, 80) is refused
+    monkeypatch.setattr(http, "resolved", lambda *_: [address])
+    assert http.leads_to_metadata(host, 80) is refused
     monkeypatch.setattr(from_mcp, "_link", lambda _: pytest.fail("it is connected to"))
     monkeypatch.setattr(from_mcp.importlib.util, "find_spec", lambda _: True)
     if refused:

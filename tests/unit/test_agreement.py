@@ -2,7 +2,7 @@
 
 import pytest
 
-from videoespresso.agents.frame_numbers import placed, share
+from videoespresso.agents.prompt_parts import placed, share
 
 CAPTIONS = (
     "street, sun: red car drives; dog sits",

@@ -15,8 +15,7 @@ import videoespresso as ve
 from videoespresso.api import ask_many
 from videoespresso.api.answer import Answer
 from videoespresso.api.ask import Step
-from videoespresso.api.ask_many_file import AnswersFile
-from videoespresso.api.ask_many_records import plan
+from videoespresso.api.ask_many_records import AnswersFile, plan
 from videoespresso.graphs import context
 from videoespresso.models.client.budget import Budget
 from videoespresso.types import Gap, Usage, Video

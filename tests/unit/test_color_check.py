@@ -4,8 +4,15 @@ import pytest
 from PIL import Image
 
 from videoespresso.theatre.style import NAMED
-from videoespresso.tools.detectors.color_check import LEAST, ColorCheck, color_of, share_of
-from videoespresso.tools.detectors.label_check import Unchecked, agreed, label_check
+from videoespresso.tools.detectors.label_check import (
+    LEAST,
+    ColorCheck,
+    Unchecked,
+    agreed,
+    color_of,
+    label_check,
+    share_of,
+)
 from videoespresso.types import Box, KeyItem
 
 WHITE_SHADE = ("white", 0.75)

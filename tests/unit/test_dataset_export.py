@@ -11,9 +11,9 @@ from tests.helpers.released import bench_record, dataset, item, train_record, wr
 from videoespresso.agents import prompt_parts, reasoner, selector
 from videoespresso.agents.prompts import load
 from videoespresso.dataset.formats import conversations
+from videoespresso.dataset.formats.conversations import dataset_info, tagged, trl
 from videoespresso.dataset.formats.conversion_report import Converted, Unusable
 from videoespresso.dataset.formats.convert import convert
-from videoespresso.dataset.formats.trainers import dataset_info, tagged, trl
 from videoespresso.dataset.formats.writing import Choices, Target
 from videoespresso.dataset_record import DatasetItem, EvidenceSentence, FrameBox, GroundedItem
 from videoespresso.errors import UserError

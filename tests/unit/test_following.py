@@ -2,7 +2,7 @@
 
 import pytest
 
-from videoespresso.agents.follow_rules import resolve, which_video
+from videoespresso.agents.follower import resolve, which_video
 from videoespresso.types import ChatTurn, EvidenceStep, KeyItem
 
 ROOM, STREET = "/v/room.mp4", "/v/street.mp4"

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 from tests.helpers.full_disk import full_disk
 
-from videoespresso.api.ask_many_file import AnswersFile
-from videoespresso.api.ask_many_records import Failure, QuestionResult
+from videoespresso.api.ask_many_records import AnswersFile, Failure, QuestionResult
 from videoespresso.errors import MemoryStoreError, UserError
 from videoespresso.models.batch_api.outbox import Outbox
 from videoespresso.models.batch_api.store import BatchStore, RequestRow

@@ -8,8 +8,7 @@ from tokenizers import Tokenizer
 
 from videoespresso.agents import prompt_parts
 from videoespresso.models.embedded import PACK_LVLM
-from videoespresso.models.embedded.guide import FREE, guide
-from videoespresso.models.embedded.runtime import PackRuntime, Prompted
+from videoespresso.models.embedded.runtime import FREE, PackRuntime, Prompted, guide
 
 OPTIONS = ("the man in blue waves", "the man in red waves", "the light is red", 'a "sign"')
 TOKENIZER = Tokenizer.from_file(str(PACK_LVLM / "tokenizer.json"))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from videoespresso.models.pulled import pulled_spec
+from videoespresso.models.weights import pulled_spec
 from videoespresso.settings import Settings
 
 pytestmark = pytest.mark.extras

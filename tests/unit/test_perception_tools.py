@@ -9,14 +9,13 @@ from PIL import Image
 from tests.helpers.small import asked, core, square_video
 
 from videoespresso.errors import ToolError
-from videoespresso.tools.base import Means, Needs, Sight, ToolRequest
+from videoespresso.tools.base import Means, Needs, Sight, ToolRequest, around, window
 from videoespresso.tools.builtin.look_closer import MOST_FRAMES, LookCloser
 from videoespresso.tools.builtin.read_text import ReadText
 from videoespresso.tools.builtin.search_memory import SearchMemory
 from videoespresso.tools.builtin.subtitles import Subtitles
 from videoespresso.tools.builtin.track import MISSED, Tracker, link
 from videoespresso.tools.builtin.transcript import Transcript
-from videoespresso.tools.builtin.windows import around, window
 from videoespresso.tools.video import probe
 from videoespresso.types import Box, Caption, Video
 

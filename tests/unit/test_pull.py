@@ -12,7 +12,7 @@ from videoespresso.errors import SettingsError, UserError
 from videoespresso.models.pull import hub
 from videoespresso.models.pull.catalogue import BUNDLES, WEIGHTS, named, needed
 from videoespresso.models.pull.plan import planned, pull
-from videoespresso.models.pulled import folder, pulled, pulled_detector, pulled_spec
+from videoespresso.models.weights import folder, pulled, pulled_detector, pulled_spec
 from videoespresso.settings import Settings
 
 VLM = (

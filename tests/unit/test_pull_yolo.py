@@ -7,7 +7,7 @@ import pytest
 from tests.helpers.web import Site, serve, status
 
 from videoespresso.cli.app import main
-from videoespresso.models.pulled import folder, pulled_detector
+from videoespresso.models.weights import folder, pulled_detector
 from videoespresso.settings import Settings
 
 pytestmark = pytest.mark.extras

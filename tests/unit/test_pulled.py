@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from videoespresso.models.pulled import NOTE, Pulled, folder, pulled, pulled_detector, pulled_spec
+from videoespresso.models.weights import NOTE, Pulled, folder, pulled, pulled_detector, pulled_spec
 from videoespresso.settings import Settings
 
 

@@ -7,7 +7,7 @@ import pytest
 from videoespresso.cli.options import roles, settings_of
 from videoespresso.errors import SettingsError, UserError
 from videoespresso.models.profiles import NOT_CHOSEN, resolve
-from videoespresso.models.pulled import NOTE, Pulled
+from videoespresso.models.weights import NOTE, Pulled
 from videoespresso.settings import ROLES, Settings
 
 C, R, X = "openai:c@http://h/v1", "openai:r@http://h/v1", "onnx:some/model?dtype=q4f16"

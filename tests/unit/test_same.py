@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from tests.helpers.videos import Recipe, encode
 
-from videoespresso.tools.frame_similarity import (
+from videoespresso.tools.sampling import (
     GRID,
     THRESHOLD,
     changed_share,

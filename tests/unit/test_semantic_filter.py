@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from videoespresso.errors import ToolError
 from videoespresso.models.embedders import embedder
-from videoespresso.tools.caption_similarity import CaptionGuard, clauses
 from videoespresso.tools.semantic_filter import (
     TAU,
+    CaptionGuard,
     calibrate_tau,
+    clauses,
     semantic_filter,
 )
 from videoespresso.types import Caption

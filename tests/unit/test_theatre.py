@@ -23,7 +23,7 @@ from videoespresso.theatre import LABELS, SPLITS, Story, make_story
 from videoespresso.theatre.questions import FAMILIES, Question, questions
 from videoespresso.theatre.questions.count import SAMPLE, count, fingerprint
 from videoespresso.theatre.questions.law import TABLE
-from videoespresso.theatre.records import build_records
+from videoespresso.theatre.sets import build_records
 from videoespresso.theatre.style import Style, StyleFamily, make_style
 from videoespresso.theatre.truth import sentence_truth
 from videoespresso.training.data import load as rows_of

@@ -4,9 +4,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from videoespresso.errors import ToolError
-from videoespresso.tools.base import Finding, Needs, Sight, ToolRequest
-from videoespresso.tools.builtin.windows import around, number, stretch_parameters
-from videoespresso.tools.frame_similarity import fingerprint, similar_frames
+from videoespresso.tools.base import (
+    Finding,
+    Needs,
+    Sight,
+    ToolRequest,
+    around,
+    number,
+    stretch_parameters,
+)
+from videoespresso.tools.sampling import fingerprint, similar_frames
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -6,8 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from videoespresso.errors import ToolError
-from videoespresso.tools.base import Finding, Needs, ToolRequest
-from videoespresso.tools.builtin.windows import stretch_parameters, window
+from videoespresso.tools.base import Finding, Needs, ToolRequest, stretch_parameters, window
 from videoespresso.types import Box
 
 if TYPE_CHECKING:

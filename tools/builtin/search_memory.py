@@ -3,8 +3,16 @@
 from collections.abc import Sequence
 
 from videoespresso.errors import ToolError
-from videoespresso.tools.base import Finding, Needs, ToolRequest, Unknown
-from videoespresso.tools.builtin.windows import Window, number, stretch_parameters, window
+from videoespresso.tools.base import (
+    Finding,
+    Needs,
+    ToolRequest,
+    Unknown,
+    Window,
+    number,
+    stretch_parameters,
+    window,
+)
 from videoespresso.types import Caption
 
 NEAREST = 5

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from videoespresso.errors import ToolError
-from videoespresso.tools.base import Finding, Needs, ToolRequest
-from videoespresso.tools.builtin.windows import Window, around, stretch_parameters
+from videoespresso.tools.base import Finding, Needs, ToolRequest, Window, around, stretch_parameters
 from videoespresso.tools.streams import Line, read_lines
 
 SIDE_CARS = (".srt", ".vtt", ".ass", ".ssa")

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from videoespresso.evidence_scores import overlap
-from videoespresso.tools.base import Finding, Needs, ToolRequest
-from videoespresso.tools.builtin.windows import around, number, stretch_parameters
+from videoespresso.tools.base import Finding, Needs, ToolRequest, around, number, stretch_parameters
 from videoespresso.types import Box
 
 FPS = 5.0

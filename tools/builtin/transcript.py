@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from videoespresso.errors import ToolError
-from videoespresso.tools.base import Finding, Needs, ToolRequest
-from videoespresso.tools.builtin.windows import around, stretch_parameters
+from videoespresso.tools.base import Finding, Needs, ToolRequest, around, stretch_parameters
 from videoespresso.tools.streams import read_sound
 
 MODEL = "base"

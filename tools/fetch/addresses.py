@@ -7,8 +7,8 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from videoespresso.errors import AddressError
-from videoespresso.models.client.network import resolved
-from videoespresso.models.metadata_hosts import is_metadata
+from videoespresso.models.client.http import resolved
+from videoespresso.models.specs import is_metadata
 from videoespresso.settings import WEB_PORTS
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from videoespresso.errors import DownloadError, VideoError
+from videoespresso.memory.disk import writer_lock
 from videoespresso.memory.downloads import Downloads, Fetched
-from videoespresso.memory.locks import writer_lock
-from videoespresso.models.client.network import resolved
+from videoespresso.models.client.http import resolved
 from videoespresso.settings import Settings
 from videoespresso.tools.fetch.addresses import Resolve, is_address, shown
 from videoespresso.tools.fetch.http import Client, parse

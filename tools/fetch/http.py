@@ -1,6 +1,6 @@
 """httpx that connects to checked addresses only, at every redirect too, under one deadline.
 
-The check is where connections are made (models/client/network.py).
+The check is where connections are made (models/client/http.py).
 """
 
 import logging
@@ -15,7 +15,7 @@ import httpcore
 import httpx
 
 from videoespresso.errors import AddressError, DownloadError
-from videoespresso.models.client.network import CheckedNetwork, resolved
+from videoespresso.models.client.http import CheckedNetwork, resolved
 from videoespresso.settings import Settings
 from videoespresso.tools.fetch.addresses import Resolve, reachable, shown, without_secrets
 

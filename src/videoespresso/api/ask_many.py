@@ -22,7 +22,7 @@ from videoespresso.settings import Settings, settings_of
 from videoespresso.types import Progress
 
 if TYPE_CHECKING:
-    from videoespresso.api.ask_many_file import AnswersFile
+    from videoespresso.api.ask_many_records import AnswersFile
     from videoespresso.models.client.budget import Budget
     from videoespresso.tools.base import Given
 
@@ -131,7 +131,7 @@ class _Run:
     def results(
         self, planned: list[Planned], out: Path | None, jobs: int
     ) -> Iterator[QuestionResult]:
-        from videoespresso.api.ask_many_file import AnswersFile  # noqa: PLC0415 - pulls in filelock
+        from videoespresso.api.ask_many_records import AnswersFile  # noqa: PLC0415 - pulls in filelock
 
         with ExitStack() as stack:
             file: AnswersFile | None = None

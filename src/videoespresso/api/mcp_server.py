@@ -21,7 +21,7 @@ from videoespresso.api.ask import ask
 from videoespresso.errors import UserError, VideoError, VideoEspressoError
 from videoespresso.graphs.ask import select
 from videoespresso.graphs.context import open_context
-from videoespresso.graphs.records import frames_of, not_captioned
+from videoespresso.graphs.state import frames_of, not_captioned
 from videoespresso.graphs.watch import watch
 from videoespresso.settings import Settings
 from videoespresso.tools.fetch.download import local

@@ -194,7 +194,7 @@ def ask_many(
 
 def _check_outputs(outputs: Path, questions: Path, out: Path) -> None:
     """Raises UserError, before anything is asked, where they cannot be written."""
-    from videoespresso.api.bench_questions import is_bench
+    from videoespresso.api.question_files import is_bench
     from videoespresso.evaluation.reply_files import read_bench
     from videoespresso.evaluation.scored import refuse_beyond_d
 

@@ -91,7 +91,7 @@ def _remembered(file: Path) -> Iterator[Check]:
     nothing was."""
     from videoespresso.memory.replies import REMEMBER_S, ReplyCache
     from videoespresso.models.client.errors import redact
-    from videoespresso.models.client.inabilities import shown
+    from videoespresso.models.client.request import shown
 
     if not file.exists():
         return

@@ -105,8 +105,7 @@ def report(
     """Show runs: accuracy, evidence, cost; as a page also bars by task and a gallery of errors."""
     from videoespresso.api.evaluate import encoder_of
     from videoespresso.cli.eval_run_tables import show_summary
-    from videoespresso.evaluation.evidence_pages import EvidencePages
-    from videoespresso.evaluation.page import write_page
+    from videoespresso.evaluation.page import EvidencePages, write_page
     from videoespresso.evaluation.summary import series, summary
     from videoespresso.memory.frames import FrameStore
     from videoespresso.settings import Settings

@@ -18,7 +18,7 @@ from videoespresso.settings import Settings
 if TYPE_CHECKING:
     from videoespresso.models.pull.hub import OnBytes
     from videoespresso.models.pull.plan import Plan
-    from videoespresso.models.pulled import Pulled
+    from videoespresso.models.weights import Pulled
 
 AGPL = (
     "ultralytics and its checkpoints are AGPL-3.0: who serves them to others owes those others "
@@ -215,7 +215,7 @@ def _counting(name: str, total: int) -> "Iterator[OnBytes]":
 
 def _yolo(settings: Settings, names: list[str], yolo: str, *, yes: bool) -> "Pulled":
     from videoespresso.models.pull.plan import put, staging
-    from videoespresso.models.pulled import Pulled
+    from videoespresso.models.weights import Pulled
     from videoespresso.tools.detectors.ultralytics import fetch_checkpoint
 
     if names != ["detector"]:
@@ -239,7 +239,7 @@ def _yolo(settings: Settings, names: list[str], yolo: str, *, yes: bool) -> "Pul
 
 
 def _write(settings: Settings, notes: "list[Pulled]") -> None:
-    from videoespresso.models.pulled import pulled_spec
+    from videoespresso.models.weights import pulled_spec
 
     rows = [
         {**note.model_dump(mode="json"), "bytes": note.bytes, "spec": spec}
@@ -250,7 +250,7 @@ def _write(settings: Settings, notes: "list[Pulled]") -> None:
 
 
 def _next(settings: Settings, notes: "list[Pulled]") -> None:
-    from videoespresso.models.pulled import pulled, pulled_spec
+    from videoespresso.models.weights import pulled, pulled_spec
 
     show_table(
         "Pulled",

@@ -70,7 +70,7 @@ def build(
     ] = False,
 ) -> None:
     """Make a question set: questions.jsonl, videos and truth. Interrupted, it goes on."""
-    from videoespresso.theatre.records import FILE, build_records
+    from videoespresso.theatre.sets import FILE, build_records
     from videoespresso.theatre.sets import build as build_set
 
     make, made = (build_records, FILE) if records else (build_set, "questions.jsonl")

@@ -21,8 +21,8 @@ from uuid import uuid4
 from filelock import FileLock, Timeout
 
 from videoespresso.errors import MemoryStoreError, UserError
+from videoespresso.memory.disk import writer_lock
 from videoespresso.memory.journal import Journal, JournalTaken
-from videoespresso.memory.locks import writer_lock
 
 Json = dict[str, Any]
 
@@ -45,7 +45,7 @@ class DamagedShard(UserWarning):
 class Folder:
     """The paths, and what is done to them. Every file is written whole or not at all.
 
-    lock: held (memory/locks.py) by whoever writes a file that all runs write. cluster: what the
+    lock: held (memory/disk.py) by whoever writes a file that all runs write. cluster: what the
     workers of a cluster keep there (ray_engine.py).
     """
 

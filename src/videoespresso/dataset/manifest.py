@@ -11,8 +11,8 @@ from videoespresso.agents.prompts import load
 from videoespresso.dataset.folder import Folder, written
 from videoespresso.dataset_record import VERSION
 from videoespresso.graphs.context import Context
-from videoespresso.memory.locks import writer_lock
-from videoespresso.tools.detectors.color_check import ColorCheck
+from videoespresso.memory.disk import writer_lock
+from videoespresso.tools.detectors.label_check import ColorCheck
 
 Json = dict[str, Any]
 

@@ -25,8 +25,8 @@ from videoespresso.evaluation.cases import Case
 from videoespresso.evaluation.stress import STAGED, Stress, strengths
 from videoespresso.graphs.ask import MOST_ROUNDS, AskGraph, ask_graph
 from videoespresso.graphs.context import Context
-from videoespresso.graphs.records import candidate_captions, dump, frames_of, shown_to
 from videoespresso.graphs.selection import strategy
+from videoespresso.graphs.state import candidate_captions, dump, frames_of, shown_to
 from videoespresso.graphs.watch import watch
 from videoespresso.settings import Settings
 from videoespresso.types import Answer, Caption, CoreFrame, EvidenceStep, FrameRef

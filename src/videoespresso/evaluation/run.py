@@ -31,7 +31,7 @@ from videoespresso.evaluation.cases import Benchmark, Case, by_video
 from videoespresso.evaluation.conditions import variant
 from videoespresso.evaluation.efficiency import Parameters, parameters_of, peak_mb, used
 from videoespresso.evaluation.protocols import FEWEST_DISTRACTORS, distractors
-from videoespresso.evaluation.theatre_items import digest_of
+from videoespresso.evaluation.theatre_benchmark import digest_of
 from videoespresso.graphs.context import Context, open_context
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.usage import UsageLog
@@ -50,7 +50,7 @@ CODE = (
     "letters.py",
     "evaluation/conditions.py",
     "evaluation/stress.py",
-    "theatre/restaged.py",
+    "theatre/film.py",
 )
 """Where the code is on which a record depends."""
 SAID = 300

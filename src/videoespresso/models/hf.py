@@ -4,9 +4,11 @@ Options stand behind a question mark: hf:OpenGVLab/InternVL3-1B-hf?dtype=bfloat1
 a LoRA adapter behind a plus: hf:BASE+ADAPTER.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from threading import Lock, Thread
 from typing import Any, ClassVar
 
@@ -18,7 +20,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from PIL import Image
 from pydantic import Field, PrivateAttr
 
-from videoespresso.models import hf_sizes, hf_weights
+from videoespresso.models import hf_weights
 from videoespresso.models.client.messages import data_uri, from_data_uri
 from videoespresso.models.costs import FRAME
 from videoespresso.models.guidance import GuidedLogits, Vocabulary
@@ -103,8 +105,8 @@ class HfChatModel(BaseChatModel):
         if not hf_weights.converses(processor):
             return None
         picture = {"type": "image_url", "image_url": {"url": data_uri(Image.new("RGB", FRAME))}}
-        seen = hf_sizes.image(model, self._inputs([[HumanMessage([picture])]]))
-        return None if seen is None else hf_sizes.parameters(model) | seen
+        seen = image(model, self._inputs([[HumanMessage([picture])]]))
+        return None if seen is None else parameters(model) | seen
 
     def _inputs(self, conversations: Sequence[Sequence[BaseMessage]]) -> Any:
         """The messages through the model's own chat template, on its device."""
@@ -320,3 +322,42 @@ def _usage(input_tokens: int, output_tokens: int) -> UsageMetadata:
         output_tokens=output_tokens,
         total_tokens=input_tokens + output_tokens,
     )
+
+
+_TOWER = re.compile("vision|visual|image|projector|connector|merger|qformer|resampler")
+"""In the name of a weight of the vision tower, or of what leads from it to the language model, in
+transformers' models."""
+_EXPERTS = ".experts."
+
+
+def parameters(model: Any) -> dict[str, int]:
+    """{"language": …, "vision": …}: weights that are active for a token, and for a patch of an
+    image; of a mixture of experts, those of as many as a token is sent to."""
+    counts = {"language": 0.0, "vision": 0.0}
+    text = getattr(model.config, "text_config", model.config)
+    every = getattr(text, "num_experts", None) or getattr(text, "num_local_experts", None)
+    share = getattr(text, "num_experts_per_tok", None) or every
+    for name, weight in model.named_parameters():
+        active = share / every if every and _EXPERTS in name else 1.0
+        counts["vision" if _TOWER.search(name) else "language"] += active * weight.numel()
+    return {side: round(count) for side, count in counts.items()}
+
+
+def image(model: Any, inputs: Any) -> dict[str, int] | None:
+    """{"patches": …, "image_tokens": …} of the one picture in the processor's `inputs`: patches
+    that the tower reads, and tokens that the language model does. None where the inputs do not
+    say it."""
+    config = model.config
+    token = getattr(config, "image_token_id", None) or getattr(config, "image_token_index", None)
+    if token is None or "input_ids" not in inputs or "pixel_values" not in inputs:
+        return None
+    if "image_grid_thw" in inputs:
+        patches = int(inputs["image_grid_thw"].prod())
+    else:
+        side = getattr(getattr(config, "vision_config", None), "patch_size", None)
+        if side is None:
+            return None
+        rows, columns = (side, side) if isinstance(side, int) else side
+        *tiles, _, height, width = inputs["pixel_values"].shape
+        patches = prod(tiles) * (height // rows) * (width // columns)
+    return {"patches": patches, "image_tokens": int((inputs["input_ids"] == token).sum())}

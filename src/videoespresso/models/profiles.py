@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 from videoespresso.errors import SettingsError
 from videoespresso.models.pull.catalogue import WEIGHTS
-from videoespresso.models.pulled import pulled_detector, pulled_spec
 from videoespresso.models.specs import (
     EMBEDDED,
     OWN_HOSTS,
@@ -16,6 +15,7 @@ from videoespresso.models.specs import (
     is_private,
     openai_base_url,
 )
+from videoespresso.models.weights import pulled_detector, pulled_spec
 from videoespresso.settings import (
     CHAT_ROLES as CHAT_ROLES,  # part of what a profile is
 )

@@ -18,12 +18,11 @@ from pydantic import BaseModel
 from videoespresso.errors import BudgetExceeded, ModelError
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.errors import UnsupportedError
-from videoespresso.models.client.inabilities import OneImageError
 from videoespresso.models.client.messages import Called, ModelReply, Turn
 from videoespresso.models.client.prices import image_tokens, price
 from videoespresso.models.client.rate_limit import RateLimit
 from videoespresso.models.client.reading import read
-from videoespresso.models.client.request import Prompt, Request
+from videoespresso.models.client.request import OneImageError, Prompt, Request
 from videoespresso.models.client.retry import Retries, Sender
 from videoespresso.models.client.structured_output import METHODS, Attempt, Method
 from videoespresso.models.client.usage import UsageLog

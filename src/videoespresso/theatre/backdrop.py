@@ -7,8 +7,7 @@ from statistics import NormalDist
 
 from PIL import Image, ImageFilter
 
-from videoespresso.theatre.pen import STAGE_H, STAGE_W, Pen
-from videoespresso.theatre.style import Rgb, Style
+from videoespresso.theatre.style import STAGE_H, STAGE_W, Pen, Rgb, Style
 
 _LEFT, _RIGHT, _BOTTOM = -30, STAGE_W + 30, STAGE_H + 4
 """Grounds reach beyond the stage, so that a pan never shows their end."""

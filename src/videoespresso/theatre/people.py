@@ -2,8 +2,7 @@
 
 import math
 
-from videoespresso.theatre.pen import INK, Extent, Pen
-from videoespresso.theatre.style import Rgb
+from videoespresso.theatre.style import INK, Extent, Pen, Rgb
 
 
 def _face(pen: Pen, x: float, y: float, r: float, mood: str, skin: Rgb) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from videoespresso.theatre.pen import GREY, INK, WOOD, Extent, Pen
+from videoespresso.theatre.style import GREY, INK, WOOD, Extent, Pen
 
 
 def _ball(p: Pen, x: float, y: float) -> Extent:

@@ -6,11 +6,10 @@ from functools import cached_property
 from PIL import Image, ImageDraw
 
 from videoespresso.theatre.backdrop import background, develop, weather_on_top
-from videoespresso.theatre.pen import STAGE_H, STAGE_W, Extent, Pen
 from videoespresso.theatre.people import person
 from videoespresso.theatre.props import PROPS, cooking
 from videoespresso.theatre.sprites import THINGS, bird, four_legged, vehicle
-from videoespresso.theatre.style import Style
+from videoespresso.theatre.style import STAGE_H, STAGE_W, Extent, Pen, Style
 
 TECHNIQUES = ("chops", "boils", "fries", "mixes")
 COUNTER_TOP = 118.0

@@ -5,8 +5,7 @@ at `y`, and returns its extent (x0, y0, x1, y1) on the 320 x 180 stage.
 import math
 from collections.abc import Callable
 
-from videoespresso.theatre.pen import INK, Extent, Pen
-from videoespresso.theatre.style import Rgb
+from videoespresso.theatre.style import INK, Extent, Pen, Rgb
 
 CARGO: dict[str, Rgb] = {
     "logs": (140, 85, 40),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, cast, get_args
 
 from videoespresso.dataset import records_io
-from videoespresso.dataset.formats import conversations, parquet, release, trainers
+from videoespresso.dataset.formats import conversations, parquet, release
 from videoespresso.dataset.formats.conversion_report import Report, Unusable
 from videoespresso.dataset.formats.media import Media
 from videoespresso.dataset.formats.reading import Placed
@@ -189,7 +189,8 @@ def _parquet(job: Job) -> None:
 
 
 def _reasoner(job: Job) -> None:
-    media, shaped = _media(job.choices), trainers.trl if job.to == "trl" else trainers.tagged
+    media = _media(job.choices)
+    shaped = conversations.trl if job.to == "trl" else conversations.tagged
     replies, shows = job.choices.replies, job.choices.shows
 
     def rows(item: DatasetItem) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -204,7 +205,7 @@ def _reasoner(job: Job) -> None:
             answer.value(second)
         if job.to == "llama-factory":
             stem = {f"videoespresso_{name.partition('.')[0]}": name for name in STAGES}
-            columns = trainers.dataset_info(stem, "videos" if shows == "video" else "images")
+            columns = conversations.dataset_info(stem, "videos" if shows == "video" else "images")
             info = records_io.writing(job.targets[-1], replace=job.choices.replace)
             stack.enter_context(info).write(json.dumps(columns, indent=2).encode() + b"\n")
         _refuse_empty(job)
@@ -215,7 +216,7 @@ def _selector(job: Job) -> None:
     with contextlib.ExitStack() as stack:
         writer = job.lines(stack, *IN_FOLDER["trl-selector"])
         for row in job.each(
-            lambda item: trainers.trl(conversations.select_conversation(item, replies))
+            lambda item: conversations.trl(conversations.select_conversation(item, replies))
         ):
             writer.value(row)
         _refuse_empty(job)

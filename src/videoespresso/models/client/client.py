@@ -18,11 +18,10 @@ from videoespresso.models.batch_api.collector import BatchCollector
 from videoespresso.models.client.bounds import Bounds, shortened
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.errors import redact
-from videoespresso.models.client.inabilities import IMAGES, OneImageError
 from videoespresso.models.client.messages import Called, Turn, as_one_image
 from videoespresso.models.client.rate_limit import RateLimit
 from videoespresso.models.client.reading import read, spoken, was_cut
-from videoespresso.models.client.request import Prompt, Reply, Request
+from videoespresso.models.client.request import IMAGES, OneImageError, Prompt, Reply, Request
 from videoespresso.models.client.retry import Listener, Retries, Sender
 from videoespresso.models.client.structured_output import (
     METHODS,

@@ -1,6 +1,12 @@
-"""One request: what is asked, its cache key, how it is sent, and the reply that an agent gives."""
+"""One request: what is asked, its cache key, how it is sent, and the reply that an agent gives.
+
+What a server cannot take beside whole forms of request is learned from its refusal, left out from
+then on, and remembered by server and model for a week (memory/replies.py).
+"""
 
 import json
+import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -13,7 +19,6 @@ from pydantic import BaseModel
 from videoespresso.memory.replies import reply_key
 from videoespresso.models.client.bounds import Bounds, bounded, sent
 from videoespresso.models.client.errors import UnsupportedError
-from videoespresso.models.client.inabilities import without
 from videoespresso.models.client.messages import Turn, fingerprint, images_in, messages, texts_in
 from videoespresso.models.client.prices import image_tokens, text_tokens
 from videoespresso.models.client.structured_output import (
@@ -73,7 +78,7 @@ class Request:
     """A prompt and turns for a model; turns are as sent (gridded where the model needs it).
 
     tools: what it may call, as OpenAI writes tools, which every LangChain model takes. lacks: what
-    the server does not take (inabilities.py); no part of the key, for it is asked the same. bounds:
+    the server does not take (below); no part of the key, for it is asked the same. bounds:
     what the turns say of the reply (bounds.py); no part of the key either.
     """
 
@@ -182,3 +187,57 @@ def _unparsed(structured: Runnable[Any, Any]) -> Runnable[Any, Any]:
     if isinstance(first, RunnableParallel) and list(first.steps__) == ["raw"]:
         return first.steps__["raw"]
     return structured
+
+
+IMAGES = "several images"
+"""It takes one image a request: several become a labelled grid."""
+
+_REFUSALS = {
+    "temperature": r"temperature",
+    "max_tokens": r"max_(completion_)?tokens",
+    "system": r"system (role|messages?|prompts?)\b.*\b(not|n't)\b|only user and assistant roles",
+    IMAGES: r"(at most|maximum of|up to|only|more than) (1|one|a single) images?\b|one image per"
+    r"|multiple images?\b.*\b(not|n't)\b|(not|n't) support multiple images?",
+}
+
+
+_SHOWN = {
+    "json_schema": "replies by JSON schema",
+    "tool": "replies as a tool call",
+    "calls": "tools",
+    "system": "system messages",
+}
+"""Abilities for people, where their names are ours."""
+
+
+def shown(ability: str) -> str:
+    """What a server does not take, for people."""
+    return _SHOWN.get(ability, ability)
+
+
+class OneImageError(UnsupportedError):
+    """The server takes one image a request."""
+
+
+def inability(error: UnsupportedError) -> str:
+    """What the server says it does not take; "" where it complains of something else."""
+    return next((k for k, v in _REFUSALS.items() if re.search(v, str(error), re.IGNORECASE)), "")
+
+
+def without(model: BaseChatModel, lacks: Collection[str]) -> BaseChatModel:
+    """The model, sending none of the parameters that its server refuses. A limit of the reply's
+    length goes under the other of its two names, where the refused one was `max_tokens`."""
+    changes: dict[str, Any] = {name: None for name in ("temperature",) if name in lacks}
+    limit = getattr(model, "max_tokens", None)
+    if "max_tokens" in lacks and limit is not None:
+        changes["max_tokens"] = None
+        more = getattr(model, "model_kwargs", None)
+        if isinstance(more, dict) and "max_tokens" in _sent(model):
+            changes["model_kwargs"] = {**more, "max_completion_tokens": limit}
+    return model.model_copy(update=changes) if changes else model
+
+
+def _sent(model: BaseChatModel) -> Collection[str]:
+    """The names of the parameters that the model sends."""
+    payload = getattr(model, "_get_request_payload", None)
+    return payload([("user", "")]) if callable(payload) else ()

@@ -2,26 +2,27 @@
 
 import logging
 import random
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import count
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from videoespresso.errors import ModelError, ModelOutputError
 from videoespresso.models.client.budget import Budget
-from videoespresso.models.client.deadline import in_time
 from videoespresso.models.client.errors import BusyError, LateError, UnsupportedError, model_errors
 from videoespresso.models.client.http import HELD, late, within
-from videoespresso.models.client.inabilities import IMAGES, OneImageError, inability
 from videoespresso.models.client.messages import ModelReply, model_reply
 from videoespresso.models.client.rate_limit import RateLimit, Ticket
-from videoespresso.models.client.request import Request
+from videoespresso.models.client.request import IMAGES, OneImageError, Request, inability
 from videoespresso.models.client.structured_output import Attempt
 from videoespresso.models.client.usage import RequestUsage, UsageLog
 
@@ -240,3 +241,26 @@ class Sender:
             self._limit.done(ticket, self._tokens, refused=isinstance(error, BusyError))
             raise
         self._answered = ticket
+
+
+V = TypeVar("V")
+
+
+def in_time(call: Callable[[], V], seconds: float | None) -> V:
+    """What the call gives or raises. Raises TimeoutError after that many seconds.
+
+    A call that is late goes on in its thread, which no process waits for, until its client or its
+    server ends it: a thread cannot be ended from outside. What it gives then is nobody's.
+    """
+    if seconds is None:
+        return call()
+    done, context = Future[V](), copy_context()
+
+    def run() -> None:
+        try:
+            done.set_result(context.run(call))
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="model call", daemon=True).start()
+    return done.result(timeout=seconds)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from videoespresso.errors import SettingsError
-from videoespresso.models.pulled import Part
+from videoespresso.models.weights import Part
 
 SUFFIXES = {
     "fp32": "",

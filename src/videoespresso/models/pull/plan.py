@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from videoespresso.errors import SettingsError, UserError
 from videoespresso.models.pull import hub
 from videoespresso.models.pull.catalogue import Weights, needed
-from videoespresso.models.pulled import NOTE, Pulled, folder, pulled
+from videoespresso.models.weights import NOTE, Pulled, folder, pulled
 from videoespresso.settings import Settings
 
 UNFINISHED = ".unfinished"
