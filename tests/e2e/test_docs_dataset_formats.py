@@ -6,7 +6,7 @@ import pytest
 from tests.e2e.test_readme import Block, blocks, run_block
 
 from videoespresso.dataset.formats.reading import FORMS
-from videoespresso.dataset.formats.released import CAPTIONS, FRAMES, VIDEO
+from videoespresso.dataset.formats.released_fields import CAPTIONS, FRAMES, VIDEO
 from videoespresso.dataset.formats.writing import TARGETS
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs/dataset-formats.md").read_text()

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from lab import dataset_scores as theatre
-from lab.dataset_script import plain_context, verifier_rows, watched
+from lab.dataset_script import plain_context, watched
+from lab.dataset_verifier import verifier_rows
 from langchain_core.messages import BaseMessage
 from tests.helpers.scripted import film, scripted_context
 
