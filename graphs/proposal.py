@@ -15,7 +15,7 @@ from videoespresso.agents import scorer as rater
 from videoespresso.errors import ModelError, SettingsError, ToolError
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.selection import PROPOSED, Candidates, Pair, pair_of, sees, strategy
-from videoespresso.graphs.state import dump
+from videoespresso.graphs.state import State, dump
 from videoespresso.memory.image_vectors import ImageVectors
 from videoespresso.models.image_text import image_text
 from videoespresso.models.specs import EMBEDDED
@@ -29,6 +29,9 @@ BLIND = Pair("pixels", "segments", PROPOSED, agent=True)
 """Without an image-text model: one frame a shot. It costs no call and knows no question."""
 SEEING = Pair("clip", "mmr", PROPOSED, agent=True)
 """With one; it is the pair of `auto`."""
+
+MORE = 4
+"""Further candidates of a second look."""
 
 
 def proposed(
@@ -59,6 +62,22 @@ def proposed(
     pick = _by_pair(context, pair, video, distinct(frames, known), question, known)
     seen = pair.agent and bool(known) and sees(context.agents["selector"])
     return pick | ({"seen": True} if seen else {})
+
+
+def more(
+    context: Context, video: Video, frames: Sequence[FrameRef], state: State
+) -> list[dict[str, str]]:
+    """Up to MORE further candidates for a second look, by the pair that proposed the first ones and
+    the same question; none where the frames were not proposed by a pair for the selector."""
+    pair = pair_for(context, state["question"])
+    if pair is None or not pair.agent:
+        return []
+    before = {c["id"] for c in state["candidates"]}
+    known = {c["frame_id"]: c["text"] for c in state["captions"]}
+    wide = pair._replace(k=len(before) + MORE)
+    pick = _by_pair(context, wide, video, distinct(frames, known), state["question"], known)
+    new = [c for c in pick["candidates"] if c["id"] not in before]
+    return [new[at] for at in evenly(len(new), MORE)]
 
 
 def distinct(frames: Sequence[FrameRef], known: Mapping[str, str]) -> Sequence[FrameRef]:

@@ -16,7 +16,7 @@ from videoespresso.agents import captioner
 from videoespresso.errors import ModelError
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.estimate import Looked, at_most, to_come
-from videoespresso.graphs.proposal import proposed, rated_by
+from videoespresso.graphs.proposal import more, proposed, rated_by
 from videoespresso.graphs.state import (
     Json,
     State,
@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 
 AGAIN_S = 1.5
 """A second look goes this far to either side of a core frame."""
+CLOSER = 4
+"""Closer frames of a second look where only candidates are captioned; else all are."""
 COMPARED = 6
 """A frame is compared with this many earlier different ones: enough to see a cut there and back."""
 CAPTIONED_AT_ONCE = 32
@@ -179,7 +181,8 @@ def filter_message(wrote: Json) -> str:
 
 
 def look_again(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
-    """Closer frames around the core frames, captioned, for a second selection.
+    """Closer frames around the core frames, captioned, for a second selection; and, where the first
+    was among candidates, the next ones: no closer look finds a scene that none of them shows.
 
     What an earlier question has seen this closely is neither decoded nor captioned again.
     """
@@ -193,14 +196,20 @@ def look_again(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     refs, decoded = closer(context, state["path"], video, spans)
     seen = {f.id for f in old}
     new = [f for f in {f.id: f for f in refs}.values() if f.id not in seen]
+    wider: list[Json] = []
     known = _remembered(context, video)
-    leader = leaders(context, new)
-    before = [*captions_of(state), *(known[f.id] for f in new if f.id in known)]
-    captions, shown = captioned(context, new, leader, before)
-    more = [{"id": f.id, "why": "closer to a core frame"} for f in new]
-    wider = {"candidates": [*state["candidates"], *more]} if "candidates" in state else {}
+    if "candidates" in state:
+        new = [new[at] for at in evenly(len(new), CLOSER)]
+        wider = more(context, video, old, state)
+    names = {c["id"] for c in wider}
+    some = [*(f for f in old if f.id in names), *new]
+    leader = leaders(context, some)
+    before = [*captions_of(state), *(known[f.id] for f in some if f.id in known)]
+    captions, shown = captioned(context, some, leader, before)
+    near = [{"id": f.id, "why": "closer to a core frame"} for f in new]
+    candidates = [*state.get("candidates", []), *wider, *near]
     return {
-        **wider,
+        **({"candidates": candidates} if "candidates" in state else {}),
         "frames": [dump(f) for f in new],
         "captions": [dump(c) for c in captions],
         "work": {"decoded": decoded, "captioned": shown, "shared": _shared(captions)},

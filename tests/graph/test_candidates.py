@@ -18,7 +18,7 @@ from videoespresso.graphs import proposal
 from videoespresso.graphs.ask import ask_graph
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.selection import Candidates, strategy
-from videoespresso.graphs.watch import watch
+from videoespresso.graphs.watch import CLOSER, watch
 from videoespresso.testing import ScriptedModel
 from videoespresso.types import Answer, Caption
 
@@ -235,3 +235,18 @@ def test_clip_without_a_model_is_refused(films: Mapping[int, Path], tmp_path: Pa
     with pytest.raises(SettingsError, match="image-text"):
         asked(context, films[10])
     assert not model.asked
+
+
+def test_a_second_look_is_shown_further_candidates_too(
+    films: Mapping[int, Path], tmp_path: Path
+) -> None:
+    """A scene that no candidate shows is not found closer to one of them."""
+    doubt = {"checker": lambda _: '{"carried": false, "missing": "who did it"}'}
+    script = Counting().script() | doubt
+    context, model = scripted_context(tmp_path, script, select="pixels+segments")
+    answer = asked(context, films[60])
+    assert model.asked["selector"] == 2
+    first, more, closer = proposal.PROPOSED, proposal.MORE, CLOSER
+    assert first + more <= answer.work.captioned <= first + more + closer
+    fixed, _ = scripted_context(tmp_path / "fixed", script, select="pixels+segments:3")
+    assert asked(fixed, films[60]).work.captioned <= 3 + closer
