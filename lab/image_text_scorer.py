@@ -52,12 +52,12 @@ LICENCE = "Apache-2.0"
 class Recipe:
     """What is trained. batch: stories a step; rate: AdamW's at its peak; dim: of the vectors."""
 
-    stories: int = 800
-    steps: int = 400
+    stories: int = 2400
+    steps: int = 1600
     batch: int = 16
     rate: float = 1e-3
     dim: int = 192
-    checkpoint: int = 50
+    checkpoint: int = 100
     validation: int = 50
 
 
