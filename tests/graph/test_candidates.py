@@ -17,7 +17,7 @@ from videoespresso.errors import SettingsError
 from videoespresso.graphs import proposal
 from videoespresso.graphs.ask import ask_graph
 from videoespresso.graphs.context import Context
-from videoespresso.graphs.selection import Candidates, strategy
+from videoespresso.graphs.selection import PROPOSED, Candidates, strategy
 from videoespresso.graphs.watch import CLOSER, watch
 from videoespresso.testing import ScriptedModel
 from videoespresso.types import Answer, Caption
@@ -246,7 +246,7 @@ def test_a_second_look_is_shown_further_candidates_too(
     context, model = scripted_context(tmp_path, script, select="pixels+segments")
     answer = asked(context, films[60])
     assert model.asked["selector"] == 2
-    first, more, closer = proposal.PROPOSED, proposal.MORE, CLOSER
-    assert first + more <= answer.work.captioned <= first + more + closer
+    more = proposal.MORE
+    assert PROPOSED + more <= answer.work.captioned <= PROPOSED + more + CLOSER
     fixed, _ = scripted_context(tmp_path / "fixed", script, select="pixels+segments:3")
-    assert asked(fixed, films[60]).work.captioned <= 3 + closer
+    assert asked(fixed, films[60]).work.captioned <= 3 + CLOSER
