@@ -46,7 +46,9 @@ class Agent(ModelClient):
         raised. In batch mode all are asked for before Deferred is raised. on_reply: called in this
         thread as each reply is taken.
         """
-        return self._batch(lambda turns: self.text(prompt, turns), list_of_turns, instead, on_reply)
+        return _replies(
+            self._batch(lambda turns: self.text(prompt, turns), list_of_turns, instead, on_reply)
+        )
 
     def typed_batch(
         self,
@@ -57,8 +59,26 @@ class Agent(ModelClient):
         instead: Callable[[ModelError], Reply[T]] | None = None,
     ) -> list[Reply[T]]:
         """`typed` for each, as `text_batch` does."""
+        return _replies(
+            self._batch(
+                lambda turns: self.typed(prompt, turns, schema, bounds), list_of_turns, instead
+            )
+        )
+
+    def split_batch(
+        self,
+        prompt: Prompt,
+        list_of_turns: Iterable[Sequence[Turn]],
+        schema: type[T],
+        bounds: Bounds | None,
+        instead: Callable[[ModelError], Reply[T]],
+    ) -> list[Reply[T] | Deferred]:
+        """`typed_batch` of requests whose parts are asked for where there is no good reply: each is
+        in one batch at most, and Deferred is in the list."""
         return self._batch(
-            lambda turns: self.typed(prompt, turns, schema, bounds), list_of_turns, instead, None
+            lambda turns: self.typed(prompt, turns, schema, bounds, splits=True),
+            list_of_turns,
+            instead,
         )
 
     def _batch(
@@ -66,8 +86,8 @@ class Agent(ModelClient):
         ask: Callable[[Sequence[Turn]], Reply[V]],
         list_of_turns: Iterable[Sequence[Turn]],
         instead: Callable[[ModelError], Reply[V]] | None,
-        on_reply: Callable[[], None] | None,
-    ) -> list[Reply[V]]:
+        on_reply: Callable[[], None] | None = None,
+    ) -> list[Reply[V] | Deferred]:
         """`ask` for each, `concurrency` at a time, in the given order."""
         replies: list[Reply[V] | Deferred] = []
         waiting: deque[Future[Reply[V] | Deferred]] = deque()
@@ -99,22 +119,27 @@ class Agent(ModelClient):
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
-        for reply in replies:
-            if isinstance(reply, Deferred):
-                raise reply
-        return [reply for reply in replies if isinstance(reply, Reply)]
+        return replies
 
     # ---- captions in sheets
 
     @property
     def sheet(self) -> int:
         """Frames that one request for captions holds (`sheet_size`), no more than the server was
-        seen to take, and one in batch mode."""
-        if self.collector is not None:
-            return 1
+        seen to take."""
         known = (w.removeprefix(_SHEET_OVER) for w in self._inabilities() if w[:12] == _SHEET_OVER)
         return max(1, min([self.frames_at_once, *map(int, known)]))
 
     def note_sheet(self, most: int) -> None:
         """Remembers that the server takes no more than so many pictures a request."""
         self._note_unable(f"{_SHEET_OVER}{max(1, most)}")
+
+
+def _replies(came: Iterable[Reply[V] | Deferred]) -> list[Reply[V]]:
+    """Raises Deferred when one is to come in a batch."""
+    replies: list[Reply[V]] = []
+    for reply in came:
+        if isinstance(reply, Deferred):
+            raise reply
+        replies.append(reply)
+    return replies

@@ -16,6 +16,7 @@ from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Reply, Turn
 from videoespresso.agents.prompts import load
 from videoespresso.errors import ModelError, ModelOutputError
+from videoespresso.models.batch_api.collector import Deferred
 from videoespresso.models.client.bounds import numbers
 from videoespresso.models.client.errors import RefusedError, UnsupportedError
 from videoespresso.models.client.prices import text_tokens
@@ -64,11 +65,16 @@ def caption(
         silent.append(error)
         return Reply("", "", Usage(), ())
 
-    texts = _in_sheets(agent, images, on_caption) if min(agent.sheet, len(images)) > 1 else {}
-    rest = [k for k in range(len(images)) if k not in texts]
+    texts: dict[int, str] = {}
+    later: dict[int, Deferred] = {}
+    if min(agent.sheet, len(images)) > 1:
+        texts, later = _in_sheets(agent, images, on_caption)
+    rest = [k for k in range(len(images)) if k not in texts and k not in later]
     replies = agent.text_batch(
         prompt, (_alone(images[k]) for k in rest), instead=blank, on_reply=on_caption
     )
+    if later:
+        raise next(iter(later.values()))
     texts |= {k: reply.value for k, reply in zip(rest, replies, strict=True)}
     plain = [" ".join(texts[k].split()) for k in range(len(images))]
     return plain if agent.spec.in_process else _shortened(plain)
@@ -80,22 +86,25 @@ def _alone(image: Image) -> list[Turn]:
 
 def _in_sheets(
     agent: Agent, images: Sequence[Image], on_caption: Callable[[], None] | None
-) -> dict[int, str]:
-    """Position -> caption, of those frames that are known or got one in a sheet."""
+) -> tuple[dict[int, str], dict[int, Deferred]]:
+    """Position -> caption, of those frames that are known or got one in a sheet; and what those
+    wait for whose sheet is in a batch."""
     alone, sheet = load("captioner"), load("captioner_sheet")
     texts: dict[int, str] = {}
+    later: dict[int, Deferred] = {}
 
     def done(k: int, text: str) -> None:
-        texts[k] = text
-        if on_caption is not None:
+        if k not in texts and on_caption is not None:
             on_caption()
+        texts.setdefault(k, text)
 
     for k, image in enumerate(images):
         if known := agent.known_text(alone, _alone(image)):
             done(k, known)
-    new = [k for k in range(len(images)) if k not in texts]
-    waiting = _parts(new, agent.sheet)
-    while waiting:
+    # in batches this is done anew for each: what is known by then must not change the sheets
+    places = [k for k in range(len(images)) if agent.collector is not None or k not in texts]
+    waiting = _parts(places, agent.sheet)
+    while waiting := [part for part in waiting if not texts.keys() >= set(part)]:
         turns = (
             [Turn("user", prompt_parts.sheet_parts([images[k] for k in part]))] for part in waiting
         )
@@ -104,18 +113,22 @@ def _in_sheets(
             # twice as many: a number with two captions shows, and is asked for alone
             "Sheet.captions": {"maxItems": 2 * agent.sheet},
         }
-        replies = agent.typed_batch(sheet, turns, Sheet, bounds, instead=_none)
+        replies = agent.split_batch(sheet, turns, Sheet, bounds, _none)
         failed: list[list[int]] = []
         for part, reply in zip(waiting, replies, strict=True):
+            if isinstance(reply, Deferred):
+                later |= dict.fromkeys(part, reply)
+                continue
             if "too many" in reply.how:
                 agent.note_sheet(len(part) // 2)
-            for place, text in _numbered(reply.value, len(part)).items():
+            numbered = _numbered(reply.value, len(part))
+            for place, text in numbered.items():
                 agent.keep_text(alone, _alone(images[part[place]]), text)
                 done(part[place], text)
-            missing = [k for k in part if k not in texts]
+            missing = [k for place, k in enumerate(part) if place not in numbered]
             failed += _parts(missing, (len(part) + 1) // 2)
         waiting = failed
-    return texts
+    return texts, later
 
 
 def _parts(places: Sequence[int], size: int) -> list[list[int]]:

@@ -38,7 +38,9 @@ def reply(body: Json, pairs: int = PAIRS) -> str:
     match = re.match(r"You are the (\w+)\.", _text(messages[0]))
     role, model = match[1] if match else "", str(body.get("model"))
     if role == "captioner":
-        return caption(_digest(model + _picture(messages[-1])))
+        texts = [caption(_digest(model + picture)) for picture in _pictures(messages[-1])]
+        sheet = [{"frame": n, "caption": text} for n, text in enumerate(texts, 1)]
+        return texts[0] if len(texts) == 1 else json.dumps({"captions": sheet})
     shown = next(_text(m) for m in messages if m["role"] == "user")
     if role in _ASKED:
         return json.dumps(_ASKED[role](messages))
@@ -144,9 +146,9 @@ def _text(message: Json) -> str:
     return "".join(part.get("text", "") for part in content)
 
 
-def _picture(message: Json) -> str:
+def _pictures(message: Json) -> list[str]:
     parts = message["content"] if isinstance(message["content"], list) else []
-    return "".join(json.dumps(part["image_url"]) for part in parts if "image_url" in part)
+    return [json.dumps(part["image_url"]) for part in parts if "image_url" in part]
 
 
 def _digest(text: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from langchain_core.language_models import BaseChatModel
 
-from videoespresso.errors import MemoryStoreError
+from videoespresso.errors import MemoryStoreError, ModelOutputError
 from videoespresso.memory.replies import ReplyCache
 from videoespresso.models.batch_api.openai import (
     ENDED,
@@ -108,7 +108,8 @@ class BatchCollector:
         """Takes the request and raises Deferred; returns when it must be asked online.
 
         Online go models without a Batch API, and requests which had no good reply in `rounds`
-        batches. Raises BudgetExceeded when the request may not be made.
+        batches. Raises BudgetExceeded when the request may not be made, and ModelOutputError for
+        one that is to be split, after its first batch.
         """
         if not batchable(request.spec, request.model):
             return
@@ -118,6 +119,8 @@ class BatchCollector:
             if known is not None:
                 if known.state in ("wanted", "sent"):
                     raise Deferred(request.key)
+                if request.splits and known.rounds:
+                    raise ModelOutputError(f"no good reply came in a batch: {known.reason}")
                 if known.rounds >= self.rounds:
                     return
             line = self._line(request, method)

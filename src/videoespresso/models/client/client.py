@@ -119,12 +119,14 @@ class ModelClient:
         turns: Sequence[Turn],
         schema: type[T],
         bounds: Bounds | None = None,
+        *,
+        splits: bool = False,
     ) -> Reply[T]:
         """The model's reply as a `schema`. bounds: what the turns say of it ("Step.frame": the
         numbers of the frames that are shown): models that are held to a schema are held to them,
-        and no list is longer than they say, or than MOST_ITEMS."""
+        and no list is longer than they say, or than MOST_ITEMS. splits: see `Request`."""
         reply = self._reply(
-            self._request(prompt, turns, schema, bounds=bounds),
+            replace(self._request(prompt, turns, schema, bounds=bounds), splits=splits),
             lambda ask: structured_output(schema, self._methods(), ask, self._note_unable),
         )
         return replace(reply, value=shortened(reply.value, bounds))

@@ -79,7 +79,8 @@ class Request:
 
     tools: what it may call, as OpenAI writes tools, which every LangChain model takes. lacks: what
     the server does not take (below); no part of the key, for it is asked the same. bounds:
-    what the turns say of the reply (bounds.py); no part of the key either.
+    what the turns say of the reply (bounds.py); no part of the key either. splits: without a good
+    reply it is asked in parts, so that it is in one batch at most.
     """
 
     spec: ModelSpec
@@ -90,6 +91,7 @@ class Request:
     tools: tuple[dict[str, Any], ...] = ()
     lacks: frozenset[str] = frozenset()
     bounds: Bounds | None = None
+    splits: bool = False
 
     @cached_property
     def key(self) -> str:
