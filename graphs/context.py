@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -130,12 +131,10 @@ class Context:
         return one
 
     def check_models(self) -> None:
-        """Raises SettingsError when a model of ours cannot answer: asked before a film is decoded,
-        and not when all is known from before."""
-        served.check([agent.spec for agent in self.agents.values()])
-        for agent in self.agents.values():
-            if check := getattr(agent.model, "check_weights", None):  # `hf:` and its like
-                check()
+        """Raises SettingsError when a model of ours cannot answer: asked before a film is decoded.
+        Of a known one each is asked before its first request, and not when all is known."""
+        for agent in {str(agent.spec): agent for agent in self.agents.values()}.values():
+            agent.reach()
 
     def check_stages(self) -> None:
         """Raises SettingsError where the pack, which was taught the paper's two stages, is to
@@ -246,6 +245,7 @@ def open_context(
     replies = replies or ReplyCache(settings.cache_dir / "replies.sqlite")
     named = {role: specs[role].model for role in roles}
     chats = {spec: chat_model(spec, timeout_s=settings.timeout_s) for spec in {*named.values()}}
+    reached = {spec: threading.Event() for spec in chats}
     agents = {
         role: Agent(
             role,
@@ -259,6 +259,7 @@ def open_context(
             concurrency=settings.concurrency,
             rate_limit=rate_limits.limit(spec),
             timeout_s=settings.timeout_s,
+            reached=reached[spec],
         )
         for role, spec in named.items()
     }

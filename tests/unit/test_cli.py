@@ -412,3 +412,19 @@ def test_no_mark_reaches_a_terminal_a_page_or_json(mark: str, script: Any, capsy
 
 def test_what_joins_letters_stays() -> None:
     assert printable("می\u200cخواهم 👩\u200d👩 \t\n") == "می\u200cخواهم 👩\u200d👩 \t\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "proposed"),
+    [("--nope", []), ("--jsn", ["--json"]), ("--max-us", ["--max-usd"])],
+)
+def test_an_unknown_option_proposes_what_is_like_it(
+    given: str, proposed: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ask", "a.mp4", "Who?", given]) == Exit.USER
+    shown = capsys.readouterr().err
+    assert f"No such option: {given}" in shown
+    assert "videoespresso ask --help" in shown
+    assert set(proposed) <= set(re.findall(r"--[\w-]+", shown.partition("(")[2]))
+    assert "--model" not in shown
+    assert proposed or "(" not in shown.partition("No such option")[2]

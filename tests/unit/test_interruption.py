@@ -1,14 +1,24 @@
 """Ctrl-C: what is said, and whose it is until the program has ended."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
 import pytest
+from tests.helpers import chat_server as fake
 
+from videoespresso.agents.base import Agent, Prompt, Retries, Turn
 from videoespresso.cli import app, console
 from videoespresso.cli.console import Exit, err, stoppable
+from videoespresso.memory.replies import ReplyCache
+from videoespresso.models.chat import chat_model
+from videoespresso.models.client.usage import UsageLog
+from videoespresso.models.paid_embedder import within_limits
+from videoespresso.models.specs import ModelSpec
 
 
 def interrupt() -> None:
@@ -82,3 +92,67 @@ def test_a_second_one_is_ours_until_the_program_has_left(
     else:
         assert app.main() == code
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def interrupting(then: fake.Behaviour) -> fake.Behaviour:
+    """Ctrl-C comes while the reply is waited for."""
+
+    def behave(exchange: fake.Exchange) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        threading.Event().wait(0.2)  # for the main thread to see it
+        then(exchange)
+
+    return behave
+
+
+PROMPT, ASKED = Prompt("reasoner", "You are the reasoner.", "0" * 64), (Turn("user", ("Who?",)),)
+
+
+def reasoner(server: fake.Server, folder: Path) -> Agent:
+    spec = ModelSpec.parse(f"openai:q@{server.url}")
+    replies = ReplyCache(folder / "replies.sqlite")
+    return Agent(
+        "reasoner", spec, chat_model(spec, timeout_s=30), usage_log=UsageLog(), replies=replies,
+        retries=Retries(base_s=3600.0, longest_s=7200.0),
+    )  # fmt: skip
+
+
+def test_a_reply_that_is_waited_for_is_kept(tmp_path: Path) -> None:
+    with fake.Server([interrupting(fake.say("Ann."))]) as server:
+        with pytest.raises(KeyboardInterrupt), stoppable():
+            reasoner(server, tmp_path).text(PROMPT, ASKED)
+        known = reasoner(server, tmp_path).text(PROMPT, ASKED)
+    assert (known.value, known.usage.calls) == ("Ann.", 0)
+    assert len(server.requests) == 1
+
+
+def test_a_vector_that_is_waited_for_is_kept(tmp_path: Path) -> None:
+    with fake.Server([interrupting(fake.embed(lambda _text: [0.6, 0.8]))]) as server:
+
+        def embed() -> object:
+            replies = ReplyCache(tmp_path / "replies.sqlite")
+            return within_limits(f"openai:e@{server.url}", replies=replies)(["Who?"])
+
+        with pytest.raises(KeyboardInterrupt), stoppable():
+            embed()
+        assert np.allclose(embed(), [[0.6, 0.8]])  # type: ignore[arg-type]
+    assert len(server.requests) == 1
+
+
+def test_nothing_is_asked_again_after_it(tmp_path: Path) -> None:
+    """A server that is busy is waited for an hour, and not after a Ctrl-C; nor is another form of
+    the request tried."""
+    busy = interrupting(fake.status(503))
+    with fake.Server([busy]) as server, pytest.raises(KeyboardInterrupt), stoppable():
+        reasoner(server, tmp_path).text(PROMPT, ASKED)
+    assert len(server.requests) == 1
+
+
+def test_a_pause_between_two_tries_ends_at_once(tmp_path: Path) -> None:
+    def later(exchange: fake.Exchange) -> None:
+        fake.status(503)(exchange)
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    with fake.Server([later]) as server, pytest.raises(KeyboardInterrupt), stoppable():
+        reasoner(server, tmp_path).text(PROMPT, ASKED)
+    assert len(server.requests) == 1

@@ -1,5 +1,6 @@
 """The command `videoespresso`: its parts, and how known errors become exit codes."""
 
+import difflib
 import errno
 import os
 import sys
@@ -72,9 +73,21 @@ class _Commands(_Group):
         except VideoEspressoError as error:
             say_error(error)
             raise typer.Exit(exit_code(error)) from error
+        except Exception as error:
+            _keep_alike(error)
+            raise
         except KeyboardInterrupt:
             err().print(INTERRUPTED, style="yellow")
             raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+def _keep_alike(error: Any) -> None:
+    """Of the options that are proposed in the place of an unknown one those that are like it: click
+    compares the two dashes, too, by which `--nope` is like `--model`."""
+    if proposed := getattr(error, "possibilities", None):
+        name = error.option_name.lstrip("-")
+        alike = difflib.get_close_matches(name, [option.lstrip("-") for option in proposed])
+        error.possibilities = [option for option in proposed if option.lstrip("-") in alike]
 
 
 app = typer.Typer(

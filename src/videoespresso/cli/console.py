@@ -25,6 +25,7 @@ from videoespresso.errors import (
     UserError,
     VideoEspressoError,
 )
+from videoespresso.models.client.interruption import interrupt
 from videoespresso.report.text import CONTROLS, printable
 
 if TYPE_CHECKING:
@@ -153,16 +154,16 @@ class CountBar:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Within it the first Ctrl-C raises KeyboardInterrupt, and says what is waited for where that
-    takes a moment; a second one leaves at once. What can count what is done has `interruptible` of
-    its own inside."""
+    """Within it the first Ctrl-C raises KeyboardInterrupt, when the reply is kept that the main
+    thread waits for, and says what is waited for where that takes a moment; a second one leaves at
+    once. What can count what is done has `interruptible` of its own inside."""
     waiting = threading.Timer(MOMENT_S, lambda: err().print(FINISHING, style="yellow"))
 
-    def stop() -> NoReturn:
+    def stop() -> None:
         waiting.start()
         # the main thread may be in the middle of printing, and its console not print again
         err.cache_clear()
-        raise KeyboardInterrupt
+        interrupt()
 
     with interruptible(stop, leave):
         try:

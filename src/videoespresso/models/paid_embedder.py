@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from videoespresso.memory.captions import Embedder
 from videoespresso.memory.replies import ReplyCache, StoredReply, reply_key
 from videoespresso.models.client.budget import Budget
+from videoespresso.models.client.interruption import finished
 from videoespresso.models.client.messages import ModelReply, Turn
 from videoespresso.models.client.rate_limit import RateLimit
 from videoespresso.models.client.request import Prompt, Request
@@ -96,20 +97,22 @@ class PaidEmbedder:
             rows[:] = vectors
             return ModelReply("", input_tokens=tokens)
 
-        with Sender(
+        sender = Sender(
             ROLE,
             request,
             usage_log=self._usage_log,
             budget=self._budget,
             rate_limit=self._rate_limit,
             retries=self._retries,
-        ) as sender:
-            sender.send(call)
-        usage = sender.usage.total
-        vectors = dict(zip(texts, rows, strict=True))
-        for text, vector in vectors.items():
-            self._store(text, vector, usage)
-            usage = Usage()  # of all texts of a request the first bears its cost
+        )
+        with finished():
+            with sender:
+                sender.send(call)
+            usage = sender.usage.total
+            vectors = dict(zip(texts, rows, strict=True))
+            for text, vector in vectors.items():
+                self._store(text, vector, usage)
+                usage = Usage()  # of all texts of a request the first bears its cost
         return vectors
 
     # ---- the cache

@@ -7,6 +7,7 @@
         |                                         tool or prompt; reads and mends the reply
         Sender.attempt(Attempt)     retry.py      one attempt, tried again while that may help
           RateLimit.ask             rate_limit.py waits until it is this caller's turn
+          endable                   interruption.py   until here Ctrl-C ends it; then it is finished
           Budget.start              budget.py     sets aside the most the call can cost
           Request.messages          messages.py   turns and images as LangChain messages
           Request.runnable(...).invoke            the LangChain model: models/chat.py

@@ -5,7 +5,9 @@ read - here, once, for every role. The order of one call is in models/client/__i
 """
 
 import copy
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Self, TypeVar
 
@@ -14,10 +16,12 @@ from langchain_core.runnables import RunnableConfig
 from pydantic import BaseModel
 
 from videoespresso.memory.replies import ReplyCache, StoredReply
+from videoespresso.models import served
 from videoespresso.models.batch_api.collector import BatchCollector
 from videoespresso.models.client.bounds import Bounds, shortened
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.errors import redact
+from videoespresso.models.client.interruption import finished
 from videoespresso.models.client.messages import Called, Turn, as_one_image
 from videoespresso.models.client.rate_limit import RateLimit
 from videoespresso.models.client.reading import read, spoken, was_cut
@@ -54,6 +58,8 @@ class ModelClient:
     collector: batch mode (models/batch_api/collector.py; needs replies): what is not in the cache
     raises Deferred instead of being asked.
     timeout_s: how long a call may take, of providers whose clients are not held to it themselves.
+    reached: shared by the clients on one model, of which it is not known whether it can answer:
+    the first that asks finds out, and raises SettingsError where it cannot (`served.check`).
 
     Every method raises ModelError when the model cannot be reached or refuses, ModelOutputError
     when its reply is no use, and BudgetExceeded before the call that would pass a limit.
@@ -75,8 +81,10 @@ class ModelClient:
         rate_limit: RateLimit | None = None,
         collector: BatchCollector | None = None,
         timeout_s: float | None = None,
+        reached: threading.Event | None = None,
     ) -> None:
         self.role = role
+        self.reached = reached
         self.model = model
         self.usage_log = usage_log
         self.replies = replies
@@ -142,6 +150,14 @@ class ModelClient:
             self._request(prompt, turns, Called, tuple(tools)),
             lambda ask: tool_calls(ask, self._note_unable),
         )
+
+    def reach(self) -> None:
+        """Raises SettingsError where the model cannot answer; nothing is paid."""
+        served.check([self.spec])
+        if check := getattr(self.model, "check_weights", None):  # `hf:` and its like
+            check()
+        if self.reached is not None:
+            self.reached.set()
 
     def known_text(self, prompt: Prompt, turns: Sequence[Turn]) -> str:
         """The cached reply to `text`; "" where there is none. Nothing is asked."""
@@ -222,18 +238,24 @@ class ModelClient:
 
     def _ask(self, request: Request, parse: Callable[[Ask], Parsed[V]]) -> Reply[V]:
         """From the model; a good reply is stored."""
-        with Sender(
-            self.role,
-            request,
-            usage_log=self.usage_log,
-            budget=self.budget,
-            rate_limit=self.rate_limit,
-            retries=self.retries,
-            trace=self._trace(request),
-            listener=self._listener,
-            unable=self._note_unable,
-            timeout_s=self.timeout_s,
-        ) as sender:
+        if self.reached is not None and not self.reached.is_set():
+            self.reach()
+        keeping = nullcontext() if self.spec.in_process else finished()
+        with (
+            keeping,
+            Sender(
+                self.role,
+                request,
+                usage_log=self.usage_log,
+                budget=self.budget,
+                rate_limit=self.rate_limit,
+                retries=self.retries,
+                trace=self._trace(request),
+                listener=self._listener,
+                unable=self._note_unable,
+                timeout_s=self.timeout_s,
+            ) as sender,
+        ):
             parsed, usage = parse(sender.attempt), sender.usage
             usage.how = parsed.how
             if self.replies is not None:

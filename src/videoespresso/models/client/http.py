@@ -10,6 +10,7 @@ step ends in time. Of httpcore 2, which some SDKs bring, nothing is imported: it
 streams have the same methods.
 """
 
+import atexit
 import socket
 import sys
 import time
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from types import FunctionType, ModuleType
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import httpcore
 import httpx
@@ -194,9 +196,11 @@ def bound(made: C) -> C:
 
     A redirect is an error: the key and the frames were meant for the address that was given. The
     network is checked below the client's own transports, so that its proxies and certificates stay.
-    Raises AttributeError for what is no such client.
+    What is still open when the process ends is closed then. Raises AttributeError for what is no
+    such client.
     """
     given: Any = made
+    _open().add(given)
     given.follow_redirects = False
     hooks = given.event_hooks
     if _hurry not in hooks["request"]:
@@ -209,6 +213,14 @@ def bound(made: C) -> C:
         if pool is not None and not isinstance(pool._network_backend, CheckedNetwork):
             pool._network_backend = CheckedNetwork(pool._network_backend, _addresses, _now)
     return made
+
+
+@cache
+def _open() -> "WeakSet[Any]":
+    """The clients that were made and are still used."""
+    clients: WeakSet[Any] = WeakSet()
+    atexit.register(lambda: [client.close() for client in clients])
+    return clients
 
 
 def clients_in(model: object) -> list[Any]:

@@ -20,6 +20,7 @@ from videoespresso.errors import ModelError, ModelOutputError
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.errors import BusyError, LateError, UnsupportedError, model_errors
 from videoespresso.models.client.http import HELD, late, within
+from videoespresso.models.client.interruption import endable
 from videoespresso.models.client.messages import ModelReply, model_reply
 from videoespresso.models.client.rate_limit import RateLimit, Ticket
 from videoespresso.models.client.request import IMAGES, OneImageError, Request, inability
@@ -168,7 +169,8 @@ class Sender:
         with self._in_line() as ticket:
             for tried in count(1):
                 try:
-                    self._admit(ticket, usd)
+                    with endable():
+                        self._admit(ticket, usd)
                     with self._counted(ticket, usd, tried) as seconds:
                         self.usage.reply = reply = in_time(call, seconds)
                     return reply
