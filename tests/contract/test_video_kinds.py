@@ -143,6 +143,24 @@ def test_an_avi_above_a_gigabyte_has_several_parts(tmp_path: Path) -> None:
         assert missing_bytes(str(path)) > 0, lost
     with pytest.raises(VideoError, match="cut off"), open_video(path):
         pass
+    indexed = _with_index_of_indexes(data, (data.rfind(b"movi"), len(data) + 24))
+    path.write_bytes(indexed + more)
+    assert missing_bytes(str(path)) == 0
+    path.write_bytes(indexed)  # cut exactly between two parts
+    assert missing_bytes(str(path)) > 0
+    with pytest.raises(VideoError, match="cut off"), open_video(path):
+        pass
+    path.write_bytes(_with_index_of_indexes(data, (data.rfind(b"movi"),)))
+    with open_video(path) as reader:
+        assert reader.video.duration_s > 0
+
+
+def _with_index_of_indexes(data: bytes, offsets: tuple[int, ...]) -> bytes:
+    """An AVI of FFmpeg's whose stream says where its indexes are, in the place kept free for it."""
+    at = data.index(b"JUNK", data.index(b"strl"))
+    entries = b"".join(struct.pack("<QII", offset, 64, 10) for offset in offsets)
+    index = struct.pack("<HBBI4s12x", 4, 0, 0, len(offsets), b"00dc") + entries
+    return data[:at] + b"indx" + data[at + 4 : at + 8] + index + data[at + 8 + len(index) :]
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])

@@ -14,6 +14,10 @@ _SEGMENT = b"\x18\x53\x80\x67"
 _FAR = 1 << 16
 """How far into a file its beginning is looked for; servers send at most 8 kB of headers."""
 _BEGINNINGS = re.compile(rb"(?=....ftyp|\x1a\x45\xdf\xa3|RIFF)", re.DOTALL)
+_INDEXES = re.compile(rb"indx....\x04\x00\x00\x00(....).{16}", re.DOTALL)
+"""The head of an index of indexes in an AVI, with the number of its entries."""
+_LARGEST_HEADERS = 1 << 24
+"""Bytes of an AVI's headers: FFmpeg writes 77 kB a stream."""
 _NEEDED = frozenset({b"moov", b"mdat", b"moof"})
 """Boxes of an mp4 without which a decoder misses something."""
 _CLUSTER = b"\x1f\x43\xb6\x75"
@@ -170,18 +174,35 @@ def _beside(seek_head: bytes) -> Iterator[int]:
 
 def _avi_end(file: BinaryIO, size: int) -> int:
     """Where the last of the file's parts ends by its own size: one above a gigabyte has several
-    (OpenDML). What follows them is no loss."""
-    at = 0
+    (OpenDML), and the first says where all indexes are, so that a cut between two parts shows. What
+    follows the parts is no loss."""
+    at, indexed = 0, _avi_indexed(file)
     while at < size:
         file.seek(at)
         head = file.read(12)
         if at and head[:4] != b"RIFF":
-            return size
+            break
         end = at + 8 + int.from_bytes(head[4:8], "little")
         if end > size:
             return _riff_end(file, at + 12, size, end)
         at = end + (end & 1)
-    return size
+    return max(size, indexed)
+
+
+def _avi_indexed(file: BinaryIO) -> int:
+    """Behind where the last index of pictures begins, as the streams' indexes of indexes say, which
+    are among the headers: entries of 16 bytes, first of each an offset. 0 where there is none."""
+    file.seek(12)
+    head, last = file.read(12), 0
+    if head[:4] != b"LIST" or head[8:] != b"hdrl":
+        return 0
+    headers = file.read(min(int.from_bytes(head[4:8], "little"), _LARGEST_HEADERS))
+    for match in _INDEXES.finditer(headers):
+        count = int.from_bytes(match[1], "little")
+        entries = headers[match.end() : match.end() + 16 * count]
+        for k in range(0, len(entries) - 15, 16):
+            last = max(last, int.from_bytes(entries[k : k + 8], "little") + 1)
+    return last
 
 
 def _riff_end(file: BinaryIO, at: int, size: int, end: int) -> int:
