@@ -40,6 +40,7 @@ lint: .venv/dev
 pack: .venv-all/dev
 	.venv-all/bin/python -m lab.pack --out runs/pack
 	.venv-all/bin/python -m lab.detector --out runs/detector
+	.venv-all/bin/python -m lab.stages
 
 # The core and what tests it. --group needs pip 25.1, which is younger than many a python3.
 .venv/bin/python .venv-all/bin/python:

@@ -297,7 +297,7 @@ def refuse_unknown(
     known = f"theatre-{DOMAIN_VERSION}", [f.sha for f in some]
     if context.store.is_noted(some[0].video_id, *known):
         return
-    from videoespresso.models.embedded.domain import is_theatre  # noqa: PLC0415 - draws stages
+    from videoespresso.models.embedded.domain import is_theatre  # noqa: PLC0415 - only for the pack
 
     if not is_theatre(context.store.images(some)):
         raise unknown_film(context.settings, roles, path, command or AskCommand([path]))

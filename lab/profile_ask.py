@@ -38,7 +38,7 @@ class Profile:
         if event != "call":
             return
         place = self._place(frame.f_code)
-        if place is None or not frame.f_code.co_flags & CO_NEWLOCALS:
+        if place is None or not frame.f_code.co_flags & CO_NEWLOCALS or _imported(frame):
             return
         file, room = place
         self.files[file] += 1
@@ -69,6 +69,16 @@ class Profile:
                 (path.name, "") if path.parent == self._package else None,
             )
         return self._places[code]
+
+
+def _imported(frame: FrameType) -> bool:
+    """Whether it is called for a module that is being imported: a table that is put together."""
+    back = frame.f_back
+    while back is not None:
+        if back.f_code.co_name == "<module>" and back.f_globals["__name__"] != "__main__":
+            return True
+        back = back.f_back
+    return False
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,8 +1,5 @@
 """The pack as a LangChain chat model: it reads the very messages that other models are sent."""
 
-import base64
-import binascii
-import io
 import threading
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -14,13 +11,10 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from PIL import Image
 
-from videoespresso.errors import ModelError
+from videoespresso.models.client.messages import conversation
 from videoespresso.models.embedded import PACK_LVLM
 from videoespresso.models.embedded.runtime import PackRuntime, Prompted
-
-_ROLES = {"system": "system", "human": "user", "ai": "assistant"}
 
 
 @lru_cache(maxsize=4)
@@ -59,17 +53,7 @@ class PackChatModel(BaseChatModel):
         return counts | {name: int(facts[name]) for name in ("patches", "image_tokens")}
 
     def _prompt(self, messages: Sequence[BaseMessage]) -> Prompted:
-        turns, images = [], []
-        for message in messages:
-            parts = []
-            for block in _blocks(message):
-                if block["type"] == "text":
-                    parts.append({"type": "text", "text": block["text"]})
-                else:
-                    images.append(_image(block))
-                    parts.append({"type": "image"})
-            turns.append({"role": _ROLES.get(message.type, "user"), "content": parts})
-        return runtime(self.folder).prompt(turns, images)
+        return runtime(self.folder).prompt(*conversation(messages))
 
     def _generate(
         self,
@@ -110,24 +94,3 @@ class PackChatModel(BaseChatModel):
         read = pack.count(prompt.text) + per_image * len(prompt.images)
         wrote = pack.count(text)
         return UsageMetadata(input_tokens=read, output_tokens=wrote, total_tokens=read + wrote)
-
-
-def _blocks(message: BaseMessage) -> list[dict[str, Any]]:
-    if isinstance(message.content, str):
-        return [{"type": "text", "text": message.content}]
-    return [{"type": "text", "text": b} if isinstance(b, str) else b for b in message.content]
-
-
-def _image(block: dict[str, Any]) -> Image.Image:
-    """The picture of an `image_url` block with a data URI."""
-    url = block.get("image_url", {})
-    url = url["url"] if isinstance(url, dict) else url
-    head, comma, data = str(url).partition(",")
-    if not (head.startswith("data:image/") and comma):
-        raise ModelError("the embedded pack reads images as data URIs only")
-    try:
-        image = Image.open(io.BytesIO(base64.b64decode(data)))
-        image.load()
-    except (OSError, binascii.Error) as error:
-        raise ModelError("an image in the prompt cannot be read") from error
-    return image

@@ -1,31 +1,37 @@
 """Is a film the theatre's? The pack was taught nothing else, so it must refuse every other one.
 
 The theatre has few places, and they are known exactly: each frame is compared with the empty stage
-of every place, in every weather and paint, as the theatre itself draws it. Of a place, what is the
-same in all its pictures must be where it belongs (sky, road, cupboards), and of what moves (trees)
-there must be as much. People and things may hide a part of it; another picture has hardly any.
+of every place, in every weather and paint, as the theatre itself draws it (`lab/stages.py` did, and
+a test holds that it would again). Of a place, what is the same in all its pictures must be where it
+belongs (sky, road, cupboards), and of what moves (trees) there must be as much. People and things
+may hide a part of it; another picture has hardly any.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from operator import itemgetter
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from videoespresso.theatre.empty_stages import COLUMNS, SHIFT, EmptyStage, Floats, cells
-from videoespresso.theatre.empty_stages import empty_stages as drawn
-from videoespresso.theatre.style import TINTS
+from videoespresso.models.embedded import PACK
 
+Floats: TypeAlias = NDArray[np.float32]
 Mask: TypeAlias = NDArray[np.bool_]
 
+STAGES = PACK / "stages.npz"
+"""mean, slope, loose: an array a stage. parts: where a colour is; of: of which stage; least: of how
+many cells, 0 for all. tints: of films, a colour each."""
+COLUMNS, ROWS, CELL = 64, 36, 5
+"""A picture is compared in cells of 5 x 5 of the stage's 320 x 180 units; a cell has the median of
+its colours, which neither grain, rain nor an outline changes."""
+SHIFT = 12
+"""A film's grounds are up to so much lighter or darker than their paint (theatre/style.py)."""
 NEAR = 14.0
 """Levels (of 255) a channel may be off: the theatre's grain and H.264 stay below."""
-LEAST_CELLS = 25
-"""Colours of fewer cells of a stage are not looked for."""
 LIKENESS = 0.69
 """Least likeness of a theatre film's typical frame: between theatre films (0.74 and more) and two
 halves in its colours (0.67). Measured: docs/log.md, 2026-11-29."""
@@ -61,7 +67,7 @@ class Stage:
         shares = [float(fits[where].mean()) for where in self.fixed]
         around = seen[self.loose]
         for where, least in self.colors:
-            shares.append(min(1.0, _count(around, np.median(stage[where], 0)) / least))
+            shares.append(min(1.0, count(around, np.median(stage[where], 0)) / least))
         return float(np.mean(shares))
 
 
@@ -69,7 +75,7 @@ def likeness(image: Image.Image, among: Iterable[Stage] = ()) -> tuple[float, St
     """How much a picture shows of the stage that it shows most of, 0 to 1, and that stage."""
     if abs(image.width / image.height - ASPECT) > ASPECT_OFF or image.width < COLUMNS:
         return 0.0, None
-    seen: Floats = cells(image) / np.array(TINTS, np.float32)[:, None, None]
+    seen: Floats = cells(image) / _kept()["tints"][:, None, None]
     scored = ((max(stage.likeness(s) for s in seen), stage) for stage in among or stages())
     return max(scored, key=itemgetter(0))
 
@@ -90,33 +96,36 @@ def is_theatre(images: Sequence[Image.Image]) -> bool:
 
 @cache
 def stages() -> tuple[Stage, ...]:
-    """Every place in every weather and paint: half a second, once a process."""
-    return tuple(map(_stage, drawn()))
+    """Every place in every weather and paint."""
+    kept = _kept()
+    mean, slope, loose = kept["mean"], kept["slope"], kept["loose"]
+    parts, of, least = kept["parts"], kept["of"], kept["least"]
+    return tuple(
+        Stage(
+            mean[k],
+            slope[k],
+            tuple(parts[(of == k) & (least == 0)]),
+            loose[k],
+            tuple((parts[row], int(least[row])) for row in np.flatnonzero((of == k) & (least > 0))),
+        )
+        for k in range(len(mean))
+    )
 
 
-def _stage(empty: EmptyStage) -> Stage:
-    """What of an empty stage is to be looked for."""
-    mean, others = empty.mean, empty.others
-    same = np.ptp(others, 0).max(-1) < NEAR / 2
-    fixed = _by_color(mean, same)
-    known = np.array([np.median(mean[where], 0) for where in fixed])
-    colors = []
-    for where in _by_color(mean, ~same):
-        color = np.median(mean[where], 0)
-        counts = [_count(other[~same], color) for other in others]
-        # houses have other shades in every film, trees have not
-        if min(counts) >= max(LEAST_CELLS, max(counts) / 2) and not _count(known, color):
-            colors.append((where, min(counts)))
-    return Stage(mean, empty.slope, tuple(fixed), ~same, tuple(colors))
+@cache
+def _kept() -> dict[str, NDArray[Any]]:
+    with np.load(STAGES) as file:
+        return dict(file)
 
 
-def _count(colors: Floats, color: Floats) -> int:
+def cells(image: Image.Image) -> Floats:
+    """(rows, columns, 3) in 0-255."""
+    small = image.convert("RGB").resize((COLUMNS * CELL, ROWS * CELL), Image.Resampling.BOX)
+    parts = np.asarray(small).reshape(ROWS, CELL, COLUMNS, CELL, 3).swapaxes(1, 2)
+    colors: Floats = np.median(parts.reshape(ROWS, COLUMNS, CELL * CELL, 3), 2).astype(np.float32)
+    return colors
+
+
+def count(colors: Floats, color: Floats) -> int:
     """How many of (n, 3) are that colour."""
     return int((np.abs(colors - color).max(-1) < NEAR).sum())
-
-
-def _by_color(stage: Floats, among: Mask) -> list[Mask]:
-    """Where each colour is that is not rare."""
-    steps = np.round(stage / 10)
-    parts = [among & (steps == color).all(-1) for color in np.unique(steps[among], axis=0)]
-    return [where for where in parts if where.sum() >= LEAST_CELLS]
