@@ -13,11 +13,11 @@ from pydantic import BaseModel
 
 from videoespresso.errors import ModelError
 from videoespresso.models.batch_api.collector import Deferred
-from videoespresso.models.client.bounds import Bounds
 from videoespresso.models.client.client import ModelClient
 from videoespresso.models.client.messages import Called, Turn
 from videoespresso.models.client.request import Prompt, Reply
 from videoespresso.models.client.retry import Retries
+from videoespresso.models.client.structured_output import Bounds
 
 __all__ = ["Agent", "Called", "Prompt", "Reply", "Retries", "Turn"]
 

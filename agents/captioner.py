@@ -17,9 +17,9 @@ from videoespresso.agents.base import Agent, Reply, Turn
 from videoespresso.agents.prompts import load
 from videoespresso.errors import ModelError, ModelOutputError
 from videoespresso.models.batch_api.collector import Deferred
-from videoespresso.models.client.bounds import numbers
 from videoespresso.models.client.errors import RefusedError, UnsupportedError
 from videoespresso.models.client.prices import text_tokens
+from videoespresso.models.client.structured_output import numbers
 from videoespresso.types import Usage
 
 log = logging.getLogger(__name__)

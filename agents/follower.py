@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Turn
 from videoespresso.agents.prompts import load
-from videoespresso.models.client.bounds import numbers
+from videoespresso.models.client.structured_output import numbers
 from videoespresso.tools.object_names import KINDS
 from videoespresso.types import ChatTurn, EvidenceStep
 

@@ -9,7 +9,7 @@ from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Prompt, Turn
 from videoespresso.agents.prompts import load
 from videoespresso.errors import SettingsError
-from videoespresso.models.client.bounds import Bounds
+from videoespresso.models.client.structured_output import Bounds
 
 CRITERIA = ("logic", "factuality", "accuracy", "conciseness", "overall")
 """The paper's four, and the overall rating, which is asked for and not a mean."""

@@ -14,7 +14,7 @@ from videoespresso.agents.base import Agent, Reply, Turn
 from videoespresso.agents.prompt_parts import placed
 from videoespresso.agents.prompts import load
 from videoespresso.letters import letter_of, spelt_out
-from videoespresso.models.client.bounds import MOST_LETTERS, Bounds, numbers, one_of
+from videoespresso.models.client.structured_output import MOST_LETTERS, Bounds, numbers, one_of
 
 C = TypeVar("C", bound=BaseModel)
 

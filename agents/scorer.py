@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Turn
 from videoespresso.agents.prompts import load
-from videoespresso.models.client.bounds import numbers
+from videoespresso.models.client.structured_output import numbers
 
 
 class Scored(BaseModel):

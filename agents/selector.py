@@ -9,9 +9,9 @@ from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Turn
 from videoespresso.agents.prompt_parts import placed
 from videoespresso.agents.prompts import load
-from videoespresso.models.client.bounds import numbers
 from videoespresso.models.client.errors import UnsupportedError
 from videoespresso.models.client.messages import grid
+from videoespresso.models.client.structured_output import numbers
 from videoespresso.types import Caption
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, model_validator
 from videoespresso.agents import prompt_parts
 from videoespresso.agents.base import Agent, Reply, Turn
 from videoespresso.agents.prompts import load
-from videoespresso.models.client.bounds import one_of
+from videoespresso.models.client.structured_output import one_of
 from videoespresso.types import Caption
 
 CRITERIA = ("hallucination", "accuracy", "continuity", "subjective", "single frame")

@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from videoespresso.agents.reasoner import Evidence
-from videoespresso.models.client.bounds import bounded, numbers
+from videoespresso.models.client.structured_output import bounded, numbers
 from videoespresso.models.guidance import Vocabulary
 from videoespresso.models.onnx.graph import Graph
 from videoespresso.training.pack.export import Decoder

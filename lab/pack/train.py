@@ -29,9 +29,8 @@ from lab.pack.batches import (
     batches,
     forward,
 )
-from lab.pack.frames import FrameSet
+from lab.pack.frames import HEADS, FrameSet, PatchHeads
 from lab.pack.lessons import Teacher
-from lab.pack.patches import HEADS, PatchHeads
 from videoespresso.training.pack import shape
 from videoespresso.training.pack.shape import Shape, build_model
 

@@ -4,7 +4,7 @@ import difflib
 import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -108,13 +108,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # its panels are two thirds of what `--help` takes
 )
-ask.add_to(app)
-ask_many.add_to(app)
-chat.add_to(app)
-doctor.add_to(app)
-init.add_to(app)
-mcp.add_to(app)
-trust.add_to(app)
+COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
+    "ask": (ask.ask, ask.EPILOG),
+    "ask-many": (ask_many.ask_many, ask_many.EPILOG),
+    "chat": (chat.chat, chat.EPILOG),
+    "doctor": (doctor.doctor, doctor.EPILOG),
+    "init": (init.init, init.EPILOG),
+    "mcp": (mcp.serve, mcp.EPILOG),
+    "trust": (trust.trust_file, trust.EPILOG),
+}
+for _name, (_command, _epilog) in COMMANDS.items():
+    app.command(_name, epilog=_epilog)(_command)
 for part in (models, tools, cache, memory, theatre, dataset, eval, train):
     app.add_typer(part.app, cls=_Group)
 app.add_typer(

@@ -49,11 +49,6 @@ EPILOG = examples(
 )
 
 
-def add_to(app: typer.Typer) -> None:
-    """Registers the command."""
-    app.command("ask", epilog=EPILOG)(ask)
-
-
 @takes_settings(QUESTION)
 def ask(
     words: Annotated[

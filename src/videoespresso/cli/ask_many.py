@@ -46,11 +46,6 @@ EPILOG = examples(
 RENAMED = "note: `ask --batch FILE` is called `ask-many FILE` now, and does the same"
 
 
-def add_to(app: typer.Typer) -> None:
-    """Registers the command."""
-    app.command("ask-many", epilog=EPILOG)(ask_many)
-
-
 def from_old_name(arguments: list[str]) -> list[str] | None:
     """The arguments of `ask --batch FILE` as those of `ask-many FILE`; None for any others."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments

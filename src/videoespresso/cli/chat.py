@@ -53,11 +53,6 @@ EPILOG = examples(
 )
 
 
-def add_to(app: typer.Typer) -> None:
-    """Registers the command."""
-    app.command("chat", epilog=EPILOG)(chat)
-
-
 @takes_settings(QUESTION)
 def chat(
     videos: Annotated[

@@ -16,6 +16,6 @@ app = typer.Typer(
         "dataset export my-dataset --to trl --out my-dataset-trl",
     ),
 )
-dataset_build.add_to(app)
+app.command("build", epilog=dataset_build.EPILOG)(dataset_build.build)
 dataset_convert.add_to(app)
 dataset_inspect.add_to(app)

@@ -42,11 +42,6 @@ EPILOG = examples(
 )
 
 
-def add_to(app: typer.Typer) -> None:
-    """Registers the command."""
-    app.command("build", epilog=EPILOG)(build)
-
-
 def build(
     videos: Annotated[
         list[str],

@@ -35,11 +35,6 @@ FRAMES = 12
 """Length of the test video: two key frames and what lies between."""
 
 
-def add_to(app: typer.Typer) -> None:
-    """Registers the command."""
-    app.command("doctor", epilog=EPILOG)(doctor)
-
-
 @takes_settings({**MODELS, "max_usd": MaxUsd})
 def doctor(
     *,

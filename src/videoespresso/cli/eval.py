@@ -20,8 +20,8 @@ app = typer.Typer(
         "eval score replies.jsonl --items bench_hard.json --protocol open",
     ),
 )
-eval_run.add_to(app)
+app.command("run", epilog=eval_run.EPILOG)(eval_run.run)
 eval_ablate.add_to(app)
-eval_score.add_to(app)
+app.command("score", epilog=eval_score.EPILOG)(eval_score.score)
 eval_compare.add_to(app)
 eval_judge.add_to(app)

@@ -19,13 +19,7 @@ from videoespresso.cli.eval_run import (
     Videos,
     execute,
 )
-from videoespresso.cli.options import (
-    QUESTION,
-    Quiet,
-    note_unconfigured,
-    note_where,
-    takes_settings,
-)
+from videoespresso.cli.options import QUESTION, Quiet, takes_settings
 from videoespresso.errors import UserError
 from videoespresso.settings import Settings
 
@@ -86,8 +80,6 @@ def ablate(
     names = next((AXES[axis] for axis in get_args(Axis) if axis == over), None)
     if names is None:
         raise UserError(f"no axis {over!r}", hint=f"Known: {', '.join(AXES)}.")
-    note_unconfigured(settings, quiet=quiet)
-    note_where(settings, quiet=quiet or as_json)
     plan = Plan(
         opened(bench, settings, videos), target, settings, names, protocol, n, jobs, retry_errors
     )
@@ -129,8 +121,6 @@ def stress(
     from videoespresso.evaluation.run import Plan
 
     names = stressed([kind.strip() for kind in kinds.split(",")])
-    note_unconfigured(settings, quiet=quiet)
-    note_where(settings, quiet=quiet or as_json)
     plan = Plan(
         opened(bench, settings, videos), target, settings, names, protocol, n, jobs, retry_errors
     )

@@ -106,11 +106,6 @@ TauOption = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="The numbers as JSON on stdout.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Registers the command."""
-    app.command("run", epilog=EPILOG)(run)
-
-
 @takes_settings(QUESTION)
 def run(
     bench: Bench,
@@ -150,8 +145,6 @@ def run(
     from videoespresso.evaluation.summary import summary
 
     names = tuple(dict.fromkeys(condition or ["ours"]))
-    note_unconfigured(settings, quiet=quiet)
-    note_where(settings, quiet=quiet or as_json)
     plan = Plan(
         opened(bench, settings, videos), target, settings, names, protocol, n, jobs, retry_errors
     )
@@ -177,6 +170,8 @@ def execute(
     from videoespresso.api.evaluate import judge_answers, judge_of
     from videoespresso.evaluation.run import Run
 
+    note_unconfigured(plan.settings, quiet=quiet)
+    note_where(plan.settings, quiet=quiet or as_json)
     run = Run(plan)
     if dry_run:
         expected = forecast(run)

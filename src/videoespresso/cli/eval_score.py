@@ -57,11 +57,6 @@ EncoderOption = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Registers the command."""
-    app.command("score", epilog=EPILOG)(score)
-
-
 def score(
     file: Annotated[
         Path,

@@ -51,11 +51,6 @@ class Choice:
     max_usd: float | None = None
 
 
-def add_to(app: typer.Typer) -> None:
-    """Registers the command."""
-    app.command("init", epilog=EPILOG)(init)
-
-
 def init(
     video: Annotated[str | None, typer.Argument(help="A video of yours to ask about.")] = None,
     question: Annotated[str, typer.Option("--question", help="What to ask about it.")] = QUESTION,

@@ -14,11 +14,6 @@ EPILOG = examples("mcp", "mcp --profile openai --max-usd 0.5", "mcp --http --por
 OPTIONS = ("profile", "model", "max_usd", "max_calls", "private")
 
 
-def add_to(app: typer.Typer) -> None:
-    """Registers the command."""
-    app.command("mcp", epilog=EPILOG)(serve)
-
-
 @takes_settings({name: QUESTION[name] for name in OPTIONS})
 def serve(
     http: Annotated[

@@ -125,24 +125,29 @@ def takes_settings(options: dict[str, Any]) -> Callable[[Callable[..., R]], Call
                 say_warning(warning)
             return command(settings=settings, **given)
 
-        declared = [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=False if option in (Private, Quick) else None,
-                annotation=option,
-            )
-            for name, option in options.items()
-        ]
-        signature = inspect.signature(command)
-        parameters: list[inspect.Parameter] = []
-        for parameter in signature.parameters.values():
-            parameters += declared if parameter.name == "settings" else [parameter]
-        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {p.name: p.annotation for p in parameters}
-        return run
+        return declared(run, "settings", options)
 
     return decorate
+
+
+def declared(run: Callable[..., R], keyword: str, options: dict[str, Any]) -> Callable[..., R]:
+    """The function, in whose signature the options stand in the place of that parameter."""
+    given = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=False if option in (Private, Quick) else None,
+            annotation=option,
+        )
+        for name, option in options.items()
+    ]
+    signature = inspect.signature(run)
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        parameters += given if parameter.name == keyword else [parameter]
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
 
 
 def note_unconfigured(settings: Settings, *, quiet: bool) -> None:

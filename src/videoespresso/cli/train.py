@@ -1,7 +1,6 @@
 """`videoespresso train`: teach a model of your own from a dataset."""
 
 import functools
-import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,7 +16,7 @@ from videoespresso.cli.console import (
     out,
     write_json,
 )
-from videoespresso.cli.options import Quiet
+from videoespresso.cli.options import Quiet, declared
 from videoespresso.cli.train_output import Bar, show, show_plan, show_start
 
 if TYPE_CHECKING:
@@ -145,20 +144,7 @@ def _takes_recipe(command: Callable[..., None]) -> Callable[..., None]:
         recipe["reward"] = recipe["reward"] or None  # of a list, none given is an empty one
         command(recipe=recipe, **given)
 
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    signature = inspect.signature(command)
-    parameters: list[inspect.Parameter] = []
-    for parameter in signature.parameters.values():
-        if parameter.name == "recipe":
-            parameters += [
-                inspect.Parameter(name, keyword, default=None, annotation=option)
-                for name, option in RECIPE.items()
-            ]
-        else:
-            parameters.append(parameter)
-    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in parameters}
-    return run
+    return declared(run, "recipe", RECIPE)
 
 
 def _stage(stage: "Stage") -> Callable[..., None]:

@@ -25,11 +25,6 @@ class Trusted(Record):
     keys: tuple[str, ...]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Registers the command."""
-    app.command("trust", epilog=EPILOG)(trust_file)
-
-
 def trust_file(
     file: Annotated[Path, typer.Argument(help="The settings file.", show_default=True)] = Path(
         FILE_NAME

@@ -1,8 +1,8 @@
 """Replies held to a JSON schema, token by token (llguidance), within their budget of tokens.
 
 A mask alone makes no valid reply: a list or a string that goes on for ever is cut at the limit. So
-schemas come with limits (client/bounds.py), and when only as many tokens are left as the rest of
-the form can take, open strings and lists are closed.
+schemas come with limits (`structured_output.bounded`), and when only as many tokens are left as the
+rest of the form can take, open strings and lists are closed.
 """
 
 import json
@@ -14,7 +14,7 @@ from llguidance import LLMatcher, LLTokenizer
 from numpy.typing import NDArray
 
 from videoespresso.errors import ModelError
-from videoespresso.models.client.bounds import most_rest
+from videoespresso.models.client.structured_output import most_rest
 
 Floats = NDArray[np.float32]
 _OPTIONS = {"x-guidance": {"whitespace_flexible": False}}

@@ -105,8 +105,8 @@ class HfChatModel(BaseChatModel):
         if not hf_weights.converses(processor):
             return None
         picture = {"type": "image_url", "image_url": {"url": data_uri(Image.new("RGB", FRAME))}}
-        seen = image(model, self._inputs([[HumanMessage([picture])]]))
-        return None if seen is None else parameters(model) | seen
+        seen = picture_sizes(model, self._inputs([[HumanMessage([picture])]]))
+        return None if seen is None else active_parameters(model) | seen
 
     def _inputs(self, conversations: Sequence[Sequence[BaseMessage]]) -> Any:
         """The messages through the model's own chat template, on its device."""
@@ -330,7 +330,7 @@ transformers' models."""
 _EXPERTS = ".experts."
 
 
-def parameters(model: Any) -> dict[str, int]:
+def active_parameters(model: Any) -> dict[str, int]:
     """{"language": …, "vision": …}: weights that are active for a token, and for a patch of an
     image; of a mixture of experts, those of as many as a token is sent to."""
     counts = {"language": 0.0, "vision": 0.0}
@@ -343,7 +343,7 @@ def parameters(model: Any) -> dict[str, int]:
     return {side: round(count) for side, count in counts.items()}
 
 
-def image(model: Any, inputs: Any) -> dict[str, int] | None:
+def picture_sizes(model: Any, inputs: Any) -> dict[str, int] | None:
     """{"patches": …, "image_tokens": …} of the one picture in the processor's `inputs`: patches
     that the tower reads, and tokens that the language model does. None where the inputs do not
     say it."""

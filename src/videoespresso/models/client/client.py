@@ -18,7 +18,6 @@ from pydantic import BaseModel
 from videoespresso.memory.replies import ReplyCache, StoredReply
 from videoespresso.models import served
 from videoespresso.models.batch_api.collector import BatchCollector
-from videoespresso.models.client.bounds import Bounds, shortened
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.errors import redact
 from videoespresso.models.client.interruption import finished
@@ -30,9 +29,11 @@ from videoespresso.models.client.retry import Listener, Retries, Sender
 from videoespresso.models.client.structured_output import (
     METHODS,
     Ask,
+    Bounds,
     Method,
     Parsed,
     plain_text,
+    shortened,
     structured_output,
     tool_calls,
 )

@@ -20,6 +20,7 @@ from langchain_core.messages import (
 from PIL import Image, ImageDraw, ImageFont
 from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
 
+from videoespresso.errors import ModelError
 from videoespresso.models.client.errors import redact
 from videoespresso.models.client.reading import spoken
 
@@ -276,6 +277,32 @@ def from_data_uri(uri: str) -> Image.Image:
     if not (head.startswith("data:image/") and head.endswith(";base64") and comma):
         raise ValueError("not an image data URI")
     return Image.open(BytesIO(base64.b64decode(body))).convert("RGB")
+
+
+def conversation(
+    messages: Sequence[BaseMessage],
+) -> tuple[list[dict[str, Any]], list[Image.Image]]:
+    """LangChain messages as chat templates want them, and their pictures in order: for models in
+    this process. Raises ModelError for a picture that is no readable data URI."""
+    roles = {"human": "user", "ai": "assistant"}
+    turns: list[dict[str, Any]] = []
+    images: list[Image.Image] = []
+    for message in messages:
+        blocks = [message.content] if isinstance(message.content, str) else message.content
+        parts: list[dict[str, Any]] = []
+        for block in blocks:
+            if isinstance(block, dict) and block.get("type") == "image_url":
+                url = block["image_url"]
+                try:
+                    images.append(from_data_uri(url["url"] if isinstance(url, dict) else url))
+                except (OSError, ValueError) as error:
+                    raise ModelError("an image in the prompt cannot be read") from error
+                parts.append({"type": "image"})
+            else:
+                text = block if isinstance(block, str) else str(block.get("text", ""))
+                parts.append({"type": "text", "text": text})
+        turns.append({"role": roles.get(message.type, message.type), "content": parts})
+    return turns, images
 
 
 def grid(images: Sequence[Image.Image]) -> Image.Image:

@@ -17,16 +17,18 @@ from langchain_core.runnables import Runnable, RunnableParallel, RunnableSequenc
 from pydantic import BaseModel
 
 from videoespresso.memory.replies import reply_key
-from videoespresso.models.client.bounds import Bounds, bounded, sent
 from videoespresso.models.client.errors import UnsupportedError
 from videoespresso.models.client.messages import Turn, fingerprint, images_in, messages, texts_in
 from videoespresso.models.client.prices import image_tokens, text_tokens
 from videoespresso.models.client.structured_output import (
     Attempt,
+    Bounds,
     Method,
+    bounded,
     complaint,
     instructions,
     json_schema,
+    sent,
 )
 from videoespresso.models.specs import ModelSpec
 from videoespresso.types import Usage
@@ -79,7 +81,7 @@ class Request:
 
     tools: what it may call, as OpenAI writes tools, which every LangChain model takes. lacks: what
     the server does not take (below); no part of the key, for it is asked the same. bounds:
-    what the turns say of the reply (bounds.py); no part of the key either. splits: without a good
+    what the turns say of the reply (`Bounds`); no part of the key either. splits: without a good
     reply it is asked in parts, so that it is in one batch at most.
     """
 

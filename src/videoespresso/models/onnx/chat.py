@@ -10,15 +10,11 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from PIL import Image
 from pydantic import PrivateAttr
 
-from videoespresso.errors import ModelError
-from videoespresso.models.client.messages import from_data_uri
+from videoespresso.models.client.messages import conversation
 from videoespresso.models.onnx.files import export_files
 from videoespresso.models.onnx.runtime import OnnxVlm
-
-_ROLES = {"system": "system", "human": "user", "ai": "assistant"}
 
 
 class OnnxChatModel(BaseChatModel):
@@ -92,7 +88,7 @@ class OnnxChatModel(BaseChatModel):
         limit = int(given.get("max_tokens") or self.max_tokens)
         with self._lock:
             runtime = self.runtime
-            prompt = runtime.prompt(*_conversation(messages))
+            prompt = runtime.prompt(*conversation(messages))
             ids: list[int] = []
             text = ""
             for token in runtime.steps(prompt, limit, given.get("json_schema")):
@@ -109,31 +105,3 @@ class OnnxChatModel(BaseChatModel):
                 input_tokens=read, output_tokens=wrote, total_tokens=read + wrote
             ),
         )
-
-
-def _conversation(
-    messages: Sequence[BaseMessage],
-) -> tuple[list[dict[str, Any]], list[Image.Image]]:
-    """LangChain messages as chat templates want them, and their pictures in order."""
-    turns: list[dict[str, Any]] = []
-    images: list[Image.Image] = []
-    for message in messages:
-        blocks = [message.content] if isinstance(message.content, str) else message.content
-        parts: list[dict[str, Any]] = []
-        for block in blocks:
-            if isinstance(block, dict) and block.get("type") == "image_url":
-                url = block["image_url"]
-                images.append(_picture(url["url"] if isinstance(url, dict) else url))
-                parts.append({"type": "image"})
-            else:
-                text = block if isinstance(block, str) else str(block.get("text", ""))
-                parts.append({"type": "text", "text": text})
-        turns.append({"role": _ROLES.get(message.type, "user"), "content": parts})
-    return turns, images
-
-
-def _picture(uri: str) -> Image.Image:
-    try:
-        return from_data_uri(uri)
-    except (OSError, ValueError) as error:
-        raise ModelError("an image in the prompt cannot be read") from error
