@@ -1,6 +1,7 @@
 """No test reaches a remote host, a paid model, or the user's own cache, even by accident."""
 
 import ipaddress
+import itertools
 import os
 import sys
 import tempfile
@@ -22,6 +23,7 @@ OFFLINE = {
 
 _environment = pytest.MonkeyPatch()
 _scratch = tempfile.TemporaryDirectory(prefix="videoespresso-tests-")
+_numbers = itertools.count()
 _refused: list[str] = []
 _watching = False
 
@@ -105,9 +107,13 @@ def _no_remote_host(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Every test gets a cache of its own, and no weights that somebody pulled."""
-    folder = tmp_path_factory.mktemp("cache")
+def cache_folder() -> Iterator[Path]:
+    """Every test gets a cache of its own, and no weights that somebody pulled.
+
+    Not by `tmp_path_factory`: it looks through all folders it has made whenever it makes one.
+    """
+    folder = Path(_scratch.name) / f"cache{next(_numbers)}"
+    folder.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIDEOESPRESSO_CACHE_DIR", str(folder))
         patch.setenv("VIDEOESPRESSO_MODELS_DIR", str(folder / "models"))

@@ -76,10 +76,10 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def scene(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Iterator[Scene]:
     killer = Killer()
     server = RehearsalServer(0.01, hook=killer.asked, answered=killer.answered)
-    with server, Forks() as forks:
+    with server:
         yield Scene(tmp_path_factory.mktemp("kill"), server, killer, forks)
 
 

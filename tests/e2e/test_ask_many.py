@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 from tests.helpers import chat_server as fake
+from tests.helpers.forks import Run
 
 from videoespresso.api.ask_many_records import QuestionResult
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOM = str(ROOT / "examples/videos/room.mp4")
+
+LINE = ("ask-many", "q.jsonl", "--out", "a.jsonl", "--json")
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -26,14 +29,7 @@ def environment() -> dict[str, str]:
 
 
 def command(*more: str) -> list[str]:
-    start = [sys.executable, "-m", "videoespresso", "ask-many", "q.jsonl"]
-    return [*start, "--out", "a.jsonl", "--json", *more]
-
-
-def run(cwd: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*more), cwd=cwd, env=environment(), capture_output=True, text=True
-    )
+    return [sys.executable, "-m", "videoespresso", *LINE, *more]
 
 
 def written(cwd: Path) -> list[QuestionResult]:
@@ -46,7 +42,7 @@ def put(cwd: Path, *questions: Any) -> None:
     (cwd / "q.jsonl").write_text("\n".join(lines) + "\n")
 
 
-def test_questions_with_bad_lines_a_torn_end_and_a_second_run(tmp_path: Path) -> None:
+def test_questions_with_bad_lines_a_torn_end_and_a_second_run(run: Run, tmp_path: Path) -> None:
     who = {"id": "who", "video": ROOM, "question": "Who is surprised?"}
     put(
         tmp_path,
@@ -55,7 +51,7 @@ def test_questions_with_bad_lines_a_torn_end_and_a_second_run(tmp_path: Path) ->
         {"id": "gone", "video": "gone.mp4", "question": "Who?"},
         {**who, "id": "which", "options": ["the man in purple", "the dog"]},
     )
-    first = run(tmp_path)
+    first = run(*LINE)
     assert first.returncode == 2, first.stderr
     assert "Traceback" not in first.stderr
     assert "[4/4]" in first.stderr
@@ -71,12 +67,12 @@ def test_questions_with_bad_lines_a_torn_end_and_a_second_run(tmp_path: Path) ->
 
     whole = (tmp_path / "a.jsonl").read_bytes()
     (tmp_path / "a.jsonl").write_bytes(whole[:-40])
-    second = json.loads(run(tmp_path, "--quiet").stdout)
+    second = json.loads(run(*LINE, "--quiet").stdout)
     assert (second["known"], second["left"]) == (3, 0)
     assert {a.key for a in written(tmp_path)} == {a.key for a in records.values()}
 
 
-def test_an_interruption_keeps_what_is_answered(tmp_path: Path) -> None:
+def test_an_interruption_keeps_what_is_answered(run: Run, tmp_path: Path) -> None:
     """The second question waits for a reasoner that never answers; Ctrl-C twice."""
     put(tmp_path, "{bad", {"id": "slow", "video": ROOM, "question": "Who is surprised?"})
     with fake.Server([fake.hang()]) as server:
@@ -103,5 +99,5 @@ def test_an_interruption_keeps_what_is_answered(tmp_path: Path) -> None:
     assert "Traceback" not in err
     assert json.loads(out)["left"] == 1
     assert len(written(tmp_path)) == 1
-    again = json.loads(run(tmp_path, "--quiet").stdout)
+    again = json.loads(run(*LINE, "--quiet").stdout)
     assert (again["known"], again["left"]) == (1, 0)

@@ -1,14 +1,12 @@
 """`ask-many` on the authors' bench file as it is, and `eval score` on what it wrote."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.helpers.forks import Run
 from tests.helpers.released import bench_record, write
 
 from videoespresso.api.ask_many_records import plan
@@ -23,17 +21,6 @@ PATH = "all_video/Theatre/Room.2005__#00-05-30_label_A.mp4"
 pytestmark = pytest.mark.timeout(600)
 
 
-def run(cwd: Path, *line: str) -> subprocess.CompletedProcess[str]:
-    paths = os.pathsep.join(filter(None, (str(ROOT / "src"), os.environ.get("PYTHONPATH"))))
-    return subprocess.run(
-        [sys.executable, "-m", "videoespresso", *line],
-        cwd=cwd,
-        env=os.environ | {"PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-    )
-
-
 def who(**more: Any) -> dict[str, Any]:
     options = ["(A): the dog", "(B): the man in purple", "(C): the woman in red", "(D): nobody"]
     return bench_record(
@@ -42,14 +29,14 @@ def who(**more: Any) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def test_from_the_bench_to_the_authors_number(tmp_path: Path) -> None:
+def test_from_the_bench_to_the_authors_number(run: Run, tmp_path: Path) -> None:
     place = tmp_path / "videos/Theatre" / Path(PATH).name
     place.parent.mkdir(parents=True)
     shutil.copy(ROOM, place)
     gone = bench_record(question="Who leaves?", video_path="all_video/Theatre/gone.mp4")
     write(tmp_path / "bench_hard.json", [who(), gone])
     bench = ["bench_hard.json", "--videos", "videos", "--out", "a.jsonl"]
-    asked = run(tmp_path, "ask-many", *bench, "--outputs", "outputs.json", "--json", "-q")
+    asked = run("ask-many", *bench, "--outputs", "outputs.json", "--json", "-q")
     assert asked.returncode == 2, asked.stderr  # a video is missing
     assert json.loads(asked.stdout)["failed"] == 1
     written = json.loads((tmp_path / "outputs.json").read_text())
@@ -57,14 +44,14 @@ def test_from_the_bench_to_the_authors_number(tmp_path: Path) -> None:
     assert written[0]["model_output"][:3] in {"(A)", "(B)", "(C)", "(D)"}
     assert written[1]["model_output"] is None
 
-    scores = run(tmp_path, "eval", "score", "outputs.json", "--official", "--json")
+    scores = run("eval", "score", "outputs.json", "--official", "--json")
     assert scores.returncode == 3, scores.stderr
     found = json.loads(scores.stdout)
     assert found["scores"]["whys"]["not measured"] == 1
     theirs = official((r["model_output"], r["correct_answer"]) for r in written)
     assert found["official"]["accuracy"] == theirs.accuracy
     assert theirs.accuracy == round(100 * found["scores"]["over_all"]["value"], 2)
-    beside = run(tmp_path, "eval", "score", "a.jsonl", "--items", "bench_hard.json", "--json")
+    beside = run("eval", "score", "a.jsonl", "--items", "bench_hard.json", "--json")
     assert json.loads(beside.stdout)["scores"]["verdicts"] == found["scores"]["verdicts"]
 
 
@@ -100,7 +87,7 @@ def test_what_is_a_bench(tmp_path: Path, records: list[Any], bench: bool) -> Non
     assert is_bench(write(tmp_path / "b.json", records)) is bench
 
 
-def test_what_is_for_benches_only_is_refused_elsewhere(tmp_path: Path) -> None:
+def test_what_is_for_benches_only_is_refused_elsewhere(run: Run, tmp_path: Path) -> None:
     write(tmp_path / "q.json", [{"video": "a.mp4", "question": "Who?"}])
     with pytest.raises(UserError, match="--videos is for"):
         plan(tmp_path / "q.json", tmp_path)
@@ -112,7 +99,7 @@ def test_what_is_for_benches_only_is_refused_elsewhere(tmp_path: Path) -> None:
     ):
         write(tmp_path / "b.json", [who()])
         write(tmp_path / "e.json", [who(correct_answer="(E)")])
-        done = run(tmp_path, "ask-many", *line)
+        done = run("ask-many", *line)
         assert done.returncode == 2
         assert what in " ".join(done.stderr.split()), done.stderr
         assert not (tmp_path / "a.jsonl").exists()

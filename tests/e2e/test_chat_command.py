@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+from tests.helpers.forks import Run
 
 from videoespresso.types import Answer
 
@@ -34,19 +35,12 @@ def environment(cache: Path) -> dict[str, str]:
     }
 
 
-def piped(cache: Path, said: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        input=said,
-        env=environment(cache),
-        cwd=cache,
-        capture_output=True,
-        text=True,
-    )
+def piped(run: Run, said: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return run("chat", *words, said=said)
 
 
-def test_a_pipe_gets_one_answer_a_line_and_the_chat_can_be_resumed(tmp_path: Path) -> None:
-    done = piped(tmp_path, "Who is surprised?\n\nand after that?\n", str(SAMPLE), "--json", "-v")
+def test_a_pipe_gets_one_answer_a_line_and_the_chat_can_be_resumed(run: Run) -> None:
+    done = piped(run, "Who is surprised?\n\nand after that?\n", str(SAMPLE), "--json", "-v")
     assert done.returncode in (0, 3), done.stderr
     first, second = map(Answer.model_validate_json, done.stdout.splitlines())
     assert first.work.decoded > 0
@@ -54,24 +48,23 @@ def test_a_pipe_gets_one_answer_a_line_and_the_chat_can_be_resumed(tmp_path: Pat
     assert f"{first.work.decoded} frames looked at, 0 of them decoded now" in done.stderr
     if first.evidence:
         assert second.question.startswith("What happens right after ")
-    again = piped(tmp_path, "/threads\n/cost\n/nothing\n", "--resume")
+    again = piped(run, "/threads\n/cost\n/nothing\n", "--resume")
     assert again.returncode == 2, "the first code that is not 0"
     assert "2 turns  room.mp4  and after that?" in again.stdout
     assert "no command /nothing" in again.stderr
     assert "Traceback" not in again.stderr
-    kept = piped(tmp_path, "", "--list")
+    kept = piped(run, "", "--list")
     assert "2 turns  room.mp4  and after that?" in kept.stdout
     assert kept.returncode == 0
-    clear = [sys.executable, "-m", "videoespresso", "cache", "clear", "--chats", "--yes"]
-    subprocess.run(clear, env=environment(tmp_path), cwd=tmp_path, check=True)
-    assert "no chat is kept" in piped(tmp_path, "", "--list").stderr
-    gone = piped(tmp_path, "/threads\n", "--resume")
+    assert run("cache", "clear", "--chats", "--yes").returncode == 0
+    assert "no chat is kept" in piped(run, "", "--list").stderr
+    gone = piped(run, "/threads\n", "--resume")
     assert "no chat to resume" in gone.stderr
 
 
-def test_a_choice_in_a_chat(tmp_path: Path) -> None:
+def test_a_choice_in_a_chat(run: Run) -> None:
     typed = "/option a dog | the man in purple\nWho is surprised?\nWho is surprised?\n"
-    done = piped(tmp_path, typed, str(SAMPLE), "--json")
+    done = piped(run, typed, str(SAMPLE), "--json")
     first, second = map(Answer.model_validate_json, done.stdout.splitlines())
     assert first.options == ("a dog", "the man in purple")
     assert first.choice is not None
@@ -80,7 +73,7 @@ def test_a_choice_in_a_chat(tmp_path: Path) -> None:
     assert "(B) the man in purple" in done.stderr
 
 
-def test_a_chat_that_cannot_be(tmp_path: Path) -> None:
+def test_a_chat_that_cannot_be(run: Run) -> None:
     for arguments, said in (
         ((), "a chat needs a video"),
         (("none.mp4",), "no such file"),
@@ -88,7 +81,7 @@ def test_a_chat_that_cannot_be(tmp_path: Path) -> None:
         (("--resume", "ffffff"), "no chat 'ffffff'"),
         (("--resume", "a", "b"), "--resume takes one chat"),
     ):
-        done = piped(tmp_path, "", *arguments)
+        done = piped(run, "", *arguments)
         assert done.returncode == 2, done.stderr
         assert said in done.stderr
 

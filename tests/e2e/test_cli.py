@@ -1,4 +1,8 @@
-"""The command itself, in a process of its own, on a real video with the embedded pack."""
+"""The command itself, in a process of its own, on a real video with the embedded pack.
+
+The first question, the help and whatever is interrupted start as a user starts them; the others are
+forks of one process (`tests/helpers/forks.py`), which has what they would import.
+"""
 
 import json
 import os
@@ -13,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from tests.helpers import chat_server as fake
+from tests.helpers.forks import Run
 
 from videoespresso.types import Answer, Usage
 
@@ -30,16 +35,13 @@ def environment(**more: str) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": paths, "COLUMNS": "120", **more}
 
 
-def run(*arguments: str | Path, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    line = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(line, cwd=cwd, env=environment(**more), capture_output=True, text=True)
-
-
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, subprocess.CompletedProcess[str]]:
     """The first question on the sample video: the cache it filled, and what it showed."""
     folder = tmp_path_factory.mktemp("warm")
-    done = run("ask", SAMPLE, QUESTION, "-v", cwd=folder, VIDEOESPRESSO_CACHE_DIR=str(folder))
+    line = [*COMMAND, "ask", str(SAMPLE), QUESTION, "-v"]
+    env = environment(VIDEOESPRESSO_CACHE_DIR=str(folder))
+    done = subprocess.run(line, cwd=folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return str(folder), done
 
@@ -71,9 +73,9 @@ def test_the_help_needs_nothing_heavy(tmp_path: Path) -> None:
     } == set()  # fmt: skip
 
 
-def test_a_question_is_answered_with_its_evidence(warm: str, tmp_path: Path) -> None:
+def test_a_question_is_answered_with_its_evidence(run: Run, warm: str, tmp_path: Path) -> None:
     done = run(
-        "ask", SAMPLE, QUESTION, "--json", "--report", "r.html", cwd=tmp_path,
+        "ask", SAMPLE, QUESTION, "--json", "--report", "r.html",
         VIDEOESPRESSO_CACHE_DIR=warm,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -99,14 +101,12 @@ def test_what_it_will_take_is_said_before_the_first_caption(
     assert re.search(r"\d\.\d s, of which models \d+\.\d s", first[1].stdout)
 
 
-def test_without_a_terminal_little_is_said_and_nothing_with_quiet(
-    warm: str, tmp_path: Path
-) -> None:
-    done = run("ask", SAMPLE, QUESTION, "--json", cwd=tmp_path, VIDEOESPRESSO_CACHE_DIR=warm)
+def test_without_a_terminal_little_is_said_and_nothing_with_quiet(run: Run, warm: str) -> None:
+    done = run("ask", SAMPLE, QUESTION, "--json", VIDEOESPRESSO_CACHE_DIR=warm)
     lines = [line for line in done.stderr.splitlines() if not line.startswith("note: ")]
     assert lines[0] == "31 frames, all known from before, about 4 calls, $0.00"
     assert len(lines) < 4, "a line every ten seconds at most"
-    quiet = run("ask", SAMPLE, QUESTION, "--json", "-q", cwd=tmp_path, VIDEOESPRESSO_CACHE_DIR=warm)
+    quiet = run("ask", SAMPLE, QUESTION, "--json", "-q", VIDEOESPRESSO_CACHE_DIR=warm)
     assert quiet.stderr == ""
     one, other = map(Answer.model_validate_json, (done.stdout, quiet.stdout))
     assert one.model_copy(update={"usage": {}}) == other.model_copy(update={"usage": {}})
@@ -122,20 +122,18 @@ def test_steps_are_shown_as_they_happen_and_not_in_the_answer(
     assert "core frames:" in done.stdout
 
 
-def test_a_name_that_begins_with_a_dash(warm: str, tmp_path: Path) -> None:
+def test_a_name_that_begins_with_a_dash(run: Run, warm: str, tmp_path: Path) -> None:
     shutil.copy(SAMPLE, tmp_path / "-clip #1.mp4")
-    done = run(
-        "ask", "--quiet", "--", "-clip #1.mp4", QUESTION, cwd=tmp_path, VIDEOESPRESSO_CACHE_DIR=warm
-    )
+    done = run("ask", "--quiet", "--", "-clip #1.mp4", QUESTION, VIDEOESPRESSO_CACHE_DIR=warm)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 
 
-def test_a_name_that_is_no_text(warm: str, tmp_path: Path) -> None:
+def test_a_name_that_is_no_text(run: Run, warm: str, tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.mp4")
     shutil.copy(SAMPLE, tmp_path / name)
     done = run(
-        "ask", name, QUESTION, "--json", "--report", "r.html", cwd=tmp_path,
+        "ask", name, QUESTION, "--json", "--report", "r.html",
         VIDEOESPRESSO_CACHE_DIR=warm,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -148,11 +146,11 @@ def test_a_name_that_is_no_text(warm: str, tmp_path: Path) -> None:
     [("missing.mp4", None), ("empty.mp4", b""), ("text.mp4", b"not a video\n" * 99)],
 )
 def test_what_is_no_video_is_the_users_to_mend(
-    tmp_path: Path, name: str, content: bytes | None
+    run: Run, tmp_path: Path, name: str, content: bytes | None
 ) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    done = run("ask", name, QUESTION, "--json", cwd=tmp_path)
+    done = run("ask", name, QUESTION, "--json")
     assert done.returncode == 2
     assert done.stdout == ""
     *_note, error, hint = done.stderr.strip().splitlines()
@@ -161,12 +159,12 @@ def test_what_is_no_video_is_the_users_to_mend(
     assert hint.startswith("hint:  ")
 
 
-def test_a_server_that_is_not_there(warm: str, tmp_path: Path) -> None:
+def test_a_server_that_is_not_there(run: Run, warm: str) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         spec = f"openai:nobody@http://127.0.0.1:{free.getsockname()[1]}/v1"
         done = run(
-            "ask", SAMPLE, QUESTION, "--model", f"reasoner={spec}", cwd=tmp_path,
+            "ask", SAMPLE, QUESTION, "--model", f"reasoner={spec}",
             VIDEOESPRESSO_CACHE_DIR=warm,
         )  # fmt: skip
         assert done.returncode == 2, done.stderr
@@ -174,8 +172,8 @@ def test_a_server_that_is_not_there(warm: str, tmp_path: Path) -> None:
         assert "looked at" not in done.stderr
 
 
-def test_a_limit_ends_with_what_is_known(tmp_path: Path) -> None:
-    done = run("ask", SAMPLE, QUESTION, "--max-calls", "1", cwd=tmp_path)
+def test_a_limit_ends_with_what_is_known(run: Run) -> None:
+    done = run("ask", SAMPLE, QUESTION, "--max-calls", "1")
     assert done.returncode == 5, done.stderr
     assert "Traceback" not in done.stderr
     assert "1 model calls" in done.stderr
@@ -213,7 +211,7 @@ def test_a_second_interruption_leaves_at_once(tmp_path: Path) -> None:
     pytest.fail("no run was waited for")
 
 
-def test_an_interruption_keeps_finished_work(tmp_path: Path) -> None:
+def test_an_interruption_keeps_finished_work(run: Run, tmp_path: Path) -> None:
     """Interrupted while a reasoner that never answers is waited for, as long as a call may take."""
     with fake.Server([fake.hang()]) as server:
         process = hanging(server, tmp_path, "reasoner", VIDEOESPRESSO_TIMEOUT_S="4")
@@ -225,7 +223,7 @@ def test_an_interruption_keeps_finished_work(tmp_path: Path) -> None:
     assert "interrupted; " in err
     assert "Traceback" not in err
     assert len(server.requests) == 1, "it was not asked again"
-    again = run("ask", SAMPLE, QUESTION, "--json", cwd=tmp_path)
+    again = run("ask", SAMPLE, QUESTION, "--json")
     answer = Answer.model_validate_json(again.stdout)
     asked = answer.usage.get("captioner", Usage())
     assert asked.calls == 0, "no caption is asked for twice"
@@ -253,39 +251,39 @@ def counted(shown: str) -> dict[str, str]:
     return {row[0]: row[1] for row in rows if len(row) > 1}
 
 
-def test_the_cache_is_shown_and_cleared(warm: str, tmp_path: Path) -> None:
+def test_the_cache_is_shown_and_cleared(run: Run, warm: str, tmp_path: Path) -> None:
     shutil.copytree(warm, tmp_path / "cache")
     where = {"VIDEOESPRESSO_CACHE_DIR": str(tmp_path / "cache")}
-    shown = run("cache", "show", cwd=tmp_path, **where)
+    shown = run("cache", "show", **where)
     assert shown.returncode == 0, shown.stderr
     counts = counted(shown.stdout)
     assert int(counts["frames"]) > 0
     assert int(counts["replies"]) > 0
-    assert run("cache", "clear", "--yes", cwd=tmp_path, **where).returncode == 0
-    shown = run("cache", "show", cwd=tmp_path, **where)
+    assert run("cache", "clear", "--yes", **where).returncode == 0
+    shown = run("cache", "show", **where)
     after = counted(shown.stdout)
     assert after["frames"] == "0"
     assert after["replies"] == counts["replies"], "what was paid for stays until it is named"
-    assert run("cache", "clear", "--replies", "--yes", cwd=tmp_path, **where).returncode == 0
-    shown = run("cache", "show", cwd=tmp_path, **where)
+    assert run("cache", "clear", "--replies", "--yes", **where).returncode == 0
+    shown = run("cache", "show", **where)
     assert "replies   0" in " ".join(shown.stdout.split()).replace("replies 0", "replies   0")
 
 
-def test_the_memory_is_counted_and_rebuilt(warm: str, tmp_path: Path) -> None:
+def test_the_memory_is_counted_and_rebuilt(run: Run, warm: str, tmp_path: Path) -> None:
     shutil.copytree(warm, tmp_path / "cache")
     where = {"VIDEOESPRESSO_CACHE_DIR": str(tmp_path / "cache")}
-    before = run("memory", "stats", cwd=tmp_path, **where)
+    before = run("memory", "stats", **where)
     assert before.returncode == 0, before.stderr
     for index in (tmp_path / "cache/memory").glob("index-*"):
         shutil.rmtree(index)
-    after = run("memory", "rebuild", cwd=tmp_path, **where)
+    after = run("memory", "rebuild", **where)
     assert after.returncode == 0, after.stderr
     kept = [line for line in before.stdout.splitlines() if not line.startswith("size")]
     assert [line for line in after.stdout.splitlines() if not line.startswith("size")] == kept
 
 
-def test_the_doctor_finds_nothing_wrong(tmp_path: Path) -> None:
-    done = run("doctor", cwd=tmp_path)
+def test_the_doctor_finds_nothing_wrong(run: Run) -> None:
+    done = run("doctor")
     assert done.returncode == 0, done.stdout + done.stderr
     checked = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("ok")]
     assert {
@@ -300,10 +298,10 @@ def test_the_doctor_finds_nothing_wrong(tmp_path: Path) -> None:
     } <= (set(checked))
 
 
-def test_the_doctor_says_what_is_wrong(tmp_path: Path) -> None:
+def test_the_doctor_says_what_is_wrong(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = run(
-        "doctor", "--model", "reasoner=openai:x", "--detector", "onnx:none.onnx", cwd=tmp_path,
+        "doctor", "--model", "reasoner=openai:x", "--detector", "onnx:none.onnx",
         VIDEOESPRESSO_CACHE_DIR=str(tmp_path / "file"),
     )  # fmt: skip
     assert done.returncode == 4

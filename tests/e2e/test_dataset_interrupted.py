@@ -48,12 +48,6 @@ def builds(gate: Gate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bui
         yield made
 
 
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    with Forks() as made:
-        yield made
-
-
 @pytest.fixture
 def name(builds: Builds, gate: Gate, request: pytest.FixtureRequest) -> Iterator[str]:
     """Of a new dataset; the server counts from zero and answers at once."""

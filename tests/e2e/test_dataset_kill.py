@@ -49,10 +49,10 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def scene(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Iterator[Scene]:
     killer = Killer()
     server = RehearsalServer(0.01, hook=killer.asked, answered=killer.answered)
-    with server, Forks() as forks:
+    with server:
         made = Scene(Builds(tmp_path_factory.mktemp("kill"), server), killer, forks)
         assert made.run("reference") == 0, made.builds.log.read_text()
         made.asked_once = set(killer.seen)

@@ -12,19 +12,30 @@ import chromadb
 import langchain_openai
 import openai
 
+import videoespresso.api.ask
 import videoespresso.api.build_dataset
 from videoespresso.cli.app import main
 from videoespresso.models.embedders import embedder
 
-IMPORTED = (chromadb, langchain_openai, openai, videoespresso.api.build_dataset)
+IMPORTED = (
+    chromadb,
+    langchain_openai,
+    openai,
+    videoespresso.api.ask,
+    videoespresso.api.build_dataset,
+)
 """What a run would import; `main` imports only what it needs."""
 
 
 def child(told: Mapping[str, Any]) -> NoReturn:
-    log = os.open(told["log"], os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    append = os.O_CREAT | os.O_WRONLY | os.O_APPEND
+    log, err = (os.open(told.get(name, told["log"]), append) for name in ("log", "err"))
     lines = os.open(told["lines"], os.O_RDONLY)
-    for source, target in ((lines, 0), (log, 1), (log, 2)):
+    for source, target in ((lines, 0), (log, 1), (err, 2)):
         os.dup2(source, target)
+    if "cwd" in told:  # and then the environment is a whole one
+        os.chdir(told["cwd"])
+        os.environ.clear()
     os.environ.update(told["env"])
     if told["crash"]:
         crash(*told["crash"])

@@ -7,10 +7,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+"""The fixture `run`: the words of a command; by keyword `said`, its input, and its environment."""
 
 
 class Forks:
@@ -47,6 +51,20 @@ class Forks:
     def wait(self, pid: int) -> int:
         """Its exit status; minus the signal's number where a signal ended it."""
         return self._ask({"wait": pid})
+
+    def run(
+        self, *argv: str, cwd: Path, env: Mapping[str, str], said: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """As `subprocess.run` with its output captured. env: the whole environment; said: its
+        input."""
+        with tempfile.TemporaryDirectory() as folder:
+            out, err, lines = (Path(folder) / name for name in ("out", "err", "lines"))
+            lines.write_text(said, encoding="utf-8")
+            told = {"argv": argv, "log": str(out), "err": str(err), "lines": str(lines)}
+            told |= {"cwd": str(cwd), "env": dict(env), "crash": []}
+            code = self.wait(self._ask(told))
+            shown = (file.read_text(encoding="utf-8") for file in (out, err))
+            return subprocess.CompletedProcess(argv, code, *shown)
 
     def _ask(self, told: Mapping[str, Any]) -> int:
         assert self._process.stdin is not None

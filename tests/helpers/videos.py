@@ -212,10 +212,10 @@ RECIPES = (
     Recipe(
         "thirty-minutes.mp4",
         "libx264",
-        range(3600),
-        Fraction(1, 2),
+        range(900),
+        Fraction(2),
         options={"crf": "30", "preset": "ultrafast", "g": "20"},
-        fps=Fraction(2),
+        fps=Fraction(1, 2),
         says="h264",
     ),
 )

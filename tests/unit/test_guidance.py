@@ -17,7 +17,7 @@ from videoespresso.agents.reasoner import Conclusion, Evidence
 from videoespresso.agents.selector import Selection
 from videoespresso.agents.verifier import Finding
 from videoespresso.errors import ModelError
-from videoespresso.models.client.bounds import bounded, most_rest, numbers, one_of
+from videoespresso.models.client.structured_output import bounded, most_rest, numbers, one_of
 from videoespresso.models.embedded import PACK_LVLM
 from videoespresso.models.guidance import Vocabulary
 

@@ -18,7 +18,7 @@ from videoespresso.agents.reasoner import Concluded, Evidence, Item
 from videoespresso.agents.scorer import Scores
 from videoespresso.agents.selector import Selection
 from videoespresso.memory.replies import ReplyCache
-from videoespresso.models.client.bounds import MOST_ITEMS, sent, shortened
+from videoespresso.models.client.structured_output import MOST_ITEMS, sent, shortened
 from videoespresso.types import Caption
 
 SCHEMAS: list[type[BaseModel]] = [

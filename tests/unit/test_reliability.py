@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from lab.reliability import faults, page, seeds, settings_files, videos
-from lab.reliability.mutations import MUTATIONS, mutated
 from lab.reliability.trials import PATIENCE_S, Trials
+from lab.reliability.videos import MUTATIONS, mutated
 
 from videoespresso import settings_file
 from videoespresso.errors import VideoError
