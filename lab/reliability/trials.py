@@ -14,6 +14,9 @@ Trial = Callable[[Any], Json]
 
 PATIENCE_S = 150.0
 """A trial that takes longer hangs: the watchdog of the decoding ends each of its steps at 20 s."""
+STARTING_S = 240.0
+"""More for the first trial of a process, which loads its libraries: on a busy machine that took a
+minute, and each trial after one that was ended for it began with the same minute."""
 MOST_BYTES = 2 << 30
 """Resident bytes of a process of a trial, the child's own children among them."""
 
@@ -28,15 +31,17 @@ class Trials:
 
     def run(self, given: Any) -> Json:
         """What came of one: its own words, or "crash" or "hang"."""
+        patience_s = self.patience_s
         if self._process is None:
             self._start()
+            patience_s += STARTING_S
         assert self._pipe is not None
         began = time.monotonic()
         try:
             self._pipe.send(given)
-            if not self._pipe.poll(self.patience_s):
+            if not self._pipe.poll(patience_s):
                 self.end()
-                return {"outcome": "hang", "seconds": self.patience_s}
+                return {"outcome": "hang", "seconds": patience_s}
             result: Json = self._pipe.recv()
         except (EOFError, OSError):
             self._process.join()

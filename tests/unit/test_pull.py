@@ -8,6 +8,8 @@ from filelock import FileLock
 from tests.helpers.full_disk import full_disk
 from tests.helpers.hub import Hub
 
+from videoespresso.cli.app import main
+from videoespresso.cli.console import Exit
 from videoespresso.errors import SettingsError, UserError
 from videoespresso.models.pull import hub
 from videoespresso.models.pull.catalogue import BUNDLES, WEIGHTS, named, needed
@@ -49,6 +51,14 @@ def test_only_one_type_of_each_graph_is_needed_with_its_external_data() -> None:
     with pytest.raises(SettingsError, match="no decoder_model_merged in fp16") as refused:
         needed(vlm, VLM, dtype="fp16", where="x")
     assert "q4, q4f16, int8" in refused.value.hint
+    with pytest.raises(SettingsError, match="no vision_encoder") as refused:
+        needed(vlm, ["config.json", "model.safetensors"], where="/copied")
+    assert refused.value.hint.endswith("-m hf:/copied")
+
+
+def test_a_folder_of_transformers_needs_no_pull(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "pull", "hf:owner/name", "--from", "/copied"]) == Exit.USER
+    assert "-m hf:/copied" in capsys.readouterr().err
 
 
 def test_names_and_bundles() -> None:

@@ -89,7 +89,10 @@ def pull(
     settings = Settings.load()
     repos = [name.removeprefix("hf:") for name in names if name.startswith("hf:")]
     if repos:
-        _hf(names, repos, given=bool(folder or repo or dtype or yolo), yes=yes, as_json=as_json)
+        if folder is not None:
+            hint = f"A folder is used as it is: -m hf:{folder}"
+            raise SettingsError("hf:OWNER/NAME comes from the hub", hint=hint)
+        _hf(names, repos, given=bool(repo or dtype or yolo), yes=yes, as_json=as_json)
         return
     if yolo:
         notes = [_yolo(settings, names, yolo, yes=yes)]

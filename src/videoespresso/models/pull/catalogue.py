@@ -116,12 +116,12 @@ def _graph(graph: str, kind: str, files: Sequence[str], where: str) -> list[str]
         if name in files:
             return [name, *(file for file in files if file.startswith((f"{name}_", f"{name}.")))]
     offered = ", ".join(t for t, end in SUFFIXES.items() if _has(f"{graph}{end}.onnx", files))
-    raise SettingsError(
-        f"{where} has no {graph} in {kind}",
-        hint=f"It has {offered}: choose with --dtype."
-        if offered
-        else f"It has no {graph} at all: is it an ONNX export for transformers.js?",
-    )
+    hint = f"It has no {graph} at all: is it an ONNX export for transformers.js?"
+    if offered:
+        hint = f"It has {offered}: choose with --dtype."
+    elif any(name.endswith(".safetensors") for name in files):
+        hint = f"It is a model for transformers, which is used as it is: -m hf:{where}"
+    raise SettingsError(f"{where} has no {graph} in {kind}", hint=hint)
 
 
 def _has(name: str, files: Sequence[str]) -> bool:
