@@ -89,8 +89,7 @@ audit: .venv/core
 	  --output-file runs/audit/licences.md
 	.venv-audit/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
 	  --output-file runs/audit/sbom.json .venv/bin/python
-	.venv-audit/bin/pip-audit --path "$$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
-	  --skip-editable
+	.venv-audit/bin/python .ci/audit .venv/bin/python runs/audit/vulnerabilities.json
 
 # Builds and tries what would be uploaded, then asks once.
 release:

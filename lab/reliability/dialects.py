@@ -33,7 +33,7 @@ def cases() -> list[Case]:
 
 def trials(_folder: Path, count: int, known: set[str]) -> Iterator[Json]:
     """The records of those that are not known yet."""
-    runner = Trials(trial, patience_s=60.0)
+    runner = Trials(trial)
     try:
         for case in cases()[:count]:
             if (key := "dialect " + ", ".join(case)) not in known:
