@@ -158,7 +158,7 @@ def test_of_a_mixture_of_experts_those_of_one_token_count() -> None:
                     ("model.layers.0.self_attn.q_proj", Weight(10)),
                     ("model.visual.blocks.0.attn", Weight(5))]  # fmt: skip
 
-    assert hf.parameters(Mixed()) == {"language": 210, "vision": 5}
+    assert hf.active_parameters(Mixed()) == {"language": 210, "vision": 5}
 
 
 def test_a_torchvision_of_another_torch_is_told_in_one_line(
