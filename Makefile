@@ -8,7 +8,7 @@ JOBS ?= auto
 PYTEST = -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 PIP = -m pip --disable-pip-version-check
 
-.PHONY: demo paper test test-all test-integrations lint pack constraints audit release clean
+.PHONY: demo paper test test-all test-integrations test-trainers lint pack constraints audit release clean
 
 demo: .venv/core
 	.venv/bin/videoespresso ask $(SAMPLE) "$(QUESTION)" --report demo-report.html
@@ -31,6 +31,10 @@ test-all: test .venv-all/dev
 # Tasks in the harnesses of others, each in an environment of its own, which is downloaded.
 test-integrations: .venv-all/dev
 	.venv-all/bin/python -m pytest tests/e2e/test_lmms_eval.py -m "network and extras"
+
+# One step of each trainer that exports are for, on them, each in an environment of its own.
+test-trainers: .venv-all/dev
+	.venv-all/bin/python -m pytest tests/e2e/test_trainers.py -m "network and extras"
 
 lint: .venv/dev
 	.venv/bin/ruff check .

@@ -1,7 +1,7 @@
 """Exported files are opened by those they are for: `datasets`, TRL and a real processor.
 
 LLaMA-Factory and ms-swift want older versions of the same libraries than we use; their documented
-formats are tested in tests/unit/test_dataset_export.py.
+formats are tested in tests/unit/test_dataset_export.py, and they in tests/e2e/test_trainers.py.
 """
 
 import json
@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from tests.helpers.released import bench_record, dataset, item, train_record, write
+from tests.helpers.tiny_models import qwen
 
+from videoespresso.dataset.formats.conversations import Medium, Message
 from videoespresso.dataset.formats.convert import convert
+from videoespresso.dataset.formats.lengths import counter
 from videoespresso.dataset.formats.parquet import AS_JSON
 from videoespresso.dataset.formats.writing import Choices
 from videoespresso.dataset_record import DatasetItem
+from videoespresso.errors import SettingsError
 from videoespresso.models.embedded import pack
 
 pytestmark = pytest.mark.extras
@@ -185,3 +190,28 @@ def test_released_files_are_opened_by_datasets(tmp_path: Path) -> None:
     rows = load("json", Path(done.files[0]))
     assert len(rows) == 3
     assert rows[0]["options"][1] == "(B): because the light is red"
+
+
+def test_tokens_are_those_of_the_model_s_own_processor(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    count = counter(f"hf:{qwen(tmp_path / 'model')}")
+    for name, size in (("small", (56, 56)), ("large", (112, 56)), ("huge", (3000, 1500))):
+        Image.new("RGB", size).save(tmp_path / f"{name}.png")
+
+    def asked(*pictures: str, text: str = "Why?") -> int:
+        shown = (Medium(str(tmp_path / f"{name}.png")) for name in pictures)
+        return count((Message("user", (*shown, text)), Message("assistant", ("It is.",))))
+
+    # as many as there are squares of 28 pixels, in two marks; at most 64, by the processor
+    assert asked("small") - asked() == 2 * 2 + 2
+    assert asked("large", "small") - asked("small") == 4 * 2 + 2
+    assert 32 < asked("huge") - asked() <= 64 + 2
+    assert asked(text="Why?" + "!" * 7) - asked() == 7
+
+
+def test_a_base_that_counts_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="there is no folder"):
+        counter(f"hf:{tmp_path / 'none'}")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(SettingsError, match="its processor cannot be made"):
+        counter(f"hf:{tmp_path}")

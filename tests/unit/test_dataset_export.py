@@ -1,6 +1,7 @@
 """What trainers get: the turns of run time, files that exist, and why a record is left out."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,105 @@ def test_a_placeholder_in_a_question_is_no_picture() -> None:
     assert shown.count("<image>") == len(row["images"]) == 2
     assert "What is [image] [video] [bbox] <b>?" in shown
     assert "videos" not in row
+
+
+def swift(record: DatasetItem) -> tuple[str, dict[str, Any]]:
+    """(evidence, row) of a record for ms-swift: the evidence as its documentation says that it is
+    read, <ref-object> and <bbox> replaced from left to right; the row as it is written."""
+    conversation = conversations.evidence_conversation(record, "text", "frames")
+    row = conversations.with_objects(conversation, record)
+    objects = row["objects"]
+    assert list(objects) == ["ref", "bbox", "bbox_type", "image_id"]
+    assert objects["bbox_type"] == "norm1"
+    assert len(objects["bbox"]) == len(objects["image_id"])
+    prompt, reply = (message["content"] for message in row["messages"])
+    assert not {"<ref-object>", "<bbox>"} & set(re.findall("<[a-z-]+>", prompt))
+    for name in objects["ref"]:
+        reply = reply.replace("<ref-object>", f"*{name}*", 1)
+    for image, box in zip(objects["image_id"], objects["bbox"], strict=True):
+        reply = reply.replace("<bbox>", f"{image}:{[round(1000 * v) for v in box]}", 1)
+    return reply, row
+
+
+def test_ms_swift_gets_boxes_beside_the_text(tmp_path: Path) -> None:
+    reply, row = swift(item())
+    assert reply == "The *light*0:[100, 200, 300, 400] turns red. The car stops."
+    assert row["messages"][1]["content"] == "The <ref-object><bbox> turns red. The car stops."
+    done = convert(dataset(tmp_path / "d"), tmp_path / "o", to="ms-swift",
+                   choices=Choices(replies="text"))  # fmt: skip
+    for name in ("evidence.jsonl", "answer.jsonl"):
+        for line in lines(done, name):
+            assert line["objects"] == row["objects"]
+            assert "".join(m["content"] for m in line["messages"]).count("<bbox>") == 1
+    ours = convert(tmp_path / "d", tmp_path / "j", to="ms-swift")
+    assert all("objects" not in line for line in lines(ours, "answer.jsonl"))
+
+
+def test_ms_swift_s_boxes_are_on_the_picture_that_is_said() -> None:
+    """A box's own core frame; else its sentence's; else the first. Names are as the text has them,
+    in its order, and one that it lacks stands behind it."""
+    items = (
+        GroundedItem(name="red lamp", boxes=(SECOND,)),
+        GroundedItem(name="Car", boxes=(FIRST, BOX)),
+        GroundedItem(name="the", boxes=()),
+    )
+    told = EvidenceSentence(text="A car meets the other.", frame=1, items=items)
+    nowhere = EvidenceSentence(text="A car.", items=(GroundedItem(name="car", boxes=(BOX,)),))
+    reply, row = swift(changed(evidence=(told, nowhere)))
+    box = "[100, 100, 200, 200]"
+    assert reply == (f"A *car*0:{box}1:{box} meets the other. *red lamp*1:{box} A *car*0:{box}.")
+    assert row["objects"]["ref"] == ["car", "red lamp", "car"]
+
+
+def test_ms_swift_s_placeholders_in_evidence_are_none() -> None:
+    items = (GroundedItem(name="<bbox>", at=2, boxes=(FIRST,)),)
+    told = EvidenceSentence(text="A <bbox> and <ref-object> <cot-process>.", frame=0, items=items)
+    reply, row = swift(changed(evidence=(told,), question="<ref-object>?"))
+    assert reply == "A *[bbox]*0:[100, 100, 200, 200] and [ref-object] [cot-process]."
+    assert row["messages"][1]["content"].count("<bbox>") == 1
+
+
+def test_boxes_of_a_video_stay_in_the_text(tmp_path: Path) -> None:
+    """ms-swift scales boxes of pictures alone."""
+    folder = dataset(tmp_path / "d")
+    (folder / "v.mp4").write_text("")
+    choices = Choices(replies="text", shows="video", videos=folder)
+    (row, *_) = lines(convert(folder, tmp_path / "o", to="ms-swift", choices=choices),
+                      "evidence.jsonl")  # fmt: skip
+    assert set(row) == {"messages", "videos"}
+    assert "<box_start>[[20.0, 30.0, 20.0, 20.0]]<box_end>" in row["messages"][1]["content"]
+
+
+def words(conversation: conversations.Conversation) -> int:
+    """A length that the longer stage has more of."""
+    return sum(len(text(message).split()) for message in conversation)
+
+
+def test_a_record_that_would_be_cut_is_named_and_left_out(tmp_path: Path) -> None:
+    folder = dataset(tmp_path / "d")
+    long = item(1, question="why " * 400)
+    own = [item(0), long, item(2)]
+    (folder / "records.jsonl").write_text("".join(one.model_dump_json() + "\n" for one in own))
+    most = words(conversations.answer_conversation(long, "json", "frames"))
+    choices = Choices(tokens=words, cutoff=most - 1)
+    done = convert(folder, tmp_path / "o", to="llama-factory", choices=choices)
+    (left,) = done.left_out
+    assert (left.criterion, left.first) == (f"longer than {most - 1} tokens", "line 2")
+    assert left.reason == f"{most}; LLaMA-Factory would cut it"
+    assert (done.written, done.longest) == (2, most)
+    assert len(lines(done, "evidence.jsonl")) == len(lines(done, "answer.jsonl")) == 2
+    fits = convert(folder, tmp_path / "all", to="llama-factory",
+                   choices=Choices(tokens=words, cutoff=most))  # fmt: skip
+    assert (fits.written, fits.left_out) == (3, ())
+
+
+@pytest.mark.parametrize(("to", "shows"), [("trl", "frames"), ("llama-factory", "video")])
+def test_tokens_are_counted_where_they_would_be_cut(
+    tmp_path: Path, to: Target, shows: conversations.Shows
+) -> None:
+    choices = Choices(tokens=words, shows=shows, replies="text")
+    with pytest.raises(UserError, match="tokens are counted for llama-factory"):
+        convert(dataset(tmp_path / "d"), tmp_path / "o", to=to, choices=choices)
 
 
 def test_llama_factory_finds_its_files(tmp_path: Path) -> None:

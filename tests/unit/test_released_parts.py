@@ -20,6 +20,8 @@ from videoespresso.dataset.formats.timestamps import below
 from videoespresso.dataset_record import EvidenceSentence, FrameBox, GroundedItem
 from videoespresso.errors import UserError
 
+HUNDREDTHS = inline.released_tag(100)
+
 
 def drawn(rng: random.Random, scale: Scale) -> list[float]:
     """A box in the frame, as a file at that scale has it."""
@@ -150,7 +152,7 @@ def test_a_tag_that_cannot_be_read_stays_as_text_and_is_counted(text: str) -> No
     assert [i.name for i in found.items] == ["dog"]
     assert found.malformed == 1
     sentence = EvidenceSentence(text=found.text, items=found.items)
-    assert inline.write(sentence, 100) == text + after
+    assert inline.write(sentence, HUNDREDTHS) == text + after
 
 
 def test_a_torn_tag_does_not_swallow_the_next() -> None:
@@ -168,7 +170,7 @@ def test_tagged_text_comes_back_letter_by_letter(seed: int) -> None:
         boxes = [[round(v, 2) for v in drawn(rng, 100)] for _ in range(rng.choice([0, 0, 1, 3]))]
         text += rng.choice([name, tag(name, *boxes), " ", "\n", "many ", "<b>"])
     found = inline.read(text, 100)
-    written = inline.write(EvidenceSentence(text=found.text, items=found.items), 100)
+    written = inline.write(EvidenceSentence(text=found.text, items=found.items), HUNDREDTHS)
     assert written == text
     assert found.malformed == found.cut == 0
 
@@ -184,7 +186,7 @@ def test_items_without_a_place_find_their_words() -> None:
             GroundedItem(name="tree"),
         ),
     )
-    assert inline.write(sentence, 100) == (
+    assert inline.write(sentence, HUNDREDTHS) == (
         f"Many women, a woman: the {tag('Man')} and the {tag('man', [20.0, 20.0, 20.0, 20.0])}. "
         f"{tag('blue car', [20.0, 20.0, 20.0, 20.0])}"
     )
@@ -193,12 +195,12 @@ def test_items_without_a_place_find_their_words() -> None:
 def test_two_items_at_one_place_are_told_once_each() -> None:
     items = (GroundedItem(name="car", at=4), GroundedItem(name="car", at=4))
     sentence = EvidenceSentence(text="One car hits a car.", items=items)
-    assert inline.write(sentence, 100) == f"One {tag('car')} hits a {tag('car')}."
+    assert inline.write(sentence, HUNDREDTHS) == f"One {tag('car')} hits a {tag('car')}."
 
 
 def test_a_place_that_is_no_longer_true_is_not_used() -> None:
     sentence = EvidenceSentence(text="Now the car", items=(GroundedItem(name="car", at=3),))
-    assert inline.write(sentence, 100) == f"Now the {tag('car')}"
+    assert inline.write(sentence, HUNDREDTHS) == f"Now the {tag('car')}"
 
 
 @pytest.mark.parametrize(

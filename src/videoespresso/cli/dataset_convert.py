@@ -48,6 +48,12 @@ RepliesOption = Annotated[
 ShowOption = Annotated[
     Literal["frames", "video"], typer.Option(help="What a trainer shows: core frames or the video.")
 ]
+BaseOption = Annotated[
+    str, typer.Option(help="hf:PATH of the model to train: counts tokens, for llama-factory.")
+]
+CutoffOption = Annotated[
+    int, typer.Option(min=1, help="LLaMA-Factory's cutoff_len: a longer record is left out.")
+]
 EmbedOption = Annotated[bool, typer.Option("--embed", help="Put images into the Parquet file.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="The summary as JSON on stdout.")]
@@ -60,7 +66,8 @@ CONVERT = (
 EXPORT = (
     "dataset export my-dataset --to videoespresso-train --out train.json",
     "dataset export my-dataset --to trl --out sft",
-    "dataset export my-dataset --to llama-factory --show video --replies text --out lf",
+    "dataset export my-dataset --to llama-factory --base hf:models/my-vlm --out lf",
+    "dataset export my-dataset --to ms-swift --replies text --out swift",
     "dataset export my-dataset --to parquet --embed --out my-dataset.parquet",
 )
 
@@ -82,12 +89,14 @@ def convert(
     videos: VideosOption = None,
     replies: RepliesOption = "json",
     show: ShowOption = "frames",
+    base: BaseOption = "",
+    cutoff: CutoffOption = 2048,
     embed: EmbedOption = False,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Read a dataset in any of its forms and write it in another; ours, if you do not say."""
-    choices = _choices(images, videos, replies, show, embed, force)
+    choices = _choices(images, videos, replies, show, base, cutoff, embed, force)
     _run(source, target, form, to, box_scale, choices, as_json)
 
 
@@ -99,12 +108,14 @@ def export(
     videos: VideosOption = None,
     replies: RepliesOption = "json",
     show: ShowOption = "frames",
+    base: BaseOption = "",
+    cutoff: CutoffOption = 2048,
     embed: EmbedOption = False,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write a dataset for a trainer, for `datasets`, or as the authors release theirs."""
-    choices = _choices(images, videos, replies, show, embed, force)
+    choices = _choices(images, videos, replies, show, base, cutoff, embed, force)
     _run(folder, target, "ours", to, "auto", choices, as_json)
 
 
@@ -120,9 +131,12 @@ def _choices(
     videos: Path | None,
     replies: Literal["json", "text"],
     show: Literal["frames", "video"],
+    base: str,
+    cutoff: int,
     embed: bool,
     force: bool,
 ) -> "Choices":
+    from videoespresso.dataset.formats import lengths
     from videoespresso.dataset.formats.writing import Choices
     from videoespresso.errors import SettingsError
 
@@ -132,8 +146,9 @@ def _choices(
                 f"{name} {folder} is no folder", hint="Give the folder they are in."
             )
     return Choices(
-        replies=replies, shows=show, images=images, videos=videos, embed=embed, replace=force
-    )
+        replies=replies, shows=show, images=images, videos=videos, embed=embed, replace=force,
+        tokens=lengths.counter(base) if base else None, cutoff=cutoff,
+    )  # fmt: skip
 
 
 def _run(
@@ -159,6 +174,8 @@ def _show(done: "Converted") -> None:
     out().print(f"{done.form} → {done.to}: {done.written} of {done.read} records")
     if done.scale is not None and done.boxes:
         out().print(f"boxes: {done.boxes}, read as cx, cy, w, h at scale {done.scale}")
+    if done.longest:
+        out().print(f"longest record: {done.longest} tokens")
     rows = [("spelling", what, str(n)) for what, n in sorted(done.variants.items())]
     rows += [("changed", what, str(n)) for what, n in sorted(done.changed.items())]
     if rows:

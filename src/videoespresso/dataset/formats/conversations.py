@@ -7,7 +7,8 @@ The user's messages come from `agents/prompt_parts.py`, so what is trained is wh
 In the formats of the trainers. TRL: {"prompt": […], "completion": […], "images": […]}, contents as
 lists of blocks, so that only the completion is learned. LLaMA-Factory and ms-swift: {"messages":
 […], "images": […]} with <image> where a picture stands; there the last message alone is learned
-with `mask_history: true` and `--loss_scale last_round`.
+with `mask_history: true` and `--loss_scale last_round`. ms-swift writes boxes as each family reads
+them, where they stand in "objects" and not in the text.
 """
 
 import json
@@ -19,9 +20,10 @@ from typing import Any, Literal
 from videoespresso.agents import prompt_parts
 from videoespresso.agents.prompts import load
 from videoespresso.dataset.formats.conversion_report import Unusable
+from videoespresso.dataset.formats.inline import released_tag
 from videoespresso.dataset.formats.release import evidence_text
 from videoespresso.dataset.formats.released_boxes import RELEASED
-from videoespresso.dataset_record import LETTERS, DatasetItem, EvidenceSentence, KeyFrame
+from videoespresso.dataset_record import LETTERS, DatasetItem, EvidenceSentence, FrameBox, KeyFrame
 from videoespresso.types import Box
 
 Replies = Literal["json", "text"]
@@ -65,7 +67,7 @@ def evidence_conversation(item: DatasetItem, replies: Replies, shows: Shows) -> 
     if not item.evidence:
         raise Unusable("no evidence")
     prompt = Message("user", _prompt(item, replies, shows))
-    reply = _steps(item) if replies == "json" else evidence_text(item, RELEASED)
+    reply = _steps(item) if replies == "json" else evidence_text(item, released_tag(RELEASED))
     return (*_system("reasoner", replies), prompt, Message("assistant", (reply,)))
 
 
@@ -201,7 +203,7 @@ def compact(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-_PLACEHOLDER = re.compile(r"<(image|video|audio|bbox|ref-object)>")
+_PLACEHOLDER = re.compile(r"<(image|video|audio|bbox|ref-object|cot-process|start-image)>")
 """What LLaMA-Factory and ms-swift replace, wherever it stands."""
 
 
@@ -244,6 +246,45 @@ def _text(part: Part) -> str:
     if isinstance(part, Medium):
         return f"<{part.kind}>"
     return _PLACEHOLDER.sub(r"[\1]", part)
+
+
+def with_objects(conversation: Conversation, item: DatasetItem) -> dict[str, Any]:
+    """A row for ms-swift of replies in text: the evidence with <ref-object> where a name stands
+    that has boxes, and a <bbox> for each; "objects" says which, in their order.
+
+    norm1: boxes are 0-1, which ms-swift turns into the thousandths or the pixels of the model it
+    trains. image_id: the picture whose pixels those are; of a box whose core frame is not said,
+    its sentence's, else the first: the frames of a video have one size.
+    """
+    row = tagged(conversation)
+    names, boxes, pictures = list[str](), list[list[float]](), list[int]()
+
+    def tag(name: str, of: tuple[FrameBox, ...]) -> str:
+        if not of:
+            return name
+        names.append(name)
+        boxes.extend(list(box.xyxy) for box in of)
+        pictures.extend(box.frame or 0 for box in of)
+        return "<ref-object>" + "<bbox>" * len(of)
+
+    told = item.model_copy(update={"evidence": tuple(map(_plain, item.evidence))})
+    reply = next(m for m in row["messages"] if m["role"] == "assistant")
+    reply["content"] = evidence_text(told, tag)
+    row["objects"] = {"ref": names, "bbox": boxes, "bbox_type": "norm1", "image_id": pictures}
+    return row
+
+
+def _plain(sentence: EvidenceSentence) -> EvidenceSentence:
+    """The sentence without placeholders, as long as it was, and its boxes on its core frame."""
+    items = []
+    for named in sentence.items:
+        frames = [sentence.frame if box.frame is None else box.frame for box in named.boxes]
+        boxes = tuple(
+            box.model_copy(update={"frame": frame})
+            for box, frame in zip(named.boxes, frames, strict=True)
+        )
+        items.append(named.model_copy(update={"name": _text(named.name), "boxes": boxes}))
+    return sentence.model_copy(update={"text": _text(sentence.text), "items": tuple(items)})
 
 
 def dataset_info(files: dict[str, str], media: str) -> dict[str, Any]:

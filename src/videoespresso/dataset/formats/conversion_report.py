@@ -39,7 +39,8 @@ class Left(Record):
 class Converted(Record):
     """How a conversion went. form: what the source was. boxes: of a released source, those of
     records that are left out too. scale: theirs, None for a source of ours. variants: spellings
-    met. changed: what could not be kept as it was."""
+    met. changed: what could not be kept as it was. longest: tokens of the longest record,
+    left out or not; 0 where they were not counted."""
 
     source: str
     form: str
@@ -52,6 +53,7 @@ class Converted(Record):
     variants: dict[str, int] = Field(default_factory=dict)
     changed: dict[str, int] = Field(default_factory=dict)
     left_out: tuple[Left, ...] = ()
+    longest: int = 0
 
 
 class Report:
@@ -62,6 +64,7 @@ class Report:
         self.read = 0
         self.written = 0
         self.boxes = 0
+        self.longest = 0
         self.variants: Counter[str] = Counter()
         self.changed: Counter[str] = Counter()
         self._left: dict[str, Left] = {}

@@ -59,4 +59,5 @@ def convert(
         variants=dict(report.variants),
         changed=dict(+report.changed),
         left_out=report.left_out,
+        longest=report.longest,
     )

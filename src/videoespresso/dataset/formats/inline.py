@@ -94,10 +94,25 @@ def _four(row: object) -> Four:
     return box
 
 
+Tag = Callable[[str, tuple[FrameBox, ...]], str]
+"""Writes a name with its boxes."""
+
+
+def released_tag(scale: Scale) -> Tag:
+    """Writes them as the authors do."""
+
+    def tag(name: str, boxes: tuple[FrameBox, ...]) -> str:
+        numbers = json.dumps([to_released(box, scale) for box in boxes])
+        return f"<obj_start>{name}<obj_end><box_start>{numbers}<box_end>"
+
+    return tag
+
+
 def write(
-    sentence: EvidenceSentence, scale: Scale, wanted: Callable[[GroundedItem], bool] | None = None
+    sentence: EvidenceSentence, tag: Tag, wanted: Callable[[GroundedItem], bool] | None = None
 ) -> str:
-    """The sentence with its tags. A name with boxes that does not stand in it is put behind it.
+    """The sentence with its tags, in the order in which they stand there. A name with boxes that
+    does not stand in it is put behind it.
 
     wanted: which of the items without a place are tagged; None is all.
     """
@@ -105,10 +120,10 @@ def write(
     out, end = "", 0
     for at, item in spans:
         name = sentence.text[at : at + len(item.name)]
-        out += sentence.text[end:at] + _tag(name, item.boxes, scale)
+        out += sentence.text[end:at] + tag(name, item.boxes)
         end = at + len(item.name)
     out += sentence.text[end:]
-    return " ".join([out, *(_tag(item.name, item.boxes, scale) for item in behind)])
+    return " ".join([out, *(tag(item.name, item.boxes) for item in behind)])
 
 
 def _placed(
@@ -142,8 +157,3 @@ def _mentions(text: str, name: str) -> Iterator[int]:
     """Where a name stands as words of its own, whatever its case."""
     pattern = rf"(?<!\w){re.escape(name)}(?!\w)"
     return (match.start() for match in re.finditer(pattern, text, re.IGNORECASE))
-
-
-def _tag(name: str, boxes: tuple[FrameBox, ...], scale: Scale) -> str:
-    numbers = json.dumps([to_released(box, scale) for box in boxes])
-    return f"<obj_start>{name}<obj_end><box_start>{numbers}<box_end>"

@@ -20,7 +20,7 @@ Released = Literal["videoespresso-train", "videoespresso-train-images", "videoes
 def released(item: DatasetItem, form: Released, scale: Scale) -> dict[str, Any]:
     """The record in the order of keys that was seen. Raises Unusable for a test without options."""
     record = _test(item) if form == "videoespresso-test" else _train(item, form)
-    record["evidence"] = evidence_text(item, scale)
+    record["evidence"] = evidence_text(item, inline.released_tag(scale))
     if item.task is not None and "task" not in item.extra:
         record["task"] = LEADERBOARD[item.task]
     known = {name: value for name, value in record.items() if value not in (None, "", [])}
@@ -29,7 +29,7 @@ def released(item: DatasetItem, form: Released, scale: Scale) -> dict[str, Any]:
     } | {name: value for name, value in item.extra.items() if name not in record}
 
 
-def evidence_text(item: DatasetItem, scale: Scale) -> str:
+def evidence_text(item: DatasetItem, tag: inline.Tag) -> str:
     """All sentences with their tags. Names that the record lists beside the text stay there."""
     listed = {
         n
@@ -40,7 +40,7 @@ def evidence_text(item: DatasetItem, scale: Scale) -> str:
     def wanted(named: GroundedItem) -> bool:
         return bool(named.boxes) or named.name not in listed
 
-    return " ".join(inline.write(sentence, scale, wanted) for sentence in item.evidence)
+    return " ".join(inline.write(sentence, tag, wanted) for sentence in item.evidence)
 
 
 def _train(item: DatasetItem, form: Released) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from videoespresso.dataset.formats.released_boxes import RELEASED, Scale
 from videoespresso.dataset_record import DatasetItem
 from videoespresso.errors import UserError
 
+CUTOFF = 2048
+"""Tokens of LLaMA-Factory's own `cutoff_len`."""
 Target = Literal[
     "ours",
     "videoespresso-train",
@@ -51,7 +53,9 @@ IN_FOLDER: dict[Target, tuple[str, ...]] = {
 class Choices:
     """How to write. box_scale: of released boxes. images, videos: folders that paths in the records
     are relative to; None leaves the paths as they are. local: the paths are files of this machine,
-    so they are looked for. embed: images go into the Parquet file. replace: files may exist."""
+    so they are looked for. embed: images go into the Parquet file. replace: files may exist.
+    tokens: the length of a conversation (`lengths.counter`), None where it is not asked for; a
+    record whose stages are longer than cutoff is left out."""
 
     box_scale: Scale = RELEASED
     replies: conversations.Replies = "json"
@@ -61,6 +65,8 @@ class Choices:
     local: bool = False
     embed: bool = False
     replace: bool = False
+    tokens: Callable[[conversations.Conversation], int] | None = None
+    cutoff: int = CUTOFF
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,11 @@ def _check_choices(job: Job) -> None:
     """Raises UserError for choices that do not go together."""
     if job.choices.embed and job.to != "parquet":
         raise UserError(f"{job.to} has no images inside", hint="--embed is for --to parquet.")
+    if job.choices.tokens and (job.to != "llama-factory" or job.choices.shows == "video"):
+        raise UserError(
+            "tokens are counted for llama-factory, and of pictures",
+            hint="Leave out --base, or take --to llama-factory without --show video.",
+        )
     if job.choices.shows == "frames":
         return
     if job.to not in ("llama-factory", "ms-swift"):
@@ -190,13 +201,20 @@ def _parquet(job: Job) -> None:
 
 def _reasoner(job: Job) -> None:
     media = _media(job.choices)
-    shaped = conversations.trl if job.to == "trl" else conversations.tagged
     replies, shows = job.choices.replies, job.choices.shows
 
+    def shaped(conversation: conversations.Conversation, item: DatasetItem) -> dict[str, Any]:
+        if job.to == "trl":
+            return conversations.trl(conversation)
+        if (job.to, replies, shows) == ("ms-swift", "text", "frames"):
+            return conversations.with_objects(conversation, item)
+        return conversations.tagged(conversation)
+
     def rows(item: DatasetItem) -> tuple[dict[str, Any], dict[str, Any]]:
-        first = conversations.evidence_conversation(item, replies, shows)
-        second = conversations.answer_conversation(item, replies, shows)
-        return shaped(media.opened(first)), shaped(media.opened(second))
+        first = media.opened(conversations.evidence_conversation(item, replies, shows))
+        second = media.opened(conversations.answer_conversation(item, replies, shows))
+        _check_length(job, second)
+        return shaped(first, item), shaped(second, item)
 
     with contextlib.ExitStack() as stack:
         evidence, answer = (job.lines(stack, name) for name in STAGES)
@@ -209,6 +227,18 @@ def _reasoner(job: Job) -> None:
             info = records_io.writing(job.targets[-1], replace=job.choices.replace)
             stack.enter_context(info).write(json.dumps(columns, indent=2).encode() + b"\n")
         _refuse_empty(job)
+
+
+def _check_length(job: Job, longer: conversations.Conversation) -> None:
+    """Raises Unusable for a record that LLaMA-Factory would cut; stage 2 holds stage 1."""
+    if job.choices.tokens is None:
+        return
+    tokens = job.choices.tokens(longer)
+    job.report.longest = max(job.report.longest, tokens)
+    if tokens > job.choices.cutoff:
+        raise Unusable(
+            f"longer than {job.choices.cutoff} tokens", f"{tokens}; LLaMA-Factory would cut it"
+        )
 
 
 def _selector(job: Job) -> None:
