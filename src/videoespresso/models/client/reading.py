@@ -65,9 +65,12 @@ def spoken(text: str) -> str:
     that is never closed), without channels other than the final one, without template markers, up
     to the end of the first turn that says something.
 
-    A reply that is an unfinished thought says nothing: "". One without any mark is left as it is.
+    A reply that is an unfinished thought says nothing: "". One without any mark is left as it is,
+    and one that is JSON with them: what is in its strings are words, of a sign perhaps.
     """
     if not any(sign in text for sign in ("<", "[/", "[T", "◁", "\ufeff")):
+        return text
+    if isinstance(_json(text), dict | list):
         return text
     channels = list(_CHANNEL.finditer(text))
     if channels:
@@ -84,7 +87,7 @@ def spoken(text: str) -> str:
 def read(schema: type[T], reply: str, *, cut: bool = False) -> tuple[T | None, str]:
     """(value, note) or (None, what is wrong). The note says how far the reply had to be mended.
     cut: it hit its length limit."""
-    text = reply if isinstance(_json(reply), dict | list) else spoken(reply)
+    text = spoken(reply)
     if not text.strip():
         return None, "the reply is empty"
     fault = ""
