@@ -23,7 +23,7 @@ from videoespresso.dataset.formats.writing import Choices
 pytestmark = [pytest.mark.network, pytest.mark.extras, pytest.mark.timeout(3600)]
 
 ROOT = Path(__file__).parents[2]
-MS_SWIFT = ("ms-swift==4.6.0",)
+MS_SWIFT = ("ms-swift==4.6.0", "qwen-vl-utils")
 LLAMA_FACTORY = ("llamafactory==0.9.5",)
 
 
@@ -67,11 +67,9 @@ def test_ms_swift_writes_our_boxes_as_its_model_reads_them(tmp_path: Path) -> No
     choices = Choices(replies="text")
     convert(dataset(tmp_path / "d"), tmp_path / "export", to="ms-swift", choices=choices)
     found = trained(environment(tmp_path / "env", MS_SWIFT), "ms-swift", tmp_path)
-    for learned in found["learned"]:  # 64 x 36 pixels, and Qwen2.5-VL reads those of what it sees
-        assert "light" in learned
-        assert "(" in learned, learned
-        assert "<bbox>" not in learned
-        assert "<ref-object>" not in learned
+    # 64 x 36 pixels are shown as 84 x 56, whose pixels Qwen2.5-VL reads
+    marks = "<|object_ref_start|>light<|object_ref_end|><|box_start|>(8,11),(25,22)<|box_end|>"
+    assert found["learned"] == [f"The {marks} turns red. The car stops.<|im_end|>\n"] * 3
 
 
 def test_llama_factory_learns_the_last_reply_and_counts_as_we_do(
