@@ -4,6 +4,7 @@ import multiprocessing
 import resource
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -89,5 +90,6 @@ def children() -> list[int]:
     """The processes that this one has started and that are still there (Linux; elsewhere none)."""
     pids: list[int] = []
     for file in Path("/proc/self/task").glob("*/children"):
-        pids += map(int, file.read_text().split())
+        with suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended meanwhile
+            pids += map(int, file.read_text().split())
     return pids
