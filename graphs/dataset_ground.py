@@ -113,7 +113,10 @@ def ground_space(state: PairState, runtime: Runtime[DatasetContext]) -> Json:
                 faults.append(str(error))
                 items = []
             placed[str(at)] = {
-                i.name: [{"xyxy": list(b.xyxy), "score": b.score} for b in i.boxes] for i in items
+                i.name: [
+                    {"xyxy": list(b.xyxy), "score": b.score, "label": b.label} for b in i.boxes
+                ]
+                for i in items
             }
         how = (
             [f"checked by {context.label_check.name}"] if context.label_check.name != "off" else []

@@ -42,11 +42,13 @@ class GroupCaption(Record):
 
 class FrameBox(Record):
     """x0, y0, x1, y1 in 0-1 on the displayed frame. frame: position among the core frames, None
-    where the source does not say; score: None where no detector gave one."""
+    where the source does not say; score: None where no detector gave one; label: what the detector
+    calls it ("person" of "the man in red"), None where it is the name of its item, or not known."""
 
     xyxy: tuple[UnitInterval, UnitInterval, UnitInterval, UnitInterval]
     frame: int | None = None
     score: UnitInterval | None = None
+    label: str | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> "FrameBox":

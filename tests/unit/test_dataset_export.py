@@ -53,6 +53,16 @@ def test_stage_one_asks_as_at_run_time_and_tells_what_our_reasoner_reads() -> No
     ]
 
 
+def test_a_prompt_names_boxes_as_the_detector_does() -> None:
+    """At run time a person is shown as `person`, whatever the evidence calls him."""
+    box = FrameBox(xyxy=(0.1, 0.2, 0.3, 0.4), frame=0, score=0.9, label="person")
+    man = GroundedItem(name="the man in red", boxes=(box,))
+    told = EvidenceSentence(text="The man in red waves.", frame=0, items=(man,))
+    _, prompt, reply = conversations.evidence_conversation(item(evidence=(told,)), "json", "frames")
+    assert "Boxes: person 10 20 30 40\n" in text(prompt)
+    assert '"name":"the man in red"' in text(reply)
+
+
 def test_stage_two_goes_on_from_stage_one() -> None:
     first = conversations.evidence_conversation(item(), "json", "frames")
     conversation = conversations.answer_conversation(item(), "json", "frames")

@@ -198,7 +198,9 @@ def _sentence(text: str, frame: int, objects: list[SceneObject]) -> EvidenceSent
         frame=frame,
         items=tuple(
             GroundedItem(
-                name=o.phrase, at=at, boxes=(FrameBox(xyxy=o.xyxy, frame=frame, score=1.0),)
+                name=o.phrase,
+                at=at,
+                boxes=(FrameBox(xyxy=o.xyxy, frame=frame, score=1.0, label=o.label),),
             )
             for at, o in named
         ),

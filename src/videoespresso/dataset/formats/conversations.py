@@ -162,13 +162,13 @@ def shown(item: DatasetItem, number: int, replies: Replies) -> prompt_parts.Show
 
 
 def _boxes(sentence: EvidenceSentence, number: int, item: DatasetItem) -> Iterator[Box]:
-    """The boxes of a sentence's items that are on a core frame."""
+    """The boxes of a sentence's items that are on a core frame, named as a detector names them."""
     only = 0 if len(item.core_frames) == 1 else None
     for named in sentence.items:
         for box in named.boxes:
             if (only if box.frame is None else box.frame) == number:
                 score = 1.0 if box.score is None else box.score
-                yield Box(label=named.name, xyxy=box.xyxy, score=score)
+                yield Box(label=box.label or named.name, xyxy=box.xyxy, score=score)
 
 
 def _steps(item: DatasetItem) -> str:
