@@ -284,14 +284,15 @@ def test_memory_does_not_grow_with_length(folder: Path, backend: Backend) -> Non
         tracemalloc.start()
         for _ in reader.keyframes(128):
             pass
-        for picture in reader.at(range(0, 1800, 3), 128):
-            if picture.time_s in (600.0, 1794.0):
+        for second, _ in enumerate(reader.at(range(1800), 128)):
+            if second in (600, 1799):
                 here = tracemalloc.get_traced_memory()[1] // 1024
                 peaks.append((peak_kib(reader.pid), here))
         tracemalloc.stop()
     (third, third_here), (whole, whole_here) = peaks
-    # 400 pictures of 27 kB are 11 MiB: had anyone kept them, it would show
-    assert whole - third < 8 * 1024
+    # 1,199 pictures of 27 kB are 32 MiB: had anyone kept them, it would show; decord's threads
+    # take another 11 to 16 MiB when it suits them
+    assert whole - third < 24 * 1024
     assert whole_here - third_here < 1024
     assert whole_here < 8 * 1024
 
