@@ -76,7 +76,9 @@ def _schema(pa: Any) -> "pyarrow.Schema":
     """The columns, and in "huggingface" what `datasets` is to make of them."""
     text, number, whole = pa.string(), pa.float64(), pa.int64()
     picture = pa.struct([("bytes", pa.binary()), ("path", text)])
-    box = pa.struct([("xyxy", pa.list_(number)), ("frame", whole), ("score", number)])
+    box = pa.struct(
+        [("xyxy", pa.list_(number)), ("frame", whole), ("score", number), ("label", text)]
+    )
     named = pa.struct([("name", text), ("at", whole), ("boxes", pa.list_(box))])
     sentence = pa.struct([("text", text), ("frame", whole), ("items", pa.list_(named))])
     frame = pa.struct(
