@@ -39,6 +39,8 @@ _NAMES = re.compile(r"[\w-]+(\+[\w-]+)?(:\d{1,3})?")
 """A selection by names alone."""
 LOWER_ONLY = ("budget_", "download_", "concurrency", "requests_per_minute", "tokens_per_minute")
 """Beginnings of limits, which count from there where they are lower."""
+QUESTION_USD = 0.25
+"""The limit of a question with paid models where none is set (models/costs.py)."""
 DEFAULT_SOURCE, GIVEN = "default", "given"
 WEB_PORTS = (80, 443, 8000, 8008, 8080, 8081, 8443, 8888)
 """Where web servers are; a video is fetched from no other port of the internet."""
@@ -312,7 +314,8 @@ def _harmless(key: str, value: Any, before: Mapping[str, Any]) -> bool:
         return True
     if not key.startswith(LOWER_ONLY):
         return False
-    limit = before.get(key, Settings.model_fields[key].default)
+    unset = QUESTION_USD if key == "budget_usd" else Settings.model_fields[key].default
+    limit = before.get(key, unset)
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     return limit is None or (isinstance(limit, int | float) and value <= limit)

@@ -12,8 +12,8 @@ from videoespresso.cli.app import main
 from videoespresso.cli.console import Exit, err, out
 from videoespresso.errors import VideoError
 from videoespresso.graphs.dry_run import dry_run
-from videoespresso.models.costs import QUESTION_USD, question_budget
-from videoespresso.settings import Settings
+from videoespresso.models.costs import question_budget
+from videoespresso.settings import QUESTION_USD, Settings
 
 QUESTION = "What is it?"
 

@@ -1,6 +1,7 @@
 """A batch of questions: what counts as a line, what is written, and how a run goes on."""
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -351,6 +352,18 @@ def test_one_run_at_a_time_writes_a_file(tmp_path: Path) -> None:
     ):
         pass
     with AnswersFile.open(out, locks):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe", "folder"])
+def test_answers_go_into_a_file_alone(tmp_path: Path, kind: str) -> None:
+    """What a file holds already is read first; a device has no end, and a pipe waits."""
+    out = Path("/dev/zero") if kind == "device" else tmp_path / kind
+    if kind == "pipe":
+        os.mkfifo(out)
+    elif kind == "folder":
+        out.mkdir()
+    with pytest.raises(ve.UserError, match="no file"), AnswersFile.open(out, tmp_path / "locks"):
         pass
 
 

@@ -188,6 +188,14 @@ def test_further_columns_are_carried_through_and_do_not_name_the_question(tmp_pa
     assert plan(path)[0].result().extra == {"split": "test"}
 
 
+@pytest.mark.parametrize("own", [1, "some", ["a"], {"a": 1}, None])
+def test_a_column_of_our_own_name_is_carried_too(own: Any) -> None:
+    row = {"video": "a.mp4", "question": "Why?", "extra": own, "mine": 2}
+    (line,) = plan([row])
+    carried = own if isinstance(own, dict) else {} if own is None else {"extra": own}
+    assert line.result().extra == {**carried, "mine": 2}
+
+
 def test_lines_that_differ_in_further_columns_only_have_a_result_each() -> None:
     row = {"video": "a.mp4", "question": "Why?"}
     rows: list[dict[str, Any]] = [{**row, "split": "test"}, {**row, "split": "dev"}, row]

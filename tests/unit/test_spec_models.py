@@ -187,3 +187,12 @@ def test_hf_without_torch_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
     assert "videoespresso[local]" in caught.value.hint
     with pytest.raises(ModelError, match="torch"):
         list(model.stream("hi"))
+
+
+@pytest.mark.parametrize("text", ["opnai:x", "antropic:claude", "olama:llava", "google-genai:x"])
+def test_a_slip_of_the_pen_is_no_package_to_install(text: str) -> None:
+    """A package of that name may be anybody's."""
+    with pytest.raises(SettingsError, match="no provider") as caught:
+        chat_model(text)
+    assert caught.value.hint.startswith("Did you mean ")
+    assert "pip" not in caught.value.hint

@@ -73,6 +73,27 @@ def test_a_wrong_spec_is_refused_with_examples(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "openai:x@localhost:8911/v1", "openai:x@localhost", "openai:x@10.0.0.7:8000/v1",
+        "openai:@gpu-box:8000", "anthropic:x@models.example.com/v1", "ollama:llava@[::1]:11434",
+    ],
+)  # fmt: skip
+def test_an_address_without_a_scheme_is_no_model_of_the_provider(text: str) -> None:
+    with pytest.raises(SettingsError, match="no http://") as caught:
+        ModelSpec.parse(text)
+    assert f"@http://{text.partition('@')[2].partition('/')[0]}" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["openai:@cf/meta/llama-3.2", "google_vertexai:claude-3-5@20240620", "hf:me/model@v1.0"],
+)
+def test_a_model_s_name_may_have_an_at(text: str) -> None:
+    assert str(ModelSpec.parse(text)) == text
+
+
+@pytest.mark.parametrize(
     "url",
     ["http://me:hunter22@host/v1", "http://hunter22@host/v1", "https://host/v1?key=hunter22"],
 )

@@ -85,6 +85,17 @@ def test_what_could_do_harm_is_ignored_and_named(file: Path, tmp_path: Path, tex
     assert f"videoespresso trust {file}" in warning
 
 
+@pytest.mark.parametrize(("value", "counts"), [("1000000", False), ("0.3", False), ("0.2", True)])
+def test_a_stranger_s_dollars_count_below_the_limit_of_a_question(
+    file: Path, value: str, counts: bool
+) -> None:
+    """Where nobody set a limit, a question with paid models has one all the same."""
+    file.write_text(f"budget_usd = {value}\n")
+    settings = Settings.load(environ={})
+    assert settings.budget_usd == (float(value) if counts else None)
+    assert any("budget_usd" in warning for warning in settings.warnings) is not counts
+
+
 def test_harmless_keys_and_lower_limits_count(file: Path, tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "videoespresso.toml").write_text("budget_usd = 2\nfps = 3\n")

@@ -81,12 +81,14 @@ class Question(Record):
         if not isinstance(value, Mapping):
             return value
         row = {str(k): v for k, v in value.items() if not missing(v)}
+        own = row.pop("extra", {})
         more = {k: row.pop(k) for k in [*row] if k not in cls.model_fields}
         for name in more:
             if near := get_close_matches(name, cls.model_fields.keys() - row, n=1, cutoff=0.85):
                 raise ValueError(f"`{name}` is not known; did you mean `{near[0]}`?")
+        more = {**(own if isinstance(own, Mapping) else {"extra": own}), **more}
         plain = to_jsonable_python(more, bytes_mode="base64", inf_nan_mode="null", fallback=str)
-        return {**row, "extra": {**row.get("extra", {}), **plain}} if more else row
+        return {**row, "extra": plain}
 
     def key(self) -> str:
         """Names the question in the answers file: another text under the same id is another."""
@@ -309,6 +311,10 @@ def _alone(path: Path, locks: Path) -> Iterator[None]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
+    if path.exists() and not path.is_file():  # what it holds is read, and a device has no end
+        raise UserError(
+            f"{path} cannot be written: it is no file", hint="Give --out another place."
+        )
     try:
         path.touch()
         file = path.open("r+b")

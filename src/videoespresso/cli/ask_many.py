@@ -262,7 +262,7 @@ def _finish(stop: threading.Event) -> None:
 def _interrupted(counts: Counts, out: Path) -> str:
     return (
         f"interrupted; {counts.done} of {counts.lines} questions are in {one_line(str(out))}: "
-        "the same command asks the rest, and pays for no reply twice"
+        "the same command asks the rest, and no reply that came is paid again"
     )
 
 

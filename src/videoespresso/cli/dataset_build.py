@@ -210,7 +210,7 @@ def run(
     except KeyboardInterrupt:
         err().print(
             f"interrupted; what is complete is in {one_line(str(folder))}: the same command goes "
-            "on, and pays for nothing twice",
+            "on, and no reply that came is paid again",
             style="yellow",
         )
         raise typer.Exit(Exit.INTERRUPTED) from None

@@ -5,6 +5,7 @@ import importlib.util
 import logging
 import os
 import re
+from difflib import get_close_matches
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,7 +14,13 @@ from videoespresso.models.client.errors import key_variable, model_errors, redac
 from videoespresso.models.client.http import HELD, bound, client, clients_in
 from videoespresso.models.embedded import PACK_LVLM, pack_folder
 from videoespresso.models.plugins import PROVIDERS, plugin
-from videoespresso.models.specs import ModelSpec, is_private, openai_base_url
+from videoespresso.models.specs import (
+    IN_PROCESS,
+    OWN_HOSTS,
+    ModelSpec,
+    is_private,
+    openai_base_url,
+)
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -203,6 +210,14 @@ def _by_langchain(
     spec: ModelSpec, timeout_s: float, max_tokens: int, temperature: float
 ) -> "BaseChatModel":
     """Any provider that LangChain's `init_chat_model` knows."""
+    known = (*OWN_HOSTS, *EXTRAS, *IN_PROCESS)
+    if spec.provider not in known and (
+        near := get_close_matches(spec.provider, known, n=1, cutoff=0.8)
+    ):
+        # a package of that name may be anybody's
+        raise SettingsError(
+            f"no provider {spec.provider}", hint=f"Did you mean {near[0]}:{spec.model}?"
+        )
     package = f"langchain-{spec.provider.replace('_', '-')}"
     extra = f'"videoespresso[{EXTRAS[spec.provider]}]"' if spec.provider in EXTRAS else ""
     if importlib.util.find_spec("langchain") is None:

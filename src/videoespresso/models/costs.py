@@ -8,7 +8,7 @@ from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.prices import image_tokens, price
 from videoespresso.models.profiles import CHAT_ROLES, Role, resolve, sheet_size
 from videoespresso.models.specs import ModelSpec
-from videoespresso.settings import Settings
+from videoespresso.settings import QUESTION_USD, Settings
 
 FRAME = (640, 360)
 """Pixels of a frame of a wide video at the default `max_side`."""
@@ -80,15 +80,11 @@ def question_usd(roles: Mapping[str, Role], frames: int = CANDIDATES) -> float |
     return usd
 
 
-QUESTION_USD = 0.25
-"""The limit of a question with paid models where none is set: many times what a question takes, so
-that it ends what went wrong and nothing else."""
-
-
 def question_budget(settings: Settings, questions: int = 1) -> Budget:
     """The settings' limits, and where models are paid and no limit in dollars is set QUESTION_USD
-    for each of the questions. With a model of unknown price none: it could not be kept. Raises
-    SettingsError for a spec that cannot be."""
+    for each of the questions, many times what one takes: it ends what went wrong and nothing else.
+    With a model of unknown price none: it could not be kept. Raises SettingsError for a spec that
+    cannot be."""
     budget = Budget.of(settings)
     if budget.max_usd is None:
         roles = resolve(settings)

@@ -175,8 +175,9 @@ def _closed(url: str) -> SettingsError:
         )
     return SettingsError(
         f"nothing answers at {where}: is the model server running?",
-        hint="Start it, or say where it is: VIDEOESPRESSO_SERVER_URL=http://HOST:PORT/v1 "
-        "(usual ports: vLLM 8000, llama.cpp 8080, LM Studio 1234).",
+        hint="Start it, or say where it is: -m openai:@http://HOST:PORT/v1, with --profile server "
+        "VIDEOESPRESSO_SERVER_URL=http://HOST:PORT/v1 (usual ports: vLLM 8000, llama.cpp 8080, "
+        "LM Studio 1234).",
     )
 
 

@@ -18,6 +18,10 @@ IN_PROCESS = (EMBEDDED, "hf", "onnx")
 """Providers that run in this process: no key, no price, text out only."""
 
 _SPEC = re.compile(r"(?P<provider>[a-z][a-z0-9_-]*):(?P<model>.*?)(?:@(?P<url>https?://\S+))?")
+_ADDRESS = re.compile(
+    r".*@(localhost|[\w-]+:\d+|\[[0-9a-f:]+\]|[\w-]+(\.[\w-]+)+)(:\d+)?(/\S*)?", re.IGNORECASE
+)
+"""A model's name that ends like a server's address, which begins with a scheme."""
 _LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1", "0.0.0.0", "host.docker.internal"}
 _EXAMPLES = (
     "Write provider:model, e.g. embedded:, openai:gpt-4o, hf:OpenGVLab/InternVL3-1B-hf, "
@@ -67,6 +71,12 @@ class ModelSpec:
         if match is None or "://" in match["model"]:
             shown = text if "://" not in text else text.partition("://")[0] + "://…"
             raise SettingsError(f"not a model spec: {shown!r}", hint=_EXAMPLES)
+        if match["provider"] not in IN_PROCESS and (bare := _ADDRESS.fullmatch(match["model"])):
+            host = bare[1] + (bare[3] or "")
+            raise SettingsError(
+                f"the server's address in {match['provider']}:… has no http:// or https://",
+                hint=f"Write @http://{host}/v1, or whatever scheme and path that server has.",
+            )
         provider, model, url = match["provider"], match["model"].strip(), match["url"] or ""
         if not model and provider != EMBEDDED and not (provider == "openai" and url):
             raise SettingsError(f"the spec {provider}: names no model", hint=_EXAMPLES)
