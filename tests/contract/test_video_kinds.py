@@ -217,6 +217,27 @@ def test_a_bare_stream_is_counted_and_says_so(
     assert seen == [(0.0, 0), (pytest.approx(0.4), 10), (pytest.approx(1.0), 25)]
 
 
+def test_what_is_counted_begins_at_zero(tmp_path: Path) -> None:
+    """An AVI whose head is gone is read as a bare stream, which FFmpeg says begins at 1.4 s."""
+    options = {"qscale": "2", "g": "6"}
+    recipe = replace(PLAIN, codec="mpeg4", options=options, fps=Fraction(25), pts=range(100))
+    whole = encode(tmp_path / "whole.avi", recipe).read_bytes()
+    path = tmp_path / "headless.avi"
+    path.write_bytes(whole[len(whole) // 2 :])
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].start_time, "else this test shows nothing"
+    with open_video(path) as reader:
+        end = reader.video.duration_s
+        assert 1 < end < 3
+        seen = [(p.time_s, read_number(p.rgb)) for p in reader.at([0.0, 0.4, 0.8, end], FULL)]
+        keys = [p.time_s for p in reader.keyframes(64)]
+    times, numbers = zip(*seen, strict=True)
+    assert times == (0.0, *map(pytest.approx, (0.4, 0.8)), pytest.approx(end, abs=0.05))
+    assert numbers[2] - numbers[1] == 10  # the first lean on what is gone
+    assert numbers[3] == 99
+    assert all(0 <= key <= end for key in keys)
+
+
 def test_a_decoder_has_at_most_sixteen_threads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -231,9 +231,9 @@ def _facts(
     counted = bare or (is_avi and stream.codec_context.has_b_frames)
     way, aspect = orientation(first), stream.sample_aspect_ratio or Fraction(1)
     width, height = displayed(first, aspect, way)
-    start = stream.start_time
-    if start is None or is_avi:  # AVI stores no display times; FFmpeg's begin at 0 or 1
-        start = 0 if counted else first.pts or 0
+    start = 0 if counted else stream.start_time  # what is counted begins at 0, whatever it says
+    if start is None or (is_avi and not counted):  # AVI stores no display times; FFmpeg's: 0 or 1
+        start = first.pts or 0
     time_base = stream.time_base or Fraction(1, 1000)
     fps = _rate(stream)
     duration = None if bare else _declared_duration(container, stream, start * time_base)
