@@ -72,16 +72,16 @@ def llama_factory(model: str, export: Path, out: Path) -> dict[str, Any]:
 
 def _logged(out: Path) -> dict[str, Any]:
     (state,) = sorted(out.rglob("trainer_state.json"))[-1:]
-    told = json.loads(state.read_text())
-    losses = [line["loss"] for line in told["log_history"] if "loss" in line]
-    return {"steps": told["global_step"], "loss": losses[0] if losses else math.nan}
+    trained = json.loads(state.read_text())
+    losses = [line["loss"] for line in trained["log_history"] if "loss" in line]
+    return {"steps": trained["global_step"], "loss": losses[0] if losses else math.nan}
 
 
 parser = argparse.ArgumentParser()
 parser.add_argument("trainer", choices=["ms-swift", "llama-factory"])
 for name in ("model", "export", "out"):
     parser.add_argument(name)
-asked = parser.parse_args()
-run = swift if asked.trainer == "ms-swift" else llama_factory
-result = run(asked.model, Path(asked.export), Path(asked.out))
+given = parser.parse_args()
+run = swift if given.trainer == "ms-swift" else llama_factory
+result = run(given.model, Path(given.export), Path(given.out))
 sys.stdout.write("\nRESULT " + json.dumps(result))

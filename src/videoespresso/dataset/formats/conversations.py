@@ -267,9 +267,9 @@ def with_objects(conversation: Conversation, item: DatasetItem) -> dict[str, Any
         pictures.extend(box.frame or 0 for box in of)
         return "<ref-object>" + "<bbox>" * len(of)
 
-    told = item.model_copy(update={"evidence": tuple(map(_plain, item.evidence))})
+    plain = item.model_copy(update={"evidence": tuple(map(_plain, item.evidence))})
     reply = next(m for m in row["messages"] if m["role"] == "assistant")
-    reply["content"] = evidence_text(told, tag)
+    reply["content"] = evidence_text(plain, tag)
     row["objects"] = {"ref": names, "bbox": boxes, "bbox_type": "norm1", "image_id": pictures}
     return row
 
