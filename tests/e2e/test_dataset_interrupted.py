@@ -6,7 +6,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tests.helpers.builds import AT_A_TIME, Builds
 from tests.helpers.forks import Forks
 
 from videoespresso.cli.console import Exit
+from videoespresso.dataset.engine import LocalEngine
 from videoespresso.dataset_record import DatasetItem
 from videoespresso.errors import MemoryStoreError
 
@@ -98,7 +99,9 @@ def test_a_second_ctrl_c_leaves_at_once(
     pid = builds.start(forks, name)
     assert gate.reached.wait(60), builds.log.read_text()
     os.kill(pid, signal.SIGINT)
+    deadline = time.monotonic() + 60
     while "Ctrl-C again" not in builds.log.read_text():  # two signals at once are one
+        assert time.monotonic() < deadline, builds.log.read_text()
         time.sleep(0.05)
     os.kill(pid, signal.SIGINT)
     assert forks.wait(pid) == Exit.INTERRUPTED
@@ -106,6 +109,29 @@ def test_a_second_ctrl_c_leaves_at_once(
     builds.server.latency_s = 0.0
     assert forks.wait(builds.start(forks, name)) == 0
     assert twice(builds) <= AT_A_TIME
+    assert builds.files(name) == builds.files("reference")
+
+
+def test_ctrl_c_while_it_starts_finishes_what_is_under_way(
+    builds: Builds, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its threads call models as soon as they are started, which the signal may come before."""
+    real = LocalEngine.start
+
+    def start(engine: LocalEngine, paths: Sequence[str]) -> None:
+        real(engine, paths)
+        signal.raise_signal(signal.SIGINT)
+
+    builds.server.latency_s = 0.2
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalEngine, "start", start)
+        with pytest.raises(KeyboardInterrupt):
+            builds.build(name)
+    manifest = json.loads((builds.folder / name / "dataset.json").read_text())
+    assert manifest["runs"][-1]["ended"] == "interrupted"
+    builds.server.latency_s = 0.0
+    builds.build(name)
+    assert twice(builds) == 0, "what was under way had been waited for"
     assert builds.files(name) == builds.files("reference")
 
 

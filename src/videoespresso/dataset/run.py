@@ -156,23 +156,24 @@ class Run:
         self._collected = Collected()
         self._ended = ""
         self._refused = ("", "")
-        self._interrupted = False
+        self._started, self._interrupted = False, False
         self._lost_in_a_row = 0
         self._made_with = settings
         self._report = Report()
 
     def run(self) -> Built:
         try:
-            self._engine.start(self._paths)
-            return self._worked()
+            with interruptible(self._interrupt):  # its threads may call models before `start` ends
+                self._engine.start(self._paths)
+                self._started = True
+                return self._worked()
         finally:
             self._engine.close()
 
     def _worked(self) -> Built:
         failed: BaseException | None = None
         try:
-            with interruptible(self._interrupt):
-                self._work()
+            self._work()
         except Interrupted as error:
             failed = error
         except VideoEspressoError as error:
@@ -235,6 +236,8 @@ class Run:
         self._on_progress(progress)
 
     def _interrupt(self) -> None:
+        if not self._started and not self._engine.working:
+            raise KeyboardInterrupt  # nothing is under way
         self._interrupted = True
 
     def _outcomes(self) -> Iterator[Outcome]:
