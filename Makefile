@@ -67,20 +67,22 @@ pack: .venv-all/dev
 	touch $@
 
 # Renews constraints.txt: the core and the tools as the ranges resolve today; and requirements.lock.
-# The extra `studio` (langgraph-api) takes no newer grpcio and protobuf, `gemini` (google-genai) no
-# newer tenacity, and test-all installs both.
+# uv resolves in seconds what pip tries for twenty minutes. The extra `studio` (langgraph-api) takes
+# no newer grpcio and protobuf, `gemini` (google-genai) no newer tenacity; test-all installs both.
+COMPILE = .venv-constraints/bin/uv pip compile --quiet pyproject.toml --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links
 constraints:
-	rm -rf .venv-constraints
-	$(PYTHON) -m venv .venv-constraints
-	.venv-constraints/bin/python $(PIP) install --quiet --upgrade "pip>=25.1"
-	.venv-constraints/bin/python $(PIP) install --quiet -e . --group dev "grpcio<1.82" "protobuf<7" "tenacity<9.2"
-	{ echo "# Versions known to work together: the core and the tools. Written by make constraints."; \
-	  .venv-constraints/bin/python $(PIP) freeze --exclude-editable; } > constraints.txt
+	$(PYTHON) -m venv --clear .venv-constraints
 	.venv-constraints/bin/python $(PIP) install --quiet uv
+	printf 'grpcio<1.82\nprotobuf<7\ntenacity<9.2\n' > .venv-constraints/extras.txt
+	{ echo "# Versions known to work together: the core and the tools. Written by make constraints."; \
+	  $(COMPILE) --group dev --constraint .venv-constraints/extras.txt \
+	  --python .venv-constraints/bin/python; } > .venv-constraints/constraints.txt
 	{ echo "# The core and what it requires on every platform, each file with its hash; the versions of"; \
 	  echo "# constraints.txt. Written by make constraints. pip install --require-hashes -r requirements.lock"; \
-	  .venv-constraints/bin/uv pip compile --quiet pyproject.toml --universal --constraint constraints.txt \
-	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links; } > requirements.lock
+	  $(COMPILE) --universal --constraint .venv-constraints/constraints.txt --generate-hashes; \
+	} > .venv-constraints/requirements.lock
+	mv .venv-constraints/constraints.txt .venv-constraints/requirements.lock .
 	rm -rf .venv-constraints
 
 # Known vulnerabilities, licences and a bill of materials (CycloneDX) of the core as it is installed:
