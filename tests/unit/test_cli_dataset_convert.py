@@ -13,6 +13,7 @@ from videoespresso.cli.console import Exit, err, out
 from videoespresso.dataset.formats.reading import FORMS
 from videoespresso.dataset.formats.released_boxes import SCALES
 from videoespresso.dataset.formats.writing import TARGETS
+from videoespresso.models.embedded import PACK_TORCH
 
 
 @pytest.fixture(autouse=True)
@@ -148,6 +149,39 @@ def test_the_schema_is_json_schema(capsys: Any) -> None:
     told = json.loads(capsys.readouterr().out)
     assert told["title"] == "DatasetItem"
     assert {"question", "core_frames", "evidence"} <= set(told["properties"])
+
+
+@pytest.mark.extras
+def test_a_record_over_llama_factory_s_cutoff_is_named_and_left_out(
+    tmp_path: Path, capsys: Any
+) -> None:
+    """Counted by the base's own processor, pictures too; nothing that is written is over it."""
+    pytest.importorskip("transformers")
+    folder = tmp_path / "set"
+    assert main(["theatre", "build", "--split", "train", "--n", "3", "--records", "set"]) == 0
+    short, long, other = map(
+        json.loads, (folder / "records.jsonl").read_text(encoding="utf-8").splitlines()
+    )
+    long["question"] += " Why?" * 400
+    lines = [json.dumps(one) for one in (short, long, other)]
+    (folder / "records.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    capsys.readouterr()
+    line = ["dataset", "export", "set", "--to", "llama-factory", "--base", f"hf:{PACK_TORCH}",
+            "--out"]  # fmt: skip
+    assert main([*line, "lf", "--cutoff", "1000"]) == Exit.ANSWERED
+    shown = capsys.readouterr()
+    assert shown.out.startswith("ours → llama-factory: 2 of 3 records")
+    told = " ".join(shown.err.split())
+    assert "1 left out: longer than 1000 tokens; the first: line 2, " in told
+    assert "LLaMA-Factory would cut it" in told
+    for name in ("evidence", "answer"):
+        rows = (tmp_path / f"lf/{name}.jsonl").read_text(encoding="utf-8").splitlines()
+        assert [short["question"] in row for row in rows] == [True, False]
+        assert not any("Why? Why?" in row for row in rows)
+    assert main([*line, "all", "--cutoff", "2048", "--json"]) == Exit.ANSWERED
+    whole = json.loads(capsys.readouterr().out)
+    assert (whole["written"], whole["left_out"]) == (3, [])
+    assert 1000 < whole["longest"] <= 2048
 
 
 @pytest.mark.parametrize("command", ["convert", "export", "schema"])
