@@ -6,7 +6,7 @@ from typing import Any
 
 from langgraph.runtime import Runtime
 
-from videoespresso.errors import BudgetExceeded
+from videoespresso.errors import BudgetExceeded, UnknownFilmError, VideoError
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.estimate import Estimate, Looked, at_most, estimate
 from videoespresso.graphs.proposal import pair_for, proposed, rated_by
@@ -18,16 +18,26 @@ from videoespresso.types import FrameRef, Video
 def dry_run(
     context: Context, paths: Sequence[str], question: str, options: Sequence[str] = ()
 ) -> Estimate:
-    """For a question about these videos. Raises VideoError, UnknownFilmError for a film that the
-    embedded models do not know, and SettingsError, also for models that cannot answer where all
-    that they would see is known."""
+    """For a question about these videos; of several, for those that can be read. Raises VideoError,
+    UnknownFilmError for a film that the embedded models do not know, and SettingsError, also for
+    models that cannot answer where all that they would see is known."""
     context.check_models()
     before = context.budget
     closed = Budget(before.max_usd, max_calls=0, max_frames=before.frames_left)
     context = context.renewed(closed)  # whatever a plug-in tries, no call is made
     same: Any = {"paths": list(paths), "question": question, "options": list(options)}
-    questions = [{"path": path, **same} for path in paths]
-    return estimate(context, [_looked(context, each) for each in questions])
+    looked: list[Looked] = []
+    unread: list[VideoError] = []
+    for path in paths:
+        try:
+            looked.append(_looked(context, {"path": path, **same}))
+        except UnknownFilmError:
+            raise
+        except VideoError as error:
+            unread.append(error)
+    if not looked:
+        raise unread[0]
+    return estimate(context, looked)
 
 
 def _looked(context: Context, state: Any) -> Looked:

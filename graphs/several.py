@@ -11,12 +11,13 @@ from typing import Any, cast, get_type_hints
 
 from langgraph.runtime import Runtime
 
-from videoespresso.errors import BudgetExceeded, UserError
+from videoespresso.errors import BudgetExceeded, UnknownFilmError, UserError, VideoError
 from videoespresso.graphs import ask, watch
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.finish import finish
-from videoespresso.graphs.state import Json, State, budget_gap
+from videoespresso.graphs.state import Json, State, budget_gap, dump
 from videoespresso.graphs.watch import Node
+from videoespresso.types import Gap
 
 Update = tuple[str, Json]
 """A node's name and what it wrote."""
@@ -47,22 +48,33 @@ _OF_ONE = (
 def several(
     context: Context, paths: Sequence[str], question: str, options: Sequence[str]
 ) -> Iterator[Update]:
-    """The nodes as they end, and `finish` last. Raises what the ask graph raises, and UserError for
-    the same film twice."""
+    """The nodes as they end, and `finish` last. A film that cannot be read is a gap, and the others
+    are asked. Raises what the ask graph raises, where none can be read too, and UserError for the
+    same film twice."""
     runtime = Runtime(context=context)
     whole: Json = {"path": paths[0], "question": question, "options": list(options), "videos": []}
+    unread: list[VideoError] = []
     try:
         for path in paths:
             own: Json = {"path": path, "paths": list(paths), "question": question}
             own["options"] = list(options)
             try:
                 yield from _looked_at(own, runtime, whole["videos"])
+            except UnknownFilmError:
+                raise
+            except VideoError as error:
+                unread.append(error)
+                gap = Gap(stage="video", reason=f"{error}; {error.hint}")
+                others = [v for v in whole["videos"] if v != own.get("video")]
+                whole, own = merged(whole, {"gaps": [dump(gap)], "videos": others}), {}
             finally:  # a limit keeps what was found until then
                 if "video" in own:
                     _join(whole, own)
             if whole.get("stop"):
                 break
-        else:
+        if unread and not whole["videos"]:
+            raise unread[0]
+        if not whole.get("stop"):
             yield from _concluded(whole, runtime)
     except BudgetExceeded as error:
         wrote = {"stop": "budget", "gaps": [budget_gap(error)]}

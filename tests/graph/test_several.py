@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 import videoespresso as ve
+from videoespresso.api.ask import estimate
+from videoespresso.cli.ask import code_of
+from videoespresso.cli.console import Exit
 from videoespresso.report import page
 from videoespresso.settings import Settings
 from videoespresso.types import Progress
@@ -85,6 +88,27 @@ def test_a_limit_keeps_what_was_found(settings: Settings, tmp_path: Path) -> Non
     assert answer.core_frames, "those of the first video, which was done"
 
 
+def test_a_film_that_cannot_be_read_ends_no_other(settings: Settings, tmp_path: Path) -> None:
+    for name, film in zip("ac", VIDEOS, strict=True):
+        (tmp_path / f"{name}.mp4").write_bytes(film.read_bytes())
+    (tmp_path / "b.mp4").write_bytes(VIDEOS[0].read_bytes()[:3000])
+    (tmp_path / "d.mp4").touch()
+    (tmp_path / "notes.txt").touch()
+    for videos in (tmp_path, [tmp_path / f"{name}.mp4" for name in "bac"]):
+        answer = ve.ask(videos, QUESTION, settings=settings)
+        assert [Path(video.path).name for video in answer.videos] == ["a.mp4", "c.mp4"]
+        assert answer.text == "the man in purple"
+        unread = " ".join(gap.reason for gap in answer.gaps if gap.stage == "video")
+        assert "b.mp4 is an mp4 file cut off" in unread
+        assert code_of(answer) == Exit.NOT_ANSWERED
+        if videos == tmp_path:
+            assert "d.mp4 is empty" in unread
+            assert any("notes.txt" in warning for warning in answer.warnings)
+    assert estimate(tmp_path, QUESTION, settings=settings).frames > 60
+    with pytest.raises(ve.VideoError, match="cut off"):
+        ve.ask([tmp_path / "b.mp4", tmp_path / "b.mp4"], QUESTION, settings=settings)
+
+
 def test_the_same_film_twice_is_refused(settings: Settings, tmp_path: Path) -> None:
     copy = tmp_path / "copy.mp4"
     copy.write_bytes(VIDEOS[0].read_bytes())
@@ -92,3 +116,7 @@ def test_the_same_film_twice_is_refused(settings: Settings, tmp_path: Path) -> N
         ve.ask([VIDEOS[0], copy], QUESTION, settings=settings)
     with pytest.raises(ve.UserError, match="no video was given"):
         ve.ask([], QUESTION, settings=settings)
+    with pytest.raises(ve.UserError, match="a path or an address, not 5"):
+        ve.ask(5, QUESTION, settings=settings)  # type: ignore[arg-type]
+    with pytest.raises(ve.UserError, match="the question is no text: None"):
+        ve.ask(VIDEOS, None, settings=settings)  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ VIDEO = Video(id="ab" * 32, path="a.mp4", duration_s=9, fps=Fraction(25), width=
 def done(
     line: int, text: str = "yes\x1b[31m", *, known: bool = False, **more: Any
 ) -> QuestionResult:
-    usage = {"reasoner": Usage(calls=2, usd=0.01)}
+    usage = {"reasoner": Usage(calls=2, cached_calls=1, usd=0.01)}
     answer = Answer(question="Who?", text=text, video=VIDEO, usage=usage, **more)
     return QuestionResult(
         key=f"{line}", line=line, id=f"q{line}", question="Who?", answer=answer, known=known
@@ -66,6 +66,9 @@ def script(monkeypatch: pytest.MonkeyPatch, questions: Path) -> Any:
                 if record == CTRL_C:
                     signal.raise_signal(signal.SIGINT)
                 else:
+                    if not record.known:
+                        given["budget"].start()
+                        given["budget"].finish(usage=COST)
                     yield record
 
         monkeypatch.setattr("videoespresso.api.ask_many.ask_many", ask_many)
@@ -75,6 +78,7 @@ def script(monkeypatch: pytest.MonkeyPatch, questions: Path) -> Any:
 
 
 CTRL_C = "ctrl-c"
+COST = Usage(calls=2, usd=0.01)
 LINE = ["ask-many", "q.jsonl", "--out", "a.jsonl"]
 
 
@@ -90,7 +94,7 @@ def test_progress_on_stderr_and_counts_on_stdout(script: Any, capsys: Any) -> No
     ]
     assert shown.out.splitlines() == [
         "2 answered, 1 not answered, 1 failed of 4 (1 known from before)",
-        "4 model calls (0 from cache), $0.0200 · a.jsonl",
+        "6 model calls (2 from cache), $0.0300 · a.jsonl",  # what failed was paid, too
     ]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import videoespresso as ve
 from videoespresso.api.ask import check_question
 from videoespresso.api.ask_many_records import plan
 from videoespresso.errors import UserError
@@ -123,6 +124,18 @@ def test_one_damaged_row_does_not_take_the_others_with_it(
     (damaged,) = (p.unreadable for p in asked if p.unreadable)
     assert damaged.error is not None
     assert damaged.error.kind == "UserError"
+
+
+def test_a_file_of_a_folder_that_cannot_be_read_ends_no_other(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("broken{\n")
+    with pytest.raises(ve.UserError, match="no column `question`"):
+        plan(tmp_path)
+    (tmp_path / "b.jsonl").write_text(json.dumps(ROW))
+    good, bad = plan(tmp_path)
+    assert good.question is not None
+    assert bad.unreadable is not None
+    assert bad.unreadable.error is not None
+    assert bad.unreadable.error.text.startswith(f"{tmp_path / 'a.csv'}: the first row has")
 
 
 def test_an_odd_byte_of_utf_16_damages_its_line_only(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """`ask`: a question about a video, through the graph, as one call."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
     from videoespresso.tools.fetch.transfer import OnProgress as OnBytes
 
 Videos = str | Path | Sequence[str | Path]
-"""A path or an http(s) address, or several for one question."""
+"""A path or an http(s) address, a folder of films, or several of these for one question."""
 OnProgress = Callable[[Progress], None]
 _OPTIONS = (
     'Give each possible answer by itself: options=["Ann", "Bo"], or --option Ann --option Bo.'
 )
+
+_CALL = 've.ask("clip.mp4", "Who wins?")'
 
 MOST_OPTIONS = 26
 """An option is a letter to the models."""
@@ -70,8 +73,9 @@ def ask(
 ) -> Answer:
     """Answers a question about a video, with core frames, evidence and boxes.
 
-    video: a path or an http(s) address (tools/fetch/download.py), or several of them: then each is
-    looked at by itself, and the evidence names the video of each step. options: possible answers;
+    video: a path or an http(s) address (tools/fetch/download.py), a folder, or several of these:
+    then each film is looked at by itself, the evidence names the video of each step, and one that
+    cannot be read is a gap of the stage "video". options: possible answers;
     the answer's `choice` is the position of one of them. select: the selection strategy (paper,
     retrieval, uniform:K, keyframes, all). settings: default `Settings.load()`; a mapping
     is what that is given. model: a spec for every chat role, over the settings. profile: a named
@@ -108,7 +112,7 @@ def stream(video: Videos, question: str, **asking: Unpack[Asking]) -> Iterator[S
     """The steps as they happen, and the answer last. Takes what `ask` takes."""
     settings = _settings(question, asking)
     try:
-        files = [_local(one, settings, asking) for one in _each(video)]
+        files = _files(video, settings, asking)
         yield from _fetched(files)
         context = _context(files, settings, asking)
         for update in _updates(files, question, asking, context):
@@ -128,7 +132,7 @@ def estimate(video: Videos, question: str, **asking: Unpack[Asking]) -> "Estimat
 
     settings = _settings(question, asking)
     try:
-        files = [_local(one, settings, asking) for one in _each(video)]
+        files = _files(video, settings, asking)
         context = _context(files, settings, asking)
         options = asking.get("options", ())
         return dry_run(context, [file.path for file in files], question, options)
@@ -151,7 +155,7 @@ async def astream(
     """`stream`, awaited."""
     settings = _settings(question, asking)
     try:
-        files = [await asyncio.to_thread(_local, one, settings, asking) for one in _each(video)]
+        files = await asyncio.to_thread(_files, video, settings, asking)
         for step in _fetched(files):
             yield step
         context = _context(files, settings, asking)
@@ -177,18 +181,27 @@ def _settings(question: str, asking: Asking) -> Settings:
     return settings
 
 
-def _each(video: Videos) -> list[str | Path]:
-    """The videos one by one. Raises UserError where there is none."""
-    videos = [video] if isinstance(video, str | Path) else list(video)
-    if not videos:
-        raise UserError("no video was given", hint='ve.ask("clip.mp4", "Who wins?")')
-    return videos
+def _files(video: Videos, settings: Settings, asking: Asking) -> "list[Local]":
+    """The videos one by one, and those of a folder, whether or not they can be read. Raises
+    UserError where there is none, and for what is no path."""
+    from videoespresso.dataset.videos import find, summary  # noqa: PLC0415 - slow to import
+    from videoespresso.tools.fetch.download import Local, local  # noqa: PLC0415 - slow to import
 
-
-def _local(video: str | Path, settings: Settings, asking: Asking) -> "Local":
-    from videoespresso.tools.fetch.download import local  # noqa: PLC0415 - slow to import
-
-    return local(video, settings, fetched_by(asking.get("on_progress")))
+    if isinstance(video, str | Path) or not isinstance(video, Iterable):
+        video = [video]
+    files: list[Local] = []
+    for one in video:
+        if not isinstance(one, str | Path):
+            raise UserError(f"a video is a path or an address, not {one!r}", hint=_CALL)
+        if os.path.isdir(one):
+            found = find([one])
+            passed = [f"not looked at: {line}" for line in summary(found.by_reason())]
+            files += [Local(path, warnings=tuple(passed)) for path in found.paths]
+        else:
+            files.append(local(one, settings, fetched_by(asking.get("on_progress"))))
+    if not files:
+        raise UserError("no video was given", hint=_CALL)
+    return files
 
 
 def fetched_by(listen: OnProgress | None) -> "OnBytes | None":
@@ -288,16 +301,15 @@ def step_of(node: str, wrote: dict[str, Any], frames: Path) -> Step | Answer:
 
 def _numbers(wrote: dict[str, Any]) -> dict[str, Any]:
     """Counters and lengths; never the things themselves."""
-    numbers: dict[str, Any] = dict(wrote.get("work", {}))
-    for key, value in wrote.items():
-        if isinstance(value, list | dict) and key != "work":
-            numbers[key] = len(value)
-    return numbers
+    sizes = {k: len(v) for k, v in wrote.items() if isinstance(v, list | dict) and k != "work"}
+    return {**wrote.get("work", {}), **sizes}
 
 
 def check_question(question: str, options: Sequence[str]) -> None:
     """Raises UserError for an empty question, and for options between which nothing can be chosen:
     a single one, equal ones, empty ones, or one text in the place of a list."""
+    if not isinstance(question, str):
+        raise UserError(f"the question is no text: {question!r}", hint=_CALL)
     if not question.strip():
         raise UserError("the question is empty", hint="Say what you want to know of the video.")
     if isinstance(options, str):

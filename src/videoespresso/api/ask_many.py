@@ -47,6 +47,7 @@ def ask_many(
     select: str | None = None,
     settings: Settings | Mapping[str, Any] | None = None,
     tools: "Sequence[Given]" = (),
+    budget: "Budget | None" = None,
     stop: threading.Event | None = None,
     on_progress: OnProgress | None = None,
 ) -> Iterator[QuestionResult]:
@@ -60,6 +61,7 @@ def ask_many(
     out: a file of JSON lines; each result is in it before it is given here. Results that it holds
     already come first, marked `known`, and are not asked again: the same call goes on where an
     earlier one was stopped. retry_errors: ask again what ended in an error.
+    budget: limits shared with others; default those of the settings. It counts what failed, too.
     stop: when it is set, calls under way are finished, no other is made, and the results end. The
     replies are in the reply cache, so that asking the rest later pays for nothing twice.
     on_progress: called in the caller's thread as each new result comes, e.g. `ve.ProgressBar()`.
@@ -79,9 +81,10 @@ def ask_many(
     checked(settings.changed({"select": select}))
     open_context(settings, tools).check_stages()  # what is unusable raises now, not per question
     planned = plan(questions, videos)
-    if out is not None and isinstance(questions, str | Path) and _same(questions, out):
+    read = Path(questions).resolve() if isinstance(questions, str | Path) else None
+    if out is not None and Path(out).resolve() == read:
         raise UserError("the answers would replace the questions", hint="Give another --out.")
-    budget = question_budget(settings, len(planned))
+    budget = budget or question_budget(settings, len(planned))
     run = _Run(select, settings, tools, budget, retry_errors, stop)
     results = run.results(planned, None if out is None else Path(out), jobs)
     return results if on_progress is None else _counted(results, len(planned), on_progress)
@@ -100,10 +103,6 @@ def _counted(
             yield result
     finally:
         listen(Progress("done", "done"))
-
-
-def _same(a: str | Path, b: str | Path) -> bool:
-    return Path(a).resolve() == Path(b).resolve()
 
 
 class _Stopped(Exception):

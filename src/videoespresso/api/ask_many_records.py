@@ -120,7 +120,7 @@ class Failure(Record):
 
 
 class QuestionResult(Record):
-    """The result of a line: an answer, or an error. `line` counts from 1.
+    """The result of a line: an answer, or an error. `line` counts from 1; 0 is a whole file.
 
     A line that could not be read has its text in `question`. known: it was in the answers file
     before this run (never written).
@@ -200,7 +200,9 @@ def _planned(line: int, raw: Any) -> Planned:
         text = f"{line}: {text}" if isinstance(raw, Exception) else text
         key = _sha(f"line {text}")
         failure = Failure(
-            kind="UserError", text=f"line {line}: {_first(error, raw)}", hint=EXPECTED
+            kind="UserError",
+            text=f"{f'line {line}: ' if line else ''}{_first(error, raw)}",
+            hint=EXPECTED,
         )
         return Planned(
             line, key, None, QuestionResult(key=key, line=line, question=text, error=failure)

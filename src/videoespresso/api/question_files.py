@@ -29,7 +29,8 @@ _MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"
 
 
 def read(path: Path) -> Iterator[tuple[int, Any]]:
-    """(line or row, from 1; bytes of a JSON line or the fields of a row) of each question.
+    """(line or row, from 1; bytes of a JSON line or the fields of a row) of each question; (0, why)
+    of a folder's file that cannot be read, behind the others.
 
     Blank lines are skipped. In tables the column `options` is a JSON list, or text with "|"
     between the options. Raises UserError for a file that cannot be read at all, or has no question.
@@ -53,8 +54,15 @@ def _read(path: Path) -> Iterator[tuple[int, Any]]:
             raise UserError(
                 f"{path} holds no file of questions", hint=f"Those end in {', '.join(KINDS)}."
             )
+        faults: list[UserError] = []
         for file in files:
-            yield from _read(file)
+            try:
+                yield from _read(file)
+            except UserError as error:
+                faults.append(error)
+        if len(faults) == len(files):
+            raise faults[0]
+        yield from ((0, ValueError(str(error))) for error in faults)
         return
     try:
         data = path.read_bytes()

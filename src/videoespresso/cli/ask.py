@@ -55,7 +55,7 @@ def ask(
         list[str],
         typer.Argument(
             metavar="VIDEO... QUESTION",
-            help="The video file, or an http(s) address, or several; what you want to know, last.",
+            help="The video file, an http(s) address or a folder, or several; the question last.",
             show_default=False,
         ),
     ],
@@ -76,7 +76,8 @@ def ask(
 ) -> None:
     """Ask a video a question and see the evidence: core frames, timestamps, boxes.
 
-    Several videos may be asked at once: the evidence then names the video of each step.
+    Several videos, or a folder of them, may be asked at once: the evidence then names the video of
+    each step, and one that cannot be read is named at the end.
     """
     videos, question = split(words)
     if report is not None:
@@ -211,8 +212,9 @@ def code_of(answer: Answer) -> Exit:
     is none of the options does not answer a choice."""
     if any(gap.stage == "budget" for gap in answer.gaps):
         return Exit.BUDGET
+    unread = any(gap.stage == "video" for gap in answer.gaps)  # of several films
     undecided = answer.options and answer.choice is None
-    return Exit.ANSWERED if answer.answered and not undecided else Exit.NOT_ANSWERED
+    return Exit.ANSWERED if answer.answered and not undecided and not unread else Exit.NOT_ANSWERED
 
 
 def show(answer: Answer, *, quiet: bool, elapsed_s: float) -> None:

@@ -83,7 +83,7 @@ class Counts:
         self.lines = lines
         self.counts: Counter[str] = Counter()
         self.kinds: set[str] = set()
-        self.usage = Usage()
+        self.cached_calls = 0
 
     def add(self, result: "QuestionResult") -> str:
         """Counts a result; returns its answer or its error as text."""
@@ -95,7 +95,7 @@ class Counts:
         assert result.answer is not None, "a result has an answer or an error"
         self.counts["answered" if result.answer.answered else "not_answered"] += 1
         if not result.known:
-            self.usage += total(result.answer.usage.values())
+            self.cached_calls += total(result.answer.usage.values()).cached_calls
         return result.answer.text
 
     @property
@@ -103,13 +103,14 @@ class Counts:
         """Lines with a result."""
         return sum(self.counts[key] for key in ("answered", "not_answered", "failed"))
 
-    def summary(self, out: Path, ended: str) -> Summary:
-        """The counts as a record."""
+    def summary(self, out: Path, ended: str, used: Usage) -> Summary:
+        """The counts as a record. used: by all calls, those of questions without an answer too."""
         names = ("known", "answered", "not_answered", "failed")
         counts = {name: self.counts[name] for name in names}
         left = self.lines - self.done
+        usage = used.model_copy(update={"cached_calls": self.cached_calls})
         return Summary(
-            out=str(out), lines=self.lines, **counts, left=left, usage=self.usage, ended=ended
+            out=str(out), lines=self.lines, **counts, left=left, usage=usage, ended=ended
         )
 
     @property
@@ -159,13 +160,14 @@ def ask_many(
     """Ask the questions of a file, several at a time; stopped, the same command goes on."""
     from videoespresso.api.ask_many import ask_many as ask_questions
     from videoespresso.api.ask_many_records import plan
+    from videoespresso.models.costs import question_budget
 
     note_unconfigured(settings, quiet=quiet)
     note_where(settings, quiet=quiet or json)
     counts = Counts(len(plan(questions, videos)))
     if outputs is not None:
         _check_outputs(outputs, questions, out)
-    stop = threading.Event()
+    stop, budget = threading.Event(), question_budget(settings, counts.lines)
     results = ask_questions(
         questions,
         out=out,
@@ -174,12 +176,13 @@ def ask_many(
         retry_errors=retry_errors,
         settings=settings,
         tools=tool or (),
+        budget=budget,
         stop=stop,
     )
     ended, code = _run(results, counts, stop, out, quiet)
     if outputs is not None:
         _write_outputs(outputs, questions, out)
-    summary = counts.summary(out, ended)
+    summary = counts.summary(out, ended, budget.used)
     if json:
         write_json(summary)
     else:

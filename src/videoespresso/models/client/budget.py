@@ -21,6 +21,7 @@ class _Counts:
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     spent: Usage = field(default_factory=Usage)
+    used: Usage = field(default_factory=Usage)
     calls_in_flight: int = 0
     usd_in_flight: float = 0.0
     calls_reserved: int = 0
@@ -42,7 +43,7 @@ class _Counts:
     def add(self, usage: Usage) -> None:
         """Adds up what is known: one unknown price must not hide all known ones."""
         known = usage if usage.usd is not None else usage.model_copy(update={"usd": 0.0})
-        self.spent = self.spent + known
+        self.spent, self.used = self.spent + known, self.used + usage
 
 
 class Budget:
@@ -95,6 +96,11 @@ class Budget:
     def spent(self) -> Usage:
         """What was charged so far; calls in flight are not in it."""
         return self._counts.spent
+
+    @property
+    def used(self) -> Usage:
+        """As `spent`; `usd` is None as soon as one model's price is not known."""
+        return self._counts.used
 
     @property
     def reached(self) -> str:
