@@ -1,5 +1,6 @@
 """The pack as a LangChain chat model: it reads the very messages that other models are sent."""
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -23,7 +24,7 @@ def runtime(folder: Path = PACK_LVLM) -> PackRuntime:
     return PackRuntime(folder)
 
 
-_ONE_AT_A_TIME = threading.Lock()  # ONNX Runtime uses all cores for one call already
+_AT_ONCE = threading.BoundedSemaphore(os.cpu_count() or 1)  # a call takes one core
 
 
 class PackChatModel(BaseChatModel):
@@ -64,7 +65,7 @@ class PackChatModel(BaseChatModel):
     ) -> ChatResult:
         """One reply. `stop` is not supported: the pack ends its own replies."""
         prompt, schema = self._prompt(messages), kwargs.get("json_schema")
-        with _ONE_AT_A_TIME:
+        with _AT_ONCE:
             text = runtime(self.folder).generate([prompt], self.max_tokens, schema)[0]
         message = AIMessage(text, usage_metadata=self._usage(prompt, text))
         return ChatResult(generations=[ChatGeneration(message=message)])
@@ -78,7 +79,7 @@ class PackChatModel(BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         """Pieces of one reply, the last one with the usage."""
         prompt, schema, reply = self._prompt(messages), kwargs.get("json_schema"), ""
-        with _ONE_AT_A_TIME:
+        with _AT_ONCE:
             for piece in runtime(self.folder).stream(prompt, self.max_tokens, schema):
                 reply += piece
                 if run_manager:

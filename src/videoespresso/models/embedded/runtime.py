@@ -13,8 +13,8 @@ frames and their captions given), by the mean log-likelihood of a whole option 2
 
 import hashlib
 import json
-import os
 import re
+import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -48,7 +48,8 @@ class Prompted:
 class PackRuntime:
     """Greedy decoding, guided where options are given.
 
-    Thread-safe: ONNX Runtime sessions are, and nothing else is kept.
+    Thread-safe. A call takes one core: its steps are too small to share, so that threads which wait
+    for each other took 1.6 times the CPU seconds of a step; calls run side by side instead.
 
     Raises ModelError when the folder is not a pack or a prompt does not fit the context.
     """
@@ -65,6 +66,7 @@ class PackRuntime:
                 hint="Reinstall videoespresso, or train it anew with `make pack`.",
             ) from error
         self._recent: OrderedDict[bytes, Floats] = OrderedDict()
+        self._lock = threading.Lock()
 
     # what follows is loaded when it is used: a reply from the cache needs the facts alone
 
@@ -119,8 +121,7 @@ class PackRuntime:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        # ONNX Runtime does not read it; several processes on few cores need it (0 is all cores)
-        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 0)
+        options.intra_op_num_threads = 1
         return onnxruntime.InferenceSession(
             str(self.folder / name), options, providers=["CPUExecutionProvider"]
         )
@@ -146,15 +147,17 @@ class PackRuntime:
         """
         pixels = self.pixels(images)
         names = [hashlib.sha256(p.tobytes()).digest() for p in pixels]
-        seen = {name: self._recent[name] for name in names if name in self._recent}
+        with self._lock:
+            seen = {name: self._recent[name] for name in names if name in self._recent}
         new = [i for i, name in enumerate(names) if name not in seen]
         for start in range(0, len(new), VISION_BATCH):
             part = new[start : start + VISION_BATCH]
             (vectors,) = self._vision.run(None, {"pixels": pixels[part]})
             seen |= {names[i]: f for i, f in zip(part, vectors, strict=True)}
-        self._recent.update(seen)
-        while len(self._recent) > RECENT:
-            self._recent.popitem(last=False)
+        with self._lock:
+            self._recent.update(seen)
+            while len(self._recent) > RECENT:
+                self._recent.popitem(last=False)
         shape = (len(images), self.facts["image_tokens"], self.facts["width"])
         return np.array([seen[name] for name in names], np.float32).reshape(shape)
 
@@ -225,15 +228,16 @@ class PackRuntime:
         alive = np.ones(n, bool)
         forced: list[deque[int]] = [deque() for _ in prompts]
         for _ in range(max_tokens):
-            logits, cache = self._decoder.run(
-                None, {"embeds": step, "positions": positions, "seen": seen, "cache": cache}
-            )
-            for i, one in enumerate(guides):
-                if one.at_choice(generated[i]):
-                    state = logits[i], cache[:, :, [i]], seen[[i]], int(positions[i, -1])
-                    forced[i].extend(self._likeliest(one.rests(), *state))
-            for row, form in zip(logits, forms, strict=False):  # no forms without a schema
-                row[:] = form.masked(row)
+            if any(a and not f for a, f in zip(alive, forced, strict=True)):  # else all is decided
+                logits, cache = self._decoder.run(
+                    None, {"embeds": step, "positions": positions, "seen": seen, "cache": cache}
+                )
+                for i, one in enumerate(guides):
+                    if one.at_choice(generated[i]):
+                        state = logits[i], cache[:, :, [i]], seen[[i]], int(positions[i, -1])
+                        forced[i].extend(self._likeliest(one.rests(), *state))
+                for row, form in zip(logits, forms, strict=False):  # no forms without a schema
+                    row[:] = form.masked(row)
             best = logits.argmax(-1)
             tokens = np.array([f.popleft() if f else b for f, b in zip(forced, best, strict=True)])
             for row, token in zip(generated, tokens, strict=True):
@@ -266,16 +270,17 @@ class PackRuntime:
         cache, seen = np.repeat(cache, n, 2), np.repeat(seen, n, 0)
         sums = np.zeros(n)
         for at in range(max(len(rest) for rest in rests)):
+            if at:  # of the last token nobody asks what comes next
+                tokens = [rest[min(at, len(rest)) - 1] for rest in rests]
+                step = self._embeddings[tokens][:, None]
+                seen = np.concatenate([seen, np.ones((n, 1), np.int64)], 1)
+                positions = np.full((n, 1), position + at)
+                scores, cache = self._decoder.run(
+                    None, {"embeds": step, "positions": positions, "seen": seen, "cache": cache}
+                )
             for i, rest in enumerate(rests):
                 if at < len(rest):
                     sums[i] += _log_likelihood(scores[i], rest[at])
-            tokens = [rest[min(at, len(rest) - 1)] for rest in rests]
-            step = self._embeddings[tokens][:, None]
-            seen = np.concatenate([seen, np.ones((n, 1), np.int64)], 1)
-            positions = np.full((n, 1), position + 1 + at)
-            scores, cache = self._decoder.run(
-                None, {"embeds": step, "positions": positions, "seen": seen, "cache": cache}
-            )
         means = sums / [len(rest) for rest in rests]
         return rests[int(means.argmax())]
 
