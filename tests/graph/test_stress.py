@@ -105,6 +105,13 @@ def test_every_stress_is_a_film_of_its_own() -> None:
     conditions.check(stressed([*STRENGTHS]))
 
 
+def test_one_strength_of_a_kind() -> None:
+    one = stressed(["blur=3", "style", "blur=3", "jpeg=1"])
+    assert one == ("ours", "ours@blur=3", "ours@style=1", "ours@style=2", "ours@jpeg=1")
+    with pytest.raises(UserError):
+        conditions.check(stressed(["blur=6"]))
+
+
 @pytest.mark.parametrize("name", ["ours@blur=0", "ours@blur=6", "ours@blur=1,dark=1"])
 def test_what_is_no_strength_is_refused(name: str) -> None:
     with pytest.raises(UserError):

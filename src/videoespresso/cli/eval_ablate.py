@@ -95,7 +95,7 @@ def stress(
             "--with",
             metavar="KINDS",
             help="blur, noise, dark, jpeg, crop, drop, fps, speed; of the theatre also style, "
-            "length; several separated by commas.",
+            "length; several separated by commas. blur=3 is one strength.",
             show_default=False,
         ),
     ],

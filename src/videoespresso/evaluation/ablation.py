@@ -50,16 +50,18 @@ _COSTS = ("core frames", "captions paid", "model calls", "seconds", "dollars", "
 
 
 def stressed(kinds: Sequence[str]) -> tuple[str, ...]:
-    """The conditions of a stress, the films as they are first. Raises UserError for a kind that is
-    none."""
-    if unknown := [kind for kind in kinds if not strengths(kind)]:
+    """The conditions of a stress, the films as they are first. `blur` is all its strengths, `blur=3`
+    one. Raises UserError for a kind that is none."""
+    asked = [kind.partition("=")[::2] for kind in kinds]
+    if unknown := [kind for kind, _ in asked if not strengths(kind)]:
         known = ", ".join((*STRENGTHS, *STAGED))
         raise UserError(f"no stress {unknown[0]!r}", hint=f"Known: {known}.")
-    return OURS, *(
+    every = [
         f"{OURS}@{kind}={strength}"
-        for kind in dict.fromkeys(kinds)
-        for strength in range(1, strengths(kind) + 1)
-    )
+        for kind, one in asked
+        for strength in ([one] if one else range(1, strengths(kind) + 1))
+    ]
+    return OURS, *dict.fromkeys(every)
 
 
 class Row(Record):
