@@ -50,7 +50,7 @@ _COSTS = ("core frames", "captions paid", "model calls", "seconds", "dollars", "
 
 
 def stressed(kinds: Sequence[str]) -> tuple[str, ...]:
-    """The conditions of a stress, the films as they are first. `blur` is all its strengths, `blur=3`
+    """The conditions of a stress, the films as they are first. `blur` is all strengths, `blur=3`
     one. Raises UserError for a kind that is none."""
     asked = [kind.partition("=")[::2] for kind in kinds]
     if unknown := [kind for kind, _ in asked if not strengths(kind)]:
