@@ -98,11 +98,11 @@ class Killer:
         self.answers.add(asked.sha)
 
 
-def kills(folder: Path, count: int, seed: int = 0) -> Json:
+def kills(folder: Path, count: int, seed: int = 0, videos: int = 6) -> Json:
     """{kills, records, requests, again, same}: again: requests made anew whose reply was there
     before and not the last one before a kill; same: the report is that of an undisturbed run."""
     killer = Killer(random.Random(seed))
-    file = benchmark(folder / "bench", videos=6, each=6, seconds=6)
+    file = benchmark(folder / "bench", videos, each=6, seconds=6)
     with RehearsalServer(hook=killer.asked, answered=killer.answered) as server:
 
         def command(name: str, *words: str) -> "subprocess.Popen[bytes]":
