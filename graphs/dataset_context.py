@@ -73,7 +73,8 @@ class PairState(GroupState, total=False):
     verification: Json
     annotation: Json
     core: list[Json]
-    """Core frames in time order: {"frame", "caption", "captioned", "score"}."""
+    """Core frames in time order: {"frame", "caption", "captioned", "score"}, grounded also
+    "boxes"."""
     sentences: list[Json]
     """`EvidenceSentence`s."""
     options: list[str]

@@ -1,6 +1,6 @@
 """The grounding of a pair: its core captions in time, its key items in space."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from langgraph.runtime import Runtime
 
@@ -20,7 +20,7 @@ from videoespresso.tools.detectors.base import Detector
 from videoespresso.tools.detectors.label_check import LabelCheck, agreed
 from videoespresso.tools.grounding import match_items
 from videoespresso.tools.temporal import locate
-from videoespresso.types import FrameRef
+from videoespresso.types import Box, FrameRef
 
 
 def ground_time(state: PairState, runtime: Runtime[DatasetContext]) -> Json:
@@ -88,7 +88,8 @@ def _core(
 
 
 def ground_space(state: PairState, runtime: Runtime[DatasetContext]) -> Json:
-    """Boxes for the key items of each sentence, on its core frame (paper, step 8).
+    """Boxes for the key items of each sentence, on its core frame (paper, step 8); and, of a
+    detector with labels of its own, all that it sees on the core frames.
 
     An item that is not found, or a detector that fails, leaves an empty list, as in the paper's
     data. A failure is recorded, and the next run tries again.
@@ -98,40 +99,56 @@ def ground_space(state: PairState, runtime: Runtime[DatasetContext]) -> Json:
     frames = {f["id"]: FrameRef.model_validate(f) for f in state["frames"]}
     core = [frames[c["frame"]] for c in state["core"]]
     wanted = _wanted(state["sentences"])
-
-    def make() -> Json:
-        placed: dict[str, Json] = {}
-        faults = []
-        for at, names in sorted(wanted.items()):
-            if not names:
-                continue
-            image = context.base.store.image(core[at])
-            try:
-                items = match_items(names, detector.detect(image, names))
-                items = [agreed(context.label_check, image, item) for item in items]
-            except ToolError as error:
-                faults.append(str(error))
-                items = []
-            placed[str(at)] = {
-                i.name: [
-                    {"xyxy": list(b.xyxy), "score": b.score, "label": b.label} for b in i.boxes
-                ]
-                for i in items
-            }
-        how = (
-            [f"checked by {context.label_check.name}"] if context.label_check.name != "off" else []
-        )
-        made = {"model": detector.name, "how": how}
-        return {"found": placed, "faults": faults, "made": made, "cost": None}
-
     payload = payload_of(state, [f.sha for f in core], [[k, v] for k, v in sorted(wanted.items())])
     identity = {"detector": _named(detector), "check": _named(context.label_check)}
-    made = context.once(state["video"]["id"], "ground_space", identity, payload, make)
-    sentences = [_grounded(s, made["found"].get(str(s["frame"]), {})) for s in state["sentences"]]
-    wrote = {"sentences": sentences, "made": state["made"] | {"ground_space": made["made"]}}
+    made = context.once(
+        state["video"]["id"], "ground_space", identity, payload,
+        lambda: _detected(context, core, wanted),
+    )  # fmt: skip
+    seen = made.get("seen", {})  # an older journal has none
+    wrote = {
+        "sentences": [
+            _grounded(s, made["found"].get(str(s["frame"]), {})) for s in state["sentences"]
+        ],
+        "core": [c | {"boxes": seen.get(str(at))} for at, c in enumerate(state["core"])],
+        "made": state["made"] | {"ground_space": made["made"]},
+    }
     if made["faults"]:
         wrote["failures"] = [failure_of(state, "ground_space", made["faults"][0])]
     return wrote
+
+
+def _detected(
+    context: DatasetContext, core: Sequence[FrameRef], wanted: Mapping[int, Sequence[str]]
+) -> Json:
+    """What `ground_space` keeps: boxes by core frame, of the items wanted there and of all."""
+    detector, check = context.base.detector, context.label_check
+    placed: dict[str, Json] = {}
+    seen: dict[str, list[Json]] = {}
+    faults = []
+    for at, frame in enumerate(core):
+        names = wanted.get(at, ())
+        if not names and detector.labels is None:
+            continue
+        image = context.base.store.image(frame)
+        try:
+            boxes = detector.detect(image, names)
+            items = [agreed(check, image, item) for item in match_items(names, boxes)]
+        except ToolError as error:
+            faults.append(str(error))
+            items = []
+        else:
+            if detector.labels is not None:
+                seen[str(at)] = list(map(_kept, boxes))
+        placed[str(at)] = {item.name: list(map(_kept, item.boxes)) for item in items}
+    how = [f"checked by {check.name}"] if check.name != "off" else []
+    made = {"model": detector.name, "how": how}
+    return {"found": placed, "seen": seen, "faults": faults, "made": made, "cost": None}
+
+
+def _kept(box: Box) -> Json:
+    """A box as a journal keeps it, and a record reads it."""
+    return {"xyxy": list(box.xyxy), "score": box.score, "label": box.label}
 
 
 def _wanted(sentences: Sequence[Json]) -> dict[int, list[str]]:

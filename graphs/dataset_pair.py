@@ -95,6 +95,7 @@ def write(state: PairState, runtime: Runtime[DatasetContext]) -> Json:
             caption=c["caption"],
             captioned=c["captioned"],
             score=c["score"],
+            boxes=c.get("boxes"),
             **{k: frames[c["frame"]][k] for k in _OF_FRAME},
         )
         for c in state["core"]

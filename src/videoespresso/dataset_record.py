@@ -87,7 +87,9 @@ class KeyFrame(Record):
     time_s: exact instant (pts) in seconds. index: position in the stream in display order. rule:
     why this instant was sampled. sha: of the stored image file's pixels, as in the frame store.
     caption: what the annotator said of it; captioned: what the captioner had said.
-    score: cosine by which the annotator's caption was placed here (paper, eq. 3).
+    score: cosine by which the annotator's caption was placed here (paper, eq. 3). boxes: all that a
+    detector with labels of its own sees on it, which a reasoner is shown before it is asked; None
+    where not known, or where a detector only looks for what it is asked for.
     """
 
     image: str = ""
@@ -101,6 +103,7 @@ class KeyFrame(Record):
     caption: str = ""
     captioned: str = ""
     score: float | None = None
+    boxes: tuple[FrameBox, ...] | None = None
 
 
 class Made(Record):

@@ -316,7 +316,22 @@ def test_other_weights_under_the_same_name_look_again(video: Path, tmp_path: Pat
         detector = Detector(identity)
         with_detector(video, tmp_path, detector)
         asked.append(detector.asked)
-    assert asked == [1, 0, 1]
+    assert asked == [2, 0, 2], "once a core frame"
+
+
+@pytest.mark.parametrize("labels", [("vase",), None])
+def test_a_record_keeps_what_a_reasoner_is_shown_of_its_frames(
+    video: Path, tmp_path: Path, labels: tuple[str, ...] | None
+) -> None:
+    """All that a detector sees on a core frame, whether the evidence names it or not; of one that
+    only looks for what it is asked for nothing: it is asked after the evidence."""
+    detector = Detector()
+    detector.labels = labels  # type: ignore[assignment]
+    (item,) = with_detector(video, tmp_path, detector).items.values()
+    assert len(item["core_frames"]) == 2
+    for frame in item["core_frames"]:
+        shown = frame["boxes"] and [(b["label"], b["xyxy"]) for b in frame["boxes"]]
+        assert shown == (labels and [("vase", [0.4, 0.4, 0.6, 0.6])])
 
 
 def test_a_file_that_is_no_video_is_a_reject(tmp_path: Path) -> None:

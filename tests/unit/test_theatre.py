@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from videoespresso.dataset import records_io
+from videoespresso.dataset.formats import conversations
 from videoespresso.tasks import TASKS
 from videoespresso.theatre import LABELS, SPLITS, Story, make_story
 from videoespresso.theatre.questions import FAMILIES, Question, questions
@@ -182,7 +183,11 @@ def test_records_have_gold_evidence_and_its_boxes(tmp_path: Path) -> None:
             with Image.open(tmp_path / frame.image) as picture:
                 assert picture.width == story.width
             assert frame.time_s is not None
-            assert frame.caption == story.phases[story.phase_at(frame.time_s)].caption
+            assert frame.captioned == story.phases[story.phase_at(frame.time_s)].caption
+            assert frame.caption in [s.text for s in item.evidence]
+            assert [b.xyxy for b in frame.boxes or ()] == [
+                o.xyxy for o in story.scene(frame.time_s).objects
+            ], "all that a detector sees there"
         for sentence in item.evidence:
             assert sentence.frame is not None
             at = item.core_frames[sentence.frame].time_s or 0.0
@@ -199,6 +204,9 @@ def test_records_have_gold_evidence_and_its_boxes(tmp_path: Path) -> None:
     assert true > 30
     for stage in ("evidence", "both", "selector", "captioner"):
         assert not rows_of(tmp_path, stage).left_out
+    for item in items:
+        shown = [conversations.shown(item, n, "json").boxes for n in range(len(item.core_frames))]
+        assert list(map(len, shown)) == [len(frame.boxes or ()) for frame in item.core_frames]
     before = {f: f.stat().st_mtime_ns for f in (tmp_path / "frames").iterdir()}
     list(build_records(30, "train", tmp_path, "winter"))
     assert {f: f.stat().st_mtime_ns for f in (tmp_path / "frames").iterdir()} == before

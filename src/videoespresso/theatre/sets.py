@@ -142,6 +142,8 @@ def record(story: Story, question: Question) -> DatasetItem:
     rng = random.Random(f"record{story.seed}{question.family}")
     name = f"{story.family}-{story.seed}"
     instants = {k: _instant(story, k, rng) for k in question.core}
+    objects = {k: story.scene(t).objects for k, t in instants.items()}
+    why = dict(reversed(question.evidence))
     task = next(task for task in TASKS if task == question.task)
     made: Any = Made(model="theatre")
     return DatasetItem(
@@ -153,16 +155,16 @@ def record(story: Story, question: Question) -> DatasetItem:
         options=question.options,
         letter=LETTERS[question.correct],
         evidence=tuple(
-            _sentence(text, question.core.index(k), story.scene(instants[k]).objects)
-            for k, text in question.evidence
+            _sentence(text, question.core.index(k), objects[k]) for k, text in question.evidence
         ),
         core_frames=tuple(
             KeyFrame(
                 image=f"{FRAMES}/{name}-{round(t * 1000)}.jpg",
                 frame_id=f"{name}@{t}",
                 time_s=t,
-                caption=story.phases[k].caption,
+                caption=why[k],
                 captioned=story.phases[k].caption,
+                boxes=tuple(FrameBox(xyxy=o.xyxy, score=1.0, label=o.label) for o in objects[k]),
             )
             for k, t in instants.items()
         ),

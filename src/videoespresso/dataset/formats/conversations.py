@@ -152,13 +152,18 @@ def _prompt(item: DatasetItem, replies: Replies, shows: Shows) -> tuple[Part, ..
 
 
 def shown(item: DatasetItem, number: int, replies: Replies) -> prompt_parts.Shown[Medium]:
-    """A core frame: with caption and boxes as at run time, without them as in the paper."""
+    """A core frame: with caption and boxes as at run time, without them as in the paper. Boxes are
+    all that a detector saw; of a record that does not know them, those of its evidence."""
     frame = item.core_frames[number]
     picture = Medium(frame.image)
     if replies == "text":
         return prompt_parts.Shown(picture, frame.time_s)
-    boxes = {b: None for sentence in item.evidence for b in _boxes(sentence, number, item)}
-    return prompt_parts.Shown(picture, frame.time_s, frame.captioned or frame.caption, tuple(boxes))
+    if frame.boxes is None:
+        named = (b for sentence in item.evidence for b in _boxes(sentence, number, item))
+    else:
+        named = (_box(box, "") for box in frame.boxes)
+    boxes = tuple(dict.fromkeys(named))
+    return prompt_parts.Shown(picture, frame.time_s, frame.captioned or frame.caption, boxes)
 
 
 def _boxes(sentence: EvidenceSentence, number: int, item: DatasetItem) -> Iterator[Box]:
@@ -167,8 +172,12 @@ def _boxes(sentence: EvidenceSentence, number: int, item: DatasetItem) -> Iterat
     for named in sentence.items:
         for box in named.boxes:
             if (only if box.frame is None else box.frame) == number:
-                score = 1.0 if box.score is None else box.score
-                yield Box(label=box.label or named.name, xyxy=box.xyxy, score=score)
+                yield _box(box, named.name)
+
+
+def _box(box: FrameBox, name: str) -> Box:
+    score = 1.0 if box.score is None else box.score
+    return Box(label=box.label or name, xyxy=box.xyxy, score=score)
 
 
 def _steps(item: DatasetItem) -> str:

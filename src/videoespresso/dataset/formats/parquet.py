@@ -86,6 +86,7 @@ def _schema(pa: Any) -> "pyarrow.Schema":
             ("image", picture), ("frame_id", text), ("time_s", number), ("index", whole),
             ("rule", text), ("sha", text), ("width", whole), ("height", whole),
             ("caption", text), ("captioned", text), ("score", number),
+            ("boxes", pa.list_(box)),
         ]
     )  # fmt: skip
     video = pa.struct(
