@@ -6,7 +6,8 @@ import pytest
 
 from videoespresso.errors import AddressError, SettingsError
 from videoespresso.models.client import http
-from videoespresso.models.client.http import UnwantedError, client
+from videoespresso.models.client.envelope import UnwantedError
+from videoespresso.models.client.http import client
 from videoespresso.models.specs import ModelSpec
 from videoespresso.settings import WEB_PORTS, Settings
 from videoespresso.tools import from_mcp

@@ -1,13 +1,16 @@
 """Counts that no call has, vectors out of order, keys that no header holds."""
 
+import json
 from typing import Any
 
 import pytest
 from tests.helpers import chat_server as fake
-from tests.helpers.server_agent import agent, words
+from tests.helpers.server_agent import PROVIDERS, agent, provider_agent, typed, words
+from tests.helpers.wires import WIRES
 
 from videoespresso.errors import ModelError, SettingsError
 from videoespresso.models.chat import chat_model
+from videoespresso.models.client.envelope import mended
 from videoespresso.models.embedders import embedder
 
 
@@ -28,6 +31,91 @@ def test_a_count_that_no_call_has_is_estimated_as_one_that_is_missing(usage: Any
     assert odd.value == "A dog runs."
     assert odd.usage.input_tokens == none.usage.input_tokens > 0
     assert odd.usage.output_tokens == none.usage.output_tokens > 0
+
+
+GOOD = fake.completion({"role": "assistant", "content": "A dog runs."}, "m")
+WORDS = {"type": "text", "text": "A dog runs."}
+
+
+def _body(**more: Any) -> Any:
+    return GOOD | more
+
+
+def _message(**more: Any) -> Any:
+    return _body(choices=[{"index": 0, "message": GOOD["choices"][0]["message"] | more}])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(_body(usage=u) for u in ("none", [], {"prompt_tokens": "many"}, {"prompt_tokens": 1.5})),
+        _body(usage={"prompt_tokens": 9, "prompt_tokens_details": "none"}),
+        _body(usage={"prompt_tokens": float("nan"), "completion_tokens": float("inf")}),
+        _body(choices=[{"finish_reason": ["stop"], "message": {"content": "A dog runs."}}]),
+        *(_body(choices=[c]) for c in ("A dog runs.", {"text": "A dog runs."})),
+        _body(choices=[{"message": "A dog runs."}]),
+        *(_message(content=c) for c in (WORDS, [WORDS, None, 5], ["A dog ", "runs."])),
+        _message(content=[{"type": "output_text", "text": "A dog runs."}]),
+        *(_message(role=r) for r in (None, "model")),
+        *(_message(tool_calls=c) for c in ("none", [None], [{"id": 5, "type": "function"}])),
+        _message(function_call="none", refusal=5, audio="none"),
+        *({"choices": GOOD["choices"]} | {k: 5} for k in ("id", "model", "system_fingerprint")),
+        {"data": GOOD},
+        [GOOD],
+    ],
+    ids=lambda body: str(body)[-60:],
+)
+def test_a_reply_that_was_paid_for_is_read_whatever_is_around_it(body: Any) -> None:
+    with fake.Server([lambda e: e.send_json(200, body)]) as server:
+        reply = words(agent(server))
+    assert (reply.value, reply.usage.calls) == ("A dog runs.", 1)
+
+
+def test_an_object_in_the_place_of_its_text_is_a_typed_reply() -> None:
+    body = _message(content={"frames": [2, 5], "why": "it stops"})
+    with fake.Server([lambda e: e.send_json(200, body)]) as server:
+        assert typed(agent(server)).value.frames == [2, 5]
+
+
+@pytest.mark.parametrize(
+    "body", [_body(choices=[]), _body(choices=[None]), {"detail": "no"}, [], None, 5, "A dog runs."]
+)
+def test_an_answer_without_a_reply_is_said_as_it_came(body: Any) -> None:
+    with (
+        fake.Server([lambda e: e.send_json(200, body)]) as server,
+        pytest.raises(ModelError) as caught,
+    ):
+        words(agent(server))
+    text = str(caught.value)
+    assert (
+        f"openai:tester@{server.url}: it answered without a reply: {json.dumps(body)[:9]}" in text
+    )
+    assert caught.value.retryable
+    assert "try again" in caught.value.hint
+
+
+def test_a_good_reply_stays_as_it_is_byte_for_byte() -> None:
+    good = json.dumps(GOOD | {"usage": {"prompt_tokens": 9, "cost": 0.1}}, indent=1).encode()
+    assert mended("/v1/chat/completions", good) is good
+    assert mended("/v1/files", b"[]") == b"[]"
+
+
+@pytest.mark.parametrize("wire", ["anthropic", "gemini"])
+def test_so_it_is_on_the_wires_of_others(wire: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = PROVIDERS[wire]
+    pytest.importorskip(found.package)
+    monkeypatch.setenv(found.key, "not-needed")
+    good = WIRES[wire].words("A dog runs.")
+    odd = [
+        good | {key: u} for key in ("usage", "usageMetadata") for u in ("none", {"a_tokens": "x"})
+    ]
+    if wire == "anthropic":
+        odd += [
+            good | {"content": c} for c in ("A dog runs.", [None, WORDS], [{"text": "A dog runs."}])
+        ]
+    for body in odd:
+        with fake.Server([lambda e, body=body: e.send_json(200, body)]) as server:  # type: ignore[misc]
+            assert words(provider_agent(wire, server.url)).value == "A dog runs."
 
 
 def vectors(*rows: tuple[int, list[float]]) -> fake.Behaviour:

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 from videoespresso.errors import ModelError, SettingsError
 from videoespresso.models.chat import openai_key
+from videoespresso.models.client.envelope import UnwantedError
 from videoespresso.models.client.errors import redact
-from videoespresso.models.client.http import UnwantedError, client
+from videoespresso.models.client.http import client
 from videoespresso.models.onnx.files import export_files
 from videoespresso.models.profiles import Role
 from videoespresso.models.specs import ModelSpec, is_local, openai_base_url

@@ -9,8 +9,11 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from pydantic import ValidationError
+
 from videoespresso.errors import ModelError, ModelOutputError, VideoEspressoError
-from videoespresso.models.client.http import UnwantedError
+from videoespresso.models.client.envelope import UnwantedError
+from videoespresso.models.client.reading import faults
 from videoespresso.models.specs import ModelSpec
 
 
@@ -132,7 +135,8 @@ def convert(error: Exception, spec: ModelSpec) -> ModelError:
             hint="Ask otherwise, leave the frame out, or choose another model.",
         )
     if unwanted := next((e for e in _chain(error) if isinstance(e, UnwantedError)), None):
-        return ModelError(f"{spec}: {_short(unwanted)}", hint=unwanted.hint)
+        again = unwanted.retryable
+        return ModelError(f"{spec}: {_short(unwanted)}", hint=unwanted.hint, retryable=again)
     if status is not None:
         return _from_status(error, spec, status, text)
     if isinstance(error, TimeoutError | ConnectionError) or any(
@@ -140,9 +144,10 @@ def convert(error: Exception, spec: ModelSpec) -> ModelError:
     ):
         return _unreachable(spec, timeout=any("timeout" in kind.lower() for kind in kinds))
     if isinstance(error, json.JSONDecodeError | ValueError | KeyError | TypeError | AttributeError):
-        # what langchain-openai raises when the body is not a chat completion
+        # what an SDK raises when the body is not a chat completion
+        why = faults(error) if isinstance(error, ValidationError) else f"{name}: {text}"
         return ModelError(
-            f"{spec} sent a reply that is not a chat completion: {name}: {text}",
+            f"{spec} sent a reply that is not a chat completion: {redact(why)}",
             hint=f"Check that the base URL{_ending(spec)} belongs to a chat server.",
             retryable=True,
         )

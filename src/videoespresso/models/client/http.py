@@ -27,6 +27,7 @@ from weakref import WeakSet
 import httpcore
 import httpx
 
+from videoespresso.models.client.envelope import UnwantedError, mended, mender
 from videoespresso.models.specs import is_metadata
 
 Addresses = Callable[[str, int], Sequence[str]]
@@ -145,14 +146,6 @@ _ENDS: ContextVar[float | None] = ContextVar("ends", default=None)
 """When the call under way must be over, by the monotonic clock."""
 _LARGEST: ContextVar[int | None] = ContextVar("largest", default=None)
 """Bytes of the replies that are asked for now, where they are files."""
-
-
-class UnwantedError(Exception):
-    """A server does what no model server has to do; asked again it would do the same."""
-
-    def __init__(self, text: str, hint: str) -> None:
-        super().__init__(text)
-        self.hint = hint
 
 
 @contextmanager
@@ -321,6 +314,9 @@ def _bound(response: Any) -> None:
             f"the reply is packed ({packed[:20]}), which was not asked for", request=request
         )
     response.stream = _kind(_Bounded, lib)(stream, request, lib)
+    whole = not response.headers.get("content-type", "").startswith("text/event-stream")
+    if whole and response.is_success and mender(request.url.path):
+        response.stream = _kind(_Mended, lib)(response.stream, request, lib)
 
 
 def _library(thing: object) -> ModuleType:
@@ -370,6 +366,13 @@ class _Bounded(_Bytes):
             if time.monotonic() > ends:
                 raise self._lib.ReadTimeout("the reply did not end in time", request=self._request)
             yield chunk
+
+
+class _Mended(_Bytes):
+    """Those of a whole reply, as the SDK expects them."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield mended(self._request.url.path, b"".join(self._stream))
 
 
 @cache
