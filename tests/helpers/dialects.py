@@ -148,6 +148,12 @@ SAID: dict[str, Callable[[str], str]] = {
         f"<|begin_of_thought|>{THOUGHT}<|end_of_thought|>"
         f"<|begin_of_solution|>{t}<|end_of_solution|>"
     ),
+    "granite": _between("Here is my thought process:", "Here is my response:"),
+    "granite, short": _between("Here's my thought process:", "Here's my response:"),
+    "granite's tags": lambda t: f"<think>{THOUGHT}</think>\n<response>{t}</response>",
+    "harmony without its tokens": lambda t: f"analysis{THOUGHT}assistantfinal{t}",
+    "a thought behind it": lambda t: f"{t}\n<think>{THOUGHT}</think>",
+    "a thought behind it, not closed": lambda t: f"{t}\n<think>{THOUGHT}",
     "analysis": _between("<analysis>", "</analysis >"),
     "think with a space": _between("<think >", "</think>"),
     "end of turn": lambda t: f"{t}<|im_end|>",
@@ -177,6 +183,7 @@ WRITTEN: dict[str, Callable[[dict[str, Any]], str]] = {
     ),
     "called with a string": lambda g: json.dumps({"name": "f", "arguments": json.dumps(g)}),
     "python": repr,
+    "keys in capitals": lambda g: json.dumps({key.title(): value for key, value in g.items()}),
     "prose around it": lambda g: f"The reply is {json.dumps(g)} as you wished.",
     "last bracket missing": lambda g: json.dumps(g)[:-1],
     "comma too many": lambda g: json.dumps(g)[:-1] + ",}",

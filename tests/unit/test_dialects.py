@@ -24,6 +24,7 @@ from videoespresso.errors import ModelError, ModelOutputError
 from videoespresso.memory.replies import ReplyCache
 from videoespresso.models.client.errors import BusyError, RefusedError
 from videoespresso.models.client.reading import read
+from videoespresso.models.client.reading import spoken as spoken_words
 
 PROMPT = Prompt("captioner", "You are helpful.", "0" * 64)
 ASKED = (Turn("user", ("What is there?",)),)
@@ -55,10 +56,38 @@ def test_a_role_reads_its_reply_in_every_dialect(name: str) -> None:
         assert len(server.requests) == len(script)
 
 
-def test_words_that_only_look_like_markers_stay() -> None:
-    text = "a sign that says <STOP> or [EXIT], and 3 < 4"
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a sign that says <STOP> or [EXIT], and 3 < 4",
+        "A slide: Here is my thought process: buy. Here is my response: no.",
+        "analysis of a blood sample by an assistant, final slide",
+        "An analysis, an assistantfinal, a finalA: words on a screen.",
+        "final score 3 to 1 on the board",
+    ],
+)
+def test_words_that_only_look_like_markers_stay(text: str) -> None:
     with fake.Server([fake.say(text)]) as server:
         assert agent(server).text(PROMPT, ASKED).value == text
+
+
+@pytest.mark.parametrize(
+    "thought",
+    ["analysisWe see a car", "Here is my thought process: a car", "<think>a car</think>"],
+)
+def test_a_thought_alone_says_nothing(thought: str) -> None:
+    assert spoken_words(thought) == ""
+
+
+def test_keys_in_other_letters_are_the_fields_unless_both_are_there() -> None:
+    text = '{"Answered": true, "ANSWER ": "a bar"}'
+    assert read(Conclusion, text)[0] == Conclusion(answered=True, answer="a bar")
+    both = '{"answered": true, "Answered": false, "answer": "a bar"}'
+    assert read(Conclusion, both)[0] == Conclusion(answered=True, answer="a bar")
+    nested = '{"Steps": [{"Text": "A bar.", "Frame": 1, "Items": [{"Name": "bar"}]}]}'
+    value, _ = read(Evidence, nested)
+    assert value is not None
+    assert value.steps[0].items[0].name == "bar"
 
 
 def test_a_listener_never_gets_a_thought() -> None:

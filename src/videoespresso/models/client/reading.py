@@ -34,6 +34,13 @@ _THOUGHT_BEGINS = re.compile(
     re.IGNORECASE,
 )
 """Of DeepSeek, Qwen, GLM and most others; Seed; Magistral; Kimi; Cohere; Apertus; MedGemma; Sky."""
+_BARE = re.compile(
+    r"\s*(?:Here(?:['’]s| is) my thought process:.*?(?:Here(?:['’]s| is) my response:|\Z)"
+    r"|analysis.*assistantfinal|analysis(?=[A-Z]).*|final(?=[A-Z{\[]))\s*",
+    re.DOTALL,
+)
+"""How a reply begins whose thoughts have no marks: Granite's words, and the channels of harmony
+from a server that drops their tokens. Only at the beginning: further on they are words."""
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+).*?<\|message\|>", re.DOTALL)
 _TURN_ENDS = re.compile(
     r"<\|(?:im_end|end|return|eot_id|eom_id|end_of_text|endoftext|END_OF_TURN_TOKEN)\|>"
@@ -42,7 +49,7 @@ _TURN_ENDS = re.compile(
 """Behind it a model speaks on as somebody else. Not `</s>`: words may hold it as HTML."""
 _MARKER = re.compile(
     r"(?:<\|(?:im_start|start|start_header_id)\|>|<start_of_turn>)\s*(?:assistant|model|user|system)?|"
-    r"<\|[A-Za-z_]+\|>|<｜[A-Za-z▁_]+｜>|</?(?:tool_call|answer)>|</s>|<bos>"
+    r"<\|[A-Za-z_]+\|>|<｜[A-Za-z▁_]+｜>|</?(?:tool_call|answer|response)>|</s>|<bos>"
     r"|\[/?(?:TOOL_CALLS|INST)\]|^\ufeff"
 )
 _KEY = re.compile(r"""["']?(\w+)["']?\s*:\s*$""")
@@ -62,12 +69,14 @@ _DEEPEST = 200
 
 def spoken(text: str) -> str:
     """What a reply says: without thoughts (before the last closing mark, or after an opening one
-    that is never closed), without channels other than the final one, without template markers, up
-    to the end of the first turn that says something.
+    that is never closed or has nothing behind it), without channels other than the final one,
+    without template markers, up to the end of the first turn that says something.
 
     A reply that is an unfinished thought says nothing: "". One without any mark is left as it is,
     and one that is JSON with them: what is in its strings are words, of a sign perhaps.
     """
+    if bare := _BARE.match(text):
+        text = text[bare.end() :]
     if not any(sign in text for sign in ("<", "[/", "[T", "◁", "\ufeff")):
         return text
     if isinstance(_json(text), dict | list):
@@ -77,10 +86,15 @@ def spoken(text: str) -> str:
         final = [c for c in channels if c[1] == "final"]
         text = text[final[-1].end() :] if final else text[: channels[0].start()]
     ends = list(_THOUGHT_ENDS.finditer(text))
-    rest = text[ends[-1].end() :] if ends else text
-    if begins := _THOUGHT_BEGINS.search(rest):
-        rest = rest[: begins.start()]
-    turns = (_MARKER.sub("", turn) for turn in _TURN_ENDS.split(rest))
+    said = _first_turn(text[ends[-1].end() :] if ends else text)
+    return said or (_first_turn(text) if _THOUGHT_BEGINS.search(text) else "")
+
+
+def _first_turn(text: str) -> str:
+    """The first turn that says something, of what is before an opening mark; else ""."""
+    if begins := _THOUGHT_BEGINS.search(text):
+        text = text[: begins.start()]
+    turns = (_MARKER.sub("", turn) for turn in _TURN_ENDS.split(text))
     return next((turn for turn in turns if turn.strip()), "")
 
 
@@ -235,7 +249,7 @@ def _fitted(schema: type[T], value: Any) -> tuple[T | None, str]:
     none of the schema's fields is no reply, even where all of them have defaults.
     """
     value = _sound(value)
-    opened = _opened(schema, value)
+    opened = _cased(schema, _opened(schema, value))
     if isinstance(opened, dict) and not opened.keys() & schema.model_fields.keys():
         return None, f"it has none of the fields {', '.join(schema.model_fields)}"
     try:
@@ -264,11 +278,20 @@ def _opened(schema: type[BaseModel], value: Any) -> Any:
     arguments may be a string), or in a bare list."""
     layers = list(_layers(value))
     for layer in layers:
-        if isinstance(layer, dict) and layer.keys() & schema.model_fields.keys():
+        if isinstance(layer, dict) and _cased(schema, layer).keys() & schema.model_fields.keys():
             return layer
     whole = next((layer for layer in layers if layer and isinstance(layer, list)), None)
     lists = _lists(schema)
     return {lists[0]: whole} if whole and len(lists) == 1 else value
+
+
+def _cased(schema: type[BaseModel], value: Any) -> Any:
+    """An object whose keys are the fields' in other letters ("Answered"), with the fields' own."""
+    if not isinstance(value, dict):
+        return value
+    names = {name.casefold(): name for name in schema.model_fields}
+    own = [names.get(key.strip().casefold(), key) for key in value]
+    return value if len({*own}) < len(own) else dict(zip(own, value.values(), strict=True))
 
 
 def _lists(schema: type[BaseModel]) -> list[str]:
@@ -295,6 +318,7 @@ def _willing(schema: type[BaseModel], value: Any) -> Any:
     if not isinstance(value, dict):
         return _named(schema, value)
     fields: Mapping[str, FieldInfo] = schema.model_fields
+    value = _cased(schema, value)
     return {
         key: _value(fields[key].annotation, part) if key in fields else part
         for key, part in value.items()
