@@ -9,7 +9,8 @@ published formulas (models/client/prices.py). The film is drawn, another picture
 640 pixels wide, to which looks are reduced anyway. Two core frames; replies are short, a real
 model's are longer. Nothing of the server depends on what a picture shows.
 With --delay each call takes that long on the server, and the seconds of a question stand beside
-what its calls alone would take one after the other; opening models is not in them.
+what its calls alone would take one after the other; opening models is not in them. Four calls run
+at a time, as in the product (--at-a-time).
 """
 
 import argparse
@@ -45,11 +46,13 @@ class Slow(Paid):
         super().__call__(exchange)
 
 
-def questions(video: Path, folder: Path, given: dict[str, Any], delay_s: float) -> Iterator[str]:
+def questions(
+    video: Path, folder: Path, given: dict[str, Any], delay_s: float, at_a_time: int
+) -> Iterator[str]:
     """Of a first and of a next question: calls, pictures, captioned frames, dollars, and seconds
     where the server is slow; and the pair before them."""
     model = Slow(delay_s=delay_s)
-    with paid_context(folder, model, **given) as context:
+    with paid_context(folder, model, at_a_time=at_a_time, **given) as context:
         for text in ("What is it?", "What was there before?"):
             model.calls.clear()
             model.images.clear()
@@ -73,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=int, nargs="+", default=[1, 60])
     parser.add_argument("--video", type=Path, help="a film in the place of the drawn ones")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds of a call")
+    parser.add_argument("--at-a-time", type=int, default=4, help="calls")
     parser.add_argument("--models", type=Path, help="models_dir with an image-text model")
     given = parser.parse_args(argv)
     os.environ.setdefault("OPENAI_API_KEY", "nobody's")  # the server takes any
@@ -90,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 for number, (way, settings) in enumerate(WAYS):
                     cache = folder / f"{minutes}-{which}-{number}"
                     used = {"models_dir": where, **settings}
-                    cells = questions(video, cache, used, given.delay)
+                    cells = questions(video, cache, used, given.delay, given.at_a_time)
                     row = " | ".join([name, f"{way}, {which}", *cells])
                     print(f"| {row} |", flush=True)
     return 0

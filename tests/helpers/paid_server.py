@@ -96,10 +96,12 @@ class Paid:
 
 @contextmanager
 def paid_context(
-    cache: Path, model: Paid, tools: Any = (), specs: dict[str, str] | None = None, **given: Any
-) -> Iterator[Context]:
+    cache: Path, model: Paid, tools: Any = (), specs: dict[str, str] | None = None,
+    at_a_time: int = 1, **given: Any,
+) -> Iterator[Context]:  # fmt: skip
     """A context whose chat roles are profile `openai`'s by name and price, and that server's in
-    fact. specs: of roles that have another one; {url} in one is the server's."""
+    fact. specs: of roles that have another one; {url} in one is the server's. at_a_time: calls;
+    with one their order is the same in each run."""
     with fake.Server([model]) as server:
         named = {role: LARGE if role == "reasoner" else SMALL for role in CHAT_ROLES}
         named |= {role: spec.format(url=server.url) for role, spec in (specs or {}).items()}
@@ -109,7 +111,7 @@ def paid_context(
             role: Agent(
                 role, ModelSpec.parse(spec), chat_model(f"openai:gpt-4o@{server.url}"),
                 usage_log=context.usage_log, replies=context.agents[role].replies, budget=budget,
-                retries=Retries(base_s=0.0, longest_s=5.0), concurrency=1,
+                retries=Retries(base_s=0.0, longest_s=5.0), concurrency=at_a_time,
                 sheet=context.settings.sheet,
             )
             for role, spec in named.items()
