@@ -254,7 +254,9 @@ def check(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
 def check_message(wrote: Json) -> str:
     """Whether the evidence carries, and what is missing."""
     verdict = wrote["verdict"]
-    return "carried" if verdict["carried"] else f"not carried: {verdict['missing']}"
+    if not verdict["carried"]:
+        return f"not carried: {verdict['missing']}"
+    return f"carried, but missing: {verdict['missing']}" if verdict["missing"] else "carried"
 
 
 def enough_or_more(state: State) -> Literal["look_again", "finish"]:

@@ -49,20 +49,21 @@ def finish(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
 
 
 def _confirmed(state: State) -> bool:
-    """Whether the checker agreed, and had evidence to agree with."""
+    """Whether the checker agreed without reserve, and had evidence to agree with."""
     verdict = state.get("verdict", {})
-    agreed = bool(verdict.get("checked")) and bool(verdict.get("carried"))
-    return agreed and bool(state.get("steps")) and bool(state.get("core"))
+    agreed = verdict.get("checked") and verdict.get("carried") and not verdict.get("missing")
+    return bool(agreed and state.get("steps") and state.get("core"))
 
 
 def _doubts(state: State, answered: bool, choice: int | None) -> list[str]:
     """What a reader should know before trusting the answer."""
     doubts = []
     verdict = state.get("verdict", {})
+    missing = verdict.get("missing")
     if answered and verdict.get("checked") and not verdict.get("carried"):
-        doubts.append(
-            f"The checker is not convinced: {verdict.get('missing') or 'no reason given'}"
-        )
+        doubts.append(f"The checker is not convinced: {missing or 'no reason given'}")
+    elif answered and missing:
+        doubts.append(f"The checker calls the answer carried, and yet something missing: {missing}")
     captioned = {c["frame_id"] for c in state.get("captions", [])}
     dark = sum(frame["id"] not in captioned for frame in state.get("frames", []))
     if not answered and state.get("candidates") and dark and not state.get("stop"):

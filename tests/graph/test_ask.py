@@ -212,6 +212,25 @@ def test_an_unsatisfied_checker_gets_one_more_look(video: Path, tmp_path: Path) 
     assert model.asked["captioner"] == shown
 
 
+@pytest.mark.parametrize(
+    ("missing", "checked"),
+    [
+        ("", True), ("None.", True), ("nothing else is needed", True), ("N/A", True), ("нет", True),
+        ("No further evidence is needed.", True), ("who did it", False), ("no face", False),
+        ("Nothing shows his face", False),
+    ],
+)  # fmt: skip
+def test_a_checker_that_agrees_with_a_reserve_confirms_nothing(
+    missing: str, checked: bool, video: Path, tmp_path: Path
+) -> None:
+    reply = json.dumps({"carried": True, "missing": missing})
+    context, _ = scripted_context(tmp_path, Truthful(checker=reply).script())
+    answer, path = run(context, video)
+    assert answer.checked is checked
+    assert "look_again" not in path, "it is no cause to pay for another look"
+    assert any(missing in w for w in answer.warnings) is not checked
+
+
 def test_no_answer_is_said_not_guessed(video: Path, tmp_path: Path) -> None:
     class Empty(Truthful):
         def reasoner(self, messages: list[BaseMessage]) -> str:
