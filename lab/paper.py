@@ -11,7 +11,7 @@ be set beside them is which row is better than which, and by how much, never the
 
 import argparse
 import json
-import resource
+import os
 import sys
 import threading
 import time
@@ -63,7 +63,7 @@ def main() -> int:
     parser.add_argument("--films", type=int, default=FILMS)
     parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
-    began = time.monotonic(), _cpu_s()
+    began = time.monotonic(), sum(os.times()[:4])
     cache = given.out.resolve().with_name(f"{given.out.name}-cache")
     settings = Settings.load({"profile": "embedded", "cache_dir": cache}, environ={})
     bench = Theatre("theatre:test", "train", cache / "theatre", each=-(-given.n // given.films))
@@ -72,7 +72,7 @@ def main() -> int:
     run.go(_listen, threading.Event())
     print(
         f"{made} records made in {time.monotonic() - began[0]:.0f} s, "
-        f"{_cpu_s() - began[1]:.0f} CPU-seconds, what decoded included",
+        f"{sum(os.times()[:4]) - began[1]:.0f} CPU-seconds, what decoded included",
         file=sys.stderr,
     )
     scores, pairs = summary(given.out), compare([given.out])
@@ -86,11 +86,6 @@ def main() -> int:
     }
     given.page.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
     return 0 if scores.whole else 3
-
-
-def _cpu_s() -> float:
-    mine, ended = (resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return mine.ru_utime + mine.ru_stime + ended.ru_utime + ended.ru_stime
 
 
 def _listen(progress: Progress) -> None:
