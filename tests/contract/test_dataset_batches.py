@@ -105,7 +105,7 @@ def test_batches_without_a_model_that_takes_them_are_refused_before_anything_is_
 ) -> None:
     """Silently paying the full price is not what --batch asks for."""
     settings = Settings.load({"profile": "embedded", "cache_dir": tmp_path / "cache"}, environ={})
-    with pytest.raises(UserError, match="Batch API") as told:
+    with pytest.raises(UserError, match="Batch API") as caught:
         ve.build_dataset(VIDEO, tmp_path / "out", settings=settings, batch=Batch())
-    assert "--profile openai" in told.value.hint
+    assert "--profile openai" in caught.value.hint
     assert not list((tmp_path / "out").glob("records*"))

@@ -238,10 +238,10 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_in_a_folder")
 def test_they_are_listed_told_of_and_tried(tmp_path: Path, capsys: Any) -> None:
     assert main(["tools", "list"]) == Exit.ANSWERED
-    told = capsys.readouterr()
-    assert "weather.forecast" in told.out
-    assert "count" in told.out
-    assert "the MCP server 'gone' cannot be used" in " ".join(told.err.split())
+    printed = capsys.readouterr()
+    assert "weather.forecast" in printed.out
+    assert "count" in printed.out
+    assert "the MCP server 'gone' cannot be used" in " ".join(printed.err.split())
 
     assert main(["tools", "info", "mcp:weather#forecast"]) == Exit.ANSWERED
     assert "city (string)" in capsys.readouterr().out

@@ -87,11 +87,11 @@ def test_the_command_says_what_it_fetched(
     assert "is not an address of the public internet" in refused
     assert "--allow-private-addresses" in refused
     assert main(["ask", url, QUESTION, "--json", "--allow-private-addresses", "-v"]) == 0
-    told = capsys.readouterr()
-    answer = ve.Answer.model_validate_json(told.out)
+    printed = capsys.readouterr()
+    answer = ve.Answer.model_validate_json(printed.out)
     assert answer.video.source == site.url("/room.mp4?sig=***")
-    assert "fetch     http://127.0.0.1" in told.err
-    assert "hunter2" not in told.out + told.err
+    assert "fetch     http://127.0.0.1" in printed.err
+    assert "hunter2" not in printed.out + printed.err
     assert main(["cache", "show"]) == 0
     assert "1 addresses" in capsys.readouterr().out
     assert main(["cache", "clear", "--downloads", "--yes"]) == 0
@@ -111,10 +111,10 @@ def test_the_command_refuses_addresses_with_a_reason(
 ) -> None:
     for command in (["ask", address, QUESTION], ["chat", address]):
         assert main(command) == 2
-        told = capsys.readouterr().err
-        assert says in told
-        assert "hint:" in told
-        assert "hunter2" not in told
+        printed = capsys.readouterr().err
+        assert says in printed
+        assert "hint:" in printed
+        assert "hunter2" not in printed
 
 
 def test_a_chat_is_about_the_fetched_file(site: Site, url: str, settings: ve.Settings) -> None:

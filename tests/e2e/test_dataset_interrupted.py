@@ -221,10 +221,10 @@ def test_a_full_disk_ends_the_run_with_a_remedy_and_loses_nothing(
     filler = small_disk / "work" / "filler"
     filler.write_bytes(bytes(120_000))
     assert forks.wait(builds.start(forks, name)) == Exit.FAILED
-    told = builds.log.read_text()
-    assert "No space left on device" in told
-    assert "free" in told.lower()
-    assert "Traceback" not in told
+    printed = builds.log.read_text()
+    assert "No space left on device" in printed
+    assert "free" in printed.lower()
+    assert "Traceback" not in printed
     filler.unlink()
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
     assert forks.wait(builds.start(forks, name)) == 0, builds.log.read_text()

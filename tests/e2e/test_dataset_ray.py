@@ -227,9 +227,9 @@ def test_a_node_that_is_gone_is_done_without(bench: Bench) -> None:
 
 def test_limits_hold_over_all_workers(bench: Bench) -> None:
     limit = bench.calls // 2
-    with pytest.raises(BudgetExceeded, match=r"worker . of 2, which has an equal share") as told:
+    with pytest.raises(BudgetExceeded, match=r"worker . of 2, which has an equal share") as caught:
         bench.build("limited", budget_calls=limit)
-    assert "model calls made" in str(told.value)
+    assert "model calls made" in str(caught.value)
     assert 0.8 * limit <= bench.asked <= limit
     built = bench.build("limited")
     assert built.failures == ()
@@ -257,9 +257,9 @@ def test_keys_are_the_nodes_own_and_do_not_travel(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "only-where-the-command-runs")
-    with pytest.raises(SettingsError, match=r"^node ") as told:
+    with pytest.raises(SettingsError, match=r"^node ") as caught:
         bench.build("keyless", verifier="openai:gpt-4o")
-    assert "OPENAI_API_KEY" in f"{told.value} {told.value.hint}"
+    assert "OPENAI_API_KEY" in f"{caught.value} {caught.value.hint}"
     assert bench.asked == 0
 
 

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.timeout(600)
 
 def said(capsys: pytest.CaptureFixture[str], *command: str) -> tuple[int, str, str]:
     code = main(["eval", *command])
-    told = capsys.readouterr()
-    return code, told.out, told.err
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
 
 
 def test_from_the_benchmark_to_the_page(
@@ -27,30 +27,30 @@ def test_from_the_benchmark_to_the_page(
     monkeypatch.setattr(domain, "is_theatre", lambda images: looks.append(len(images)) or True)
     run = ("run", "theatre:test", "--n", "2", "--out", str(tmp_path / "run"), "--profile",
            "embedded", "--condition", "ours", "--condition", "blind")  # fmt: skip
-    code, told, _ = said(capsys, *run, "--dry-run", "--json")
+    code, printed, _ = said(capsys, *run, "--dry-run", "--json")
     assert code == 0
-    forecast = json.loads(told)
+    forecast = json.loads(printed)
     assert (forecast["records"], forecast["known"], forecast["usd"]) == (4, 0, 0.0)
     assert not (tmp_path / "run").exists(), "nothing is asked, nothing is made"
-    code, told, err = said(capsys, *run, "--json", "-q")
+    code, printed, err = said(capsys, *run, "--json", "-q")
     assert code == Exit.ANSWERED, err
-    found = json.loads(told)
+    found = json.loads(printed)
     assert [c["condition"] for c in found["conditions"]] == ["ours", "blind"]
     assert all(c["scores"]["measured"] == 2 for c in found["conditions"])
     assert not looks, "the films are made here: nothing asks whether they are the theatre's"
     assert "acc@evidence" in found["conditions"][0]["evidence"]
     before = (tmp_path / "run/records.jsonl").read_bytes()
-    code, told, _ = said(capsys, *run, "-q")
+    code, printed, _ = said(capsys, *run, "-q")
     assert (code, (tmp_path / "run/records.jsonl").read_bytes()) == (0, before)
-    assert "theatre:test, protocol letter" in told
+    assert "theatre:test, protocol letter" in printed
     rows = r"^Condition +n +Videos +Unparsed +Micro, % \(95 %\)\nours +2 of 2 .*\)$"
-    assert re.search(rows, told, re.M), "80 columns are enough"
-    code, told, _ = said(capsys, "compare", str(tmp_path / "run"))
+    assert re.search(rows, printed, re.M), "80 columns are enough"
+    code, printed, _ = said(capsys, "compare", str(tmp_path / "run"))
     assert code == 0
     rows = r"^First − second +n +Videos +Points \(95 %\)\nours − blind +2 .*\)$"
-    assert re.search(rows, told, re.M)
-    code, told, _ = said(capsys, "report", str(tmp_path / "run"), "--json")
-    assert json.loads(told)["runs"][0]["benchmark"] == "theatre:test"
+    assert re.search(rows, printed, re.M)
+    code, printed, _ = said(capsys, "report", str(tmp_path / "run"), "--json")
+    assert json.loads(printed)["runs"][0]["benchmark"] == "theatre:test"
     page = tmp_path / "page.html"
     code, _, _ = said(capsys, "report", str(tmp_path / "run"), "--html", str(page))
     assert code == 0
@@ -71,12 +71,12 @@ def test_missing_videos_end_with_3(
     }  # fmt: skip
     bench.write_text(json.dumps([item]))
     run = ("run", str(bench), "--out", str(tmp_path / "run"), "--profile", "embedded")
-    code, told, _ = said(capsys, *run, "--dry-run")
+    code, printed, _ = said(capsys, *run, "--dry-run")
     assert code == 0
-    assert "1 videos are not there" in told
-    code, told, err = said(capsys, *run, "-q")
+    assert "1 videos are not there" in printed
+    code, printed, err = said(capsys, *run, "-q")
     assert code == Exit.NOT_ANSWERED
-    assert "0 of 1" in told
+    assert "0 of 1" in printed
     assert "a#1.mp4" in err
 
 

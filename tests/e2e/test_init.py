@@ -84,9 +84,9 @@ def test_from_three_questions_to_an_answer_about_a_file(desk: Desk, server: fake
     child.expect(end())
     child.close()
     assert child.exitstatus in (0, 3), child.before
-    told = tomllib.loads(desk.file.read_text())
-    assert told["profile"] == "server"
-    assert told["server_url"] == server.url
+    printed = tomllib.loads(desk.file.read_text())
+    assert printed["profile"] == "server"
+    assert printed["server_url"] == server.url
     assert desk.leftovers == ["videoespresso.toml"]
 
 
@@ -165,7 +165,7 @@ def test_flags_ask_nothing(here: Desk, server: fake.Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "printed"),
     [
         (["--yes"], "--profile NAME or --server URL"),
         (["--profile", "nobody", "--yes"], "unknown profile"),
@@ -174,10 +174,10 @@ def test_flags_ask_nothing(here: Desk, server: fake.Server) -> None:
     ],
 )
 def test_what_cannot_be_writes_nothing(
-    line: list[str], told: str, here: Desk, capsys: pytest.CaptureFixture[str]
+    line: list[str], printed: str, here: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["init", *line]) == 2
-    assert told in " ".join(capsys.readouterr().err.split())
+    assert printed in " ".join(capsys.readouterr().err.split())
     assert here.leftovers == []
 
 
@@ -203,11 +203,11 @@ def test_the_pack_is_asked_about_the_theatre_only(
 ) -> None:
     video = square_video(here.folder / "mine.mp4", seconds=2)
     code = main(["init", str(video), "--profile", "embedded", "--yes"])
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
     assert code in (0, 3)
-    assert "know the theatre only" in told.err
-    assert "sample.mp4" in told.err
-    assert "mine.mp4:" not in told.err
+    assert "know the theatre only" in printed.err
+    assert "sample.mp4" in printed.err
+    assert "mine.mp4:" not in printed.err
 
 
 def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

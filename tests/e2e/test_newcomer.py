@@ -130,6 +130,6 @@ def test_other_models_become_no_packs(
         (source / "config.json").write_text(json.dumps(config))
         (source / "tokenizer.json").write_text(json.dumps(words))
     assert main(["train", "export-onnx", str(source), "--out", str(out)]) == 2
-    told = capsys.readouterr().err
-    assert message in " ".join(told.split())
-    assert "hint: " in told
+    printed = capsys.readouterr().err
+    assert message in " ".join(printed.split())
+    assert "hint: " in printed

@@ -31,10 +31,10 @@ def test_what_was_taught_answers(
 
     assert main(["train", "evidence", str(source), "--base", f"hf:{base}",
                  "--out", str(tmp_path / "one"), *few]) == 0  # fmt: skip
-    told = capsys.readouterr()
-    assert "* learning_rate  0.001" in told.err
-    assert 'weight_decay   0.02     paper, Table 8: "weight ratio"' in told.err
-    assert told.out.splitlines()[0] == f"hf:{tmp_path / 'one'}"
+    printed = capsys.readouterr()
+    assert "* learning_rate  0.001" in printed.err
+    assert 'weight_decay   0.02     paper, Table 8: "weight ratio"' in printed.err
+    assert printed.out.splitlines()[0] == f"hf:{tmp_path / 'one'}"
 
     (tmp_path / "recipe.toml").write_text('evidence = "generated"\nrank = 4\n')
     assert main(["train", "answer", str(source), "--base", f"hf:{tmp_path / 'one'}", "--json",
@@ -63,9 +63,9 @@ def test_bad_input_is_a_line_a_hint_and_code_2(
          "cannot be read"),
     ):  # fmt: skip
         assert main(["train", *words, "--out", str(tmp_path / "out")]) == 2
-        told = capsys.readouterr().err
-        assert message in told
-        assert "hint: " in told
+        printed = capsys.readouterr().err
+        assert message in printed
+        assert "hint: " in printed
     assert not (tmp_path / "out").exists()
 
 

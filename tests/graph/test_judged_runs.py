@@ -165,6 +165,6 @@ def test_the_command_asks_about_pairs(
         assert json.loads(capsys.readouterr().out)["input_tokens"] < seen["input_tokens"]
         assert main([*line, "--judge-sees", "frames"]) == Exit.ANSWERED
         assert all("image_url" in json.dumps(r["messages"]) for r in server.requests)
-    told = capsys.readouterr().out
-    assert "4 pairs in both orders, 4 rated, 4 ties" in told
-    assert "verdicts that turn with the order" in told
+    printed = capsys.readouterr().out
+    assert "4 pairs in both orders, 4 rated, 4 ties" in printed
+    assert "verdicts that turn with the order" in printed

@@ -27,19 +27,19 @@ IMPORTED = (
 """What a run would import; `main` imports only what it needs."""
 
 
-def child(told: Mapping[str, Any]) -> NoReturn:
+def child(job: Mapping[str, Any]) -> NoReturn:
     append = os.O_CREAT | os.O_WRONLY | os.O_APPEND
-    log, err = (os.open(told.get(name, told["log"]), append) for name in ("log", "err"))
-    lines = os.open(told["lines"], os.O_RDONLY)
+    log, err = (os.open(job.get(name, job["log"]), append) for name in ("log", "err"))
+    lines = os.open(job["lines"], os.O_RDONLY)
     for source, target in ((lines, 0), (log, 1), (err, 2)):
         os.dup2(source, target)
-    if "cwd" in told:  # and then the environment is a whole one
-        os.chdir(told["cwd"])
+    if "cwd" in job:  # and then the environment is a whole one
+        os.chdir(job["cwd"])
         os.environ.clear()
-    os.environ.update(told["env"])
-    if told["crash"]:
-        crash(*told["crash"])
-    sys.argv = ["videoespresso", *told["argv"]]
+    os.environ.update(job["env"])
+    if job["crash"]:
+        crash(*job["crash"])
+    sys.argv = ["videoespresso", *job["argv"]]
     code = 1
     try:
         code = main()
@@ -77,14 +77,14 @@ def crash(place: str, n: int) -> None:
 def serve() -> None:
     embedder()(["a word"])  # loads its weights
     for line in sys.stdin:
-        told = json.loads(line)
-        if "wait" in told:
-            _, status = os.waitpid(told["wait"], 0)
+        job = json.loads(line)
+        if "wait" in job:
+            _, status = os.waitpid(job["wait"], 0)
             answer = os.waitstatus_to_exitcode(status)
         else:
             answer = os.fork()
             if answer == 0:
-                child(told)
+                child(job)
         sys.stdout.write(f"{answer}\n")
         sys.stdout.flush()
 

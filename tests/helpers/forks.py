@@ -44,9 +44,9 @@ class Forks:
         crash: (place, n), see `forked.crash`, ends the process with SIGKILL. lines: the file it
         reads as its input.
         """
-        told = {"argv": list(argv), "log": str(log), "crash": list(crash), "env": env}
-        told["lines"] = lines
-        return self._ask(told)
+        job = {"argv": list(argv), "log": str(log), "crash": list(crash), "env": env}
+        job["lines"] = lines
+        return self._ask(job)
 
     def wait(self, pid: int) -> int:
         """Its exit status; minus the signal's number where a signal ended it."""
@@ -60,16 +60,16 @@ class Forks:
         with tempfile.TemporaryDirectory() as folder:
             out, err, lines = (Path(folder) / name for name in ("out", "err", "lines"))
             lines.write_text(said, encoding="utf-8")
-            told = {"argv": argv, "log": str(out), "err": str(err), "lines": str(lines)}
-            told |= {"cwd": str(cwd), "env": dict(env), "crash": []}
-            code = self.wait(self._ask(told))
+            job = {"argv": argv, "log": str(out), "err": str(err), "lines": str(lines)}
+            job |= {"cwd": str(cwd), "env": dict(env), "crash": []}
+            code = self.wait(self._ask(job))
             shown = (file.read_text(encoding="utf-8") for file in (out, err))
             return subprocess.CompletedProcess(argv, code, *shown)
 
-    def _ask(self, told: Mapping[str, Any]) -> int:
+    def _ask(self, job: Mapping[str, Any]) -> int:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(told) + "\n")
+        self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
 

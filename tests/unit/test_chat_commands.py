@@ -130,9 +130,9 @@ def test_evidence_is_listed_and_one_step_shows_its_frame() -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said_with_a_hint(line: str) -> None:
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as caught:
         shown(line, TURN)
-    assert str(told.value)
+    assert str(caught.value)
 
 
 @pytest.mark.parametrize("line", ["/frames", "/evidence", "/report r.html"])

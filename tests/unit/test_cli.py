@@ -273,9 +273,9 @@ def test_every_help_has_examples(command: list[str], capsys: Any) -> None:
 )
 def test_what_a_command_is_for_is_said_in_full(command: list[str], capsys: Any) -> None:
     assert main([*command, "--help"]) == 0
-    told = capsys.readouterr().out.partition("Commands:")[2].partition("Examples:")[0]
-    assert told.strip()
-    assert "..." not in told
+    printed = capsys.readouterr().out.partition("Commands:")[2].partition("Examples:")[0]
+    assert printed.strip()
+    assert "..." not in printed
 
 
 def test_a_question_without_quotes_is_said_to_want_them(
@@ -302,8 +302,8 @@ def test_all_files_are_looked_for_before_one_is_decoded(
 
 def test_the_help_documents_every_exit_code(capsys: Any) -> None:
     main(["ask", "--help"])
-    told = capsys.readouterr().out.partition("Exit codes:")[2]
-    numbers = {int(line.split()[0]) for line in told.splitlines() if line.split()}
+    printed = capsys.readouterr().out.partition("Exit codes:")[2]
+    numbers = {int(line.split()[0]) for line in printed.splitlines() if line.split()}
     assert numbers == {int(code) for code in Exit}
 
 

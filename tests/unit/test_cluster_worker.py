@@ -58,9 +58,9 @@ def test_a_folder_that_is_another_one_is_refused(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folders, "SEEN_WITHIN_S", 0.3)
-    with pytest.raises(UserError, match="does not see the folder") as told:
+    with pytest.raises(UserError, match="does not see the folder") as caught:
         see_folder(folder, "token")
-    assert "every node" in told.value.hint
+    assert "every node" in caught.value.hint
 
 
 def test_a_folder_without_locks_between_machines_is_refused(folder: Folder) -> None:
@@ -79,9 +79,9 @@ def test_caches_are_of_the_node_and_never_on_network_storage(
     mine = here(given)
     assert (mine.cache_dir, mine.memory) == (tmp_path / "node", "")
     monkeypatch.setattr(rank_share, "networked", lambda _path: "nfs4")
-    with pytest.raises(SettingsError, match="network storage") as told:
+    with pytest.raises(SettingsError, match="network storage") as caught:
         here(given)
-    assert "VIDEOESPRESSO_CACHE_DIR" in told.value.hint
+    assert "VIDEOESPRESSO_CACHE_DIR" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -185,9 +185,9 @@ def test_files_with_the_same_bytes_are_the_first_ones(tmp_path: Path) -> None:
 
 def test_without_ray_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with ExitStack() as stack, pytest.raises(UserError) as told:
+    with ExitStack() as stack, pytest.raises(UserError) as caught:
         connected("", stack)
-    assert told.value.hint == 'pip install "videoespresso[distributed]"'
+    assert caught.value.hint == 'pip install "videoespresso[distributed]"'
 
 
 def test_a_limit_in_frames_is_each_videos(tmp_path: Path) -> None:

@@ -32,5 +32,5 @@ def test_runs_that_end_together_are_all_there(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(runs, range(4)))
-    told = [tuple(run["n"]) for run in json.loads(folder.manifest.read_text())["runs"]]
-    assert sorted(told) == [(n, k) for n in range(4) for k in range(5)]
+    printed = [tuple(run["n"]) for run in json.loads(folder.manifest.read_text())["runs"]]
+    assert sorted(printed) == [(n, k) for n in range(4) for k in range(5)]

@@ -138,10 +138,10 @@ def test_the_parts_are_datasets_and_nothing_is_lost(tmp_path: Path) -> None:
     assert sum(side.videos for side in done.sides) == 30
     for name in RATIOS:
         assert validate(tmp_path / "parts" / name).counts.keys() <= {"empty"}
-    told = json.loads((tmp_path / "parts/test/dataset.json").read_text())
-    assert told["split"]["part"] == "test"
-    assert told["split"]["ratios"] == RATIOS
-    assert told["of"] == {"settings": {"seed": 3}}
+    printed = json.loads((tmp_path / "parts/test/dataset.json").read_text())
+    assert printed["split"]["part"] == "test"
+    assert printed["split"]["ratios"] == RATIOS
+    assert printed["of"] == {"settings": {"seed": 3}}
     assert sum(len(list(read_rejects(tmp_path / "parts" / name))) for name in RATIOS) == 2
     sets = {name: reading(list(read_items(tmp_path / "parts" / name))) for name in RATIOS}
     assert leakage(sets, Words(), threshold=0.999).ok

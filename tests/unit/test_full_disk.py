@@ -43,9 +43,9 @@ def outgoing(tmp_path: Path) -> Outgoing:
 def test_requests_that_cannot_be_written(outgoing: Outgoing) -> None:
     with full_disk(MOST):
         outgoing.add("a", MOST - 1000)
-        with pytest.raises(MemoryStoreError, match="cannot be written") as told:
+        with pytest.raises(MemoryStoreError, match="cannot be written") as caught:
             outgoing.add("b", MOST)
-        assert "Make room" in told.value.hint
+        assert "Make room" in caught.value.hint
     assert outgoing.is_as_new()
     outgoing.add("a", 1000)
     outgoing.outbox.close()
@@ -87,8 +87,8 @@ def write(path: Path, *records: QuestionResult) -> set[str]:
 
 def test_an_answer_that_cannot_be_written(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
-    with full_disk(1000), pytest.raises(UserError, match="cannot be written") as told:
+    with full_disk(1000), pytest.raises(UserError, match="cannot be written") as caught:
         write(path, asked("a", "Who?"), asked("b", "Who? " * 400))
-    assert "the same command goes on" in told.value.hint
+    assert "the same command goes on" in caught.value.hint
     assert write(path, asked("b", "Who?")) == {"a"}, "what was written before is kept"
     assert len(path.read_bytes().splitlines()) == 2

@@ -224,9 +224,9 @@ def test_a_dry_run_without_a_key_says_why_it_needs_one(
 ) -> None:
     line = ["dataset", "build", "clip.mp4", "--out", str(tmp_path / "set"), "--dry-run"]
     assert main([*line, "--profile", "openai"]) == 2
-    told = " ".join(capsys.readouterr().err.split())
-    assert "really makes up to 3 videos" in told
-    assert "needs OPENAI_API_KEY" in told
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "really makes up to 3 videos" in printed
+    assert "needs OPENAI_API_KEY" in printed
     assert not (tmp_path / "set").exists()
 
 

@@ -176,22 +176,22 @@ def _for_first(said: Preference) -> int:
     return {"one": 1, "two": -1}.get(said.better or "", 0)
 
 
-def _worth(told: Sequence[tuple[_Pair, tuple[int, int]]], *, letters: bool) -> dict[str, Any]:
-    verdicts = [a if a == b else 0 for _, (a, b) in told]
-    videos = [pair.one["video"] for pair, _ in told]
-    longer = [float(len(p.one["reply"]) - len(p.two["reply"])) for p, _ in told]
+def _worth(judged: Sequence[tuple[_Pair, tuple[int, int]]], *, letters: bool) -> dict[str, Any]:
+    verdicts = [a if a == b else 0 for _, (a, b) in judged]
+    videos = [pair.one["video"] for pair, _ in judged]
+    longer = [float(len(p.one["reply"]) - len(p.two["reply"])) for p, _ in judged]
     apart = [
         (float(verdict == (1 if mine else -1)), pair.one["video"])
-        for (pair, _), verdict in zip(told, verdicts, strict=True)
+        for (pair, _), verdict in zip(judged, verdicts, strict=True)
         if letters and (mine := _right(pair.one)) != _right(pair.two)
     ]
     better, worse = ([v == side for v in verdicts] for side in (1, -1))
     return {
         "ties": verdicts.count(0),
-        "paired": comparison.paired(better, worse, videos) if told else None,
-        "alpha": krippendorff([[float(a), float(b)] for _, (a, b) in told], videos),
-        "turned": statistics.proportion([float(a != b) for _, (a, b) in told], videos)
-        if told
+        "paired": comparison.paired(better, worse, videos) if judged else None,
+        "alpha": krippendorff([[float(a), float(b)] for _, (a, b) in judged], videos),
+        "turned": statistics.proportion([float(a != b) for _, (a, b) in judged], videos)
+        if judged
         else None,
         "length": spearman([float(v) for v in verdicts], longer),
         "agreement": statistics.proportion(*map(list, zip(*apart, strict=True))) if apart else None,
