@@ -15,6 +15,7 @@ import pytest
 from videoespresso import errors
 from videoespresso.cli import cache
 from videoespresso.cli.app import main
+from videoespresso.cli.ask import footer
 from videoespresso.cli.console import (
     Exit,
     err,
@@ -113,6 +114,13 @@ def test_steps_go_to_stderr_and_the_answer_to_stdout(script: Any, capsys: Any) -
         "2 model calls (0 from cache), 1,500 + 20 tokens, 3 images, $0.0100",
     ]
     assert re.fullmatch(r"\d+\.\d s, of which models 0\.0 s", seconds)
+
+
+def test_calls_side_by_side_are_not_a_part_of_the_time_that_passed() -> None:
+    usage = {"captioner": Usage(calls=44, seconds=1111.0)}
+    answer = ANSWER.model_copy(update={"usage": usage})
+    assert footer(answer, 346.9).endswith("346.9 s, calls together 1111.0 s, several at a time")
+    assert footer(answer, 2000.0).endswith("2000.0 s, of which models 1111.0 s")
 
 
 def test_the_default_models_are_named_as_such(script: Any, capsys: Any) -> None:

@@ -246,8 +246,7 @@ def show_doubts(answer: Answer) -> None:
 
 
 def footer(answer: Answer, elapsed_s: float) -> str:
-    """The core frames, whether the checker agrees, and what the question cost. Calls side by side
-    make the models' seconds more than those that passed."""
+    """The core frames, whether the checker agrees, and what the question cost."""
     spent = total(answer.usage.values())
     candidates = len(answer.core_frames) + len(answer.dropped)
     paths = {video.id: video.path for video in answer.videos}
@@ -258,10 +257,13 @@ def footer(answer: Answer, elapsed_s: float) -> str:
 
     instants = ", ".join(map(at, answer.core_frames)) or "none"
     looked = f"{answer.density}\n" if answer.density else ""
+    models = f"of which models {spent.seconds:.1f} s"
+    if spent.seconds > elapsed_s:
+        models = f"calls together {spent.seconds:.1f} s, several at a time"
     return (
         f"core frames: {instants} ({len(answer.core_frames)} of {candidates} looked at) · "
         f"{answer.verdict}\n{looked}"
         f"{spent.calls} model calls ({spent.cached_calls} from cache), "
         f"{spent.input_tokens:,} + {spent.output_tokens:,} tokens, {spent.images} images, "
-        f"{money(spent.usd)}\n{elapsed_s:.1f} s, of which models {spent.seconds:.1f} s"
+        f"{money(spent.usd)}\n{elapsed_s:.1f} s, {models}"
     )
