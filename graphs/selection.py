@@ -22,6 +22,7 @@ from videoespresso.models.profiles import look_side
 from videoespresso.settings import Settings
 from videoespresso.tools import pickers, scorers
 from videoespresso.tools.pickers import evenly
+from videoespresso.tools.semantic_filter import STOP_WORDS
 from videoespresso.types import Caption, FrameRef
 
 READS = 20
@@ -37,6 +38,15 @@ PROPOSED = 8
 
 MOST_LOOKED_AT = 16
 """Candidates that the selector is shown on a second look, when closer frames are among them."""
+
+NAMING_NOTHING = STOP_WORDS | frozenset(
+    [
+        *("what", "which", "who", "whom", "whose", "when", "where", "why", "how", "does", "did"),
+        *("with", "for", "from", "into", "onto", "before", "after", "first", "last", "next"),
+        *("his", "her", "their", "they", "she", "one", "other", "else", "all", "any", "not", "has"),
+    ]
+)
+"""Words of a question that name nothing which could be seen."""
 
 Chosen = list[tuple[str, str]]
 
@@ -90,10 +100,32 @@ def paper(context: Context, c: Candidates) -> Chosen:
     shown = list(c.kept) if len(c.kept) <= READS else _nearest(context, c, READS)
     if not shown:
         return []
-    picked = selector.select(context.agents["selector"], c.question, shown)
+    agent = context.agents["selector"]
+    picked = selector.select(agent, c.question, shown)
     if picked:
-        return [(shown[k].frame_id, why) for k, why in picked]
+        return [
+            (shown[k].frame_id, why) for k, why in _with_named(agent, c.question, shown, picked)
+        ]
     return [(i, f"{why} (the selector chose none)") for i, why in retrieval(context, c)]
+
+
+def _with_named(
+    agent: Agent, question: str, shown: Sequence[Caption], picked: Sequence[tuple[int, str]]
+) -> Sequence[tuple[int, str]]:
+    """And, of a small model's choice, a caption that has what the question names where none that it
+    picked has; of several the one with most of the question's words."""
+    if sees(agent):
+        return picked
+    asked, has = _words(question), [_words(caption.text) for caption in shown]
+    missing = asked.intersection(*(asked - has[k] for k, _ in picked)) & set[str]().union(*has)
+    if not missing:
+        return picked
+    best = max(range(len(shown)), key=lambda k: (len(missing & has[k]), len(asked & has[k]), -k))
+    return sorted([*picked, (best, f"the question names {', '.join(sorted(missing & has[best]))}")])
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w{3,}", text.casefold())) - NAMING_NOTHING
 
 
 def seen(context: Context, c: Candidates) -> Chosen:

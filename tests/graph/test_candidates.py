@@ -19,6 +19,7 @@ from videoespresso.graphs.ask import ask_graph
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.selection import PROPOSED, Candidates, strategy
 from videoespresso.graphs.watch import CLOSER, watch
+from videoespresso.models.specs import ModelSpec
 from videoespresso.testing import ScriptedModel
 from videoespresso.types import Answer, Caption
 
@@ -250,3 +251,31 @@ def test_a_second_look_is_shown_further_candidates_too(
     assert PROPOSED + more <= answer.work.captioned <= PROPOSED + more + CLOSER
     fixed, _ = scripted_context(tmp_path / "fixed", script, select="pixels+segments:3")
     assert asked(fixed, films[60]).work.captioned <= 3 + CLOSER
+
+
+KITCHEN = ("the officer chops the fish", "the officer mixes the tomato", "the red truck stops")
+
+
+@pytest.mark.parametrize(
+    ("question", "first", "shown"),
+    [
+        ("How is the tomato prepared?", 1, [1, 2]),
+        ("How is the tomato prepared?", 2, [2]),
+        ("What happens before the red truck stops?", 1, [1, 3]),
+        ("How is the onion prepared?", 1, [1]),
+        ("What does the officer do with them?", 1, [1]),
+    ],
+)
+def test_what_the_question_names_is_shown_though_a_small_selector_passed_it_by(
+    tmp_path: Path, question: str, first: int, shown: list[int]
+) -> None:
+    script = {"selector": lambda _: json.dumps({"core": [{"frame": first, "why": "w"}]})}
+    context, _ = scripted_context(tmp_path, script)
+    kept = [
+        Caption(frame_id=f"{k}", time_s=k, text=text) for k, text in enumerate(KITCHEN, start=1)
+    ]
+    chosen = strategy("paper")(context, Candidates(question, "video", (), kept, kept))
+    assert [int(name) for name, _ in chosen] == shown
+    context.agents["selector"].spec = ModelSpec.parse("openai:gpt-4o")
+    chosen = strategy("paper")(context, Candidates(question, "video", (), kept, kept))
+    assert [int(name) for name, _ in chosen] == [first], "a large one chooses by itself"
