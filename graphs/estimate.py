@@ -7,6 +7,7 @@ than once and a second look are not in it.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from pydantic import computed_field
@@ -22,6 +23,7 @@ from videoespresso.types import FrameRef, Progress, Record
 
 if TYPE_CHECKING:
     from videoespresso.graphs.context import Context
+    from videoespresso.graphs.state import State
 
 CAPTION_TOKENS = 60
 """Of a caption, a selection or a verdict: two or three sentences. A guess, as are the others."""
@@ -171,10 +173,12 @@ def _pictures(agent: Agent, video: Looked) -> int:
     return video.candidates if video.candidates <= agent.sheet else 1
 
 
-def to_come(context: "Context", looked: Looked) -> None:
-    """Says what the question will take, before the first call that is paid."""
+def to_come(context: "Context", state: "State", looked: Looked) -> None:
+    """Says what the question will take, before the first call that is paid; of several films for
+    each, by its name."""
     if context.on_progress is not None and looked.frames:
-        context.on_progress(Progress("plan", str(estimate(context, [looked]))))
+        film = f"{PurePath(state['path']).name}: " if len(state.get("paths", ())) > 1 else ""
+        context.on_progress(Progress("plan", f"{film}{estimate(context, [looked])}"))
 
 
 def _named(select: str, videos: Sequence[Looked]) -> str:

@@ -78,13 +78,13 @@ def sample(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     known = {c["frame_id"]: c["text"] for c in wrote["captions"]}
     video, question = Video.model_validate(state["video"]), state.get("question", "")
     if (pair := rated_by(runtime.context, question)) is not None:
-        to_come(runtime.context, at_most(pair, frames, len(known)))
+        to_come(runtime.context, state, at_most(pair, frames, len(known)))
     wrote |= proposed(runtime.context, video, frames, question, known)
     if runtime.context.settings.quick:
         wrote["quick"] = True
     after = cast(State, {**state, **wrote})
     if new_or_known(after) != "caption":  # else `caption` says it
-        to_come(runtime.context, looked_at(after))
+        to_come(runtime.context, state, looked_at(after))
     return wrote
 
 
@@ -143,7 +143,7 @@ def caption(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     """A caption for every candidate; frames equal to the eye share one."""
     context, frames = runtime.context, candidates_of(state)
     leader, new = to_caption(context, state)
-    to_come(context, looked_at(state, new))
+    to_come(context, state, looked_at(state, new))
     captions, shown = captioned(context, frames, leader, captions_of(state))
     return {
         "captions": [dump(c) for c in captions],

@@ -43,15 +43,19 @@ def private_folder(folder: Path) -> None:
 
 
 def check_folder(cache: Path) -> None:
-    """Raises SettingsError where a file lies at the cache folder's path, or above it."""
-    for path in (cache, *cache.parents):
-        if path.is_dir():
-            return
-        if path.exists():
-            raise SettingsError(
-                f"the cache folder {cache} cannot be made: {path} is a file",
-                hint="Set VIDEOESPRESSO_CACHE_DIR (or cache_dir) to a folder.",
-            )
+    """Makes it where it is not there. Raises SettingsError where it cannot be made, as where a file
+    lies at its path, or above it."""
+    if cache.is_dir():
+        return
+    file = next((path for path in (cache, *cache.parents) if path.is_file()), None)
+    try:
+        private_folder(cache)
+    except OSError as error:
+        why = error.strerror if file is None else f"{file} is a file"
+        raise SettingsError(
+            f"the cache folder {cache} cannot be made: {why}",
+            hint="Set VIDEOESPRESSO_CACHE_DIR (or cache_dir) to a folder that you may write.",
+        ) from error
 
 
 def private_file(path: Path) -> Path:

@@ -74,8 +74,7 @@ def test_from_three_questions_to_an_answer_about_a_file(desk: Desk, server: fake
     child = desk.run()
     answer(child, r"1\. What should answer", "server")
     child.expect("2. Which server")
-    answer(child, "Number or name", "another")
-    answer(child, "Its address", server.url)
+    answer(child, "Number or name", server.url)  # pasted in the place of a number
     child.expect("written: .*videoespresso.toml")
     answer(child, "A video of yours", str(video))
     answer(child, "Your question", "What moves?")

@@ -100,6 +100,13 @@ def test_what_is_not_ours_stays_open(tmp_path: Path) -> None:
     mend(tmp_path / "homework" / "missing")
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="a place where no folder can be made")
+def test_a_cache_that_cannot_be_made_is_said_by_its_own_name() -> None:
+    with pytest.raises(SettingsError, match="the cache folder /proc/nope cannot be made") as caught:
+        open_context(Settings(cache_dir=Path("/proc/nope"), profile="embedded"))
+    assert "VIDEOESPRESSO_CACHE_DIR" in caught.value.hint
+
+
 @pytest.mark.parametrize("below", ["", "deeper/still"])
 def test_a_cache_path_that_is_a_file_is_said_before_anything_else(
     tmp_path: Path, below: str

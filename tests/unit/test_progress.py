@@ -12,12 +12,15 @@ from rich.console import Console
 
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.estimate import Looked, to_come
+from videoespresso.graphs.state import State
 from videoespresso.models.client.budget import Budget
 from videoespresso.models.client.prices import image_tokens, price
 from videoespresso.models.specs import ModelSpec
 from videoespresso.report.progress_bar import ProgressBar
 from videoespresso.settings import Settings
 from videoespresso.types import FrameRef, Progress
+
+ONE_FILM: State = {"path": "a.mp4", "question": "", "options": []}
 
 PLAN = Progress("plan", "52 frames, about 56 calls, $0.004")
 
@@ -74,10 +77,10 @@ def test_the_time_left_is_that_at_the_rate_so_far(monkeypatch: pytest.MonkeyPatc
 
 def test_what_it_will_take_is_said_from_sizes_and_prices() -> None:
     said: list[Progress] = []
-    to_come(context(said.append), Looked(frames(52), 40))
-    to_come(context(said.append, select="uniform:4"), Looked(frames(52), 40))
-    to_come(context(said.append), Looked(frames(52), 0))
-    to_come(context(said.append, sheet=8), Looked(frames(52), 41))
+    to_come(context(said.append), ONE_FILM, Looked(frames(52), 40))
+    to_come(context(said.append, select="uniform:4"), ONE_FILM, Looked(frames(52), 40))
+    to_come(context(said.append), ONE_FILM, Looked(frames(52), 0))
+    to_come(context(said.append, sheet=8), ONE_FILM, Looked(frames(52), 41))
     texts = [p.text for p in said]
     assert texts[0].startswith("52 frames, about 44 calls, $")
     assert texts[1].startswith("52 frames, about 43 calls, $")
@@ -97,7 +100,7 @@ def test_what_it_will_take_is_said_from_sizes_and_prices() -> None:
 )
 def test_what_is_free_and_what_nobody_knows(spec: str, cost: str) -> None:
     said: list[Progress] = []
-    to_come(context(said.append, spec), Looked(frames(2), 2))
+    to_come(context(said.append, spec), ONE_FILM, Looked(frames(2), 2))
     assert said[0].text == f"2 frames, about 6 calls, {cost}"
 
 

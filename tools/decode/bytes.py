@@ -7,7 +7,7 @@ tell exactly whether all of it is there, without decoding and without false alar
 import os
 import re
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 _EBML = b"\x1a\x45\xdf\xa3"
 _SEGMENT = b"\x18\x53\x80\x67"
@@ -101,10 +101,14 @@ def begins_late(path: str) -> tuple[int, str]:
     return 0, ""
 
 
-def missing_bytes(path: str) -> int:
-    """How many bytes the container says should be there and are not; 0 if whole or unknown."""
-    kind, size = looks_like(path), os.path.getsize(path)
-    with open(path, "rb") as file:
+def missing_bytes(path: str, begin: int = 0) -> int:
+    """How many bytes the container, which begins there, says should be there and are not; 0 if
+    whole or unknown."""
+    kind, size = looks_like(path), os.path.getsize(path) - begin
+    with open(path, "rb") as whole:
+        file: Any = whole
+        if begin:
+            kind, file = begins_late(path)[1], _Behind(whole, begin)
         if kind == "mp4":
             return max(0, _mp4_end(file, size) - size)
         if kind == "mkv/webm":
@@ -112,6 +116,26 @@ def missing_bytes(path: str) -> int:
         if kind == "avi":
             return max(0, _avi_end(file, size) - size)
     return 0
+
+
+class _Behind(NamedTuple):
+    """A file from a place on, as if it began there."""
+
+    file: BinaryIO
+    begin: int
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Where it is now, as `tell`."""
+        self.file.seek(offset + (0 if whence else self.begin), whence)
+        return self.tell()
+
+    def tell(self) -> int:
+        """Bytes behind the place."""
+        return self.file.tell() - self.begin
+
+    def read(self, size: int) -> bytes:
+        """The next bytes."""
+        return self.file.read(size)
 
 
 def _mp4_end(file: BinaryIO, size: int) -> int:

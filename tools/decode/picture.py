@@ -55,6 +55,15 @@ _TURNED = {
 """By quarter turns against the clock."""
 
 
+_WHOLE_TURN = 360
+
+
+def quarters(frame: VideoFrame) -> int:
+    """Quarter turns with the clock. A matrix of zeros says none: of it FFmpeg makes no number, and
+    PyAV the least that there is."""
+    return round(-frame.rotation / 90) % 4 if abs(frame.rotation) <= _WHOLE_TURN else 0
+
+
 def orientation(frame: VideoFrame) -> Orientation:
     """From the frame's display matrix (ISO 14496-12): x' = a x + c y, y' = b x + d y; one that is
     neither a quarter turn nor a mirror counts as the nearest."""
@@ -62,7 +71,7 @@ def orientation(frame: VideoFrame) -> Orientation:
         beside: Any = frame.side_data  # its stubs know names as keys only
         matrix = beside.get(Type.DISPLAYMATRIX)
     except ValueError:  # beside it is something that PyAV has no name for, such as EXIF
-        return _TURNED.get(round(frame.rotation / 90) % 4, Orientation())
+        return _TURNED.get(-quarters(frame) % 4, Orientation())
     if matrix is None:
         return Orientation()
     a, b, _, c, d = (int(v) for v in np.frombuffer(bytes(matrix), np.int32)[:5])

@@ -1,6 +1,7 @@
 """What a file says about its video, and why a file cannot be read. Runs in the decoding process."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -18,7 +19,13 @@ from av.video.stream import VideoStream
 
 from videoespresso.errors import VideoError
 from videoespresso.tools.decode.bytes import begins_late, looks_like, missing_bytes
-from videoespresso.tools.decode.picture import TRANSFERS, Orientation, displayed, orientation
+from videoespresso.tools.decode.picture import (
+    TRANSFERS,
+    Orientation,
+    displayed,
+    orientation,
+    quarters,
+)
 
 Beat = Callable[[], None]
 """Called whenever the decoding makes progress. The watchdog ends a process without any."""
@@ -77,23 +84,28 @@ class Facts:
         return {k: str(v) if isinstance(v, Fraction) else v for k, v in asdict(self).items()}
 
 
-def open_file(path: str) -> InputContainer:
-    """The container, of at most MOST_STREAMS streams.
+def open_file(path: str, begin: int = 0) -> InputContainer:
+    """The container, of at most MOST_STREAMS streams. begin: bytes that stand before it, found out
+    where it cannot be opened as it is.
 
     Only the file itself is opened: "file:" keeps names with a colon from being taken for a
     protocol, and the whitelist keeps a playlist from reaching the network. Raises `VideoError`.
     """
-    options = {"protocol_whitelist": "file", "max_streams": str(MOST_STREAMS + 1)}
+    whole = f"subfile,,start,{begin},end,{os.path.getsize(path)},,:" if begin else ""
+    allowed = "file,subfile" if begin else "file"
+    options = {"protocol_whitelist": allowed, "max_streams": str(MOST_STREAMS + 1)}
     try:
-        container = av.open(f"file:{path}", options=options, metadata_errors="replace")
+        container = av.open(f"{whole}file:{path}", options=options, metadata_errors="replace")
     except av.error.FFmpegError as error:
+        if not begin and not isinstance(error, OSError) and (late := begins_late(path)[0]):
+            return open_file(path, late)
         raise _unreadable(path, error) from error
     name = Path(path).name
     playlist = bool(PLAYLISTS & set(container.format.name.split(",")))
     # what begins late is taken for a playlist, or for the coded stream that is somewhere in it
-    if (playlist or _is_bare(container)) and (late := _late(path)):
+    if not begin and (playlist or _is_bare(container)) and (late := begins_late(path)[0]):
         container.close()
-        raise late
+        return open_file(path, late)
     if playlist:
         container.close()
         raise VideoError(
@@ -203,7 +215,7 @@ def read_facts(path: str, beat: Beat) -> Facts:
     container, stream = open_stream(path)
     with container:
         name = Path(path).name
-        missing = missing_bytes(path)
+        missing = missing_bytes(path, _begin(container))
         if missing:
             raise _cut_off(path, missing)
         if stream.width * stream.height > MOST_PIXELS:
@@ -212,6 +224,12 @@ def read_facts(path: str, beat: Beat) -> Facts:
             )
         first = _first_frame(path, container, stream, beat)
         return _facts(path, container, stream, first, beat)
+
+
+def _begin(container: InputContainer) -> int:
+    """Bytes of the file that stand before what was opened."""
+    late = re.match(r"subfile,,start,(\d+),", container.name)
+    return int(late[1]) if late else 0
 
 
 def declared(path: str) -> float | None:
@@ -243,7 +261,11 @@ def _facts(
         duration = duration or float((not bare and seconds) or max(frames, 1) / fps)
     transfer = TRANSFERS.get(int(first.color_trc), "")
     assumed = f"the file stores no instants: counted at {float(fps):g} frames a second"
-    notes = [f"HDR ({transfer}), shown as SDR" if transfer else "", assumed if bare else ""]
+    notes = [
+        f"HDR ({transfer}), shown as SDR" if transfer else "",
+        assumed if bare else "",
+        f"{begin} bytes before the film are left out" if (begin := _begin(container)) else "",
+    ]
     return Facts(
         start=start,
         time_base=1 / fps if counted else time_base,
@@ -251,7 +273,7 @@ def _facts(
         fps=fps,
         width=width,
         height=height,
-        rotation=round(-first.rotation / 90) * 90 % 360,
+        rotation=quarters(first) * 90,
         has_audio=bool(container.streams.audio),
         codec=stream.codec_context.name,
         container=container.format.name,
@@ -311,11 +333,9 @@ def _measured(path: str, beat: Beat) -> tuple[int, Fraction]:
 
 
 def _unreadable(path: str, error: av.error.FFmpegError) -> VideoError:
-    name, kind = Path(path).name, looks_like(path)
+    name, kind = Path(path).name, begins_late(path)[1] or looks_like(path)
     if isinstance(error, PermissionError):
         return VideoError(f"{name} may not be read", hint="check the file's permissions")
-    if late := _late(path):
-        return late
     if kind == "text":
         return VideoError(
             f"{name} is text, not a video",
@@ -329,16 +349,6 @@ def _unreadable(path: str, error: av.error.FFmpegError) -> VideoError:
     return VideoError(
         f"{name} is not a video that FFmpeg knows ({error.strerror or error})",
         hint="give an mp4, mkv, webm, mov or avi file",
-    )
-
-
-def _late(path: str) -> VideoError | None:
-    before, kind = begins_late(path)
-    if not before:
-        return None
-    return VideoError(
-        f"{Path(path).name}: {before} bytes stand before what looks like an {kind} file",
-        hint=f"leave them out: tail -c +{before + 1} INPUT > OUTPUT",
     )
 
 

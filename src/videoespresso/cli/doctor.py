@@ -70,6 +70,17 @@ def checks(settings: Settings) -> Iterator[Check]:
     yield from _announced(settings)
     yield from role_checks(settings, budget)
     yield from _proofs(settings, budget)
+    yield from _own_films(settings)
+
+
+def _own_films(settings: Settings) -> Iterator[Check]:
+    """That they cannot be asked about, and what would make it so; nothing where models are set."""
+    from videoespresso.models.profiles import configured
+    from videoespresso.models.unknown_film import AskCommand, three_ways
+
+    if not configured(settings):
+        text = "cannot be asked about yet: only the embedded models are there, which know none"
+        yield Check("films of yours", None, text, three_ways(AskCommand(["YOUR.mp4"])))
 
 
 def _torchvision() -> "Iterator[Check]":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -157,7 +158,7 @@ def _which_server() -> str:
         err().print(f"  (nothing answers at {ollama_url()} and the usual ports of this machine)")
         there["ollama"] = "Ollama, when it runs"
     there["another"] = "another address"
-    chosen = _one_of("2. Which server?", there)
+    chosen = _one_of("2. Which server?", there, address=True)
     return chosen if chosen != "another" else _line("   Its address, e.g. http://host:8000/v1: ")
 
 
@@ -198,15 +199,16 @@ def _dollars() -> float | None:
         err().print("   a number, please, such as 0.05")
 
 
-def _one_of(question: str, choices: dict[str, str]) -> str:
-    """The name that was chosen, by its number or itself; Enter is the first."""
+def _one_of(question: str, choices: dict[str, str], *, address: bool = False) -> str:
+    """The name that was chosen, by its number or itself; Enter is the first. address: one that is
+    pasted is an answer, too."""
     err().print(question, style="bold")
     names = list(choices)
     for number, name in enumerate(names, 1):
         err().print(f"   {number}  {one_line(f'{name}: {choices[name]}')}")
     while True:
         text = _line("   Number or name [1]: ") or "1"
-        if text in names:
+        if text in names or (address and re.search(r"://|:\d", text)):
             return text
         if text.isdecimal() and 1 <= int(text) <= len(names):
             return names[int(text) - 1]

@@ -141,7 +141,12 @@ def _described(name: str) -> dict[str, Any]:
 def _usd(described: dict[str, Any]) -> Iterator[str]:
     """The two costs for a person."""
     for usd in (described["frame_usd"], described["question_usd"]):
-        yield "not known" if usd is None else (f"${usd:.2g}" if usd else "free")
+        yield "not known" if usd is None else (_dollars(usd) if usd else "free")
+
+
+def _dollars(usd: float) -> str:
+    """Two digits that count, written out: a frame may cost a hundredth of a cent."""
+    return "$" + f"{float(f'{usd:.2g}'):.9f}".rstrip("0").rstrip(".")
 
 
 def _until(role: "Role") -> str:
@@ -183,8 +188,8 @@ def show_checks(checks: Iterator[Check], *, as_json: bool = False) -> bool:
         mark, style = _MARKS[check.result]
         out().print(mark, style=style, end=" ")
         out().print(f"{check.name:<18} {one_line(check.detail)}")
-        if check.hint:
-            out().print(f"                        {one_line(check.hint)}", style="yellow")
+        for line in check.hint.splitlines():
+            out().print(f"                        {one_line(line)}", style="yellow")
     if as_json:
         write_json(Checked(checks=[_row(check) for check in done]))
     return all(check.ok is not False for check in done)

@@ -38,11 +38,15 @@ def unknown_film(
         )
     few = "detector" if tuple(roles) == ("detector",) else ", ".join(roles)
     verb = "is" if len(roles) == 1 else "are"
+    detector = " --detector off" if settings.detector.startswith(EMBEDDED) else ""
+    them = "it another model" if len(roles) == 1 else "them other models"
+    other = _other(settings)
     return UnknownFilmError(
         f"{Path(path).name} is not from the synthetic theatre, which is all that the embedded "
         f"models know, and {few} {verb} embedded",
-        hint=f"Give {'it another model' if len(roles) == 1 else 'them other models'}:\n"
-        f"{command} {_other(settings)}",
+        hint=f"Give {them}:\n{command} {other}{detector}"
+        if other
+        else three_ways(command, detector),
     )
 
 
@@ -57,19 +61,19 @@ def unknown_films(
     return unknown_film(settings, pack, path, command)
 
 
-def three_ways(command: object) -> str:
-    """The command with a key, a server, or this machine, each whole and on a line of its own."""
+def three_ways(command: object, more: str = "") -> str:
+    """The command with a key, a server, or this machine, each whole and on a line of its own. more:
+    options that each has."""
     return (
         "Choose one of these:\n"
-        f"a key:        OPENAI_API_KEY=YOUR_KEY {command} --profile openai\n"
-        f"a server:     {command} -m openai:@http://localhost:8000/v1\n"
-        f"this machine: videoespresso models pull laptop && {command} --profile laptop"
+        f"a key:        OPENAI_API_KEY=YOUR_KEY {command} --profile openai{more}\n"
+        f"a server:     {command} -m openai:@http://localhost:8000/v1{more}\n"
+        f"this machine: videoespresso models pull laptop && {command} --profile laptop{more}"
     )
 
 
 def _other(settings: Settings) -> str:
-    """Options with which no role is embedded: the models that were chosen, for every role."""
+    """The option with which every role has a model that was chosen; "" where all are embedded."""
     specs = resolve(settings)
     others = [specs[role].spec for role in MODEL_ROLES if specs[role].model.provider != EMBEDDED]
-    detector = " --detector off" if settings.detector.startswith(EMBEDDED) else ""
-    return (f"-m {shlex.quote(others[0])}" if others else "--profile openai") + detector
+    return f"-m {shlex.quote(others[0])}" if others else ""
