@@ -12,6 +12,7 @@ import json
 import statistics
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from videoespresso.dataset.formats.conversations import trl
 from videoespresso.training.base import Base, find, model_of, needed, processor_of
 from videoespresso.training.data import Row, load
 from videoespresso.training.families import Chat, ends_of
+from videoespresso.training.forecast import plan
 from videoespresso.training.recipes import SUPERVISED, Recipe, Stage
 from videoespresso.training.rows import Collator
-from videoespresso.training.trainer import Watch, config_of, make, quiet, steps_of
+from videoespresso.training.run import train
+from videoespresso.training.trainer import Progress, Watch, config_of, make, quiet, steps_of
 
 Json = dict[str, Any]
 
@@ -96,6 +99,26 @@ def measure(stage: Stage, base: Base, data: Path, count: int, rounds: int, rows:
     return made
 
 
+def foreseen(stage: Stage, base: str, data: Path, rounds: int, rows: int) -> Json:
+    """What `train plan` foresees of learning, and what a run takes from its first step to its last,
+    as many as it has; in seconds, and the one divided by the other."""
+    more: Json = {"validation": 0, "threads": 1, "batch": 2 * rows, "rows": rows}
+    seconds: list[tuple[float, float]] = []
+    for _ in range(rounds):
+        expected = plan(stage, data, base=base, **more).learn_s or 0.0
+        at: list[float] = []
+        with tempfile.TemporaryDirectory() as folder:
+            done = train(stage, data, base=base, out=folder, on_progress=partial(_note, at), **more)
+        seconds.append((expected, (at[-1] - at[0]) * done.steps / (done.steps - 1)))
+    ratios = [foretold / taken for foretold, taken in seconds]
+    return {"stage": stage, "seconds": seconds, "foretold_of_taken": statistics.median(ratios),
+            "range": [min(ratios), max(ratios)]}  # fmt: skip
+
+
+def _note(at: list[float], _: Progress) -> None:
+    at.append(time.monotonic())
+
+
 def main() -> None:
     """Prints a line a stage, and writes all of them."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -107,6 +130,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=4, help="records a forward pass")
+    parser.add_argument("--forecast", action="store_true", help="`train plan` against whole runs")
     given = parser.parse_args()
     import torch  # noqa: PLC0415 - an extra
 
@@ -115,7 +139,11 @@ def main() -> None:
     base = find(given.base)
     results = []
     for stage in given.stages:
-        results.append(measure(stage, base, given.data, given.records, given.rounds, given.rows))
+        results.append(
+            foreseen(stage, given.base, given.data, given.rounds, given.rows)
+            if given.forecast
+            else measure(stage, base, given.data, given.records, given.rounds, given.rows)
+        )
         print(json.dumps(results[-1]), flush=True)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

@@ -1,18 +1,17 @@
-"""A training conversation: a role, what it is shown once, and a branch a question.
+"""Conversations that begin alike as one lesson: what is shown once, and a branch for each."""
 
-A branch is a row of pieces; a piece is text and whether it is to be learned.
-"""
-
-import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from videoespresso.training.pack.shape import END, IMAGE_TEXT, REPLY, USER
-
-Part = str | int
-"""Text, or the number of a frame."""
-Turns = Sequence[tuple[Sequence[Part], str]]
-"""(what the user shows, what to reply) pairs."""
+from videoespresso.dataset.formats.conversations import (
+    Conversation,
+    Medium,
+    Message,
+    Part,
+    media_in,
+)
+from videoespresso.training.pack.shape import END, IMAGE_TEXT, REPLY, ROLES, USER
 
 
 @dataclass(frozen=True)
@@ -29,30 +28,36 @@ class Lesson:
     images: tuple[int, ...]
 
 
-def lesson(
-    role: str, shown: Sequence[Part], conversations: Sequence[Turns], with_images: bool
-) -> Lesson:
-    """A lesson from what is shown first and, a branch each, the turns that follow.
+def talk(role: str, *turns: tuple[Sequence[Part], str]) -> Conversation:
+    """A conversation that no record stands for: (what the user shows, what to reply) pairs."""
+    made = [Message("system", (f"You are the {role}.",))]
+    for parts, reply in turns:
+        made += [Message("user", tuple(parts)), Message("assistant", (reply,))]
+    return tuple(made)
 
-    The first turn of a branch goes on with the user's turn that `shown` began.
-    """
-    shared, images = f"<|{role}|>{USER}", []
-    for part in shown:
-        if isinstance(part, str):
-            shared += part
-        elif with_images:
-            shared += IMAGE_TEXT
-            images.append(part)
+
+def lesson(conversations: Sequence[Conversation], with_images: bool) -> Lesson:
+    """A lesson from conversations of one role that show the same frames, by number. Each reply of
+    the assistant's is learned."""
+    first = conversations[0]
+    line = str(first[0].parts[0]).partition("\n")[0]
+    role = next(role for role in ROLES if role in line)
+    asked = [_text(one[1], with_images) for one in conversations]
+    alike = os.path.commonprefix(asked)  # noqa: RUF071 - of any text
+    ends = (alike.rfind(mark) + len(mark) for mark in ("\n", IMAGE_TEXT) if mark in alike)
+    end = max(ends, default=0)
     branches = []
-    for turns in conversations:
-        pieces: list[tuple[str, bool]] = []
-        for n, (parts, reply) in enumerate(turns):
-            text = "".join(p for p in parts if isinstance(p, str))
-            pieces += [((USER if n else "") + text + REPLY, False), (reply + END, True)]
+    for one, text in zip(conversations, asked, strict=True):
+        pieces = [(text[end:] + REPLY, False)]
+        for message in one[2:]:
+            said = _text(message, with_images)
+            learned = message.role == "assistant"
+            pieces.append((said + END, True) if learned else (USER + said + REPLY, False))
         branches.append(tuple(pieces))
-    return Lesson(shared, tuple(branches), tuple(images))
+    images = (int(medium.path) for medium in media_in(first)) if with_images else ()
+    return Lesson(f"<|{role}|>{USER}{alike[:end]}", tuple(branches), tuple(images))
 
 
-def compact(value: object) -> str:
-    """JSON as the pack writes it."""
-    return json.dumps(value, separators=(",", ":"))
+def _text(message: Message, with_images: bool) -> str:
+    picture = IMAGE_TEXT if with_images else ""
+    return "".join(picture if isinstance(part, Medium) else part for part in message.parts)

@@ -1,4 +1,4 @@
-"""Rendered training frames on disk, with their truth: made once, read by every stage."""
+"""The frames of the theatre's records as arrays, with their truth: read once, for every stage."""
 
 import functools
 import io
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
+from videoespresso.dataset import records_io
+from videoespresso.dataset_record import DatasetItem, KeyFrame
 from videoespresso.theatre import LABELS, SceneObject, Story, make_story
 from videoespresso.theatre.scene import Actor, Phase, prop_of
 from videoespresso.theatre.stories import MOODS, SETTINGS, WEATHERS
@@ -133,22 +135,24 @@ class FrameTruth:
 @dataclass(frozen=True)
 class FrameSet:
     """`pixels`: (n, size, size, 3) uint8 and `patches`: (n, GRID, GRID, 8), what covers each patch,
-    both memory-mapped; `truth[i]` belongs to `pixels[i]`."""
+    both memory-mapped; `truth[i]` belongs to `pixels[i]`. `items`: the records of each story;
+    `numbers`: the frame of each picture of theirs."""
 
     pixels: NDArray[np.uint8]
     patches: NDArray[np.uint8]
     truth: list[FrameTruth]
     by_phase: dict[tuple[int, int], list[int]]
-    seeds: list[int]
+    items: dict[int, list[DatasetItem]]
+    numbers: dict[str, int]
 
     @classmethod
     def load(cls, folder: Path) -> "FrameSet":
-        truth: list[FrameTruth] = pickle.loads((folder / "truth.pkl").read_bytes())
+        truth, items, numbers = pickle.loads((folder / "truth.pkl").read_bytes())
         by_phase: dict[tuple[int, int], list[int]] = defaultdict(list)
         for i, t in enumerate(truth):
             by_phase[t.seed, t.phase].append(i)
         pixels, patches = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS)
-        return cls(pixels, patches, truth, dict(by_phase), sorted({t.seed for t in truth}))
+        return cls(pixels, patches, truth, dict(by_phase), items, numbers)
 
 
 def as_camera(image: Image.Image, rng: random.Random) -> NDArray[np.uint8]:
@@ -163,35 +167,60 @@ def as_camera(image: Image.Image, rng: random.Random) -> NDArray[np.uint8]:
 _ARRAYS = {"frames": (IMAGE_SIZE, IMAGE_SIZE, 3), "patches": (GRID, GRID, len(HEADS))}
 
 
-def _phases(seed: int) -> int:
-    return len(make_story(seed).phases)
-
-
-def _render_story(folder: Path, seed: int, at: int) -> list[FrameTruth]:
-    """Draws a story's phases into the arrays, from row `at` on."""
+def _frames(items: Sequence[DatasetItem]) -> tuple[Story, list[KeyFrame]]:
+    """A story with the pictures of its records and, without a picture, an instant of each phase
+    that no question needs: a captioner sees these, too."""
+    seed = items[0].seed or 0
+    story = make_story(seed, items[0].extra["story"].rpartition("-")[0])
     rng = random.Random(f"frames{seed}")
-    story: Story = make_story(seed)
-    pixels, patches = (np.load(folder / f"{name}.npy", mmap_mode="r+") for name in _ARRAYS)
-    told_of: list[FrameTruth] = []
+    frames = list({f.image: f for item in items for f in item.core_frames}.values())
+    there = {story.phase_at(f.time_s or 0.0) for f in frames}
     for k, phase in enumerate(story.phases):
-        t = rng.uniform(phase.t0, phase.t1)
-        image, objects = story.scene(t).draw(rng.choice((320, 320, 480)))
-        pixels[at + k] = as_camera(image, rng)
-        patches[at + k] = patch_truth(objects, phase)
-        told_of.append(FrameTruth(seed, k, t, tuple(objects), phase.caption))
-    return told_of
+        if k not in there:
+            t = rng.uniform(phase.t0, phase.t1)
+            frames.append(KeyFrame(time_s=t, captioned=phase.caption))
+    return story, frames
 
 
-def build(folder: Path, seeds: Sequence[int], workers: int) -> None:
-    """Render one random instant of every phase of every story; skipped when already there."""
+def _read_story(
+    folder: Path, source: Path, of: tuple[Story, list[KeyFrame]], at: int
+) -> list[FrameTruth]:
+    """Puts the frames of a story into the arrays, from row `at` on."""
+    story, frames = of
+    rng = random.Random(f"pictures{story.seed}")
+    pixels, patches = (np.load(folder / f"{name}.npy", mmap_mode="r+") for name in _ARRAYS)
+    truth = []
+    for row, frame in enumerate(frames, at):
+        t = frame.time_s or 0.0
+        objects, phase = story.scene(t).objects, story.phase_at(t)
+        if frame.image:
+            with Image.open(source / frame.image) as picture:
+                pixels[row] = as_camera(picture, rng)
+        else:
+            pixels[row] = as_camera(story.scene(t).render(story.width), rng)
+        patches[row] = patch_truth(objects, story.phases[phase])
+        truth.append(FrameTruth(story.seed, phase, t, tuple(objects), frame.captioned))
+    return truth
+
+
+def build(folder: Path, source: Path, workers: int) -> None:
+    """Reads what `theatre build --records` wrote into `source`; skipped when already done."""
     if (folder / "truth.pkl").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
+    items: dict[int, list[DatasetItem]] = defaultdict(list)
+    for item in records_io.read_items(source):
+        items[item.seed or 0].append(item)
+    stories = [_frames(mine) for mine in items.values()]
+    ends = list(itertools.accumulate(len(frames) for _, frames in stories))
+    for name, shape in _ARRAYS.items():
+        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, (ends[-1], *shape))
+    jobs = zip(
+        itertools.repeat(folder), itertools.repeat(source), stories, [0, *ends], strict=False
+    )
     with multiprocessing.Pool(workers) as pool:
-        ends = list(itertools.accumulate(pool.map(_phases, seeds, chunksize=64)))
-        for name, shape in _ARRAYS.items():
-            np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, (ends[-1], *shape))
-        jobs = zip(itertools.repeat(folder), seeds, [0, *ends], strict=False)
-        told_of = pool.starmap(_render_story, jobs, chunksize=16)
-    truth = [one for story in told_of for one in story]
-    (folder / "truth.pkl").write_bytes(pickle.dumps(truth))
+        read = pool.starmap(_read_story, jobs, chunksize=16)
+    truth = [one for story in read for one in story]
+    names = (frame.image for _, frames in stories for frame in frames)
+    numbers = {name: row for row, name in enumerate(names) if name}
+    (folder / "truth.pkl").write_bytes(pickle.dumps((truth, dict(items), numbers)))

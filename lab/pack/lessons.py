@@ -1,59 +1,45 @@
-"""Training conversations from the theatre: what each role sees and what it should say.
+"""Training conversations from the theatre's records: what each role sees and what it should say.
 
-Prompts come from `agents/prompt_parts.py`, so the pack learns exactly what it will be shown.
+Those of records are made by the code that `train` and `dataset export` use, so the pack learns what
+is asked of every model; here is what else it needs: poor captions and boxes, questions that the
+frames do not carry, drills.
 """
 
 import itertools
 import random
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from lab.pack import pairs
-from lab.pack.conversation import Lesson, Turns, compact, lesson
+from lab.pack.conversation import Lesson, lesson, talk
 from lab.pack.frames import FrameSet, FrameTruth, story_of
 from videoespresso.agents import prompt_parts
+from videoespresso.dataset.formats import conversations
+from videoespresso.dataset.formats.conversations import Conversation, compact
+from videoespresso.dataset_record import DatasetItem, FrameBox, GroupCaption, KeyFrame
 from videoespresso.theatre import SceneObject, Story
-from videoespresso.theatre.questions import FAMILIES, Question, ask
+from videoespresso.theatre.sets import sentence
 from videoespresso.theatre.stories import MOODS, SETTINGS, SHIRTS
-from videoespresso.types import Box
 
 NOT_SHOWN = "the frames do not show this"
 NOT_CARRIED = "the answer is not in the evidence"
 MOST_CAPTIONS = 20
 DIRECT_SHARE = 0.15
 """Share of one-stage answers, so that the ablation without evidence is one it was taught."""
+Seen = tuple[KeyFrame, list[SceneObject]]
+"""A frame by its number, as a run shows it, and what a detector found there."""
 
 
-def visible_boxes(truth: FrameTruth, rng: random.Random) -> tuple[Box, ...]:
-    """Boxes as a good detector gives them: a little off, now and then one missing."""
-    boxes = []
+def detected(truth: FrameTruth, rng: random.Random) -> list[SceneObject]:
+    """What a good detector finds: a little off, now and then one missing."""
+    found = []
     for o in truth.objects:
         if rng.random() < 0.04:
             continue
         x0, y0, x1, y1 = (min(1.0, max(0.0, v + rng.gauss(0, 0.006))) for v in o.xyxy)
-        boxes.append(
-            Box(label=o.label, xyxy=(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)), score=1)
-        )
-    return tuple(boxes)
-
-
-def _named(text: str, objects: Sequence[SceneObject]) -> list[SceneObject]:
-    """Objects a sentence names, in the order in which it names them, at most two."""
-    names = {}
-    for o in objects:
-        at = text.find(o.phrase)
-        if at >= 0 and o.phrase not in names:
-            names[o.phrase] = (at, o)
-    return [o for _, o in sorted(names.values(), key=lambda f: f[0])][:2]
-
-
-def _item(o: SceneObject, truth: FrameTruth, boxes: Sequence[Box]) -> dict[str, object]:
-    near = [
-        b
-        for b in boxes
-        if b.label == o.label
-        and max(abs(p - q) for p, q in zip(b.xyxy, o.xyxy, strict=True)) < 0.05
-    ]
-    return {"name": o.phrase, "box": list(prompt_parts.percent(near[0])) if near else []}
+        found.append(replace(o, xyxy=(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))))
+    return found
 
 
 def slip(caption: str, rng: random.Random) -> str:
@@ -69,42 +55,37 @@ def slip(caption: str, rng: random.Random) -> str:
 
 
 class Teacher:
-    """Draws lessons from a set of rendered stories."""
+    """Draws lessons from the records of stories."""
 
     def __init__(self, frames: FrameSet, seed: int, *, with_images: bool) -> None:
         self.frames = frames
         self.rng = random.Random(seed)
         self.with_images = with_images
+        self._seeds = list(frames.items)
+        self._by_task: dict[str, list[DatasetItem]] = defaultdict(list)
+        for item in itertools.chain.from_iterable(frames.items.values()):
+            self._by_task[str(item.task)].append(item)
 
     def story(self) -> Story:
-        return story_of(self.rng.choice(self.frames.seeds))
+        return story_of(self.rng.choice(self._seeds))
 
-    def question(self) -> tuple[Story, Question]:
-        """A task at random, then a family, on a story that has material for it."""
-        families = [(t, f) for t, fs in FAMILIES.items() for f in fs]
-        while True:
-            task, family = self.rng.choice(families)
-            for _ in range(12):
-                story = self.story()
-                question = ask(story, family, task, self.rng)
-                if question is not None:
-                    return story, question
+    def question(self) -> DatasetItem:
+        """A task at random, then a record of it."""
+        return self.rng.choice(self._by_task[self.rng.choice(list(self._by_task))])
 
-    def frame(self, story: Story, phase: int) -> int:
-        return self.rng.choice(self.frames.by_phase[story.seed, phase])
+    def _of(self, seed: int) -> list[DatasetItem]:
+        """A story's records in any order."""
+        items = self.frames.items[seed]
+        return self.rng.sample(items, len(items))
+
+    def _phase(self, frame: KeyFrame) -> int:
+        return self.frames.truth[self.frames.numbers[frame.image]].phase
 
     def captioning(self) -> Lesson:
         k = self.rng.randrange(len(self.frames.truth))
-        caption = self.frames.truth[k].caption
-        image, cue = prompt_parts.caption_parts(k)
-        return lesson("captioner", [image], [[([cue], caption)]], self.with_images)
-
-    def questions(self, story: Story, count: int) -> list[Question]:
-        """Up to `count` questions about a story, of different families."""
-        families = [(t, f) for t, fs in FAMILIES.items() for f in fs]
-        self.rng.shuffle(families)
-        drafts = (ask(story, family, task, self.rng) for task, family in families)
-        return list(itertools.islice((q for q in drafts if q is not None), count))
+        frame = KeyFrame(image=str(k), captioned=self.frames.truth[k].caption)
+        shown = self.question().model_copy(update={"core_frames": (frame,)})
+        return lesson(list(conversations.caption_conversations(shown)), self.with_images)
 
     def _clauses(self, count: int) -> list[str]:
         """Different things that happen somewhere in the theatre, as sentences."""
@@ -123,23 +104,22 @@ class Teacher:
             (4.0 * k + self.rng.random(), f"{place}: {clause.removeprefix('the ')}")
             for k, (place, clause) in enumerate(zip(places, clauses, strict=True))
         ]
-        conversations: list[Turns] = []
+        taught = []
         for k in self.rng.sample(range(len(rows)), min(8, len(rows))):
             text = self.rng.choice(("When does it happen that {}?", "Which frame shows that {}?"))
             kept = [{"why": clauses[k], "frame": k + 1}]
-            conversations.append(
-                [([f"Question: {text.format(clauses[k])}"], compact({"core": kept}))]
-            )
-        return lesson(
-            "selector", [prompt_parts.caption_lines(rows)], conversations, self.with_images
-        )
+            asked = prompt_parts.select_parts(text.format(clauses[k]), rows)
+            taught.append(talk("selector", (asked, compact({"core": kept}))))
+        return lesson(taught, self.with_images)
 
     def matching(self) -> Lesson:
         """A drill for the reasoner: which option is what the caption says?"""
-        conversations: list[Turns] = []
+        taught = []
         clauses = self._clauses(4)
         rows = [
-            prompt_parts.Shown(0, 2.0 * k, f"{self.rng.choice(SETTINGS)}: {c.removeprefix('the ')}")
+            prompt_parts.Shown(
+                "", 2.0 * k, f"{self.rng.choice(SETTINGS)}: {c.removeprefix('the ')}"
+            )
             for k, c in enumerate(clauses[: self.rng.randint(1, 3)])
         ]
         for k in range(len(rows)):
@@ -148,119 +128,117 @@ class Teacher:
                 self.rng.shuffle(options)
                 letter = prompt_parts.LETTERS[options.index(clauses[k])]
                 reply = compact({"answered": True, "answer": clauses[k], "choice": letter})
-                parts = prompt_parts.direct_parts(f"What happens in frame {k + 1}?", options, [])
-                conversations.append([(parts, reply)])
-        shown = [p for p in prompt_parts.frame_parts(rows) if isinstance(p, str)]
-        return lesson("reasoner", shown, conversations, self.with_images)
+                asked = prompt_parts.direct_parts(f"What happens in frame {k + 1}?", options, rows)
+                taught.append(talk("reasoner", (asked, reply)))  # a picture of theirs is ""
+        return lesson(taught, self.with_images)
 
     def selecting(self) -> Lesson:
         """All captions of a story, and what each of several questions needs of them."""
-        story = self.story()
+        seed = self.rng.choice(self._seeds)
         rows = []
-        for k, p in enumerate(story.phases[:MOST_CAPTIONS]):
+        for k, p in enumerate(story_of(seed).phases[:MOST_CAPTIONS]):
             caption = p.caption if self.rng.random() < 0.97 else slip(p.caption, self.rng)
             for _ in range(1 if self.rng.random() < 0.92 else 2):
-                rows.append((k, self.rng.uniform(p.t0, p.t1), caption))
-        rows.sort(key=lambda r: r[1])
-        first = {k: n for n, (k, _, _) in reversed(list(enumerate(rows, 1)))}
-        conversations: list[Turns] = []
-        for q in self.questions(story, 9):
-            why = dict(reversed(q.evidence))
-            kept = [{"why": why[k], "frame": first[k]} for k in q.core if k in first]
-            conversations.append([([f"Question: {q.text}"], compact({"core": kept}))])
-        shown = prompt_parts.caption_lines([(t, c) for _, t, c in rows])
-        return lesson("selector", [shown], conversations, self.with_images)
+                t = self.rng.uniform(p.t0, p.t1)
+                rows.append(GroupCaption(text=caption, frame_id=str(k), time_s=t))
+        rows.sort(key=lambda row: row.time_s or 0.0)
+        taught = []
+        for item in self._of(seed)[:9]:
+            phases = [(self._phase(f), f.caption) for f in item.core_frames]
+            kept = [
+                KeyFrame(frame_id=str(k), caption=why) for k, why in phases if k < MOST_CAPTIONS
+            ]
+            if kept and len(rows) > 1:
+                made = item.model_copy(update={"captions": tuple(rows), "core_frames": tuple(kept)})
+                taught.append(conversations.select_conversation(made, "json"))
+        return lesson(taught, self.with_images) if taught else self.selecting()
 
-    def _shown(self, story: Story, phases: Sequence[int]) -> list[prompt_parts.Shown[int]]:
-        shown = []
+    def _seen(self, seed: int, phases: Sequence[int]) -> list[Seen]:
+        """A frame of each phase."""
+        seen = []
         for k in phases:
-            number = self.frame(story, k)
-            truth, caption = self.frames.truth[number], story.phases[k].caption
+            number = self.rng.choice(self.frames.by_phase[seed, k])
+            truth = self.frames.truth[number]
+            caption = truth.caption
             if self.rng.random() < 0.04:
                 caption = slip(caption, self.rng)
-            boxes = visible_boxes(truth, self.rng)
-            shown.append(prompt_parts.Shown(number, truth.time_s, caption, boxes))
-        return shown
+            found = detected(truth, self.rng)
+            boxes = tuple(FrameBox(xyxy=o.xyxy, score=1.0, label=o.label) for o in found)
+            frame = KeyFrame(image=str(number), time_s=truth.time_s, captioned=caption, boxes=boxes)
+            seen.append((frame, found))
+        return seen
 
-    def _phases(self, story: Story, q: Question) -> list[int]:
+    def _phases(self, item: DatasetItem) -> list[int]:
         """The core phases of one question and some more: mostly few, now and then all."""
-        phases = set(q.core)
-        rest = [k for k in range(len(story.phases)) if k not in phases]
+        phases = {self._phase(f) for f in item.core_frames}
+        drawn = range(len(story_of(item.seed or 0).phases))
+        rest = [k for k in drawn if k not in phases and (item.seed, k) in self.frames.by_phase]
         roll = self.rng.random()
         extra = 0 if roll < 0.4 else 1 if roll < 0.65 else 2 if roll < 0.85 else len(rest)
         return sorted(phases | set(self.rng.sample(rest, min(len(rest), extra, 12))))
 
-    def _evidence(
-        self, q: Question, phases: Sequence[int], shown: Sequence[prompt_parts.Shown[int]]
-    ) -> str:
-        steps = []
-        for phase, text in q.evidence:
-            n = phases.index(phase)
-            truth = self.frames.truth[shown[n].image]
-            items = [_item(o, truth, shown[n].boxes) for o in _named(text, truth.objects)]
-            steps.append({"text": text, "frame": n + 1, "items": items})
-        return compact({"steps": steps})
-
-    def _reply(self, q: Question, options: Sequence[str], carried: bool) -> str:
-        letter = prompt_parts.LETTERS[q.correct] if carried and options else None
-        text = q.answer if carried else NOT_SHOWN
-        return compact({"answered": carried, "answer": text, "choice": letter})
-
     def reasoning(self) -> Lesson:
         """Some frames of a story; questions they carry, and now and then one that they do not."""
-        story, q0 = self.question()
-        phases = self._phases(story, q0)
-        shown = self._shown(story, phases)
-        conversations: list[Turns] = []
+        first = self.question()
+        seed, phases = first.seed or 0, self._phases(first)
+        seen = self._seen(seed, phases)
+        taught: list[Conversation] = []
         spare = 1
-        for q in [q0, *self.questions(story, 42)]:
-            carried = set(q.core) <= set(phases)
+        for item in [first, *(i for i in self._of(seed) if i is not first)]:
+            core = {self._phase(f) for f in item.core_frames}
+            carried = core <= set(phases)
             if not carried:
-                if spare == 0 or self.rng.random() < 0.85 or set(q.core) & set(phases):
+                if spare == 0 or self.rng.random() < 0.85 or core & set(phases):
                     continue
                 spare = 0
-            conversations.append(self._turns(q, phases, shown, carried))
-            if len(conversations) == 6:
+            taught.append(self._asked(item, phases, seen, carried))
+            if len(taught) == 6:
                 break
-        return lesson("reasoner", prompt_parts.frame_parts(shown), conversations, self.with_images)
+        return lesson(taught, self.with_images)
 
-    def _turns(
-        self,
-        q: Question,
-        phases: Sequence[int],
-        shown: Sequence[prompt_parts.Shown[int]],
-        carried: bool,
-    ) -> Turns:
-        """Two stages for most, the direct answer for some."""
-        options = q.options if self.rng.random() < 0.8 else ()
-        reply = self._reply(q, options, carried)
+    def _asked(
+        self, item: DatasetItem, phases: Sequence[int], seen: Sequence[Seen], carried: bool
+    ) -> Conversation:
+        """A record on these frames: in two stages for most, the direct answer for some."""
+        frames = [item.core_frames[s.frame or 0] for s in item.evidence]
+        places = [phases.index(self._phase(f)) for f in frames] if carried else []
+        steps = (
+            sentence(s.text, n, seen[n][1]) for s, n in zip(item.evidence, places, strict=False)
+        )
+        changed: dict[str, object] = {
+            "core_frames": tuple(f for f, _ in seen),
+            "evidence": tuple(steps),
+        }
+        if self.rng.random() >= 0.8:
+            changed |= {"options": (), "letter": None}
+        made = item.model_copy(update=changed)
+        shown = [conversations.shown(made, n, "json") for n in range(len(seen))]
         if self.rng.random() < DIRECT_SHARE:
-            return [(prompt_parts.direct_parts(q.text, options, []), reply)]
-        evidence = self._evidence(q, phases, shown) if carried else compact({"steps": []})
-        return [
-            (prompt_parts.evidence_parts(q.text, []), evidence),
-            (prompt_parts.answer_parts(options), reply),
-        ]
+            asked = prompt_parts.direct_parts(made.question, made.options, shown)
+            return talk("reasoner", (asked, _reply(made, carried)))
+        if carried:
+            return conversations.answer_conversation(made, "json", "frames")
+        evidence = prompt_parts.evidence_parts(made.question, shown), compact({"steps": []})
+        answer = prompt_parts.answer_parts(made.options), _reply(made, carried)
+        return talk("reasoner", evidence, answer)
 
     def blind(self) -> Lesson:
         """No frames: the best guess, so that the blind ablation is an honest one."""
-        conversations: list[Turns] = []
-        for _ in range(4):
-            _, q = self.question()
-            parts = prompt_parts.direct_parts(q.text, q.options, [])
-            conversations.append([(parts, self._reply(q, q.options, True))])
-        return lesson("reasoner", [], conversations, self.with_images)
+        taught = []
+        for item in (self.question() for _ in range(4)):
+            asked = prompt_parts.direct_parts(item.question, item.options, [])
+            taught.append(talk("reasoner", (asked, _reply(item, True))))
+        return lesson(taught, self.with_images)
 
     def checking(self) -> Lesson:
         """Evidence that carries an answer, and evidence that does not."""
-        conversations: list[Turns] = []
-        for _ in range(3):
-            story, q = self.question()
-            steps = [(story.phases[p].t0, text) for p, text in q.evidence]
-            answer, carried = q.answer, True
+        taught = []
+        for item in (self.question() for _ in range(3)):
+            steps = [(item.core_frames[s.frame or 0].time_s or 0.0, s.text) for s in item.evidence]
+            answer, carried = item.answer, True
             roll = self.rng.random()
             if roll < 0.25:
-                answer = self.rng.choice([o for o in q.options if o != q.answer])
+                answer = self.rng.choice([o for o in item.options if o != item.answer])
                 carried = False
             elif roll < 0.35:
                 steps, carried = [], False
@@ -269,8 +247,9 @@ class Teacher:
                 steps = [(other.phases[e.phase].t0, e.text) for e in other.events[:2]]
                 carried = False
             reply = compact({"carried": carried, "missing": "" if carried else NOT_CARRIED})
-            conversations.append([(prompt_parts.check_parts(q.text, steps, answer), reply)])
-        return lesson("checker", [], conversations, self.with_images)
+            asked = prompt_parts.check_parts(item.question, steps, answer)
+            taught.append(talk("checker", (asked, reply)))
+        return lesson(taught, self.with_images)
 
     def pairing(self) -> Lesson:
         """What one of dataset mode's roles says of a group of captions."""
@@ -292,3 +271,8 @@ class Teacher:
         weights = [shares[n] for n in names]
         while True:
             yield kinds[self.rng.choices(names, weights)[0]]()
+
+
+def _reply(item: DatasetItem, carried: bool) -> str:
+    text, choice = (item.answer, item.letter) if carried else (NOT_SHOWN, None)
+    return compact({"answered": carried, "answer": text, "choice": choice})

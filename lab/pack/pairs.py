@@ -8,10 +8,11 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from lab.pack.conversation import Lesson, Turns, compact, lesson
+from lab.pack.conversation import Lesson, lesson, talk
 from videoespresso.agents import prompt_parts
 from videoespresso.agents.distractor import WRONG
 from videoespresso.agents.generator import MOST_PAIRS
+from videoespresso.dataset.formats.conversations import Conversation, compact
 from videoespresso.models.embedded.teacher.captions import IDLE, Film, film_of, the
 from videoespresso.models.embedded.teacher.distractor import distract
 from videoespresso.models.embedded.teacher.generator import generate
@@ -32,36 +33,31 @@ def dataset_lesson(story: Story, other: Story, rng: random.Random, with_images: 
     """One role's replies about a group of a story's captions. other: a story whose pairs, asked
     about this one, are hallucinations."""
     captions = _group(story, rng)
-    film, shown = _film(captions), [prompt_parts.caption_lines(captions)]
+    film = _film(captions)
     made: Any = generate(film, MOST_PAIRS, str(rng.random()))
     role = rng.choices(ROLES, SHARES)[0] if made["pairs"] else "generator"
     if role == "generator":
-        conversations: list[Turns] = [[([prompt_parts.GENERATE_CUE], compact(made))]]
+        taught = [talk(role, (prompt_parts.generate_parts(captions), compact(made)))]
     elif role == "verifier":
         posed = list(_judged(film, made["pairs"], other, rng))
-        conversations = [
-            _about(pair, prompt_parts.VERIFY_CUE, verify(film, *pair)) for pair in posed
-        ]
+        cue = prompt_parts.VERIFY_CUE
+        taught = [_about(role, captions, pair, cue, verify(film, *pair)) for pair in posed]
     elif role == "annotator":
         posed = [(p["question"], p["answer"]) for p in made["pairs"]]
-        conversations = [
-            _about(pair, prompt_parts.ANNOTATE_CUE, annotate(film, *pair)) for pair in posed
-        ]
+        cue = prompt_parts.ANNOTATE_CUE
+        taught = [_about(role, captions, pair, cue, annotate(film, *pair)) for pair in posed]
     else:
         pair = rng.choice(made["pairs"])
-        return _distracting(captions, (pair["question"], pair["answer"]), rng, with_images)
-    return lesson(role, shown, conversations, with_images)
+        taught = [_distracting(captions, (pair["question"], pair["answer"]), rng)]
+    return lesson(taught, with_images)
 
 
-def _distracting(
-    captions: Sequence[Caption], pair: Pair, rng: random.Random, with_images: bool
-) -> Lesson:
+def _distracting(captions: Sequence[Caption], pair: Pair, rng: random.Random) -> Conversation:
     """Wrong answers from the core captions alone, which is what the distractor is shown."""
     core: Any = annotate(_film(captions), *pair)["core"]
     kept = [next(c for c in captions if c[1] == text) for text in core]
     wrong = distract(_film(kept), *pair, WRONG, str(rng.random()))
-    conversations = [_about(pair, prompt_parts.DISTRACT_CUE.format(count=WRONG), wrong)]
-    return lesson("distractor", [prompt_parts.caption_lines(kept)], conversations, with_images)
+    return _about("distractor", kept, pair, prompt_parts.DISTRACT_CUE.format(count=WRONG), wrong)
 
 
 def _group(story: Story, rng: random.Random) -> list[Caption]:
@@ -100,8 +96,7 @@ def _judged(
         )
 
 
-def _about(pair: Pair, cue: str, reply: object) -> Turns:
-    """A branch: the pair and the cue, which follow the captions (`wire.pair_parts`), and the
-    reply."""
-    text = prompt_parts.pair_parts([], *pair, cue)[0].removeprefix(prompt_parts.caption_lines([]))
-    return [([text], compact(reply))]
+def _about(
+    role: str, captions: Sequence[Caption], pair: Pair, cue: str, reply: object
+) -> Conversation:
+    return talk(role, (prompt_parts.pair_parts(captions, *pair, cue), compact(reply)))

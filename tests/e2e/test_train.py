@@ -71,7 +71,7 @@ def test_bad_input_is_a_line_a_hint_and_code_2(
 
 def test_the_bench_measures_both(tmp_path: Path) -> None:
     pytest.importorskip("trl")
-    from lab.train_bench import measure  # noqa: PLC0415 - an extra
+    from lab.train_bench import foreseen, measure  # noqa: PLC0415 - an extra
     from tests.helpers.tiny_models import smolvlm  # noqa: PLC0415 - an extra
 
     from videoespresso.training.base import find  # noqa: PLC0415 - an extra
@@ -81,6 +81,10 @@ def test_the_bench_measures_both(tmp_path: Path) -> None:
     assert found["overhead"] > -1
     assert found["ours_rows_a_core_second"] > 0
     assert "overhead" not in measure("both", base, source, 1, 1, 1)
+    more = helper.records(tmp_path / "more", 8)
+    told = foreseen("selector", f"hf:{tmp_path / 'base'}", more, 1, 1)
+    assert all(seconds > 0 for pair in told["seconds"] for seconds in pair)
+    assert told["range"][0] <= told["foretold_of_taken"] <= told["range"][1]
 
 
 @pytest.mark.timeout(600)

@@ -155,7 +155,7 @@ def record(story: Story, question: Question) -> DatasetItem:
         options=question.options,
         letter=LETTERS[question.correct],
         evidence=tuple(
-            _sentence(text, question.core.index(k), objects[k]) for k, text in question.evidence
+            sentence(text, question.core.index(k), objects[k]) for k, text in question.evidence
         ),
         core_frames=tuple(
             KeyFrame(
@@ -188,7 +188,7 @@ def _captions(story: Story, instants: dict[int, float], name: str) -> Iterator[G
         yield GroupCaption(text=phase.caption, frame_id=f"{name}@{t}", time_s=t)
 
 
-def _sentence(text: str, frame: int, objects: list[SceneObject]) -> EvidenceSentence:
+def sentence(text: str, frame: int, objects: list[SceneObject]) -> EvidenceSentence:
     """A sentence with the boxes of whom and what it names, in its order."""
     seen: dict[str, tuple[int, SceneObject]] = {}
     for o in objects:

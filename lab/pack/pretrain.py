@@ -1,8 +1,9 @@
-"""`python -m lab.pack --out runs/pack`: the whole recipe, resumable.
+"""`python -m lab.pack.pretrain RECORDS --out runs/pack`: the pack from nothing, resumable.
 
-Frames are rendered, `vision` and `language` learn side by side, `joint` puts them together, and
-the result is exported. Each stage stops when its minutes are spent; the same command goes on where
-it was interrupted, and does nothing when all is done. With a GPU a larger model learns for longer.
+RECORDS is what `theatre build --records` wrote. `vision` and `language` learn side by side, `joint`
+puts them together, and `OUT/model` is what `train export-onnx` makes a pack of. Each stage stops
+when its minutes are spent; the same command goes on where it was interrupted, and does nothing when
+all is done. With a GPU a larger model learns for longer.
 """
 
 import argparse
@@ -16,27 +17,24 @@ import torch
 
 from lab.pack.frames import FrameSet, build
 from lab.pack.train import STAGES, Run
-from videoespresso.training.pack.export import export
 from videoespresso.training.pack.shape import LARGE, SMALL
 
 CPU_MINUTES = {"vision": 25.0, "language": 25.0, "joint": 65.0}
 """Two cores: under two hours with rendering and export."""
 GPU_MINUTES = {"vision": 1.5, "language": 3.0, "joint": 9.2}
 """One H100 and sixteen cores."""
-CPU_STORIES = 4_200
-GPU_STORIES = 15_000
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs what is missing; returns 0 when the pack is written."""
-    parser = argparse.ArgumentParser(prog="python -m lab.pack", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m lab.pack.pretrain", description=__doc__)
+    parser.add_argument("records", type=Path, help="folder of `theatre build --records`")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--stage", choices=STAGES, help="run one stage only")
     parser.add_argument(
         "--init", type=Path, help="go on from a pack's transformers folder: only `joint` is run"
     )
     parser.add_argument("--scale", type=float, default=1.0, help="multiply all times (tests)")
-    parser.add_argument("--stories", type=int, help="how many stories to render")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args(argv)
     gpu = torch.cuda.is_available()
@@ -50,8 +48,7 @@ def main(argv: list[str] | None = None) -> int:
         init=given.init,
         workers=max(2, given.threads - 2) if gpu else 0,
     )
-    stories = given.stories or (GPU_STORIES if gpu else CPU_STORIES)
-    build(given.out / "frames", range(stories), given.threads)
+    build(given.out / "frames", given.records, given.threads)
     frames = FrameSet.load(given.out / "frames")
     if given.init is not None and not (given.out / "processor").exists():
         shutil.copytree(given.init, given.out / "processor", ignore=_weights)
@@ -64,8 +61,9 @@ def main(argv: list[str] | None = None) -> int:
     run.train("joint", frames)
     model = run.model(run.tokenizer(frames))
     model.load_state_dict(torch.load(run.checkpoint("joint"), map_location="cpu")["model"])
-    export(model, given.out / "processor", given.out / "pack")
-    sys.stdout.write(f"written: {given.out / 'pack'}\n")
+    shutil.copytree(given.out / "processor", given.out / "model", dirs_exist_ok=True)
+    model.cpu().save_pretrained(given.out / "model")
+    sys.stdout.write(f"written: {given.out / 'model'}\n")
     return 0
 
 
@@ -77,11 +75,9 @@ def _weights(folder: str, names: list[str]) -> list[str]:
 def _side_by_side(given: argparse.Namespace, stages: tuple[str, ...]) -> None:
     """Stages that do not need each other, a process each, sharing the cores."""
     threads = max(1, given.threads // len(stages))
-    own = ["--out", str(given.out), "--scale", str(given.scale), "--threads", str(threads)]
-    if given.stories:
-        own += ["--stories", str(given.stories)]
-    command = [sys.executable, "-m", "lab.pack", *own, "--stage"]
-    processes = [subprocess.Popen([*command, stage]) for stage in stages]
+    own = [str(given.records), "--out", str(given.out), "--scale", str(given.scale)]
+    command = [sys.executable, "-m", "lab.pack.pretrain", *own, "--threads", str(threads)]
+    processes = [subprocess.Popen([*command, "--stage", stage]) for stage in stages]
     try:
         failed = [p.wait() for p in processes]
     except KeyboardInterrupt:
