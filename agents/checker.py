@@ -18,9 +18,9 @@ _NOTHING = re.compile(  # what models write where nothing is missing
 
 
 class Verdict(BaseModel):
-    """missing: what would have to be seen. A reply that names it and says "carried" confirms
-    nothing, and is no cause to look again."""
+    """`missing`: what would have to be seen; empty when the answer is carried."""
 
+    # a reply that says both confirms nothing, and is no cause to look again
     carried: bool
     missing: Annotated[str, AfterValidator(lambda text: _NOTHING.sub("", text))] = ""
 

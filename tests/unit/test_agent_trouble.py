@@ -63,7 +63,7 @@ def test_a_servers_words_are_quoted_once_and_without_the_key(
         (fake.drop(), "connection"),
         (fake.cut(), "connection"),
         (fake.html(), "not a chat completion"),
-        (fake.no_choices(), "not a chat completion"),
+        (fake.no_choices(), "answered without a reply"),
     ],
     ids=["429", "500", "drop", "cut", "html", "no choices"],
 )
