@@ -57,10 +57,10 @@ def benchmark(folder: Path, videos: int, each: int, seconds: int) -> Path:
     return folder / "bench.json"
 
 
-def settings_of(url: str, cache: Path) -> Settings:
+def settings_of(url: str, cache: Path, at_a_time: int = 1) -> Settings:
     given = {"captioner": f"openai:rehearsal@{url}", "detector": "off",
              "reasoner": f"openai:rehearsal@{url}", "dynamic_fps": 1.0}  # fmt: skip
-    return Settings.load(given | {"cache_dir": cache, "concurrency": 1}, environ={})
+    return Settings.load(given | {"cache_dir": cache, "concurrency": at_a_time}, environ={})
 
 
 # ---- kills
@@ -199,7 +199,7 @@ def _looped(file: Path, out: Path, settings: Settings, jobs: int = 1) -> None:
 
 
 def callers(folder: Path, many: int, latency_s: float) -> Json:
-    """Questions a second of `many` videos at a time, and of one at a time."""
+    """Questions a second with `many` videos and calls at a time, and with one of each."""
     file = benchmark(folder / "bench", videos=many, each=2, seconds=4)
     alone = benchmark(folder / "alone", videos=2, each=2, seconds=4)
     rates = {}
@@ -207,7 +207,8 @@ def callers(folder: Path, many: int, latency_s: float) -> Json:
         _looped(alone, folder / "first", settings_of(url, folder / "first-cache"))  # imports
         for name, bench, jobs, n in (("one", alone, 1, 4), ("many", file, many, 2 * many)):
             begun = time.monotonic()
-            _looped(bench, folder / name, settings_of(url, folder / f"{name}-cache"), jobs)
+            settings = settings_of(url, folder / f"{name}-cache", jobs)
+            _looped(bench, folder / name, settings, jobs)
             rates[name] = n / (time.monotonic() - begun)
     by_name = {f"{name}_per_s": round(rate, 3) for name, rate in rates.items()}
     return {"callers": many, "latency_s": latency_s, **by_name,

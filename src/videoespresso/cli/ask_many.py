@@ -147,7 +147,9 @@ def ask_many(
             metavar="FILE", help="Also write the bench's items with `model_output`; replaced."
         ),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Questions at a time.")] = 2,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Questions at a time; VIDEOESPRESSO_CONCURRENCY: calls.")
+    ] = 2,
     retry_errors: Annotated[
         bool, typer.Option("--retry-errors", help="Ask failed lines again.")
     ] = False,

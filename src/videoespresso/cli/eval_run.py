@@ -92,7 +92,9 @@ Many = Annotated[
 Videos = Annotated[
     Path | None, typer.Option(help="Folder that the benchmark's paths are relative to.")
 ]
-Jobs = Annotated[int, typer.Option(min=1, help="Videos at a time.")]
+Jobs = Annotated[
+    int, typer.Option(min=1, help="Videos at a time; VIDEOESPRESSO_CONCURRENCY: calls.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Ask nothing; say what it takes.")]
 RetryErrors = Annotated[
     bool, typer.Option("--retry-errors", help="Ask again what was not measured.")
