@@ -16,6 +16,7 @@ from tests.helpers.videos import CORNERS, RECIPES, card, encode, read_corners, r
 from videoespresso.errors import VideoError
 from videoespresso.tools.decode import probe
 from videoespresso.tools.decode.bytes import missing_bytes
+from videoespresso.tools.decode.decord import fits
 from videoespresso.tools.decode.picture import tone_mapped
 from videoespresso.tools.decode.pyav import At
 from videoespresso.tools.video import Backend, open_video
@@ -186,6 +187,25 @@ def test_bytes_before_a_file_are_left_out(tmp_path: Path, name: str, before: byt
         assert f"{len(before)} bytes before the film are left out" in reader.video.note
     path.write_bytes(before + data[: len(data) // 2])
     with pytest.raises(VideoError, match="cut off"), open_video(path):
+        pass
+
+
+def test_decord_is_given_no_file_that_begins_with_something_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own FFmpeg takes a playlist before a film for the whole, and follows it."""
+    decord, opened = pytest.importorskip("decord"), []
+    monkeypatch.setattr(decord, "VideoReader", opened.append)
+    path = encode(tmp_path / "film.mp4", PLAIN)
+    path.write_bytes(b"#EXTM3U\n#EXTINF:4,\nother.ts\n#EXT-X-ENDLIST\n#\n" + path.read_bytes())
+    assert fits(str(path), probe.read_facts(str(path), lambda: None), lambda: None) is None
+    assert not opened
+
+
+def test_a_text_that_names_a_film_s_first_box_is_a_text(tmp_path: Path) -> None:
+    path = tmp_path / "page.mp4"
+    path.write_text("what a film begins with: 0000ftypisom, says the standard\n" * 20)
+    with pytest.raises(VideoError, match="text"), open_video(path):
         pass
 
 

@@ -13,7 +13,9 @@ _EBML = b"\x1a\x45\xdf\xa3"
 _SEGMENT = b"\x18\x53\x80\x67"
 _FAR = 1 << 16
 """How far into a file its beginning is looked for; servers send at most 8 kB of headers."""
-_BEGINNINGS = re.compile(rb"(?=....ftyp|\x1a\x45\xdf\xa3|RIFF)", re.DOTALL)
+_BEGINNINGS = re.compile(rb"(?=\0\0[\0-\x0f].ftyp\w|\x1a\x45\xdf\xa3|RIFF)", re.DOTALL)
+CONTAINERS = frozenset(("mp4", "mkv/webm", "avi"))
+"""Of `looks_like`: those that begin with their first byte."""
 _INDEXES = re.compile(rb"indx....\x04\x00\x00\x00(....).{16}", re.DOTALL)
 """The head of an index of indexes in an AVI, with the number of its entries."""
 _LARGEST_HEADERS = 1 << 24

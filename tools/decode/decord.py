@@ -15,6 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
+from videoespresso.tools.decode.bytes import CONTAINERS, looks_like
 from videoespresso.tools.decode.picture import reduced
 from videoespresso.tools.decode.probe import Beat, Facts, open_stream, packets_of
 from videoespresso.tools.decode.pyav import EPSILON_S, Decoded
@@ -130,6 +131,8 @@ def fits(path: str, facts: Facts, beat: Beat) -> Decord | None:
     import decord  # noqa: PLC0415 - optional: it has no wheel on every platform
 
     if facts.counted or not _KNOWN_CONTAINERS & set(facts.container.split(",")):
+        return None
+    if looks_like(path) not in CONTAINERS:  # its FFmpeg would follow a playlist before the film
         return None
     if facts.transfer or facts.interlaced or not (facts.alone and facts.orientation.a_rotation):
         return None
