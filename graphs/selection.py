@@ -44,6 +44,7 @@ NAMING_NOTHING = STOP_WORDS | frozenset(
         *("what", "which", "who", "whom", "whose", "when", "where", "why", "how", "does", "did"),
         *("with", "for", "from", "into", "onto", "before", "after", "first", "last", "next"),
         *("his", "her", "their", "they", "she", "one", "other", "else", "all", "any", "not", "has"),
+        *("many", "much", "most", "color", "colour", "kind", "doing", "end", "video", "film"),
     ]
 )
 """Words of a question that name nothing which could be seen."""

@@ -254,6 +254,7 @@ def test_a_second_look_is_shown_further_candidates_too(
 
 
 KITCHEN = ("the officer chops the fish", "the officer mixes the tomato", "the red truck stops")
+MANY = ("many films end here",)
 
 
 @pytest.mark.parametrize(
@@ -264,6 +265,7 @@ KITCHEN = ("the officer chops the fish", "the officer mixes the tomato", "the re
         ("What happens before the red truck stops?", 1, [1, 3]),
         ("How is the onion prepared?", 1, [1]),
         ("What does the officer do with them?", 1, [1]),
+        ("How many cooks are at the end of the film?", 1, [1]),
     ],
 )
 def test_what_the_question_names_is_shown_though_a_small_selector_passed_it_by(
@@ -272,7 +274,8 @@ def test_what_the_question_names_is_shown_though_a_small_selector_passed_it_by(
     script = {"selector": lambda _: json.dumps({"core": [{"frame": first, "why": "w"}]})}
     context, _ = scripted_context(tmp_path, script)
     kept = [
-        Caption(frame_id=f"{k}", time_s=k, text=text) for k, text in enumerate(KITCHEN, start=1)
+        Caption(frame_id=f"{k}", time_s=k, text=text)
+        for k, text in enumerate((*KITCHEN, *MANY), start=1)
     ]
     chosen = strategy("paper")(context, Candidates(question, "video", (), kept, kept))
     assert [int(name) for name, _ in chosen] == shown
