@@ -5,6 +5,7 @@ The nodes are those of the ask graph; there is no second look. What a model is s
 what the checker reads, begins with the video it is in; records keep the words as they were.
 """
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any, cast, get_type_hints
@@ -17,6 +18,7 @@ from videoespresso.graphs.context import Context
 from videoespresso.graphs.finish import finish
 from videoespresso.graphs.state import Json, State, budget_gap, dump
 from videoespresso.graphs.watch import Node
+from videoespresso.tools.fetch.download import Local
 from videoespresso.types import Gap
 
 Update = tuple[str, Json]
@@ -45,12 +47,35 @@ _OF_ONE = (
 """Keys of a video's own state that say nothing about all of them."""
 
 
+def distinct(context: Context, files: Sequence[Local]) -> tuple[list[str], list[str]]:
+    """Paths, each film's first, and a line on each that is left out: all films are looked at before
+    anything is paid for. One that cannot be read stays: it is said in its turn. Raises UserError
+    for the same film named twice."""
+    if len(files) == 1:
+        return [files[0].path], []
+    first: dict[str, Local] = {}
+    paths: list[str] = []
+    twins: list[str] = []
+    for file in files:
+        before = file
+        with contextlib.suppress(VideoError):
+            before = first.setdefault(context.film(file.path).id, file)
+        if before is file:
+            paths.append(file.path)
+        elif file.found or before.found:
+            twins.append(f"{file.path}: the same film as {before.path}")
+        else:
+            raise UserError(
+                f"{file.path} is the same film as {before.path}", hint="Name each video once."
+            )
+    return paths, twins
+
+
 def several(
     context: Context, paths: Sequence[str], question: str, options: Sequence[str]
 ) -> Iterator[Update]:
-    """The nodes as they end, and `finish` last. A film that cannot be read is a gap, and the others
-    are asked. Raises what the ask graph raises, where none can be read too, and UserError for the
-    same film twice."""
+    """The nodes as they end, and `finish` last. paths: `distinct`. A film that cannot be read is a
+    gap, and the others are asked. Raises what the ask graph raises, where none can be read too."""
     runtime = Runtime(context=context)
     whole: Json = {"path": paths[0], "question": question, "options": list(options), "videos": []}
     unread: list[VideoError] = []
@@ -90,10 +115,6 @@ def _looked_at(own: Json, runtime: Runtime[Context], videos: list[Json]) -> Iter
         return _run(node, own, own, runtime)
 
     yield run(watch.probe)
-    if twice := next((v for v in videos if v["id"] == own["video"]["id"]), None):
-        raise UserError(
-            f"{own['path']} is the same film as {twice['path']}", hint="Name each video once."
-        )
     videos.append(own["video"])
     yield run(watch.sample)
     if own.get("stop"):

@@ -110,11 +110,36 @@ def test_a_film_that_cannot_be_read_ends_no_other(settings: Settings, tmp_path: 
         ve.ask([tmp_path / "b.mp4", tmp_path / "b.mp4"], QUESTION, settings=settings)
 
 
+def test_a_copy_in_a_folder_is_left_out_and_said(settings: Settings, tmp_path: Path) -> None:
+    for name, film in zip("abz", (*VIDEOS, VIDEOS[0]), strict=True):
+        (tmp_path / f"{name}.mp4").write_bytes(film.read_bytes())
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "b.mp4")
+    alone = ve.ask([tmp_path / "a.mp4", tmp_path / "b.mp4"], QUESTION, settings=settings)
+    answer = ve.ask(tmp_path, QUESTION, settings=settings)
+    assert [Path(video.path).name for video in answer.videos] == ["a.mp4", "b.mp4"]
+    assert (answer.text, code_of(answer)) == (alone.text, code_of(alone))
+    assert [line for line in answer.warnings if "same film" in line] == [
+        f"{tmp_path / twin}.mp4: the same film as {tmp_path / first}.mp4"
+        for twin, first in (("link", "b"), ("z", "a"))
+    ]
+    named = asyncio.run(ve.aask([tmp_path / "z.mp4", tmp_path], QUESTION, settings=settings))
+    assert [Path(video.path).name for video in named.videos] == ["z.mp4", "b.mp4"]
+    both = estimate([tmp_path / "a.mp4", tmp_path / "b.mp4"], QUESTION, settings=settings)
+    assert estimate(tmp_path, QUESTION, settings=settings).frames == both.frames
+    for name in ("b", "link"):
+        (tmp_path / f"{name}.mp4").unlink()
+    one = ve.ask(tmp_path, QUESTION, settings=settings)
+    assert one.text == ve.ask(tmp_path / "a.mp4", QUESTION, settings=settings).text
+
+
 def test_the_same_film_twice_is_refused(settings: Settings, tmp_path: Path) -> None:
     copy = tmp_path / "copy.mp4"
     copy.write_bytes(VIDEOS[0].read_bytes())
+    fresh = settings.model_copy(update={"cache_dir": tmp_path / "cache"})
+    steps: list[ve.Step] = []
     with pytest.raises(ve.UserError, match="is the same film as"):
-        ve.ask([VIDEOS[0], copy], QUESTION, settings=settings)
+        ve.ask([*VIDEOS, copy], QUESTION, settings=fresh, on_step=steps.append)
+    assert not steps, "nothing is paid for before it is said"
     with pytest.raises(ve.UserError, match="no video was given"):
         ve.ask([], QUESTION, settings=settings)
     with pytest.raises(ve.UserError, match="a path or an address, not 5"):

@@ -249,7 +249,7 @@ def test_a_path_stays_a_path_and_an_address_becomes_a_file(
 ) -> None:
     clip = folder.with_name("clip.mp4")
     clip.write_bytes(b"a film")
-    assert local(clip, settings) == (str(clip), "", ())
+    assert local(clip, settings) == (str(clip), "", (), False)
     with pytest.raises(VideoError, match=r"C:/clip\.mp4: no such file"):
         local("C:/clip.mp4", settings)
     first = local(url, settings)

@@ -31,11 +31,12 @@ OnWarning = Callable[[str], None]
 
 class Local(NamedTuple):
     """A video as a file. fetched: one line on what was fetched, "" for a path. warnings: what to
-    know of it."""
+    know of it. found: in a folder that was given, and not named itself."""
 
     path: str
     fetched: str = ""
     warnings: tuple[str, ...] = ()
+    found: bool = False
 
 
 def local(video: str | Path, settings: Settings, on_progress: OnProgress | None = None) -> Local:

@@ -114,8 +114,8 @@ def stream(video: Videos, question: str, **asking: Unpack[Asking]) -> Iterator[S
     try:
         files = _files(video, settings, asking)
         yield from _fetched(files)
-        context = _context(files, settings, asking)
-        for update in _updates(files, question, asking, context):
+        context, paths = _context(files, settings, asking)
+        for update in _updates(paths, question, asking, context):
             yield from _steps(update, context)
     finally:
         _done(asking)
@@ -133,9 +133,8 @@ def estimate(video: Videos, question: str, **asking: Unpack[Asking]) -> "Estimat
     settings = _settings(question, asking)
     try:
         files = _files(video, settings, asking)
-        context = _context(files, settings, asking)
-        options = asking.get("options", ())
-        return dry_run(context, [file.path for file in files], question, options)
+        context, paths = _context(files, settings, asking)
+        return dry_run(context, paths, question, asking.get("options", ()))
     finally:
         _done(asking)
 
@@ -158,8 +157,8 @@ async def astream(
         files = await asyncio.to_thread(_files, video, settings, asking)
         for step in _fetched(files):
             yield step
-        context = _context(files, settings, asking)
-        async for update in _aupdates(files, question, asking, context):
+        context, paths = await asyncio.to_thread(_context, files, settings, asking)
+        async for update in _aupdates(paths, question, asking, context):
             for written in _steps(update, context):
                 yield written
     finally:
@@ -196,7 +195,7 @@ def _files(video: Videos, settings: Settings, asking: Asking) -> "list[Local]":
         if os.path.isdir(one):
             found = find([one])
             passed = [f"not looked at: {line}" for line in summary(found.by_reason())]
-            files += [Local(path, warnings=tuple(passed)) for path in found.paths]
+            files += [Local(path, "", tuple(passed), found=True) for path in found.paths]
         else:
             files.append(local(one, settings, fetched_by(asking.get("on_progress"))))
     if not files:
@@ -225,55 +224,56 @@ def _fetched(files: "Sequence[Local]") -> Iterator[Step]:
             yield Step(node="fetch", text=file.fetched)
 
 
-def _context(files: "Sequence[Local]", settings: Settings, asking: Asking) -> "Context":
+def _context(
+    files: "Sequence[Local]", settings: Settings, asking: Asking
+) -> "tuple[Context, list[str]]":
+    """With which means, and about which paths."""
     # langgraph and chromadb take seconds to import; `import videoespresso` must not
     from videoespresso.graphs.context import open_context  # noqa: PLC0415
+    from videoespresso.graphs.several import distinct  # noqa: PLC0415
 
     context = open_context(settings, asking.get("tools", ()), budget=asking.get("budget"))
-    more = (warning for file in files for warning in file.warnings)
-    return replace(
-        context,
-        warnings=(*context.warnings, *more),
-        on_progress=asking.get("on_progress"),
-    )
+    paths, twins = distinct(context, files)
+    warnings = (*context.warnings, *(w for file in files for w in file.warnings), *twins)
+    return replace(context, warnings=warnings, on_progress=asking.get("on_progress")), paths
 
 
 def _updates(
-    files: "Sequence[Local]", question: str, asking: Asking, context: "Context"
+    paths: Sequence[str], question: str, asking: Asking, context: "Context"
 ) -> Iterator[dict[str, Any]]:
     """What nodes wrote, by name, as the graph gives it."""
     from videoespresso.graphs.ask import ask_graph  # noqa: PLC0415 - slow to import
 
     options = list(asking.get("options", ()))
-    if len(files) > 1:
-        yield from _several(files, question, options, context)
+    if len(paths) > 1:
+        yield from _several(paths, question, options, context)
         return
-    given: Any = {"path": files[0].path, "question": question, "options": options}
+    given: Any = {"path": paths[0], "question": question, "options": options}
     yield from ask_graph().stream(given, context=context, stream_mode="updates")
 
 
 def _several(
-    files: "Sequence[Local]", question: str, options: list[str], context: "Context"
+    paths: Sequence[str], question: str, options: list[str], context: "Context"
 ) -> Iterator[dict[str, Any]]:
     from videoespresso.graphs.several import several  # noqa: PLC0415 - slow to import
 
-    for node, wrote in several(context, [file.path for file in files], question, options):
+    for node, wrote in several(context, paths, question, options):
         yield {node: wrote}
 
 
 async def _aupdates(
-    files: "Sequence[Local]", question: str, asking: Asking, context: "Context"
+    paths: Sequence[str], question: str, asking: Asking, context: "Context"
 ) -> AsyncIterator[dict[str, Any]]:
     """`_updates`, awaited."""
     from videoespresso.graphs.ask import ask_graph  # noqa: PLC0415 - slow to import
 
     options = list(asking.get("options", ()))
-    if len(files) > 1:
-        updates = _several(files, question, options, context)
+    if len(paths) > 1:
+        updates = _several(paths, question, options, context)
         while (update := await asyncio.to_thread(next, updates, None)) is not None:
             yield update
         return
-    given: Any = {"path": files[0].path, "question": question, "options": options}
+    given: Any = {"path": paths[0], "question": question, "options": options}
     async for update in ask_graph().astream(given, context=context, stream_mode="updates"):
         yield update
 
