@@ -150,8 +150,13 @@ SAID: dict[str, Callable[[str], str]] = {
     ),
     "granite": _between("Here is my thought process:", "Here is my response:"),
     "granite, short": _between("Here's my thought process:", "Here's my response:"),
+    "granite, thinking": _between("Here's my thinking process:", "Here's my response:"),
+    "granite, bold": _between("**Here is my thought process:**", "**Here is my response:**"),
     "granite's tags": lambda t: f"<think>{THOUGHT}</think>\n<response>{t}</response>",
     "harmony without its tokens": lambda t: f"analysis{THOUGHT}assistantfinal{t}",
+    "harmony without its tokens, with its role": lambda t: (
+        f"assistantanalysis{THOUGHT}assistantfinal{t}"
+    ),
     "a thought behind it": lambda t: f"{t}\n<think>{THOUGHT}</think>",
     "a thought behind it, not closed": lambda t: f"{t}\n<think>{THOUGHT}",
     "analysis": _between("<analysis>", "</analysis >"),

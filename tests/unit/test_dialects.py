@@ -64,6 +64,13 @@ def test_a_role_reads_its_reply_in_every_dialect(name: str) -> None:
         "analysis of a blood sample by an assistant, final slide",
         "An analysis, an assistantfinal, a finalA: words on a screen.",
         "final score 3 to 1 on the board",
+        "analysisPage.tsx is open in the editor; a man types.",
+        "Here's my thought process: so begins the slide; a woman reads it.",
+        "finalScore: 12 is shown on the board.",
+        "finalReport.docx",
+        "final[0] is marked in the code.",
+        "finaljsonA car is written on a wall.",
+        "A slide that says <thinking> and </thinking> in red. A teacher points at it.",
     ],
 )
 def test_words_that_only_look_like_markers_stay(text: str) -> None:
@@ -73,10 +80,37 @@ def test_words_that_only_look_like_markers_stay(text: str) -> None:
 
 @pytest.mark.parametrize(
     "thought",
-    ["analysisWe see a car", "Here is my thought process: a car", "<think>a car</think>"],
+    ["analysisWe see a car", "assistantanalysisThe user asks", "<think>a car</think>"],
 )
 def test_a_thought_alone_says_nothing(thought: str) -> None:
     assert spoken_words(thought) == ""
+
+
+@pytest.mark.parametrize(
+    "begun", ["Here is my thought process: a car", "**Here's my thinking process:** a", "analysisA"]
+)
+def test_what_may_yet_be_a_thought_says_nothing_before_its_end(begun: str) -> None:
+    assert spoken_words(begun, ended=False) == ""
+    said = fake.say(begun, finish="length")
+    with fake.Server([said]) as server, pytest.raises(ModelOutputError, match="before it said"):
+        agent(server).text(PROMPT, ASKED)
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ("finalA car", "A car"),
+        ('final{"answered": true}', '{"answered": true}'),
+        ('analysisHm.assistantfinal json{"a": 1}', '{"a": 1}'),
+        ("analysisHm.assistantfinaljson on a sign", "json on a sign"),
+        ("Here's my thought process: says <think>. Here's my response: A car", "A car"),
+        ("Here's my thinking process: short. Now my response: A car", "A car"),
+        ("Okay, it says <think> and </think> in red.</think>A slide", "A slide"),
+        ("It says <think> and </think> in red.<|im_end|>", "It says <think> and </think> in red."),
+    ],
+)
+def test_what_is_said_behind_a_thought(said: str, wanted: str) -> None:
+    assert spoken_words(said) == wanted
 
 
 def test_keys_in_other_letters_are_the_fields_unless_both_are_there() -> None:

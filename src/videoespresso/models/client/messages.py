@@ -201,16 +201,17 @@ def model_reply(output: Any, *, calls: bool = False) -> ModelReply:
     message = output["raw"] if isinstance(output, dict) else output
     if not isinstance(message, AIMessage):
         return ModelReply(_whole(spoken(redact(str(getattr(message, "content", message) or "")))))
-    text = spoken(str(message.text))
+    about = message.response_metadata
+    stop = about.get("finish_reason") or about.get("stop_reason") or about.get("done_reason")
+    cut = stop in ("length", "max_tokens", "MAX_TOKENS")
+    text = spoken(str(message.text), ended=bool(stop) and not cut)
     if calls:
-        text = _called(message).model_dump_json()
+        text = _called(message, text).model_dump_json()
     elif message.tool_calls:
         args = [call["args"] for call in message.tool_calls]  # one was wanted; some have nothing
         text = json.dumps(next(filter(None, args), {}), ensure_ascii=False)
     elif message.invalid_tool_calls:
         text = message.invalid_tool_calls[0].get("args") or text
-    about = message.response_metadata
-    stop = about.get("finish_reason") or about.get("stop_reason") or about.get("done_reason")
     tokens = message.usage_metadata
     refusal = redact(str(message.additional_kwargs.get("refusal") or ""))
     blocked = (about.get("prompt_feedback") or {}).get("block_reason")  # Gemini's, of the request
@@ -219,7 +220,7 @@ def model_reply(output: Any, *, calls: bool = False) -> ModelReply:
         refusal = refusal or f"a content filter held the reply back ({redact(why)})"
     return ModelReply(
         _whole(redact(text)),
-        cut=stop in ("length", "max_tokens", "MAX_TOKENS"),
+        cut=cut,
         input_tokens=tokens["input_tokens"] if tokens else 0,
         output_tokens=tokens["output_tokens"] if tokens else 0,
         snapshot=" ".join(
@@ -234,8 +235,8 @@ def _whole(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _called(message: AIMessage) -> Called:
-    """A message's calls, those among them that cannot be read too; each has an id."""
+def _called(message: AIMessage, text: str) -> Called:
+    """A message's words and calls, those among them that cannot be read too; each has an id."""
     calls = [
         Call(name=call["name"], arguments=call["args"], id=call["id"] or f"call{n}")
         for n, call in enumerate(message.tool_calls)
@@ -248,7 +249,7 @@ def _called(message: AIMessage) -> Called:
         )
         for n, broken in enumerate(message.invalid_tool_calls)
     ]
-    return Called(text=spoken(str(message.text)).strip(), calls=calls)
+    return Called(text=text.strip(), calls=calls)
 
 
 # ---- images

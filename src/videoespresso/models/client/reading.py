@@ -35,12 +35,24 @@ _THOUGHT_BEGINS = re.compile(
 )
 """Of DeepSeek, Qwen, GLM and most others; Seed; Magistral; Kimi; Cohere; Apertus; MedGemma; Sky."""
 _BARE = re.compile(
-    r"\s*(?:Here(?:['’]s| is) my thought process:.*?(?:Here(?:['’]s| is) my response:|\Z)"
-    r"|analysis.*assistantfinal|analysis(?=[A-Z]).*|final(?=[A-Z{\[]))\s*",
+    r"\s*(?:\**Here(?:['’]s| is) my (?:thought|thinking) process\**:"
+    r"(?:.*?Here(?:['’]s| is) my response|.*\b[Mm]y response)\**:\**"
+    r"|(?:assistant)?analysis(?:.*assistantfinal(?:\s*json(?=\s*[{\[]))?"
+    r"|(?=(?:We|The user|User|I|Let|Need)[ ,'’]).*)"
+    r"|final(?:(?:\s*json)?(?=\s*(?:\{\s*[\"']|\[\s*[{\"']))|(?=[A-Z][a-z]*[ ,'’])))\s*",
     re.DOTALL,
 )
 """How a reply begins whose thoughts have no marks: Granite's words, and the channels of harmony
-from a server that drops their tokens. Only at the beginning: further on they are words."""
+from a server that drops their tokens. Only at the beginning: further on they are words, and so is
+`analysisPage.tsx`, `finalScore: 12` or a thought process that no response follows."""
+_BARE_SO_FAR = re.compile(
+    r"\s*(?:\**Here(?:['’]s| is) my (?:thought|thinking) process\**:"
+    r"|(?:assistant)?analysis(?=[A-Z])).*",
+    re.DOTALL,
+)
+"""The same of a reply that is not at its own end, and may still come to what it says."""
+_QUOTED = re.compile(rf"\w,? [\"'“`]?<(?i:{_THOUGHT})>[^<\n]{{0,40}}</(?i:{_THOUGHT})>\W? [a-z]")
+"""A pair in the middle of a sentence, as on a slide that says <think> and </think> in red."""
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+).*?<\|message\|>", re.DOTALL)
 _TURN_ENDS = re.compile(
     r"<\|(?:im_end|end|return|eot_id|eom_id|end_of_text|endoftext|END_OF_TURN_TOKEN)\|>"
@@ -67,15 +79,16 @@ _DEEPEST = 200
 """Brackets in one another; the deepest schema here has 5. More is a model that repeats itself."""
 
 
-def spoken(text: str) -> str:
+def spoken(text: str, *, ended: bool = True) -> str:
     """What a reply says: without thoughts (before the last closing mark, or after an opening one
     that is never closed or has nothing behind it), without channels other than the final one,
     without template markers, up to the end of the first turn that says something.
 
     A reply that is an unfinished thought says nothing: "". One without any mark is left as it is,
     and one that is JSON with them: what is in its strings are words, of a sign perhaps.
+    ended: by itself; else it was cut, or is still being written.
     """
-    if bare := _BARE.match(text):
+    if bare := _BARE.match(text) or (None if ended else _BARE_SO_FAR.match(text)):
         text = text[bare.end() :]
     if not any(sign in text for sign in ("<", "[/", "[T", "◁", "\ufeff")):
         return text
@@ -86,13 +99,16 @@ def spoken(text: str) -> str:
         final = [c for c in channels if c[1] == "final"]
         text = text[final[-1].end() :] if final else text[: channels[0].start()]
     ends = list(_THOUGHT_ENDS.finditer(text))
+    if len(ends) == len(_THOUGHT_BEGINS.findall(text)) == 1 and _QUOTED.search(text):
+        return _first_turn(text, quoted=True)
     said = _first_turn(text[ends[-1].end() :] if ends else text)
     return said or (_first_turn(text) if _THOUGHT_BEGINS.search(text) else "")
 
 
-def _first_turn(text: str) -> str:
-    """The first turn that says something, of what is before an opening mark; else ""."""
-    if begins := _THOUGHT_BEGINS.search(text):
+def _first_turn(text: str, *, quoted: bool = False) -> str:
+    """The first turn that says something, of what is before an opening mark; else "".
+    quoted: such marks are words."""
+    if not quoted and (begins := _THOUGHT_BEGINS.search(text)):
         text = text[: begins.start()]
     turns = (_MARKER.sub("", turn) for turn in _TURN_ENDS.split(text))
     return next((turn for turn in turns if turn.strip()), "")
@@ -101,7 +117,7 @@ def _first_turn(text: str) -> str:
 def read(schema: type[T], reply: str, *, cut: bool = False) -> tuple[T | None, str]:
     """(value, note) or (None, what is wrong). The note says how far the reply had to be mended.
     cut: it hit its length limit."""
-    text = spoken(reply)
+    text = spoken(reply, ended=not cut)
     if not text.strip():
         return None, "the reply is empty"
     fault = ""

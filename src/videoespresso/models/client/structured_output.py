@@ -120,7 +120,7 @@ def _refused(reply: ModelReply) -> None:
 def _silent(reply: ModelReply, *, cut_before: bool = False) -> None:
     """Ends a request whose reply reached its limit with nothing to read: asked again, in whatever
     form, the model would think as long; or one that reached it in a second form, too."""
-    if reply.cut and not spoken(reply.text).strip():
+    if reply.cut and not spoken(reply.text, ended=False).strip():
         raise ModelOutputError(
             "the reply reached its length limit before it said anything",
             hint="Turn the model's thinking off (openai: and google_genai: take ?effort=low behind "
