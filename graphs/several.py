@@ -54,8 +54,7 @@ def distinct(context: Context, files: Sequence[Local]) -> tuple[list[str], list[
     if len(files) == 1:
         return [files[0].path], []
     first: dict[str, Local] = {}
-    paths: list[str] = []
-    twins: list[str] = []
+    paths, twins = list[str](), list[str]()
     for file in files:
         before = file
         with contextlib.suppress(VideoError):
