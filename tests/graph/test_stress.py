@@ -108,8 +108,22 @@ def test_every_stress_is_a_film_of_its_own() -> None:
 def test_one_strength_of_a_kind() -> None:
     one = stressed(["blur=3", "style", "blur=3", "jpeg=1"])
     assert one == ("ours", "ours@blur=3", "ours@style=1", "ours@style=2", "ours@jpeg=1")
-    with pytest.raises(UserError):
-        conditions.check(stressed(["blur=6"]))
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("blur=", "blur=1 to blur=5;"),
+        ("blur=6", "blur=1 to blur=5;"),
+        ("style=winter", "style=1 to style=2 (held_out, winter);"),
+        ("length=5", "length=1 to length=4 (30 s, 120 s, 600 s, 3600 s);"),
+    ],
+)
+def test_what_is_no_strength_is_told_which_there_are(given: str, hint: str) -> None:
+    for asked in (lambda: stressed([given]), lambda: conditions.check([f"ours@{given}"])):
+        with pytest.raises(UserError, match=f"{given} is no strength of ") as error:
+            asked()
+        assert error.value.hint.startswith(hint)
 
 
 @pytest.mark.parametrize("name", ["ours@blur=0", "ours@blur=6", "ours@blur=1,dark=1"])

@@ -12,7 +12,7 @@ from videoespresso.evaluation.agreement import spearman
 from videoespresso.evaluation.compare import compared, rights
 from videoespresso.evaluation.conditions import DIRECT, GOLD_SENTENCES, OURS
 from videoespresso.evaluation.scores import Scores
-from videoespresso.evaluation.stress import STAGED, STRENGTHS, strengths
+from videoespresso.evaluation.stress import STAGED, STRENGTHS, strength, strengths
 from videoespresso.evaluation.summary import (
     Json,
     Series,
@@ -51,15 +51,15 @@ _COSTS = ("core frames", "captions paid", "model calls", "seconds", "dollars", "
 
 def stressed(kinds: Sequence[str]) -> tuple[str, ...]:
     """The conditions of a stress, the films as they are first. `blur` is all strengths, `blur=3`
-    one. Raises UserError for a kind that is none."""
-    asked = [kind.partition("=")[::2] for kind in kinds]
-    if unknown := [kind for kind, _ in asked if not strengths(kind)]:
+    one. Raises UserError for a kind or a strength that is none."""
+    asked = [kind.partition("=") for kind in kinds]
+    if unknown := [kind for kind, *_ in asked if not strengths(kind)]:
         known = ", ".join((*STRENGTHS, *STAGED))
         raise UserError(f"no stress {unknown[0]!r}", hint=f"Known: {known}.")
     every = [
-        f"{OURS}@{kind}={strength}"
-        for kind, one in asked
-        for strength in ([one] if one else range(1, strengths(kind) + 1))
+        f"{OURS}@{kind}={k}"
+        for kind, given, one in asked
+        for k in ([strength(kind, one)] if given else range(1, strengths(kind) + 1))
     ]
     return OURS, *dict.fromkeys(every)
 

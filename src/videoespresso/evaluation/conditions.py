@@ -22,7 +22,7 @@ from videoespresso.agents import reasoner
 from videoespresso.errors import SettingsError, UserError
 from videoespresso.evaluation import first_fault
 from videoespresso.evaluation.cases import Case
-from videoespresso.evaluation.stress import STAGED, Stress, strengths
+from videoespresso.evaluation.stress import STAGED, Stress, strength, strengths
 from videoespresso.graphs.ask import MOST_ROUNDS, AskGraph, ask_graph
 from videoespresso.graphs.context import Context
 from videoespresso.graphs.selection import strategy
@@ -59,7 +59,7 @@ Seconds = dict[str, float]
 
 _CHANGES = (
     "Write CONDITION@tau=0.8 (or off), @boxes=off, @captions=off, @checker=off, @blur=1 to 5, "
-    "@length=1 to 4; several separated by commas."
+    "@style=1 to 2, @length=1 to 4; several separated by commas, and of the last one kind."
 )
 
 
@@ -82,7 +82,8 @@ class Variant:
 
 
 def variant(condition: str) -> Variant:
-    """Takes a condition's name apart. Raises SettingsError for a change that is none."""
+    """Takes a condition's name apart. Raises SettingsError for a change that is none, and UserError
+    for a strength that its kind does not have."""
     base, at, changes = condition.partition("@")
     over: dict[str, Any] = {}
     checked, captions, stress, staged = True, True, None, None
@@ -99,11 +100,11 @@ def variant(condition: str) -> Variant:
                 over["tau"] = math.inf
             case "tau", _:
                 over["tau"] = _cosine(value)
-            case _ if value in map(str, range(1, strengths(key) + 1)) and not (stress or staged):
+            case _ if strengths(key) and not (stress or staged):
                 if key in STAGED:
-                    staged = key, int(value)
+                    staged = key, strength(key, value)
                 else:
-                    stress = Stress(key, int(value))
+                    stress = Stress(key, strength(key, value))
             case _:
                 raise SettingsError(f"{condition}: {change!r} is no change", hint=_CHANGES)
     return Variant(base, over, checked, captions, stress, staged)

@@ -15,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image, ImageFilter
 
+from videoespresso.errors import UserError
 from videoespresso.theatre.style import StyleFamily
 from videoespresso.tools.video import VideoReader
 from videoespresso.types import Picture, Video
@@ -47,6 +48,18 @@ SLOT_S = 0.5
 def strengths(kind: str) -> int:
     """How many a kind has; 0 for what is none."""
     return len(STRENGTHS.get(kind, STAGED.get(kind, ())))
+
+
+def strength(kind: str, value: str) -> int:
+    """What is written behind a kind. Raises UserError for what is none of its strengths."""
+    if value in map(str, range(1, (most := strengths(kind)) + 1)):
+        return int(value)
+    units = [f"{one:g} s" if kind == "length" else str(one) for one in STAGED.get(kind, ())]
+    named = f" ({', '.join(units)})" if units else ""
+    raise UserError(
+        f"{kind}={value} is no strength of {kind}",
+        hint=f"{kind}=1 to {kind}={most}{named}; eval stress --with {kind} takes all of them.",
+    )
 
 
 @dataclass(frozen=True)
