@@ -151,6 +151,18 @@ def test_the_schema_is_json_schema(capsys: Any) -> None:
     assert {"question", "core_frames", "evidence"} <= set(told["properties"])
 
 
+def test_a_cutoff_needs_the_model_whose_tokens_it_counts(tmp_path: Path, capsys: Any) -> None:
+    dataset(tmp_path / "set", 1)
+    line = ["dataset", "export", "set", "--to", "llama-factory", "--out", "lf"]
+    assert main([*line, "--cutoff", "10"]) == Exit.USER
+    assert "--cutoff counts tokens of --base" in capsys.readouterr().err
+    assert main([*line, "--base", "openai:gpt-4o"]) == Exit.USER
+    shown = capsys.readouterr().err
+    assert "--base openai:gpt-4o is not a model of Hugging Face" in shown
+    assert "models pull" not in shown
+    assert not (tmp_path / "lf").exists()
+
+
 @pytest.mark.extras
 def test_a_record_over_llama_factory_s_cutoff_is_named_and_left_out(
     tmp_path: Path, capsys: Any

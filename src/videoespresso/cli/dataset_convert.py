@@ -52,7 +52,13 @@ BaseOption = Annotated[
     str, typer.Option(help="hf:PATH of the model to train: counts tokens, for llama-factory.")
 ]
 CutoffOption = Annotated[
-    int, typer.Option(min=1, help="LLaMA-Factory's cutoff_len: a longer record is left out.")
+    int | None,
+    typer.Option(
+        min=1,
+        help="LLaMA-Factory's cutoff_len (its own: 2048), in tokens of --base: a longer record is "
+        "left out.",
+        show_default=False,
+    ),
 ]
 EmbedOption = Annotated[bool, typer.Option("--embed", help="Put images into the Parquet file.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
@@ -90,7 +96,7 @@ def convert(
     replies: RepliesOption = "json",
     show: ShowOption = "frames",
     base: BaseOption = "",
-    cutoff: CutoffOption = 2048,
+    cutoff: CutoffOption = None,
     embed: EmbedOption = False,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -109,7 +115,7 @@ def export(
     replies: RepliesOption = "json",
     show: ShowOption = "frames",
     base: BaseOption = "",
-    cutoff: CutoffOption = 2048,
+    cutoff: CutoffOption = None,
     embed: EmbedOption = False,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -132,14 +138,20 @@ def _choices(
     replies: Literal["json", "text"],
     show: Literal["frames", "video"],
     base: str,
-    cutoff: int,
+    cutoff: int | None,
     embed: bool,
     force: bool,
 ) -> "Choices":
     from videoespresso.dataset.formats import lengths
-    from videoespresso.dataset.formats.writing import Choices
+    from videoespresso.dataset.formats.writing import CUTOFF, Choices
     from videoespresso.errors import SettingsError
 
+    if cutoff is not None and not base:
+        raise SettingsError("--cutoff counts tokens of --base", hint="Give --base hf:PATH.")
+    if ":" in base.removeprefix("hf:") and not Path(base.removeprefix("hf:")).is_dir():
+        raise SettingsError(
+            f"--base {base} is not a model of Hugging Face", hint="Give --base hf:PATH."
+        )
     for name, folder in (("--images", images), ("--videos", videos)):
         if folder is not None and not folder.is_dir():
             raise SettingsError(
@@ -147,7 +159,8 @@ def _choices(
             )
     return Choices(
         replies=replies, shows=show, images=images, videos=videos, embed=embed, replace=force,
-        tokens=lengths.counter(base) if base else None, cutoff=cutoff,
+        tokens=lengths.counter(base) if base else None,
+        cutoff=CUTOFF if cutoff is None else cutoff,
     )  # fmt: skip
 
 
