@@ -1,6 +1,7 @@
 """Counts that no call has, vectors out of order, keys that no header holds."""
 
 import json
+import warnings
 from typing import Any
 
 import pytest
@@ -31,6 +32,15 @@ def test_a_count_that_no_call_has_is_estimated_as_one_that_is_missing(usage: Any
     assert odd.value == "A dog runs."
     assert odd.usage.input_tokens == none.usage.input_tokens > 0
     assert odd.usage.output_tokens == none.usage.output_tokens > 0
+
+
+def test_blocks_of_text_are_text_without_a_warning_that_has_the_words_in_it() -> None:
+    blocks = [{"type": "text", "text": t} for t in ('{"frames": [3], ', '"why": "red"}')]
+    body = fake.completion({"role": "assistant", "content": blocks}, "m")
+    with fake.Server([lambda e: e.send_json(200, body)]) as server, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert typed(agent(server)).value.frames == [3]
+    assert len(server.requests) == 1
 
 
 GOOD = fake.completion({"role": "assistant", "content": "A dog runs."}, "m")

@@ -63,7 +63,7 @@ def _choice(choice: Any) -> Json:
     message = message if isinstance(message, dict) else {"content": message}
     kept = _kept(message, _MESSAGE) | {"role": "assistant"}
     if "content" in message:
-        kept["content"] = _words(message["content"])
+        kept["content"] = _plain(_words(message["content"]))
     if isinstance(calls := message.get("tool_calls"), list):
         kept["tool_calls"] = [call for c in calls if (call := _call(c)) is not None]
     return _kept(given, _CHOICE) | {"message": kept}
@@ -78,6 +78,15 @@ def _words(content: Any) -> Any:
         return [block for part in content if (block := _block(part)) is not None]
     text = content.get("text") if isinstance(content, dict) else None
     return text if isinstance(text, str) else json.dumps(content, ensure_ascii=False)
+
+
+def _plain(content: Any) -> Any:
+    """Blocks of nothing but text as text: OpenAI's SDK warns of blocks, with the words in it."""
+    if not isinstance(content, list):
+        return content
+    blocks = [{"type": "text", "text": b} if isinstance(b, str) else b for b in content]
+    texts = [b.get("text") for b in blocks if b.get("type") == "text"]
+    return "".join(map(str, texts)) if len(texts) == len(blocks) else content
 
 
 def _block(part: Any) -> Json | str | None:
