@@ -155,7 +155,8 @@ def test_three_whole_commands_before_any_caption(
     names = {"SET": str(tmp_path / "set")}
     for name, seed in (("FILM", 2), ("OTHER", 4)):
         drawn = OtherFilm(name, "screen", KINDS["screen"](random.Random(seed)))
-        names[name] = str(write(drawn, tmp_path))
+        (tmp_path / name).mkdir()
+        names[name] = str(write(drawn, tmp_path / name))
     assert main([names.get(word, word) for word in words]) == Exit.USER
     shown = capsys.readouterr().err
     whole = "videoespresso " + shlex.join(names.get(word, word) for word in kept)
